@@ -1,0 +1,4 @@
+import { defineErrors } from './define.ts';
+
+/** Refusals of the agent section. */
+export const agentErrors = defineErrors({});

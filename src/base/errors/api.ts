@@ -1,0 +1,4 @@
+import { defineErrors } from './define.ts';
+
+/** Refusals of the api section. */
+export const apiErrors = defineErrors({});

@@ -1,0 +1,4 @@
+import { defineErrors } from './define.ts';
+
+/** Refusals of the attestation section. */
+export const attestationErrors = defineErrors({});

@@ -1,0 +1,4 @@
+import { defineErrors } from './define.ts';
+
+/** Refusals of the encoding section. */
+export const encodingErrors = defineErrors({});

@@ -1,0 +1,4 @@
+import { defineErrors } from './define.ts';
+
+/** Refusals of the issuance section. */
+export const issuanceErrors = defineErrors({});

@@ -1,0 +1,4 @@
+import { defineErrors } from './define.ts';
+
+/** Refusals of the store section. */
+export const storeErrors = defineErrors({});

@@ -1,0 +1,4 @@
+import { defineErrors } from './define.ts';
+
+/** Refusals of the transport section. */
+export const transportErrors = defineErrors({});
