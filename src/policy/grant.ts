@@ -1,0 +1,46 @@
+import type { AgentRecord, Entry } from '../rules/entry.ts';
+import type { SpiffeId } from '../spiffe/spiffe-id.ts';
+
+declare const brand: unique symbol;
+
+/** Who calls, after the connection's peer was looked up in the registry. */
+export type Caller =
+  /** Over the admin socket, as root, the server's uid or a member of the configured group. */
+  | { readonly kind: 'local'; readonly uid: number; readonly gid: number; readonly pid: number }
+  | { readonly kind: 'anonymous' }
+  /** A SPIFFE ID listed in the configuration, or of an entry with `admin`. */
+  | { readonly kind: 'admin'; readonly id: SpiffeId }
+  /** An attested agent with a live SVID. */
+  | { readonly kind: 'agent'; readonly id: SpiffeId; readonly agent: AgentRecord }
+  /** A SPIFFE ID of an entry with `downstream`. */
+  | { readonly kind: 'downstream'; readonly id: SpiffeId; readonly entry: Entry };
+
+/** What every grant says for the issuance record. */
+interface GrantBase {
+  readonly [brand]: true;
+  readonly spiffeId: SpiffeId;
+  /** Who asked: `agent:<id>`, `local:<uid>`, `admin:<id>`, `self`. */
+  readonly requestedBy: string;
+  /** Entry that the SPIFFE ID comes from, where there is one. */
+  readonly entry: { readonly id: string; readonly revision: bigint } | undefined;
+  /** Agent it is issued through, where there is one. */
+  readonly agentId: SpiffeId | undefined;
+  /** 0 takes the default of the kind. */
+  readonly ttlSeconds: number;
+  readonly hint: string;
+}
+
+/** Leave to have one X.509-SVID signed. Only `policy` makes one. */
+export interface X509Grant extends GrantBase {
+  readonly svid: 'x509';
+  /** Decides the default lifetime. */
+  readonly purpose: 'workload' | 'agent' | 'server' | 'mint';
+  readonly dnsNames: readonly string[];
+}
+
+/** Leave to have one JWT-SVID signed. Only `policy` makes one. */
+export interface JwtGrant extends GrantBase {
+  readonly svid: 'jwt';
+  readonly audience: readonly string[];
+  readonly includeJti: boolean;
+}
