@@ -1,0 +1,93 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+
+/**
+ * What each folder may import, besides itself and what those folders may import in turn. Libraries
+ * are not judged here. `docs/architecture.md` draws the same table.
+ */
+export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
+  'src/base': [],
+  'src/gen': [],
+  'src/der': ['src/base'],
+  'src/x509': ['src/der'],
+  'src/spiffe': ['src/x509'],
+  'src/runtime': ['src/base'],
+  'src/rpc': ['src/spiffe', 'src/gen', 'src/runtime', 'src/tls'],
+  'src/tls': ['src/spiffe', 'src/gen', 'src/runtime', 'src/rpc'],
+  'src/keys': ['src/x509', 'src/runtime'],
+  'src/rules': ['src/spiffe'],
+  'src/store': ['src/rules', 'src/spiffe', 'src/runtime'],
+  'src/registry': ['src/rules', 'src/store'],
+  'src/policy': ['src/registry'],
+  'src/authority': ['src/keys', 'src/store', 'src/spiffe'],
+  'src/issuance': ['src/policy', 'src/authority'],
+  'src/attestation': ['src/registry'],
+  'src/api': ['src/issuance', 'src/attestation', 'src/rpc', 'src/tls', 'src/gen'],
+  'src/server': ['src/api'],
+  'src/client': ['src/spiffe', 'src/tls', 'src/rpc', 'src/gen'],
+  agent: ['src/client', 'src/keys', 'src/runtime', 'src/attestation/join_token/payload.ts'],
+  'src/cli': ['src/client', 'src/rules', 'src/runtime'],
+  'src/main': ['src/server', 'agent', 'src/cli'],
+};
+
+/** One import that the table does not allow. */
+export interface Violation {
+  readonly file: string;
+  readonly imports: string;
+}
+
+/** The folder of the table that a file is in: the room it stands in. */
+export function roomOf(file: string): string | undefined {
+  return Object.keys(BOUNDARIES).find((room) => file.startsWith(`${room}/`));
+}
+
+/** Paths of the project's own files that a source imports, from its place in the tree. */
+export function importsOf(file: string, source: string): readonly string[] {
+  const pattern = /(?:\bfrom\s+|\bimport\s*\(\s*|\bimport\s+)['"](\.{1,2}\/[^'"]+)['"]/g;
+  return [...source.matchAll(pattern)].map(([, path]) =>
+    posix.join(posix.dirname(file), path ?? ''),
+  );
+}
+
+/** The imports of one file that the table does not allow. */
+export function violationsOf(file: string, source: string): readonly Violation[] {
+  const room = roomOf(file);
+  if (room === undefined) return [{ file, imports: '(the file is in no folder of the table)' }];
+  const allowed = reachable(room);
+  return importsOf(file, source)
+    .filter((path) => !allowed.some((entry) => path === entry || path.startsWith(`${entry}/`)))
+    .map((imports) => ({ file, imports }));
+}
+
+function reachable(room: string): readonly string[] {
+  const seen = new Set<string>();
+  const queue = [room];
+  for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
+    if (seen.has(next)) continue;
+    seen.add(next);
+    queue.push(...(BOUNDARIES[next] ?? []));
+  }
+  return [...seen];
+}
+
+/** Every TypeScript source of the product, tests and generated code left out. */
+export function productSources(root: string): readonly string[] {
+  return ['src', 'agent'].flatMap((top) =>
+    readdirSync(join(root, top), { recursive: true, encoding: 'utf8' })
+      .map((path) => posix.join(top, path))
+      .filter((path) => path.endsWith('.ts') && !path.endsWith('.test.ts'))
+      .filter((path) => !path.startsWith('src/gen/')),
+  );
+}
+
+/** All violations of the tree at `root`, with how many files were looked at. */
+export function checkTree(root: string): {
+  readonly files: number;
+  readonly violations: readonly Violation[];
+} {
+  const files = productSources(root);
+  const violations = files.flatMap((file) =>
+    violationsOf(file, readFileSync(join(root, file), 'utf8')),
+  );
+  return { files: files.length, violations };
+}
