@@ -109,8 +109,13 @@ export interface Store {
   /** Deletes join tokens past their end and their retry window, entries past their expiry. */
   prune(nowSeconds: number): Promise<Result<void>>;
 
+  /** Journal and bundle, read at one moment, so that a loser of the compare-and-swap sees both. */
   loadJournal(): Promise<
-    Result<{ readonly version: bigint; readonly journal: Uint8Array | undefined }>
+    Result<{
+      readonly version: bigint;
+      readonly journal: Uint8Array | undefined;
+      readonly bundle: Bundle | undefined;
+    }>
   >;
   /** Fails with STORE_CONFLICT when the version is not the one expected. */
   commitAuthorities(
