@@ -1,4 +1,171 @@
 import { defineErrors } from './define.ts';
 
-/** Refusals of the agent section. */
-export const agentErrors = defineErrors({});
+/** Refusals of the agent section: the agent's own standing, and what it tells workloads. */
+export const agentErrors = defineErrors({
+  JOIN_TOKEN_MALFORMED: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'A join token is empty, too long, or has characters that an agent ID cannot hold.',
+    action: 'Take the token as `signet token generate` printed it, whole and unquoted.',
+  },
+  AGENT_JOIN_TOKEN_MISSING: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The agent has to attest and has no join token.',
+    action:
+      'Run `signet token generate` on the server and give the token in join.token or join.tokenPath.',
+  },
+  AGENT_BOOTSTRAP_BUNDLE: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The bootstrap bundle cannot be read, or holds no X.509 authority.',
+    action:
+      'Write the bundle with `signet bundle show` and check bootstrap.bundlePath and bundleFormat.',
+  },
+  AGENT_STATE_CORRUPT: {
+    status: 'DataLoss',
+    retryable: false,
+    means: "The agent's state file is damaged or not its own.",
+    action: 'Remove agent-state.json from the data directory and give the agent a new join token.',
+  },
+  AGENT_STATE_FOREIGN: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The data directory holds the state of an agent of another trust domain.',
+    action: 'Point dataDir at another directory, or correct trustDomain.',
+  },
+  AGENT_ATTESTATION_REFUSED: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means: 'The server refused the node attestation.',
+    action: 'A join token works once and expires: make a new one and start the agent again.',
+  },
+  AGENT_MUST_ATTEST: {
+    status: 'Unauthenticated',
+    retryable: false,
+    means: 'The server no longer accepts the SVID of this agent; it has to attest again.',
+    action: 'Give the agent a new join token and start it again.',
+  },
+  AGENT_BANNED: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means: 'The server has banned this agent. Its identity was removed from the data directory.',
+    action:
+      'Find out why it was banned; to let it in again, evict it on the server and attest anew.',
+  },
+  AGENT_SERVER_UNAVAILABLE: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'The server cannot be reached, or cannot answer now.',
+    action: 'Check server.address and that the server runs; the agent goes on trying.',
+  },
+  AGENT_SERVER_REFUSED: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The server refused a request of the agent.',
+    action: "Read the server's log for the same moment.",
+  },
+  AGENT_SERVER_ANSWER: {
+    status: 'Internal',
+    retryable: true,
+    means: 'An answer of the server makes no sense: a field is missing, or does not verify.',
+    action: 'Check that server and agent have compatible versions, and both clocks.',
+  },
+  AGENT_CLOCK_SKEW: {
+    status: 'FailedPrecondition',
+    retryable: true,
+    means: "The clocks of agent and server differ so much that the agent's SVID is not valid now.",
+    action: 'Synchronise the clocks of both machines.',
+  },
+  AGENT_PROCESS_UNREADABLE: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'What the kernel states about a calling process cannot be read or contradicts itself.',
+    action:
+      'Run the agent in the host PID namespace with access to /proc; a hidepid mount needs an exception.',
+  },
+  AGENT_BINARY_UNREADABLE: {
+    status: 'Unavailable',
+    retryable: true,
+    means: "A calling process's binary cannot be hashed, or is larger than maxHashBytes.",
+    action: 'Raise workloadAttestors.unix.maxHashBytes, or set it to 0B to do without sha256.',
+  },
+  WORKLOAD_HEADER_MISSING: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'A Workload API call came without the metadata `workload.spiffe.io: true`.',
+    action: 'Use a SPIFFE client library, or send the metadata exactly once.',
+  },
+  WORKLOAD_ATTESTATION_FAILED: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'The calling process could not be attested, or is gone.',
+    action: "Read the agent's log: it names the attestor and the reason.",
+  },
+  WORKLOAD_NOT_READY: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'The agent has not yet heard from the server which identities it serves.',
+    action: 'Wait; if it lasts, see why the agent cannot attest or reach the server.',
+  },
+  WORKLOAD_NO_IDENTITY: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means: 'No registration entry of this node fits the calling process.',
+    action: 'Create an entry whose selectors the process has, with this agent as parent.',
+  },
+  WORKLOAD_LIMIT: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'A limit on Workload API streams or calls is reached.',
+    action: 'Find the process that keeps so many streams, or raise the limit in limits.',
+  },
+  WORKLOAD_SHUTTING_DOWN: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'The agent stops.',
+    action: 'Nothing: clients reconnect when it is back.',
+  },
+  WORKLOAD_AUDIENCE_MISSING: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'A JWT-SVID was asked for, or is to be validated, without an audience.',
+    action: 'State the audience.',
+  },
+  WORKLOAD_AUDIENCE_LIMIT: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'A JWT-SVID was asked for with too many or too long audiences.',
+    action: 'Ask for one token per service.',
+  },
+  WORKLOAD_SVID_MISSING: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'ValidateJWTSVID was called without a token.',
+    action: 'Send the token in `svid`.',
+  },
+  WORKLOAD_SPIFFE_ID_INVALID: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'The SPIFFE ID that a workload asked for is malformed.',
+    action: 'Correct the SPIFFE ID.',
+  },
+  WORKLOAD_TOKEN_INVALID: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'A JWT-SVID does not validate.',
+    action: 'The message says which rule it breaks.',
+  },
+  WORKLOAD_JWT_UNAVAILABLE: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'The server did not sign a JWT-SVID, and none is cached.',
+    action: 'See why the server cannot be reached or refuses.',
+  },
+  WORKLOAD_WIT_UNSUPPORTED: {
+    status: 'Unimplemented',
+    retryable: false,
+    means: 'WIT-SVIDs are not served.',
+    action: 'Use X.509- or JWT-SVIDs.',
+  },
+});
