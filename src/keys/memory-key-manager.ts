@@ -1,0 +1,25 @@
+import type { Result } from '../base/result.ts';
+import type { KeyManager, KeyType, SigningKey } from './key-manager.ts';
+import { generateLocalKey } from './local-key.ts';
+import { checkSlot } from './slot.ts';
+
+/** Keys that end with the process. */
+export function createMemoryKeyManager(): KeyManager {
+  const keys = new Map<string, SigningKey>();
+  return {
+    name: 'memory',
+    persistent: false,
+    async generate(slot: string, type: KeyType): Promise<Result<SigningKey>> {
+      const named = checkSlot(slot);
+      if (!named.ok) return named;
+      const made = await generateLocalKey(slot, type);
+      if (made.ok) keys.set(slot, made.value);
+      return made;
+    },
+    get: (slot) => keys.get(slot),
+    list: () => [...keys.values()],
+    async close() {
+      keys.clear();
+    },
+  };
+}
