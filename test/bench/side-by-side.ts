@@ -1,0 +1,184 @@
+/**
+ * Signet and stock SPIRE on this machine, one after the other, driven by the same load generator.
+ * Prints a table and writes `bench-side-by-side.json`. Run it with `npm run bench:spire`; it needs Go and
+ * the test rigs (`SIGNET_SHARED`).
+ *
+ *     npm run bench:spire -- [--runs 3] [--secs 10] [--only x509,wlapi]
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Fleet } from '../support/fleet.ts';
+import { freePort, run } from '../support/processes.ts';
+import { sharedDir } from '../support/shared.ts';
+
+/** A pair of server and agent under load. */
+interface Target {
+  readonly label: string;
+  readonly admin: string;
+  readonly agent: string;
+  readonly server: string;
+  readonly serverPid: number;
+  readonly agentPid: number;
+  stop(): Promise<void>;
+}
+
+/** One line that the load generator prints for a measurement. */
+interface Line {
+  readonly name: string;
+  readonly figures: Readonly<Record<string, number>>;
+}
+
+interface Load {
+  readonly name: string;
+  readonly args: readonly string[];
+  /** Whose CPU is counted. */
+  readonly of: 'server' | 'agent';
+}
+
+const { values: options } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '3' },
+    secs: { type: 'string', default: '10' },
+    only: { type: 'string', default: '' },
+  },
+});
+
+const secs = ['-secs', options.secs];
+const runs = ['-runs', options.runs];
+const LOADS: readonly Load[] = [
+  {
+    name: 'x509 8x50',
+    of: 'server',
+    args: ['x509', '-agents', '8', '-entries', '50', '-batch', '50', ...secs, ...runs],
+  },
+  {
+    name: 'x509 1x1',
+    of: 'server',
+    args: ['x509', '-agents', '1', '-entries', '1', '-batch', '1', ...secs, ...runs],
+  },
+  { name: 'jwt 8', of: 'server', args: ['jwt', '-agents', '8', ...secs, ...runs] },
+  { name: 'mint 8', of: 'server', args: ['mint', '-c', '8', ...secs, ...runs] },
+  { name: 'attest', of: 'server', args: ['attest', '-n', '300', '-c', '8', ...runs] },
+  { name: 'fill', of: 'server', args: ['fill', '-n', '10000', '-runs', '1'] },
+  { name: 'latency', of: 'server', args: ['latency', '-n', '30', '-pause', '500ms', '-runs', '1'] },
+  { name: 'wlapi 1 new', of: 'agent', args: ['wlapi', '-entries', '1', ...secs, ...runs] },
+  { name: 'wlapi 50 new', of: 'agent', args: ['wlapi', '-entries', '50', ...secs, ...runs] },
+  {
+    name: 'wlapi 1 reuse',
+    of: 'agent',
+    args: ['wlapi', '-entries', '1', '-reuse', ...secs, ...runs],
+  },
+];
+
+async function must(command: string, args: readonly string[], cwd = '.'): Promise<string> {
+  const { code, stdout, stderr } = await run(command, args, { cwd });
+  if (code !== 0)
+    throw new TypeError(`${command} ${args.join(' ')}: exit ${code}\n${stderr}${stdout}`);
+  return stdout;
+}
+
+async function startSpire(dir: string): Promise<Target> {
+  const script = join(sharedDir, 'rig/spire/spire.sh');
+  const port = await freePort();
+  await must(script, ['up', dir, String(port)]);
+  const pid = (who: string): number => Number(readFileSync(join(dir, `${who}.pid`), 'utf8'));
+  return {
+    label: 'spire',
+    admin: join(dir, 'server.sock'),
+    agent: join(dir, 'agent.sock'),
+    server: `127.0.0.1:${port}`,
+    serverPid: pid('server'),
+    agentPid: pid('agent'),
+    stop: async () => void (await must(script, ['down', dir])),
+  };
+}
+
+async function startSignet(): Promise<Target> {
+  const fleet = await Fleet.start({ unlimited: true, discoverPath: true });
+  return {
+    label: 'signet',
+    admin: fleet.adminSocket,
+    agent: fleet.workloadSocket,
+    server: `127.0.0.1:${fleet.port}`,
+    serverPid: fleet.serverPid,
+    agentPid: fleet.agentPid,
+    stop: () => fleet.stop(),
+  };
+}
+
+async function measure(loadgen: string, target: Target, load: Load): Promise<readonly Line[]> {
+  const pid = load.of === 'server' ? target.serverPid : target.agentPid;
+  const usesAgent = load.of === 'agent' || load.name === 'latency';
+  const output = await must(loadgen, [
+    ...load.args,
+    ...['-admin', target.admin, '-server', target.server, '-td', 'example.org'],
+    ...['-pid', String(pid), '-label', target.label],
+    ...(usesAgent ? ['-agent', target.agent] : []),
+  ]);
+  return output
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as Line);
+}
+
+/** Resident set of a process in MiB. */
+function residentMiB(pid: number): number {
+  const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+  return Math.round(Number(kib ?? 0) / 1024);
+}
+
+async function measureAll(
+  loadgen: string,
+  target: Target,
+): Promise<readonly (Line & { load: string })[]> {
+  const rest = {
+    name: 'at rest',
+    load: 'memory',
+    figures: { server_mib: residentMiB(target.serverPid), agent_mib: residentMiB(target.agentPid) },
+  };
+  const wanted = options.only === '' ? [] : options.only.split(',');
+  const lines: (Line & { load: string })[] = [rest];
+  for (const load of LOADS) {
+    if (wanted.length > 0 && !wanted.some((name) => load.name.startsWith(name))) continue;
+    process.stderr.write(`${target.label}: ${load.name} …\n`);
+    for (const line of await measure(loadgen, target, load))
+      lines.push({ ...line, load: load.name });
+  }
+  return lines;
+}
+
+function printTable(all: Readonly<Record<string, readonly (Line & { load: string })[]>>): void {
+  const { signet = [], spire = [] } = all;
+  console.log(`| load | figure | Signet | SPIRE | ratio |\n| --- | --- | ---: | ---: | ---: |`);
+  for (const line of signet) {
+    const peer = spire.find(({ load, name }) => load === line.load && name === line.name);
+    for (const [figure, ours] of Object.entries(line.figures)) {
+      const theirs = peer?.figures[figure];
+      const ratio = theirs === undefined || theirs === 0 ? '' : (ours / theirs).toFixed(2);
+      console.log(
+        `| ${line.load}: ${line.name} | ${figure} | ${ours} | ${theirs ?? ''} | ${ratio} |`,
+      );
+    }
+  }
+}
+
+const dir = mkdtempSync(join(tmpdir(), 'sgn-bench-'));
+try {
+  const loadgen = join(dir, 'loadgen');
+  await must('go', ['build', '-o', loadgen, '.'], join(sharedDir, 'bench/loadgen'));
+  const results: Record<string, readonly (Line & { load: string })[]> = {};
+  for (const start of [startSignet, () => startSpire(join(dir, 'spire'))]) {
+    const target = await start();
+    try {
+      results[target.label] = await measureAll(loadgen, target);
+    } finally {
+      await target.stop();
+    }
+  }
+  printTable(results);
+  writeFileSync('bench-side-by-side.json', `${JSON.stringify(results, null, 2)}\n`);
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}
