@@ -30,8 +30,13 @@ export interface Connection {
   readonly memo: Map<symbol, unknown>;
   /** Ends the connection and its calls. */
   close(): void;
-  /** Calls `action` once when the connection has ended. */
+  /** Calls `action` once when the connection has ended, at once if it has. */
   onClose(action: () => void): void;
+  /**
+   * Exempts the connection from the limit of its age until the answer is called (push streams).
+   * Calling the answer again does nothing.
+   */
+  holdOpen(): () => void;
 }
 
 /** What a handler knows about its call. */
@@ -53,10 +58,13 @@ export class Encoded {
   }
 }
 
-/** A stream of answers. A slow reader is the handler's to notice: `write` answers false until drained. */
+/**
+ * A stream of answers. A slow reader is the handler's to notice: `write` answers false while two or
+ * more messages wait to leave. Writing after the call's end does nothing.
+ */
 export interface ResponseStream<Res> {
   write(message: Res | Encoded): boolean;
-  /** Resolves when `write` may go on, or the call has ended. */
+  /** Resolves when everything written has left, or the call has ended. */
   drained(): Promise<void>;
 }
 
@@ -83,11 +91,14 @@ export type BidiHandler<Req, Res> = (
   context: CallContext,
 ) => Promise<Result<void>>;
 
-interface MethodShape {
+/** One method of a generated service definition. */
+export interface MethodShape {
   readonly path: string;
   readonly requestStream: boolean;
   readonly responseStream: boolean;
   readonly requestDeserialize: (bytes: Buffer) => unknown;
+  /** Takes the method's own response type; `never` lets every generated one in. */
+  readonly responseSerialize: (message: never) => Buffer;
   readonly responseDeserialize: (bytes: Buffer) => unknown;
 }
 
