@@ -4,27 +4,55 @@ import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 declare const brand: unique symbol;
 
 /** Who calls, after the connection's peer was looked up in the registry. */
-export type Caller =
-  /** Over the admin socket, as root, the server's uid or a member of the configured group. */
-  | { readonly kind: 'local'; readonly uid: number; readonly gid: number; readonly pid: number }
-  | { readonly kind: 'anonymous' }
-  /** A SPIFFE ID listed in the configuration, or of an entry with `admin`. */
-  | { readonly kind: 'admin'; readonly id: SpiffeId }
-  /** An attested agent with a live SVID. */
-  | { readonly kind: 'agent'; readonly id: SpiffeId; readonly agent: AgentRecord }
-  /** A SPIFFE ID of an entry with `downstream`. */
-  | { readonly kind: 'downstream'; readonly id: SpiffeId; readonly entry: Entry };
+export type Caller = LocalCaller | AnonymousCaller | AdminCaller | AgentCaller | DownstreamCaller;
+
+/** Over the admin socket, as root, the server's uid or a member of the configured group. */
+export interface LocalCaller {
+  readonly kind: 'local';
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+}
+
+/** Nobody that is known. */
+export interface AnonymousCaller {
+  readonly kind: 'anonymous';
+}
+
+/** A SPIFFE ID listed in the configuration, or of an entry with `admin`. */
+export interface AdminCaller {
+  readonly kind: 'admin';
+  readonly id: SpiffeId;
+}
+
+/** An attested agent with a live SVID. */
+export interface AgentCaller {
+  readonly kind: 'agent';
+  readonly id: SpiffeId;
+  readonly agent: AgentRecord;
+  /** Serial of a renewed SVID, used here for the first time: to be promoted in the registry. */
+  readonly firstUseOfSerial: string | undefined;
+}
+
+/** A SPIFFE ID of an entry with `downstream`. */
+export interface DownstreamCaller {
+  readonly kind: 'downstream';
+  readonly id: SpiffeId;
+  readonly entry: Entry;
+}
 
 /** What every grant says for the issuance record. */
 interface GrantBase {
   readonly [brand]: true;
   readonly spiffeId: SpiffeId;
-  /** Who asked: `agent:<id>`, `local:<uid>`, `admin:<id>`, `self`. */
+  /** Who asked: `agent:<id>`, `local:<uid>`, `admin:<id>`, `attestation:<type>`, `self`. */
   readonly requestedBy: string;
   /** Entry that the SPIFFE ID comes from, where there is one. */
   readonly entry: { readonly id: string; readonly revision: bigint } | undefined;
   /** Agent it is issued through, where there is one. */
   readonly agentId: SpiffeId | undefined;
+  /** Unix seconds of the attestation that the agent stood on; 0 where there is no agent yet. */
+  readonly agentAttestedAtSeconds: number;
   /** 0 takes the default of the kind. */
   readonly ttlSeconds: number;
   readonly hint: string;

@@ -3,7 +3,7 @@ import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 
-/** One line of the change feed: what changed, in commit order. Values are the state after it. */
+/** One line of the change feed: what changed, in commit order. Values are the state after it or newer. */
 export type Change =
   | { readonly kind: 'entry'; readonly sequence: bigint; readonly entry: Entry }
   | { readonly kind: 'entry-deleted'; readonly sequence: bigint; readonly entryId: string }
@@ -21,10 +21,33 @@ export interface StoreSnapshot {
   readonly bundle: Bundle | undefined;
 }
 
-/** Outcome of one created entry. */
+/** An entry to be made, under an ID that nothing else has. */
+export interface EntryCreation {
+  readonly id: string;
+  readonly draft: EntryDraft;
+}
+
+/** Outcome of one entry to be created. */
 export type CreatedEntry =
   | { readonly outcome: 'created'; readonly entry: Entry }
-  /** Same parent, SPIFFE ID and selectors: nothing was written. */
+  /** Same parent, SPIFFE ID and selectors, or the same ID: nothing was written. */
+  | { readonly outcome: 'exists'; readonly entry: Entry };
+
+/** A new state for an entry. */
+export interface EntryUpdate {
+  readonly id: string;
+  readonly draft: EntryDraft;
+  /** Revision that the draft was made from; given, another one is a conflict. */
+  readonly expectedRevision?: bigint | undefined;
+}
+
+/** Outcome of one entry to be updated; only `updated` wrote something. */
+export type UpdatedEntry =
+  | { readonly outcome: 'updated'; readonly entry: Entry }
+  | { readonly outcome: 'missing' }
+  /** The entry is as it stands now: another update came first. */
+  | { readonly outcome: 'conflict'; readonly entry: Entry }
+  /** The other entry with this parent, SPIFFE ID and selectors. */
   | { readonly outcome: 'exists'; readonly entry: Entry };
 
 /** A join token at rest: its hash, never its text. */
@@ -54,11 +77,26 @@ export type JoinTokenClaim =
 /** One attestation made durable in a single transaction. */
 export interface AttestationWrite {
   readonly agent: AgentRecord;
-  /** Alias entry (parent `/spire/server`) to be made with it, if any. */
-  readonly aliasEntry: EntryDraft | undefined;
+  /** Alias entry (parent `/spire/server`) to be made with it, if any; it goes when the agent goes. */
+  readonly aliasEntry: EntryCreation | undefined;
   /** Encoded answer kept with the join token for a retry. */
   readonly joinTokenAnswer: { readonly tokenHash: string; readonly answer: Uint8Array } | undefined;
+  /** Unix seconds. */
+  readonly nowSeconds: number;
 }
+
+/** One step in an agent's life; applied to the row as it stands, so that no step undoes another. */
+export type AgentChange =
+  /** A renewed SVID went out; it becomes the agent's own on first use. No effect on a banned agent. */
+  | {
+      readonly kind: 'renewed';
+      readonly newSerial: string;
+      readonly newExpiresAtSeconds: number;
+    }
+  /** The renewed SVID with this serial was used. No effect when it is not the one awaited. */
+  | { readonly kind: 'promoted'; readonly serial: string }
+  | { readonly kind: 'banned' }
+  | { readonly kind: 'status'; readonly agentVersion: string };
 
 /** Authorities' journal and bundle, written together by compare-and-swap. */
 export interface AuthorityWrite {
@@ -76,21 +114,23 @@ export interface AuthorityWrite {
  */
 export interface Store {
   loadSnapshot(): Promise<Result<StoreSnapshot>>;
-  /** Changes after `sequence` in commit order, at most `limit`. */
+  /**
+   * Changes after `sequence` in commit order, at most `limit`. Values are the newest at the time of
+   * reading, so several changes to one thing may all carry its last state. Fails with STORE_FEED_GAP
+   * when changes after `sequence` are no longer kept: the snapshot is to be read again.
+   */
   changesAfter(sequence: bigint, limit: number): Promise<Result<readonly Change[]>>;
-  /** Calls `wake` after each commit that may have appended changes. Returns what ends it. */
+  /** Calls `wake` after each commit that may have appended changes, before the write answers. Returns what ends it. */
   onWake(wake: () => void): () => void;
 
-  /** Creates entries, ids and revisions included, in one transaction; answers in order. */
+  /** Creates entries in one transaction; answers in order. Revisions start at 0. */
   createEntries(
-    drafts: readonly { readonly id: string; readonly draft: EntryDraft }[],
+    creations: readonly EntryCreation[],
     nowSeconds: number,
   ): Promise<Result<readonly CreatedEntry[]>>;
-  /** Replaces entries by id and raises their revision; `undefined` where there is none. */
-  updateEntries(
-    updates: readonly { readonly id: string; readonly draft: EntryDraft }[],
-  ): Promise<Result<readonly (Entry | undefined)[]>>;
-  /** Deletes entries by id; false where there was none. */
+  /** Replaces entries by ID in one transaction and raises their revisions; answers in order. */
+  updateEntries(updates: readonly EntryUpdate[]): Promise<Result<readonly UpdatedEntry[]>>;
+  /** Deletes entries by ID; false where there was none. */
   deleteEntries(ids: readonly string[]): Promise<Result<readonly boolean[]>>;
 
   createJoinToken(token: JoinTokenRecord): Promise<Result<'created' | 'exists'>>;
@@ -101,15 +141,15 @@ export interface Store {
     nowSeconds: number,
   ): Promise<Result<JoinTokenClaim>>;
 
+  /** Makes or replaces an agent; refuses with AGENT_BANNED, writing nothing, when it is banned. */
   recordAttestation(write: AttestationWrite): Promise<Result<void>>;
-  /** Replaces an agent's record; answers false when it is gone. */
-  updateAgent(agent: AgentRecord): Promise<Result<boolean>>;
-  /** Deletes an agent, and with a join-token agent its alias entries; false when it was gone. */
-  deleteAgent(agentId: string): Promise<Result<boolean>>;
+  /** Applies a step to an agent and answers with its new state; undefined when it is gone. */
+  changeAgent(agentId: SpiffeId, change: AgentChange): Promise<Result<AgentRecord | undefined>>;
+  /** Deletes an agent and the alias entry that its attestation made; false when it was gone. */
+  deleteAgent(agentId: SpiffeId): Promise<Result<boolean>>;
   /** Deletes join tokens past their end and their retry window, entries past their expiry. */
   prune(nowSeconds: number): Promise<Result<void>>;
 
-  /** Journal and bundle, read at one moment, so that a loser of the compare-and-swap sees both. */
   loadJournal(): Promise<
     Result<{
       readonly version: bigint;

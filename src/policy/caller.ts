@@ -1,0 +1,135 @@
+import { fail, ok, type Result } from '../base/result.ts';
+import { isMemberOf, type SpiffeId } from '../spiffe/spiffe-id.ts';
+import { nowSeconds, type PolicyContext } from './context.ts';
+import type { AdminCaller, AgentCaller, Caller, DownstreamCaller, LocalCaller } from './grant.ts';
+import { type CallerKind, METHOD_CALLERS } from './methods.ts';
+
+/** A process on the admin socket, as the kernel states it. */
+export interface ProcessFacts {
+  readonly kind: 'process';
+  readonly uid: number;
+  readonly gid: number;
+  /** Supplementary groups. */
+  readonly groups: readonly number[];
+  readonly pid: number;
+}
+
+/** A TCP peer whose certificate chain the validator accepted. */
+export interface SvidFacts {
+  readonly kind: 'svid';
+  readonly id: SpiffeId;
+  /** Decimal serial number of the leaf. */
+  readonly serialDecimal: string;
+  /** Unix seconds; the last second of the leaf. */
+  readonly notAfterSeconds: number;
+}
+
+/** What is known for certain about the other end of a connection. */
+export type PeerFacts = ProcessFacts | SvidFacts | { readonly kind: 'anonymous' };
+
+/**
+ * Judges a call by who is at the other end: the caller, as the first of local, admin, downstream,
+ * agent, anonymous that the peer is and the method allows. A refused agent's error carries
+ * `details.reason`, the name of a `PermissionDeniedDetails.Reason`, by which stock agents decide to
+ * attest again or to stop.
+ */
+export function authorizeCall(
+  method: string,
+  peer: PeerFacts,
+  context: PolicyContext,
+): Result<Caller> {
+  const allowed = METHOD_CALLERS.get(method);
+  if (allowed === undefined) {
+    return fail('METHOD_NOT_LISTED', `${method} is not in the table of calls`);
+  }
+  switch (peer.kind) {
+    case 'process':
+      return authorizeProcess(method, allowed, peer, context);
+    case 'svid':
+      return authorizeSvid(method, allowed, peer, context);
+    case 'anonymous':
+      return allowed.includes('anonymous')
+        ? ok({ kind: 'anonymous' })
+        : refuse(method, 'anonymous');
+  }
+}
+
+/** Whether a process may use the admin socket at all, whatever it calls. */
+export function resolveLocal(peer: ProcessFacts, context: PolicyContext): Result<LocalCaller> {
+  const { uid, gid, pid } = peer;
+  const member =
+    context.adminGid !== undefined &&
+    (gid === context.adminGid || peer.groups.includes(context.adminGid));
+  if (uid === 0 || uid === context.serverUid || member) return ok({ kind: 'local', uid, gid, pid });
+  return fail('CALLER_NOT_LOCAL_OPERATOR', `uid ${uid} may not use the admin socket`);
+}
+
+/**
+ * Whether an SVID is that of a live agent: not expired, known, not banned, and either its current
+ * serial or the renewed one that was not used yet. For push streams, which are judged again at
+ * every change of their agent.
+ */
+export function resolveAgent(peer: SvidFacts, context: PolicyContext): Result<AgentCaller> {
+  const { id, serialDecimal: serial } = peer;
+  if (nowSeconds(context) > peer.notAfterSeconds) {
+    return refuseAgent('AGENT_EXPIRED', `SVID of agent ${id.uri} has expired`);
+  }
+  const agent = context.registry.agent(id);
+  if (agent === undefined) return refuseAgent('AGENT_NOT_ATTESTED', `no agent ${id.uri}`);
+  if (agent.banned) return refuseAgent('AGENT_BANNED', `agent ${id.uri} is banned`);
+  if (serial === agent.serial) return ok({ kind: 'agent', id, agent, firstUseOfSerial: undefined });
+  if (serial === agent.newSerial) return ok({ kind: 'agent', id, agent, firstUseOfSerial: serial });
+  return refuseAgent('AGENT_NOT_ACTIVE', `agent ${id.uri} called with serial ${serial}, replaced`);
+}
+
+function authorizeProcess(
+  method: string,
+  allowed: readonly CallerKind[],
+  peer: ProcessFacts,
+  context: PolicyContext,
+): Result<Caller> {
+  const local = resolveLocal(peer, context);
+  if (!local.ok) return local;
+  return allowed.includes('local') ? local : refuse(method, 'local');
+}
+
+function authorizeSvid(
+  method: string,
+  allowed: readonly CallerKind[],
+  peer: SvidFacts,
+  context: PolicyContext,
+): Result<Caller> {
+  const admin = allowed.includes('admin') ? resolveAdmin(peer, context) : undefined;
+  if (admin !== undefined) return ok(admin);
+  if (!isMemberOf(peer.id, context.registry.trustDomain)) {
+    return fail('CALLER_FOREIGN', `${peer.id.uri} is of another trust domain`);
+  }
+  const downstream = allowed.includes('downstream') ? resolveDownstream(peer, context) : undefined;
+  if (downstream !== undefined) return ok(downstream);
+  if (!allowed.includes('agent')) return refuse(method, peer.id.uri);
+  const agent = resolveAgent(peer, context);
+  return agent.ok || !allowed.includes('anonymous') ? agent : ok({ kind: 'anonymous' });
+}
+
+function resolveAdmin(peer: SvidFacts, context: PolicyContext): AdminCaller | undefined {
+  const { id } = peer;
+  const listed = context.adminIds.some((admin) => admin.uri === id.uri);
+  const entry = listed ? undefined : context.registry.adminEntry(id);
+  return listed || entry !== undefined ? { kind: 'admin', id } : undefined;
+}
+
+function resolveDownstream(peer: SvidFacts, context: PolicyContext): DownstreamCaller | undefined {
+  const entry = context.registry.downstreamEntry(peer.id);
+  return entry === undefined ? undefined : { kind: 'downstream', id: peer.id, entry };
+}
+
+function refuse(method: string, who: string): Result<never> {
+  return fail('CALLER_NOT_ALLOWED', `${who} may not call ${method}`);
+}
+
+function refuseAgent(
+  reason: 'AGENT_EXPIRED' | 'AGENT_NOT_ATTESTED' | 'AGENT_NOT_ACTIVE' | 'AGENT_BANNED',
+  message: string,
+): Result<never> {
+  return fail(reason, message, { details: { reason } });
+}

@@ -1,0 +1,280 @@
+import { fail, ok, type Result } from '../base/result.ts';
+import { checkAudience } from '../rules/audience.ts';
+import { checkDnsNames } from '../rules/dns-name.ts';
+import type { Entry } from '../rules/entry.ts';
+import { isAgentId, isReservedId, serverUri } from '../rules/reserved-ids.ts';
+import { isMemberOf, parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
+import type { TrustDomain } from '../spiffe/trust-domain.ts';
+import { nowSeconds, type PolicyContext } from './context.ts';
+import type { AdminCaller, AgentCaller, JwtGrant, LocalCaller, X509Grant } from './grant.ts';
+
+/** Longest lifetime that the wire can ask for: int32 seconds. */
+const MAX_TTL_SECONDS = 2 ** 31 - 1;
+
+/** Every grant that was made; a look-alike from elsewhere is not in it. */
+const made = new WeakSet<X509Grant | JwtGrant>();
+
+/** A workload's X.509-SVID, for one of the calling agent's entries. */
+export function grantWorkloadX509(
+  caller: AgentCaller,
+  entryId: string,
+  context: PolicyContext,
+): Result<X509Grant> {
+  const entry = authorizedEntry(caller, entryId, context);
+  if (!entry.ok) return entry;
+  const { spiffeId, x509SvidTtlSeconds, dnsNames, hint } = entry.value;
+  return seal<X509Grant>({
+    svid: 'x509',
+    purpose: 'workload',
+    spiffeId,
+    dnsNames,
+    ttlSeconds: x509SvidTtlSeconds,
+    hint,
+    ...throughAgent(caller, entry.value),
+  });
+}
+
+/** A workload's JWT-SVID, for one of the calling agent's entries. */
+export function grantWorkloadJwt(
+  caller: AgentCaller,
+  entryId: string,
+  audience: readonly string[],
+  context: PolicyContext,
+): Result<JwtGrant> {
+  const checked = checkAudience(audience);
+  if (!checked.ok) return checked;
+  const entry = authorizedEntry(caller, entryId, context);
+  if (!entry.ok) return entry;
+  const { spiffeId, jwtSvidTtlSeconds, jwtSvidIncludeJti, hint } = entry.value;
+  return seal<JwtGrant>({
+    svid: 'jwt',
+    spiffeId,
+    audience: checked.value,
+    includeJti: jwtSvidIncludeJti,
+    ttlSeconds: jwtSvidTtlSeconds,
+    hint,
+    ...throughAgent(caller, entry.value),
+  });
+}
+
+/** An agent's SVID at the end of its attestation; the agent need not be known yet. */
+export function grantAttestedAgentX509(
+  agentId: SpiffeId,
+  attestationType: string,
+  context: PolicyContext,
+): Result<X509Grant> {
+  const { registry } = context;
+  if (!isMemberOf(agentId, registry.trustDomain) || !isAgentId(agentId)) {
+    return fail('GRANT_SPIFFE_ID', `${agentId.uri} is not an agent ID of this trust domain`);
+  }
+  if (registry.agent(agentId)?.banned) return bannedAgent(agentId);
+  return seal(agentGrant(agentId, `attestation:${attestationType}`, 0));
+}
+
+/** The next SVID of an agent that calls with its present one. */
+export function grantRenewedAgentX509(
+  caller: AgentCaller,
+  context: PolicyContext,
+): Result<X509Grant> {
+  const { id, agent } = caller;
+  if (agent.canReattest) {
+    const reason = 'AGENT_MUST_REATTEST';
+    return fail(reason, `agent ${id.uri} has to attest again instead`, { details: { reason } });
+  }
+  const fresh = requireFresh(context);
+  if (!fresh.ok) return fresh;
+  return seal(agentGrant(id, `agent:${id.uri}`, agent.attestedAtSeconds));
+}
+
+/** The server's own SVID. */
+export function grantServerX509(trustDomain: TrustDomain): Result<X509Grant> {
+  const spiffeId = parseSpiffeId(serverUri(trustDomain));
+  if (!spiffeId.ok) return spiffeId;
+  return seal<X509Grant>({
+    svid: 'x509',
+    purpose: 'server',
+    spiffeId: spiffeId.value,
+    dnsNames: [],
+    ...NO_ORIGIN,
+    requestedBy: 'self',
+    ttlSeconds: 0,
+  });
+}
+
+/** An X.509-SVID minted by an operator, without an entry. */
+export function grantMintX509(
+  caller: LocalCaller | AdminCaller,
+  asked: {
+    readonly spiffeId: SpiffeId;
+    readonly dnsNames: readonly string[];
+    readonly ttlSeconds: number;
+  },
+  context: PolicyContext,
+): Result<X509Grant> {
+  const { spiffeId, ttlSeconds } = asked;
+  const mintable = checkMintable(spiffeId, ttlSeconds, context.registry.trustDomain);
+  if (!mintable.ok) return mintable;
+  const dnsNames = checkDnsNames(asked.dnsNames);
+  if (!dnsNames.ok) return dnsNames;
+  return seal<X509Grant>({
+    svid: 'x509',
+    purpose: 'mint',
+    spiffeId,
+    dnsNames: dnsNames.value,
+    ...NO_ORIGIN,
+    requestedBy: operatorName(caller),
+    ttlSeconds,
+  });
+}
+
+/** A JWT-SVID minted by an operator, without an entry. */
+export function grantMintJwt(
+  caller: LocalCaller | AdminCaller,
+  asked: {
+    readonly spiffeId: SpiffeId;
+    readonly audience: readonly string[];
+    readonly ttlSeconds: number;
+  },
+  context: PolicyContext,
+): Result<JwtGrant> {
+  const { spiffeId, ttlSeconds } = asked;
+  const mintable = checkMintable(spiffeId, ttlSeconds, context.registry.trustDomain);
+  if (!mintable.ok) return mintable;
+  const audience = checkAudience(asked.audience);
+  if (!audience.ok) return audience;
+  return seal<JwtGrant>({
+    svid: 'jwt',
+    spiffeId,
+    audience: audience.value,
+    includeJti: false,
+    ...NO_ORIGIN,
+    requestedBy: operatorName(caller),
+    ttlSeconds,
+  });
+}
+
+/**
+ * Judges a grant once more, right before its signature is released: policy made it, and since then
+ * neither was the agent banned, deleted or attested anew, nor did the entry change or leave the agent.
+ */
+export function recheckGrant(grant: X509Grant | JwtGrant, context: PolicyContext): Result<void> {
+  if (!made.has(grant)) return fail('GRANT_FORGED', 'the grant was not made by policy');
+  if (grant.agentId === undefined) return ok(undefined);
+  const { registry } = context;
+  const agent = registry.agent(grant.agentId);
+  if (agent?.banned) return bannedAgent(grant.agentId);
+  // At its first attestation there is no agent yet, and no entry either.
+  const attesting = grant.entry === undefined && grant.agentAttestedAtSeconds === 0;
+  if (attesting) return ok(undefined);
+  if (agent === undefined || agent.attestedAtSeconds !== grant.agentAttestedAtSeconds) {
+    return fail('GRANT_OUTDATED', `agent ${grant.agentId.uri} was deleted or attested anew`);
+  }
+  if (grant.entry === undefined) return ok(undefined);
+  const { id, revision } = grant.entry;
+  if (registry.entry(id)?.revision !== revision || !registry.isAuthorized(grant.agentId, id)) {
+    return fail('GRANT_OUTDATED', `entry ${id} changed`);
+  }
+  return ok(undefined);
+}
+
+const NO_ORIGIN = {
+  entry: undefined,
+  agentId: undefined,
+  agentAttestedAtSeconds: 0,
+  hint: '',
+} as const;
+
+function agentGrant(
+  id: SpiffeId,
+  requestedBy: string,
+  attestedAtSeconds: number,
+): Unsealed<X509Grant> {
+  return {
+    svid: 'x509',
+    purpose: 'agent',
+    spiffeId: id,
+    dnsNames: [],
+    ...NO_ORIGIN,
+    requestedBy,
+    agentId: id,
+    agentAttestedAtSeconds: attestedAtSeconds,
+    ttlSeconds: 0,
+  };
+}
+
+function authorizedEntry(
+  caller: AgentCaller,
+  entryId: string,
+  context: PolicyContext,
+): Result<Entry> {
+  const fresh = requireFresh(context);
+  if (!fresh.ok) return fresh;
+  const { registry } = context;
+  const entry = registry.entry(entryId);
+  const expired =
+    entry !== undefined &&
+    entry.expiresAtSeconds !== 0 &&
+    entry.expiresAtSeconds <= nowSeconds(context);
+  if (entry === undefined || expired || !registry.isAuthorized(caller.id, entryId)) {
+    return fail('ENTRY_NOT_AUTHORIZED', 'entry not found or not authorized');
+  }
+  // Registration refuses these already; a row that came by another way gets nothing either.
+  if (!isWorkloadId(entry.spiffeId, registry.trustDomain)) {
+    return fail('GRANT_SPIFFE_ID', `entry ${entryId} has a SPIFFE ID that no workload may have`);
+  }
+  return ok(entry);
+}
+
+function throughAgent(caller: AgentCaller, entry: Entry) {
+  return {
+    requestedBy: `agent:${caller.id.uri}`,
+    entry: Object.freeze({ id: entry.id, revision: entry.revision }),
+    agentId: caller.id,
+    agentAttestedAtSeconds: caller.agent.attestedAtSeconds,
+  };
+}
+
+function requireFresh(context: PolicyContext): Result<void> {
+  const stalenessMs = context.registry.stalenessMs();
+  if (stalenessMs <= context.maxStalenessMs) return ok(undefined);
+  const seconds = Math.floor(stalenessMs / 1000);
+  return fail('REGISTRY_STALE', `no changes could be read for ${seconds} s`);
+}
+
+function checkMintable(
+  spiffeId: SpiffeId,
+  ttlSeconds: number,
+  trustDomain: TrustDomain,
+): Result<void> {
+  if (!isWorkloadId(spiffeId, trustDomain)) {
+    return fail('GRANT_SPIFFE_ID', `${spiffeId.uri} cannot be minted here`);
+  }
+  if (!Number.isInteger(ttlSeconds) || ttlSeconds < 0 || ttlSeconds > MAX_TTL_SECONDS) {
+    return fail('TTL_RANGE', `lifetime of ${ttlSeconds} s is out of range`);
+  }
+  return ok(undefined);
+}
+
+/** A member of the trust domain, with a path, outside the area of servers and agents. */
+function isWorkloadId(id: SpiffeId, trustDomain: TrustDomain): boolean {
+  return isMemberOf(id, trustDomain) && id.path !== '' && !isReservedId(id);
+}
+
+function operatorName(caller: LocalCaller | AdminCaller): string {
+  return caller.kind === 'local' ? `local:${caller.uid}` : `admin:${caller.id.uri}`;
+}
+
+function bannedAgent(id: SpiffeId): Result<never> {
+  const reason = 'AGENT_BANNED';
+  return fail(reason, `agent ${id.uri} is banned`, { details: { reason } });
+}
+
+/** A grant without its brand: symbol keys are the only thing left out. */
+type Unsealed<G> = { readonly [K in keyof G as K extends symbol ? never : K]: G[K] };
+
+function seal<G extends X509Grant | JwtGrant>(grant: Unsealed<G>): Result<G> {
+  // The brand exists for the compiler only; this is the one place that gives it.
+  const sealed = Object.freeze(grant) as G;
+  made.add(sealed);
+  return ok(sealed);
+}

@@ -1,0 +1,50 @@
+import type { Caller } from './grant.ts';
+
+/** Kind of a caller. */
+export type CallerKind = Caller['kind'];
+
+const ANYONE: readonly CallerKind[] = ['local', 'admin', 'downstream', 'agent', 'anonymous'];
+const OPERATORS: readonly CallerKind[] = ['local', 'admin'];
+const OPERATORS_AND_AGENTS: readonly CallerKind[] = ['local', 'admin', 'agent'];
+const AGENTS: readonly CallerKind[] = ['agent'];
+const LOCAL: readonly CallerKind[] = ['local'];
+
+/**
+ * Who may call what: every RPC of the server, by `/package.Service/Method`. What is not here is
+ * refused. SPIRE's table, and our own services.
+ */
+export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Map([
+  ['/spire.api.server.agent.v1.Agent/CountAgents', OPERATORS],
+  ['/spire.api.server.agent.v1.Agent/ListAgents', OPERATORS],
+  ['/spire.api.server.agent.v1.Agent/GetAgent', OPERATORS],
+  ['/spire.api.server.agent.v1.Agent/DeleteAgent', OPERATORS],
+  ['/spire.api.server.agent.v1.Agent/BanAgent', OPERATORS],
+  ['/spire.api.server.agent.v1.Agent/CreateJoinToken', OPERATORS],
+  ['/spire.api.server.agent.v1.Agent/AttestAgent', ANYONE],
+  ['/spire.api.server.agent.v1.Agent/RenewAgent', AGENTS],
+  ['/spire.api.server.agent.v1.Agent/PostStatus', AGENTS],
+
+  ['/spire.api.server.bundle.v1.Bundle/GetBundle', ANYONE],
+  ['/spire.api.server.bundle.v1.Bundle/GetFederatedBundle', OPERATORS_AND_AGENTS],
+
+  ['/spire.api.server.entry.v1.Entry/CountEntries', OPERATORS],
+  ['/spire.api.server.entry.v1.Entry/ListEntries', OPERATORS],
+  ['/spire.api.server.entry.v1.Entry/GetEntry', OPERATORS],
+  ['/spire.api.server.entry.v1.Entry/BatchCreateEntry', OPERATORS],
+  ['/spire.api.server.entry.v1.Entry/BatchUpdateEntry', OPERATORS],
+  ['/spire.api.server.entry.v1.Entry/BatchDeleteEntry', OPERATORS],
+  ['/spire.api.server.entry.v1.Entry/GetAuthorizedEntries', AGENTS],
+  ['/spire.api.server.entry.v1.Entry/SyncAuthorizedEntries', AGENTS],
+
+  ['/spire.api.server.svid.v1.SVID/MintX509SVID', OPERATORS],
+  ['/spire.api.server.svid.v1.SVID/MintJWTSVID', OPERATORS],
+  ['/spire.api.server.svid.v1.SVID/BatchNewX509SVID', AGENTS],
+  ['/spire.api.server.svid.v1.SVID/NewJWTSVID', AGENTS],
+
+  ['/signet.agent.v1.AgentSync/Sync', AGENTS],
+
+  ['/grpc.health.v1.Health/Check', LOCAL],
+  ['/grpc.health.v1.Health/Watch', LOCAL],
+  ['/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', LOCAL],
+  ['/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo', LOCAL],
+]);

@@ -1,0 +1,150 @@
+import type { Clock } from '../base/clock.ts';
+import type { SignetError } from '../base/errors.ts';
+import type { Random } from '../base/random.ts';
+import { fail, type Result } from '../base/result.ts';
+import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
+import type { AgentFilter, EntryFilter } from '../rules/match.ts';
+import type { Bundle } from '../spiffe/bundle.ts';
+import type { SpiffeId } from '../spiffe/spiffe-id.ts';
+import type { TrustDomain } from '../spiffe/trust-domain.ts';
+import type {
+  AgentChange,
+  AttestationWrite,
+  CreatedEntry,
+  EntryUpdate,
+  JoinTokenClaim,
+  JoinTokenRecord,
+  Store,
+  UpdatedEntry,
+} from '../store/store.ts';
+
+/** What a registry stands on. */
+export interface RegistryOptions {
+  readonly store: Store;
+  readonly trustDomain: TrustDomain;
+  readonly clock: Clock;
+  /** For the IDs of new entries. */
+  readonly random: Random;
+  /** Told when the feed cannot be followed; the registry tries again by itself. */
+  readonly onFault?: (error: SignetError) => void;
+}
+
+/** One page of a list. */
+export interface Page<T> {
+  readonly items: readonly T[];
+  /** Opaque; empty on the last page. Holds across changes and restarts. */
+  readonly nextPageToken: string;
+}
+
+/** Which page of a list. */
+export interface PageQuery {
+  /** 0 is everything. */
+  readonly pageSize: number;
+  /** Empty for the first page. */
+  readonly pageToken: string;
+}
+
+/** Where a reader of the push feed stands. */
+export interface FeedPosition {
+  readonly feedId: string;
+  readonly revision: bigint;
+}
+
+/** The newest state of one agent, for its push stream. */
+export interface AgentUpdate {
+  /** A snapshot replaces what the agent has, a delta adds to it. */
+  readonly kind: 'snapshot' | 'delta';
+  /** The agent's record; undefined when it was deleted. Ban, renewal and promotion show here. */
+  readonly agent: AgentRecord | undefined;
+  readonly upserts: readonly Entry[];
+  /** Always empty in a snapshot. */
+  readonly deletedIds: readonly string[];
+  /** Feed sequence that this brings the agent to. */
+  readonly revision: bigint;
+}
+
+/** One push stream's view of its agent. What is not taken is merged, never queued. */
+export interface AgentSubscription {
+  /** What changed since the last call; undefined when nothing did. The first call has the start. */
+  take(): AgentUpdate | undefined;
+  close(): void;
+}
+
+/** An entry to be created; without an ID it gets one. */
+export interface NewEntry {
+  readonly id?: string | undefined;
+  readonly draft: EntryDraft;
+}
+
+/**
+ * The authoritative view for reads, in memory; no read touches the store. Writes go to the store in
+ * one transaction and answer when this view shows them.
+ */
+export interface Registry {
+  readonly trustDomain: TrustDomain;
+  /** Identity of the feed that this view follows. */
+  readonly feedId: string;
+  /** Last change that the view shows. */
+  readonly sequence: bigint;
+  /** How long the view has been known to lag behind its feed, in milliseconds; 0 when it does not. */
+  stalenessMs(): number;
+
+  entry(id: string): Entry | undefined;
+  entriesBySpiffeId(id: SpiffeId): readonly Entry[];
+  /** An entry with `admin` and this SPIFFE ID, if there is one. */
+  adminEntry(id: SpiffeId): Entry | undefined;
+  /** An entry with `downstream` and this SPIFFE ID, if there is one. */
+  downstreamEntry(id: SpiffeId): Entry | undefined;
+  /** Entries in the order of their IDs. Fails with PAGE_TOKEN. */
+  listEntries(filter: EntryFilter, query: PageQuery): Result<Page<Entry>>;
+  countEntries(filter?: EntryFilter): number;
+
+  agent(id: SpiffeId): AgentRecord | undefined;
+  /** Agents in the order of their IDs. Fails with PAGE_TOKEN. */
+  listAgents(filter: AgentFilter, query: PageQuery): Result<Page<AgentRecord>>;
+  countAgents(filter?: AgentFilter): number;
+
+  /**
+   * Entries that an agent serves: those whose parent is the agent or an alias of it, and from each
+   * on by its SPIFFE ID as parent. The same array until something that concerns the agent changes,
+   * so answers may be cached by it.
+   */
+  authorizedEntries(agentId: SpiffeId): readonly Entry[];
+  /** Whether the entry is among those of {@link authorizedEntries}; costs the depth of the tree. */
+  isAuthorized(agentId: SpiffeId, entryId: string): boolean;
+  /**
+   * Follows one agent. `wake` is called when {@link AgentSubscription.take} has something new, once
+   * until it is taken. With `resume` the first take is a delta where that is possible.
+   */
+  subscribe(agentId: SpiffeId, wake: () => void, resume?: FeedPosition): AgentSubscription;
+
+  /** Bundle of the own trust domain, with certificates parsed; undefined before the first one. */
+  readonly bundle: Bundle | undefined;
+  /** Calls `listener` with each new bundle. Returns what ends it. */
+  onBundle(listener: (bundle: Bundle) => void): () => void;
+
+  createEntries(entries: readonly NewEntry[]): Promise<Result<readonly CreatedEntry[]>>;
+  updateEntries(updates: readonly EntryUpdate[]): Promise<Result<readonly UpdatedEntry[]>>;
+  deleteEntries(ids: readonly string[]): Promise<Result<readonly boolean[]>>;
+  createJoinToken(token: JoinTokenRecord): Promise<Result<'created' | 'exists'>>;
+  /** Exactly one of several concurrent claims of a token is `claimed`. */
+  claimJoinToken(tokenHash: string, csrKeyHash: string): Promise<Result<JoinTokenClaim>>;
+  /** Fails with AGENT_BANNED when the agent is banned. */
+  recordAttestation(
+    write: Omit<AttestationWrite, 'nowSeconds' | 'aliasEntry'> & {
+      readonly aliasEntry: NewEntry | undefined;
+    },
+  ): Promise<Result<void>>;
+  changeAgent(agentId: SpiffeId, change: AgentChange): Promise<Result<AgentRecord | undefined>>;
+  deleteAgent(agentId: SpiffeId): Promise<Result<boolean>>;
+
+  /** Answers when the view shows everything that was committed before the call. */
+  catchUp(): Promise<Result<void>>;
+  /** Stops following. The store stays open: it is its opener's to close. */
+  close(): Promise<void>;
+}
+
+/** Loads the view from the store and follows its feed until closed. */
+export async function createRegistry(_options: RegistryOptions): Promise<Result<Registry>> {
+  return fail('INTERNAL', 'registry is not built yet');
+}
