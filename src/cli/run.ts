@@ -1,0 +1,142 @@
+import { type SignetError, toSignetError } from '../base/errors.ts';
+import { EXIT, exitCodeOf, formatError } from './report.ts';
+import { type CliIo, type CommandEntry, GLOBAL_FLAGS } from './spec.ts';
+import { safe } from './text.ts';
+
+/**
+ * Runs one command line and answers with the exit code: 0 done, 1 refused or failed, 2 usage. Only
+ * the code of the command that is called gets loaded.
+ */
+export async function runCli(
+  argv: readonly string[],
+  io: CliIo,
+  table: readonly CommandEntry[],
+): Promise<number> {
+  const { leading, rest } = splitLeading(argv);
+  const wantsHelp = rest[0] === 'help' || isHelp(rest[0]);
+  const words = wantsHelp ? rest.slice(1) : rest;
+  if (words.length === 0) return overview(wantsHelp, io, table);
+  if (words[0] === '--version') return runCli(['version'], io, table);
+  const entry = findEntry(words, table);
+  if (entry === undefined) return listOrRefuse(words, wantsHelp, io, table);
+  const own = words.slice(entry.path.split(' ').length);
+  return runEntry(entry, wantsHelp ? ['--help'] : [...leading, ...own], io);
+}
+
+async function runEntry(entry: CommandEntry, argv: readonly string[], io: CliIo): Promise<number> {
+  try {
+    const [spec, { parseCommand }] = await Promise.all([entry.load(), import('./program.ts')]);
+    const parsed = parseCommand(entry.path, entry.summary, spec, argv);
+    if (!parsed.ok) return refuse(parsed.error, entry, io);
+    if ('help' in parsed.value) {
+      io.out(parsed.value.help);
+      return EXIT.ok;
+    }
+    const done = await spec.run(parsed.value.input, io);
+    return done.ok ? EXIT.ok : refuse(done.error, entry, io);
+  } catch (thrown) {
+    const error = toSignetError(thrown, `signet ${entry.path}`);
+    const cause =
+      error.cause instanceof Error ? `${error.cause.stack ?? error.cause.message}\n` : '';
+    io.err(`${formatError(error, entry.path)}${cause}`);
+    return EXIT.failed;
+  }
+}
+
+function refuse(error: SignetError, entry: CommandEntry, io: CliIo): number {
+  io.err(formatError(error, entry.path));
+  return exitCodeOf(error);
+}
+
+/** Global flags may stand before the command; they are given to it as if they stood after. */
+function splitLeading(argv: readonly string[]): { leading: string[]; rest: string[] } {
+  let end = 0;
+  while (end < argv.length) {
+    const [name] = (argv[end] ?? '').replace(/^--?/, '').split('=', 1);
+    const isFlag = (argv[end] ?? '').startsWith('-');
+    const known = GLOBAL_FLAGS.find((flag) => [flag.name, flag.short].includes(name ?? ''));
+    if (!isFlag || known === undefined) break;
+    end += argv[end]?.includes('=') === true ? 1 : 2;
+  }
+  return { leading: argv.slice(0, end), rest: argv.slice(end) };
+}
+
+function isHelp(word: string | undefined): boolean {
+  return word === '--help' || word === '-h' || word === '-help';
+}
+
+/** The row whose words the line begins with; the longest wins. */
+function findEntry(
+  words: readonly string[],
+  table: readonly CommandEntry[],
+): CommandEntry | undefined {
+  const two = words.slice(0, 2).join(' ');
+  return (
+    table.find((entry) => entry.path === two) ?? table.find((entry) => entry.path === words[0])
+  );
+}
+
+function overview(wanted: boolean, io: CliIo, table: readonly CommandEntry[]): number {
+  const text =
+    'Signet issues SPIFFE identities to machines and to the processes on them.\n\n' +
+    'Usage: signet <command> [flags]\n\n' +
+    `${listing(table)}\n` +
+    'Flags of SPIRE are understood in its spelling too (-spiffeID as --spiffe-id).\n' +
+    '"signet <command> --help" shows the flags of a command and examples.\n' +
+    'To begin on this machine: signet dev\n';
+  (wanted ? io.out : io.err)(text);
+  return wanted ? EXIT.ok : EXIT.usage;
+}
+
+function listing(entries: readonly CommandEntry[]): string {
+  const width = Math.max(...entries.map(({ path }) => path.length));
+  return entries.map(({ path, summary }) => `  ${path.padEnd(width)}  ${summary}\n`).join('');
+}
+
+/** A noun alone lists its verbs; anything else is refused, with what comes nearest. */
+function listOrRefuse(
+  words: readonly string[],
+  wantsHelp: boolean,
+  io: CliIo,
+  table: readonly CommandEntry[],
+): number {
+  const noun = words[0] ?? '';
+  const verbs = table.filter(({ path }) => path.startsWith(`${noun} `));
+  if (verbs.length > 0 && (words.length === 1 || isHelp(words[1]))) {
+    const asked = wantsHelp || isHelp(words[1]);
+    (asked ? io.out : io.err)(`Usage: signet ${noun} <command> [flags]\n\n${listing(verbs)}`);
+    return asked ? EXIT.ok : EXIT.usage;
+  }
+  const given = words.slice(0, verbs.length > 0 ? 2 : 1).join(' ');
+  const near = nearest(
+    given,
+    (verbs.length > 0 ? verbs : table).map(({ path }) => path),
+  );
+  const hint = near === undefined ? '' : `; did you mean "signet ${near}"?`;
+  io.err(
+    `signet: there is no command "${safe(given)}"${hint}\n` +
+      '  code: CLI_USAGE\n  next: Run "signet --help" for the list of commands.\n',
+  );
+  return EXIT.usage;
+}
+
+function nearest(given: string, paths: readonly string[]): string | undefined {
+  const scored = paths.map((path) => ({ path, distance: editDistance(given, path) }));
+  scored.sort((a, b) => a.distance - b.distance);
+  const best = scored[0];
+  return best !== undefined && best.distance <= 2 ? best.path : undefined;
+}
+
+function editDistance(a: string, b: string): number {
+  if (Math.abs(a.length - b.length) > 2) return 3;
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

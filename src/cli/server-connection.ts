@@ -1,0 +1,73 @@
+import { isAbsolute, resolve } from 'node:path';
+import { ok, type Result } from '../base/result.ts';
+import { type ClientConstructor, openUnixChannel, type RpcChannel } from '../rpc/channel.ts';
+import { flagError, timeoutFlag } from './flags.ts';
+import { type CallSettings, callUnary, type UnaryCall } from './remote.ts';
+import type { CliIo, Input } from './spec.ts';
+
+/** Where the admin socket is unless said otherwise. */
+export const DEFAULT_SERVER_SOCKET = '/run/signet/server/private/api.sock';
+
+/** Longest path of a Unix socket on Linux, in bytes. */
+export const MAX_SOCKET_PATH_BYTES = 107;
+
+const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** Calls to a server over its admin socket. */
+export interface ServerConnection {
+  readonly address: string;
+  readonly settings: CallSettings;
+  /** A generated client. */
+  client<C>(constructor: ClientConstructor<C>): C;
+  /** One unary call; `doing` stands in front of the message of a refusal. */
+  call<Res>(doing: string, call: UnaryCall<Res>): Promise<Result<Res>>;
+}
+
+/** Runs `work` with a connection to the server that flags and environment name, and closes it. */
+export async function withServer<T>(
+  input: Input,
+  io: CliIo,
+  work: (server: ServerConnection) => Promise<Result<T>>,
+): Promise<Result<T>> {
+  const path = serverSocket(input, io);
+  if (!path.ok) return path;
+  const timeoutMs = timeoutFlag(input, DEFAULT_TIMEOUT_MS);
+  if (!timeoutMs.ok) return timeoutMs;
+  const channel = openUnixChannel(path.value);
+  try {
+    return await work(connectionOf(channel, path.value, timeoutMs.value));
+  } finally {
+    channel.close();
+  }
+}
+
+function connectionOf(channel: RpcChannel, address: string, timeoutMs: number): ServerConnection {
+  const settings: CallSettings = { peer: 'server', address, timeoutMs };
+  return {
+    address,
+    settings,
+    client: (constructor) => channel.client(constructor),
+    call: (doing, call) => callUnary(doing, call, settings),
+  };
+}
+
+function serverSocket(input: Input, io: CliIo): Result<string> {
+  const text = input.text('server-socket') ?? io.env.SIGNET_SERVER_SOCKET ?? DEFAULT_SERVER_SOCKET;
+  const path = text.replace(/^unix:(\/\/)?(?=\/)/, '');
+  return checkSocketPath(path, 'server-socket');
+}
+
+/** An absolute path that fits a socket address. */
+export function checkSocketPath(path: string, flag: string): Result<string> {
+  if (path === '') return flagError(flag, 'is empty');
+  if (/^[a-z]+:/.test(path))
+    return flagError(flag, `"${path.slice(0, 120)}" is no path of a socket`);
+  const full = isAbsolute(path) ? path : resolve(path);
+  if (Buffer.byteLength(full) > MAX_SOCKET_PATH_BYTES) {
+    return flagError(
+      flag,
+      `${full} is longer than ${MAX_SOCKET_PATH_BYTES} bytes, the limit of Linux`,
+    );
+  }
+  return ok(full);
+}
