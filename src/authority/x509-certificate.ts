@@ -1,0 +1,54 @@
+import { equalBytes } from '../base/bytes.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import type { SigningKey } from '../keys/key-manager.ts';
+import { certificateScheme } from '../keys/scheme.ts';
+import type { TrustDomain } from '../spiffe/trust-domain.ts';
+import { buildCaTbs, type CaSubject } from '../x509/ca-template.ts';
+import { parseCertificate } from '../x509/certificate.ts';
+import { signatureAlgorithmDer, verifySignature } from '../x509/signature.ts';
+import { assembleCertificate } from '../x509/template.ts';
+import type { Certificate } from '../x509/types.ts';
+
+/** What a self-signed CA certificate says. */
+export interface RootFields {
+  readonly trustDomain: TrustDomain;
+  readonly subject: CaSubject;
+  readonly serial: Uint8Array;
+  readonly notBeforeSeconds: number;
+  readonly notAfterSeconds: number;
+}
+
+/** Subject of CA certificates, SPIRE's, where the configuration says nothing. */
+export const DEFAULT_CA_SUBJECT: CaSubject = { country: 'US', organization: 'SPIFFE' };
+
+/**
+ * Makes the self-signed certificate of an X.509 authority (X509-SVID §3.2, §4: a SPIFFE ID without
+ * a path, keyCertSign and cRLSign). It leaves only when it reads back as what was signed and its own
+ * key verifies it, wherever that key lives.
+ */
+export async function signRoot(key: SigningKey, fields: RootFields): Promise<Result<Certificate>> {
+  const scheme = certificateScheme(key.type);
+  const signatureAlgorithm = signatureAlgorithmDer(scheme);
+  const tbs = buildCaTbs({
+    serial: fields.serial,
+    notBeforeMs: fields.notBeforeSeconds * 1000,
+    notAfterMs: fields.notAfterSeconds * 1000,
+    spki: key.publicKeySpki,
+    subject: fields.subject,
+    uri: fields.trustDomain.id,
+    signatureAlgorithm,
+  });
+  const signature = await key.sign(tbs, { hash: scheme.hash, encoding: scheme.encoding });
+  if (!signature.ok) return signature;
+  const read = parseCertificate(assembleCertificate(tbs, signatureAlgorithm, signature.value));
+  if (!read.ok) return invalid('is not readable', read.error);
+  const certificate = read.value;
+  if (!equalBytes(certificate.tbs, tbs)) return invalid('reads back as another');
+  const { publicKey } = certificate;
+  const verified = verifySignature(publicKey, signatureAlgorithm, tbs, certificate.signature);
+  return verified.ok ? ok(certificate) : invalid('is not signed by its own key', verified.error);
+}
+
+function invalid(what: string, cause?: unknown): ReturnType<typeof fail> {
+  return fail('AUTHORITY_CERTIFICATE_INVALID', `the new CA certificate ${what}`, { cause });
+}
