@@ -1,4 +1,6 @@
-import type { Certificate } from '../x509/types.ts';
+import { equalBytes, toHex } from '../base/bytes.ts';
+import type { Certificate, PublicKey } from '../x509/types.ts';
+import type { JwsAlgorithm } from './jws.ts';
 import type { TrustDomain } from './trust-domain.ts';
 
 /** An X.509 authority of a bundle. */
@@ -15,6 +17,10 @@ export interface BundleJwtAuthority {
   /** Unix seconds; 0 when unknown. */
   readonly expiresAtSeconds: number;
   readonly tainted: boolean;
+  /** The only algorithm that the key verifies, where its publisher said so. */
+  readonly algorithm?: JwsAlgorithm;
+  /** Read from `publicKeySpki` once, when first needed; never set by hand. */
+  publicKey?: PublicKey;
 }
 
 /** What verifies the SVIDs of one trust domain (Trust Domain and Bundle §4). */
@@ -22,8 +28,89 @@ export interface Bundle {
   readonly trustDomain: TrustDomain;
   readonly x509Authorities: readonly BundleX509Authority[];
   readonly jwtAuthorities: readonly BundleJwtAuthority[];
-  /** Grows whenever the contents change. */
+  /** Grows whenever the contents change; unsigned 64-bit, 0 when unknown. */
   readonly sequence: bigint;
-  /** Seconds. */
+  /** Seconds; 0 when unknown. */
   readonly refreshHintSeconds: number;
+}
+
+/**
+ * The bundle of a trust domain, if one is held. Validators ask with the trust domain of the SVID and
+ * use nothing else (SPIFFE-ID §3): bundles of several trust domains are never pooled.
+ */
+export type BundleSource = (trustDomain: TrustDomain) => Bundle | undefined;
+
+/** A bundle that trusts nothing yet. */
+export function emptyBundle(trustDomain: TrustDomain): Bundle {
+  return {
+    trustDomain,
+    x509Authorities: [],
+    jwtAuthorities: [],
+    sequence: 0n,
+    refreshHintSeconds: 0,
+  };
+}
+
+/** The certificates of the X.509 authorities, in bundle order. */
+export function x509Roots(bundle: Bundle): readonly Certificate[] {
+  return bundle.x509Authorities.map(({ certificate }) => certificate);
+}
+
+/** With the authority at the end, or in the place of the one with the same certificate. */
+export function withX509Authority(bundle: Bundle, authority: BundleX509Authority): Bundle {
+  const same = (other: BundleX509Authority): boolean =>
+    equalBytes(other.certificate.der, authority.certificate.der);
+  return { ...bundle, x509Authorities: replaced(bundle.x509Authorities, authority, same) };
+}
+
+/** With the authority at the end, or in the place of the one with the same key id. */
+export function withJwtAuthority(bundle: Bundle, authority: BundleJwtAuthority): Bundle {
+  const same = (other: BundleJwtAuthority): boolean => other.keyId === authority.keyId;
+  return { ...bundle, jwtAuthorities: replaced(bundle.jwtAuthorities, authority, same) };
+}
+
+/** Without the authority of this certificate. */
+export function withoutX509Authority(bundle: Bundle, certificateDer: Uint8Array): Bundle {
+  const kept = bundle.x509Authorities.filter(
+    ({ certificate }) => !equalBytes(certificate.der, certificateDer),
+  );
+  return { ...bundle, x509Authorities: kept };
+}
+
+/** Without the authority of this key id. */
+export function withoutJwtAuthority(bundle: Bundle, keyId: string): Bundle {
+  const kept = bundle.jwtAuthorities.filter((authority) => authority.keyId !== keyId);
+  return { ...bundle, jwtAuthorities: kept };
+}
+
+/**
+ * Whether two bundles say the same: trust domain, authorities in any order and refresh hint. The
+ * sequence is left out, since it is what has to grow when this is false (BUNDLE-4).
+ */
+export function sameBundleContents(a: Bundle, b: Bundle): boolean {
+  return (
+    a.trustDomain.name === b.trustDomain.name &&
+    a.refreshHintSeconds === b.refreshHintSeconds &&
+    sameSet(a.x509Authorities.map(x509Text), b.x509Authorities.map(x509Text)) &&
+    sameSet(a.jwtAuthorities.map(jwtText), b.jwtAuthorities.map(jwtText))
+  );
+}
+
+function replaced<T>(list: readonly T[], item: T, same: (other: T) => boolean): readonly T[] {
+  return list.some(same) ? list.map((other) => (same(other) ? item : other)) : [...list, item];
+}
+
+function x509Text({ certificate, tainted }: BundleX509Authority): string {
+  return `${tainted} ${toHex(certificate.der)}`;
+}
+
+function jwtText(authority: BundleJwtAuthority): string {
+  const { keyId, publicKeySpki, expiresAtSeconds, tainted, algorithm } = authority;
+  return JSON.stringify([keyId, toHex(publicKeySpki), expiresAtSeconds, tainted, algorithm ?? '']);
+}
+
+function sameSet(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length !== b.length) return false;
+  const [left, right] = [a.toSorted(), b.toSorted()];
+  return left.every((text, index) => text === right[index]);
 }

@@ -35,5 +35,6 @@ export function parseTrustDomain(text: string): Result<TrustDomain> {
       'trust domain name may hold only lower-case letters, digits, dots, dashes and underscores',
     );
   }
+  // The brand exists for the compiler only.
   return ok(Object.freeze({ name, id: `spiffe://${name}` }) as TrustDomain);
 }
