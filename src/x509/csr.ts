@@ -1,12 +1,122 @@
-import { fail, type Result } from '../base/result.ts';
-import type { CertificateRequest, PublicKey } from './types.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import { DerCursor, readDer } from '../der/reader.ts';
+import { refuse } from '../der/refuse.ts';
+import { contextConstructed, TAG } from '../der/tags.ts';
+import { readExtension } from './extensions.ts';
+import { readGeneralNames } from './general-name.ts';
+import { readNameDer } from './name.ts';
+import { OID } from './oids.ts';
+import { readPublicKey } from './public-key.ts';
+import { verifySignature } from './signature.ts';
+import type { CertificateRequest, GeneralName, PublicKey } from './types.ts';
 
-/** Reads one certificate request (PKCS#10, RFC 2986). The signature is not checked here. */
-export function parseCsr(_der: Uint8Array): Result<CertificateRequest> {
-  return fail('INTERNAL', 'not built yet');
+/** Longest request in bytes: an RSA-4096 key, a signature and names fit several times. */
+const MAX_CSR_BYTES = 16_384;
+
+/** Most attributes, and most extensions asked for. */
+const MAX_ITEMS = 64;
+
+const NO_NAMES: readonly GeneralName[] = [];
+
+/** Subject alternative names among the extensions that a request asks for. */
+function readRequestedNames(values: DerCursor): readonly GeneralName[] {
+  const sequence = values.sequence('extension request');
+  let names: readonly GeneralName[] | undefined;
+  for (let count = 0; !sequence.done; count++) {
+    if (count >= MAX_ITEMS) refuse('CERTIFICATE_EXTENSION', 'extension request: too many');
+    const extension = readExtension(sequence);
+    if (extension.oid !== OID.subjectAltName) continue;
+    if (names !== undefined) {
+      refuse('CERTIFICATE_EXTENSION_TWICE', 'extension request: two subject alternative names');
+    }
+    const cursor = new DerCursor(extension.value);
+    names = readGeneralNames(cursor, 'subject alternative name');
+    cursor.finish('subject alternative name');
+  }
+  return names ?? NO_NAMES;
 }
 
-/** Checks that the request is signed by its own key, and answers that key. */
-export function verifyCsrSignature(_csr: CertificateRequest): Result<PublicKey> {
-  return fail('INTERNAL', 'not built yet');
+/** Attributes (RFC 2986 §4.1); only the extension request is looked into, and it stands once. */
+function readAttributes(info: DerCursor): readonly GeneralName[] {
+  const attributes = info.enter(contextConstructed(0), 'request attributes');
+  let names: readonly GeneralName[] | undefined;
+  for (let count = 0; !attributes.done; count++) {
+    if (count >= MAX_ITEMS) refuse('CERTIFICATE_EXTENSION', 'request attributes: too many');
+    const attribute = attributes.sequence('request attribute');
+    const oid = attribute.oid('request attribute');
+    const values = attribute.enter(TAG.set, 'request attribute');
+    attribute.finish('request attribute');
+    if (oid !== OID.extensionRequest) continue;
+    if (names !== undefined) {
+      refuse('CERTIFICATE_EXTENSION_TWICE', 'request attributes: two extension requests');
+    }
+    names = readRequestedNames(values);
+    values.finish('extension request');
+  }
+  return names ?? NO_NAMES;
+}
+
+function readInfo(info: DerCursor): {
+  readonly subjectDer: Uint8Array;
+  readonly publicKey: PublicKey;
+  readonly names: readonly GeneralName[];
+} {
+  if (info.smallInteger('request version') !== 0) {
+    refuse('CERTIFICATE_VERSION', 'certificate request: not of version 1');
+  }
+  const subjectDer = readNameDer(info, 'subject');
+  const publicKey = readPublicKey(info, 'public key');
+  const names = readAttributes(info);
+  info.finish('certificate request');
+  return { subjectDer, publicKey, names };
+}
+
+function textsOf(names: readonly GeneralName[], kind: 'uri' | 'dns'): string[] {
+  const texts: string[] = [];
+  for (const name of names) if (name.kind === kind) texts.push(name.text);
+  return texts;
+}
+
+/**
+ * Reads one certificate request (PKCS#10, RFC 2986) of at most 16 KiB; the bytes are copied first. The
+ * signature is not checked here, and nothing that the request asks for is granted by reading it.
+ * Errors: DER_*, CERTIFICATE_*, PUBLIC_KEY_*.
+ */
+export function parseCsr(der: Uint8Array): Result<CertificateRequest> {
+  if (der.length > MAX_CSR_BYTES) {
+    return fail(
+      'DER_TOO_LARGE',
+      `certificate request: ${der.length} bytes, limit ${MAX_CSR_BYTES}`,
+    );
+  }
+  const bytes = new Uint8Array(der);
+  return readDer('certificate request', bytes, (cursor) => {
+    const outer = cursor.sequence('certificate request');
+    const infoStart = outer.position;
+    const { subjectDer, publicKey, names } = readInfo(outer.sequence('certificate request'));
+    const info = outer.since(infoStart);
+    const signatureAlgorithm = outer.element('signature algorithm', TAG.sequence);
+    const signature = outer.octetsInBitString('signature');
+    outer.finish('certificate request');
+    return {
+      der: bytes,
+      info,
+      subjectDer,
+      publicKey,
+      signatureAlgorithm,
+      signature,
+      requestedUris: textsOf(names, 'uri'),
+      requestedDnsNames: textsOf(names, 'dns'),
+    };
+  });
+}
+
+/**
+ * Checks that a request is signed by its own key, which proves that the sender holds it, and answers
+ * that key: sign for nothing else. Errors: those of `verifySignature`.
+ */
+export function verifyCsrSignature(csr: CertificateRequest): Result<PublicKey> {
+  const { publicKey, signatureAlgorithm, info, signature } = csr;
+  const verified = verifySignature(publicKey, signatureAlgorithm, info, signature);
+  return verified.ok ? ok(publicKey) : verified;
 }
