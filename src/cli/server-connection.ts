@@ -18,7 +18,7 @@ export interface ServerConnection {
   readonly address: string;
   readonly settings: CallSettings;
   /** A generated client. */
-  client<C>(constructor: ClientConstructor<C>): C;
+  client<C>(client: ClientConstructor<C>): C;
   /** One unary call; `doing` stands in front of the message of a refusal. */
   call<Res>(doing: string, call: UnaryCall<Res>): Promise<Result<Res>>;
 }
@@ -46,7 +46,7 @@ function connectionOf(channel: RpcChannel, address: string, timeoutMs: number): 
   return {
     address,
     settings,
-    client: (constructor) => channel.client(constructor),
+    client: (client) => channel.client(client),
     call: (doing, call) => callUnary(doing, call, settings),
   };
 }
