@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { sign } from 'node:crypto';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { jwtBundle, makeJwtKey } from '../../test/support/jwt.ts';
+import { unwrap } from '../base/result.ts';
+import { checkAudience, MAX_AUDIENCE_BYTES } from './audience.ts';
+import { jsonToPlain } from './json.ts';
+import { MAX_JWT_SVID_BYTES, validateJwtSvid } from './jwt-svid.ts';
+import {
+  encodeJwtSvid,
+  encodeJwtSvidHeader,
+  encodeJwtSvidInput,
+  type JwtSvidClaims,
+} from './jwt-svid-encoding.ts';
+import { parseSpiffeId } from './spiffe-id.ts';
+
+const ID = unwrap(parseSpiffeId('spiffe://TD/w'));
+const KEY = makeJwtKey('P-256', 'key "1"');
+const HEADER = encodeJwtSvidHeader('ES256', KEY.keyId);
+const CLAIMS = { id: ID, audience: ['a', 'b'], issuedAtSeconds: 1_000, expiresAtSeconds: 1_300 };
+
+function partsOf(claims: JwtSvidClaims): { header: string; payload: string } {
+  const [header = '', payload = ''] = encodeJwtSvidInput(HEADER, claims).toString().split('.');
+  const text = (part: string): string => Buffer.from(part, 'base64url').toString();
+  return { header: text(header), payload: text(payload) };
+}
+
+function issue(claims: JwtSvidClaims): string {
+  const input = encodeJwtSvidInput(HEADER, claims);
+  const key = { key: KEY.privateKey, dsaEncoding: 'ieee-p1363' } as const;
+  return encodeJwtSvid(input, sign('sha256', input, key));
+}
+
+test('JWT-2, JWT-5, JWT-6 the header is alg, kid and typ JWT, and nothing else', () => {
+  assert.deepEqual(JSON.parse(partsOf(CLAIMS).header), {
+    alg: 'ES256',
+    kid: 'key "1"',
+    typ: 'JWT',
+  });
+});
+
+test('JWT-7, JWT-8, JWT-12, JWT-19 claims: canonical sub, aud as an array, whole exp and iat', () => {
+  const { payload } = partsOf({ ...CLAIMS, audience: ['a'] });
+  assert.equal(payload, '{"sub":"spiffe://td/w","aud":["a"],"exp":1300,"iat":1000}');
+});
+
+test('JWT-17 iss and jti are there when asked for', () => {
+  const { payload } = partsOf({ ...CLAIMS, issuer: 'https://issuer', jwtId: 'x' });
+  assert.deepEqual(Object.keys(JSON.parse(payload)), ['sub', 'aud', 'exp', 'iat', 'iss', 'jti']);
+});
+
+test('JWT-12 a time that is not whole seconds is a mistake of the caller', () => {
+  for (const wrong of [1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53]) {
+    assert.throws(
+      () => encodeJwtSvidInput(HEADER, { ...CLAIMS, expiresAtSeconds: wrong }),
+      TypeError,
+    );
+    assert.throws(
+      () => encodeJwtSvidInput(HEADER, { ...CLAIMS, issuedAtSeconds: wrong }),
+      TypeError,
+    );
+  }
+});
+
+test('what is issued validates for each of its audiences, whatever they hold', () => {
+  const value = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 40 });
+  fc.assert(
+    fc.property(fc.uniqueArray(value, { minLength: 1, maxLength: 5 }), (audience) => {
+      const token = issue({ ...CLAIMS, audience: unwrap(checkAudience(audience)) });
+      for (const own of audience) {
+        const bundles = () => jwtBundle(ID.trustDomain, [KEY]);
+        const svid = unwrap(validateJwtSvid({ token, bundles, audience: own, atMs: 1_100_000 }));
+        assert.deepEqual(jsonToPlain(svid.claims.get('aud') ?? null), audience);
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('the longest ID with the longest audiences makes a token that validators take', () => {
+  const id = unwrap(parseSpiffeId(`spiffe://td/${'a'.repeat(2036)}`));
+  const audience = unwrap(checkAudience(['x'.repeat(MAX_AUDIENCE_BYTES)]));
+  const input = encodeJwtSvidInput(HEADER, { ...CLAIMS, id, audience });
+  // The longest signature that we make: RSA 4096.
+  assert.ok(encodeJwtSvid(input, new Uint8Array(512)).length <= MAX_JWT_SVID_BYTES);
+});
+
+const long = (bytes: number): string[] => ['x'.repeat(bytes)];
+const many = (count: number): string[] => Array.from({ length: count }, (_, index) => `${index}`);
+for (const [name, audience, accepted] of [
+  ['one', ['a'], true],
+  ['none', [], false],
+  ['an empty one', [''], false],
+  ['an empty one beside another', ['a', ''], false],
+  ['half of a surrogate pair', ['\ud800'], false],
+  ['31', many(31), true],
+  ['32', many(32), true],
+  ['33', many(33), false],
+  ['8191 bytes', long(MAX_AUDIENCE_BYTES - 1), true],
+  ['8192 bytes', long(MAX_AUDIENCE_BYTES), true],
+  ['8193 bytes', long(MAX_AUDIENCE_BYTES + 1), false],
+  ['8193 bytes of them in two', [...long(8_000), 'y'.repeat(193)], false],
+  ['8194 bytes of which each character is two', ['ä'.repeat(4_097)], false],
+] as const) {
+  test(`JWT-8 audiences asked for, ${name}: ${accepted ? 'accepted' : 'refused'}`, () => {
+    const result = checkAudience(audience);
+    assert.equal(result.ok ? 'ok' : result.error.code, accepted ? 'ok' : 'AUDIENCE_INVALID');
+  });
+}
+
+test('JWT-8 no audience is refused with the text that clients know', () => {
+  const result = checkAudience([]);
+  assert.equal(result.ok ? '' : result.error.message, 'audience must be specified');
+});
+
+test('an audience asked for twice is embedded once', () => {
+  assert.deepEqual(unwrap(checkAudience(['a', 'b', 'a'])), ['a', 'b']);
+});
