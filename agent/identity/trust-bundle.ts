@@ -1,0 +1,76 @@
+import { toHex } from '../../src/base/bytes.ts';
+import { fail, ok, type Result } from '../../src/base/result.ts';
+import type { Bundle as WireBundle } from '../../src/gen/spire/api/types/bundle.ts';
+import type { Bundle, BundleJwtAuthority, BundleX509Authority } from '../../src/spiffe/bundle.ts';
+import { formatJwtBundle, formatX509Bundle } from '../../src/spiffe/bundle-format.ts';
+import { parseTrustDomain } from '../../src/spiffe/trust-domain.ts';
+import { parseCertificate } from '../../src/x509/certificate.ts';
+import { parsePublicKey } from '../../src/x509/public-key.ts';
+
+/** A bundle with the bytes that workloads get, made once. */
+export interface TrustBundle {
+  readonly bundle: Bundle;
+  /** CA certificates, DER after DER (WLAPI-18). */
+  readonly x509: Uint8Array;
+  /** JWK Set (WLAPI-26, WLAPI-27). */
+  readonly jwks: Uint8Array;
+}
+
+/** Makes the bytes of a bundle. */
+export function encodeTrustBundle(bundle: Bundle): Result<TrustBundle> {
+  const jwks = formatJwtBundle(bundle);
+  if (!jwks.ok) return jwks;
+  return ok({ bundle, x509: formatX509Bundle(bundle), jwks: jwks.value });
+}
+
+/**
+ * Reads a bundle that the server sent. One bad authority fails it, since workloads must not see a
+ * part for the whole. Fails with AGENT_SERVER_ANSWER.
+ */
+export function readTrustBundle(wire: WireBundle): Result<TrustBundle> {
+  const trustDomain = parseTrustDomain(wire.trustDomain);
+  if (!trustDomain.ok) return refuse(wire, trustDomain.error.message);
+  const x509Authorities: BundleX509Authority[] = [];
+  for (const { asn1, tainted } of wire.x509Authorities) {
+    const certificate = parseCertificate(asn1);
+    if (!certificate.ok) return refuse(wire, certificate.error.message);
+    x509Authorities.push({ certificate: certificate.value, tainted });
+  }
+  const jwtAuthorities: BundleJwtAuthority[] = [];
+  for (const { publicKey, keyId, expiresAt, tainted } of wire.jwtAuthorities) {
+    const key = parsePublicKey(publicKey);
+    if (!key.ok) return refuse(wire, key.error.message);
+    jwtAuthorities.push({
+      keyId,
+      publicKeySpki: key.value.spki,
+      expiresAtSeconds: Number(expiresAt),
+      tainted,
+      publicKey: key.value,
+    });
+  }
+  return encodeTrustBundle({
+    trustDomain: trustDomain.value,
+    x509Authorities,
+    jwtAuthorities,
+    sequence: wire.sequenceNumber,
+    refreshHintSeconds: Number(wire.refreshHint),
+  });
+}
+
+/** Key identifiers, in hex, of the X.509 authorities that are tainted. */
+export function taintedX509KeyIds(bundle: Bundle): ReadonlySet<string> {
+  const ids = new Set<string>();
+  for (const { certificate, tainted } of bundle.x509Authorities) {
+    if (tainted && certificate.subjectKeyId !== undefined) ids.add(toHex(certificate.subjectKeyId));
+  }
+  return ids;
+}
+
+/** Key ids of the JWT authorities that are tainted. */
+export function taintedJwtKeyIds(bundle: Bundle): ReadonlySet<string> {
+  return new Set(bundle.jwtAuthorities.filter(({ tainted }) => tainted).map(({ keyId }) => keyId));
+}
+
+function refuse(wire: WireBundle, problem: string): Result<never> {
+  return fail('AGENT_SERVER_ANSWER', `the bundle of ${wire.trustDomain.slice(0, 255)}: ${problem}`);
+}

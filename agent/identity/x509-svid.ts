@@ -1,0 +1,112 @@
+import { concatBytes, equalBytes, toHex } from '../../src/base/bytes.ts';
+import { type Random, randomFraction } from '../../src/base/random.ts';
+import { fail, ok, type Result } from '../../src/base/result.ts';
+import type { SpiffeId } from '../../src/spiffe/spiffe-id.ts';
+import { parseCertificate } from '../../src/x509/certificate.ts';
+import type { Certificate } from '../../src/x509/types.ts';
+import type { KeyAndRequest } from './csr.ts';
+
+/** Most certificates in a chain. */
+const MAX_CHAIN = 16;
+
+/** An X.509-SVID with its key, as workloads get it. */
+export interface X509Svid {
+  readonly spiffeId: SpiffeId;
+  /** DER after DER, leaf first (WLAPI-17). */
+  readonly chain: Uint8Array;
+  /** Unencrypted PKCS#8 DER. */
+  readonly privateKeyPkcs8: Buffer;
+  /** Decimal. */
+  readonly serial: string;
+  /** Key identifiers, in hex, of the authorities that signed the chain's certificates. */
+  readonly authorityKeyIds: readonly string[];
+  readonly notAfterMs: number;
+  /** When it is to be renewed. */
+  readonly renewAtMs: number;
+}
+
+/** What is judged, and when. */
+export interface X509SvidCheck {
+  /** DER certificates as the server sent them. */
+  readonly chain: readonly Uint8Array[];
+  readonly spiffeId: SpiffeId;
+  readonly key: KeyAndRequest;
+  readonly nowMs: number;
+  readonly random: Random;
+}
+
+/**
+ * Reads the SVID that the server minted for a key. What workloads' libraries refuse is refused here,
+ * since one bad SVID fails their whole message. Fails with AGENT_SERVER_ANSWER or AGENT_CLOCK_SKEW.
+ */
+export function readX509Svid(check: X509SvidCheck): Result<X509Svid> {
+  const { chain, spiffeId, key, nowMs } = check;
+  if (chain.length === 0 || chain.length > MAX_CHAIN) {
+    return fail(
+      'AGENT_SERVER_ANSWER',
+      `the SVID of ${spiffeId.uri} has ${chain.length} certificates`,
+    );
+  }
+  const certificates: Certificate[] = [];
+  for (const der of chain) {
+    const certificate = parseCertificate(der);
+    if (!certificate.ok) return refuse(spiffeId, certificate.error.message);
+    certificates.push(certificate.value);
+  }
+  const leaf = certificates[0];
+  const problem = leaf === undefined ? 'is empty' : leafProblem(leaf, spiffeId, key);
+  if (leaf === undefined || problem !== undefined) return refuse(spiffeId, problem ?? '');
+  const late = validityProblem(leaf, nowMs);
+  if (late !== undefined) {
+    return fail('AGENT_CLOCK_SKEW', `the SVID of ${spiffeId.uri} ${late}`);
+  }
+  return ok({
+    spiffeId,
+    chain: concatBytes(chain),
+    privateKeyPkcs8: key.privateKeyPkcs8,
+    serial: leaf.serialDecimal,
+    authorityKeyIds: certificates.flatMap(({ authorityKeyId }) =>
+      authorityKeyId === undefined ? [] : [toHex(authorityKeyId)],
+    ),
+    notAfterMs: leaf.notAfterMs,
+    renewAtMs: renewalTime(nowMs, leaf.notAfterMs, check.random),
+  });
+}
+
+/**
+ * When something that is valid from now on is renewed: at half its life, less up to a tenth of that,
+ * drawn once, so that what was minted together is renewed apart.
+ */
+export function renewalTime(nowMs: number, notAfterMs: number, random: Random): number {
+  return nowMs + (notAfterMs - nowMs) * (0.5 - 0.05 * randomFraction(random));
+}
+
+function refuse(spiffeId: SpiffeId, problem: string): Result<never> {
+  return fail('AGENT_SERVER_ANSWER', `the SVID of ${spiffeId.uri} ${problem}`);
+}
+
+/** X509-SVID §3–§4: what every client library checks of its own SVID. */
+function leafProblem(leaf: Certificate, id: SpiffeId, key: KeyAndRequest): string | undefined {
+  const uris = leaf.subjectAltName?.names.filter((name) => name.kind === 'uri') ?? [];
+  const uri = uris[0];
+  if (uris.length !== 1 || uri?.kind !== 'uri' || uri.text !== id.uri) {
+    return 'names another SPIFFE ID';
+  }
+  if (!equalBytes(leaf.publicKey.spki, key.publicKeySpki)) return 'has another key';
+  if (leaf.basicConstraints?.ca === true) return 'is a CA certificate';
+  if (leaf.keyUsage?.digitalSignature !== true) return 'may not sign';
+  if (leaf.keyUsage.keyCertSign || leaf.keyUsage.crlSign) return 'may sign certificates or CRLs';
+  return undefined;
+}
+
+function validityProblem(leaf: Certificate, nowMs: number): string | undefined {
+  if (leaf.notBeforeMs > nowMs) {
+    const seconds = Math.ceil((leaf.notBeforeMs - nowMs) / 1000);
+    return `is valid only in ${seconds} s: the clock of this machine is behind the server's`;
+  }
+  if (leaf.notAfterMs <= nowMs) {
+    const seconds = Math.ceil((nowMs - leaf.notAfterMs) / 1000);
+    return `was over ${seconds} s ago when it came: the clock of this machine is ahead of the server's`;
+  }
+  return undefined;
+}
