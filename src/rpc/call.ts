@@ -1,4 +1,4 @@
-import { Metadata, type ServerWritableStream } from '@grpc/grpc-js';
+import { Metadata } from '@grpc/grpc-js';
 import type { Clock } from '../base/clock.ts';
 import { SignetError } from '../base/errors.ts';
 import { Status } from '../gen/google/rpc/status.ts';
@@ -130,23 +130,23 @@ export class OpenCall implements CallContext {
   }
 }
 
+/** What an answer leaves by: grpc-js's stream, whose callback says that the message left. */
+interface AnswerSink {
+  write(message: unknown, left: () => void): boolean;
+}
+
 /** The answers of a streaming call, over grpc-js's stream. */
 export class AnswerStream<Res> implements ResponseStream<Res> {
   readonly #call: OpenCall;
   readonly #host: CallHost;
-  readonly #wire: ServerWritableStream<unknown, Res | Encoded>;
+  readonly #wire: AnswerSink;
   readonly #first: () => void;
   #unsent = 0;
   #answered = false;
   #waiting: (() => void)[] = [];
 
   /** @param first Called before the first message. */
-  constructor(
-    call: OpenCall,
-    host: CallHost,
-    wire: ServerWritableStream<unknown, Res | Encoded>,
-    first: () => void,
-  ) {
+  constructor(call: OpenCall, host: CallHost, wire: AnswerSink, first: () => void) {
     this.#call = call;
     this.#host = host;
     this.#wire = wire;

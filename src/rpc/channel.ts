@@ -15,7 +15,7 @@ export type ClientConstructor<C> = new (
 /** A connection to one server that any number of generated clients share. */
 export interface RpcChannel {
   /** A generated client on this channel; closing the channel ends it. */
-  client<C>(constructor: ClientConstructor<C>): C;
+  client<C>(type: ClientConstructor<C>): C;
   /** The channel itself: its connectivity state and the like. */
   readonly channel: Channel;
   close(): void;
@@ -57,7 +57,7 @@ export function openChannel(
   const channel = new Channel(target, credentials, options);
   return {
     channel,
-    client: (constructor) => new constructor(target, credentials, { channelOverride: channel }),
+    client: (type) => new type(target, credentials, { channelOverride: channel }),
     close: () => channel.close(),
   };
 }

@@ -1,9 +1,22 @@
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Server } from '@grpc/grpc-js';
+import {
+  type ConnectionInjector,
+  experimental,
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
 import type { Clock } from '../base/clock.ts';
+import { GRPC_STATUS } from '../base/errors/define.ts';
+import { SignetError } from '../base/errors.ts';
 import type { Logger } from '../runtime/log.ts';
-import type { LiveConnection } from './connection.ts';
+import type { OpenCall } from './call.ts';
+import { LiveConnection } from './connection.ts';
 import type { RpcLimits } from './limits.ts';
+import { type MethodHost, type WireCall, wireDefinition, wireHandler } from './methods.ts';
 import type { RpcMetrics } from './rpc-metrics.ts';
 import type { CallGuard, Handlers, Peer, ServiceShape } from './service.ts';
 
@@ -52,4 +65,173 @@ export interface RpcHost {
 }
 
 /** Serves typed handlers on transports that listeners hand in. */
-export declare function createRpcHost(options: RpcHostOptions): RpcHost;
+export function createRpcHost(options: RpcHostOptions): RpcHost {
+  return new Host(options);
+}
+
+const STATUS_NAMES = new Map<number, string>(
+  Object.entries(GRPC_STATUS).map(([name, number]) => [number, name]),
+);
+
+/**
+ * A call knows its connection by a key that `getPeer` answers: an own `remoteAddress` on native
+ * sockets, an interceptor elsewhere. Nothing that the caller sends takes part in it.
+ */
+class Host implements RpcHost, MethodHost {
+  readonly name: string;
+  readonly limits: RpcLimits;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: RpcMetrics;
+  readonly stalledWriteMs: number;
+  readonly #guards: readonly CallGuard[];
+  readonly #server: Server;
+  readonly #credentials = ServerCredentials.createInsecure();
+  readonly #connections = new Map<string, LiveConnection>();
+  readonly #calls = new Set<OpenCall>();
+  #shared: ConnectionInjector | undefined;
+  #nextId = 0;
+  #stopping: SignetError | undefined;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(options: RpcHostOptions) {
+    this.name = options.name;
+    this.limits = options.limits;
+    this.clock = options.clock;
+    this.log = options.log;
+    this.metrics = options.metrics;
+    this.stalledWriteMs = options.limits.stalledWriteMs;
+    this.#guards = options.guards;
+    this.#server = new Server({
+      'grpc.enable_channelz': 0,
+      'grpc.max_receive_message_length': options.limits.maxReceiveBytes,
+      'grpc.max_concurrent_streams': options.limits.maxStreamsPerConnection,
+      'grpc-node.max_session_memory': options.limits.maxSessionMegabytes,
+    });
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  addService<S extends ServiceShape>(
+    service: S,
+    handlers: Handlers<S>,
+    guards: readonly CallGuard[] = this.#guards,
+  ): void {
+    const implementation: UntypedServiceImplementation = {};
+    for (const [name, method] of Object.entries(service)) {
+      implementation[name] = wireHandler(this, method, handlers[name], guards);
+    }
+    this.#server.addService(wireDefinition(service), implementation);
+  }
+
+  mount(register: (server: Pick<Server, 'addService'>) => void): void {
+    register(this.#server);
+  }
+
+  accept(transport: Duplex, accepted: Accepted): LiveConnection {
+    const id = `${this.name}-${++this.#nextId}`;
+    const injector = this.#injectorFor(transport, accepted, id);
+    const connection = new LiveConnection({
+      id,
+      ...accepted,
+      destroy: () => transport.destroy(),
+      drain: (graceMs) => {
+        if (injector !== this.#shared) injector.drain(graceMs);
+        else this.clock.after(graceMs, () => transport.destroy());
+      },
+    });
+    this.#connections.set(id, connection);
+    this.metrics.openConnections(this.name, 1);
+    transport.on('error', (cause) =>
+      this.log.debug({ connection: id, cause: String(cause) }, 'connection failed'),
+    );
+    transport.once('close', () => {
+      if (injector !== this.#shared) injector.destroy();
+      this.#ended(connection);
+    });
+    if (this.#stopping !== undefined || transport.destroyed) transport.destroy();
+    else injector.injectConnection(transport);
+    return connection;
+  }
+
+  async shutdown(graceMs: number): Promise<void> {
+    this.#stopping ??= new SignetError('SERVER_STOPPING', 'shutting down');
+    for (const call of [...this.#calls]) call.stop(this.#stopping);
+    this.#shared?.drain(graceMs);
+    for (const connection of this.#connections.values()) connection.drain(graceMs);
+    if (this.#connections.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onEmpty = resolve;
+    // Callers that read nothing keep their sockets open whatever HTTP/2 says.
+    const cancel = this.clock.after(graceMs, () => {
+      for (const connection of this.#connections.values()) connection.close();
+    });
+    await promise;
+    cancel();
+  }
+
+  connectionOf(call: WireCall): LiveConnection | undefined {
+    const peer = call.getPeer();
+    const colon = peer.indexOf(':');
+    return this.#connections.get(colon === -1 ? peer : peer.slice(0, colon));
+  }
+
+  opened(call: OpenCall): SignetError | undefined {
+    this.#calls.add(call);
+    this.metrics.openCalls(call.method, 1);
+    return this.#stopping;
+  }
+
+  answered(call: OpenCall): void {
+    this.metrics.firstAnswer(call.method, (this.clock.monotonicMs() - call.startedMs) / 1000);
+  }
+
+  ended(call: OpenCall, error: SignetError | undefined): void {
+    this.#calls.delete(call);
+    this.metrics.openCalls(call.method, -1);
+    this.metrics.callEnded(call.method, STATUS_NAMES.get(error?.status ?? 0) ?? 'Unknown');
+    if (error === undefined) return;
+    const facts = { method: call.method, connection: call.connection.id, code: error.code };
+    if (error.code === 'INTERNAL') this.log.error({ ...facts, err: error.cause }, error.message);
+    else this.log.debug({ ...facts, ...error.details }, error.message);
+  }
+
+  #injectorFor(transport: Duplex, accepted: Accepted, id: string): ConnectionInjector {
+    if (!(transport instanceof Socket)) {
+      const interceptor: ServerInterceptor = (_method, call) => new NamedCall(call, id);
+      return this.#server.createConnectionInjector(
+        experimental.createServerCredentialsWithInterceptors(this.#credentials, [interceptor]),
+      );
+    }
+    Object.defineProperty(transport, 'remoteAddress', { value: id });
+    if (accepted.peer.kind !== 'process') {
+      // Its own injector, so that GOAWAY can be sent to this connection alone.
+      return this.#server.createConnectionInjector(this.#credentials);
+    }
+    this.#shared ??= this.#server.createConnectionInjector(this.#credentials);
+    return this.#shared;
+  }
+
+  #ended(connection: LiveConnection): void {
+    this.#connections.delete(connection.id);
+    this.metrics.openConnections(this.name, -1);
+    connection.ended();
+    if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+}
+
+/** A call that answers its connection's key where the address of its peer is asked for. */
+class NamedCall extends ServerInterceptingCall {
+  readonly #key: string;
+
+  constructor(call: ConstructorParameters<typeof ServerInterceptingCall>[0], key: string) {
+    super(call);
+    this.#key = key;
+  }
+
+  override getPeer(): string {
+    return this.#key;
+  }
+}
