@@ -2,14 +2,12 @@ import { fail, ok, type Result } from '../base/result.ts';
 import { checkAudience } from '../rules/audience.ts';
 import { checkDnsNames } from '../rules/dns-name.ts';
 import type { Entry } from '../rules/entry.ts';
+import { MAX_TTL_SECONDS } from '../rules/entry-draft.ts';
 import { isAgentId, isReservedId, serverUri } from '../rules/reserved-ids.ts';
 import { isMemberOf, parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { nowSeconds, type PolicyContext } from './context.ts';
 import type { AdminCaller, AgentCaller, JwtGrant, LocalCaller, X509Grant } from './grant.ts';
-
-/** Longest lifetime that the wire can ask for: int32 seconds. */
-const MAX_TTL_SECONDS = 2 ** 31 - 1;
 
 /** Every grant that was made; a look-alike from elsewhere is not in it. */
 const made = new WeakSet<X509Grant | JwtGrant>();

@@ -20,6 +20,62 @@ export const registryErrors = defineErrors({
     means: 'A selector is longer than 4096 bytes.',
     action: 'Shorten the selector.',
   },
+  ENTRY_ID: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means:
+      'An entry ID has other characters than letters, digits, ".", "-", "_", or over 255 bytes.',
+    action: 'Choose another entry ID, or leave it out to get one.',
+  },
+  ENTRY_SPIFFE_ID: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means:
+      'The SPIFFE ID of an entry is missing, of another trust domain, without a path or in /spire.',
+    action: 'Choose a SPIFFE ID of this trust domain, with a path that does not start with /spire.',
+  },
+  ENTRY_PARENT_ID: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'The parent ID of an entry is missing, of another trust domain or without a path.',
+    action: 'Name an agent, an alias or a workload of this trust domain as the parent.',
+  },
+  ENTRY_SELECTORS_EMPTY: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'An entry has no selector.',
+    action: 'State at least one selector: an entry without one would apply to every process.',
+  },
+  ENTRY_SELECTORS_TOO_MANY: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'An entry has more than 256 selectors.',
+    action: 'State fewer selectors; each of them must match.',
+  },
+  ENTRY_SELECTOR_REPEATED: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'An entry has the same selector twice.',
+    action: 'State each selector once.',
+  },
+  ENTRY_FEDERATES_WITH: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'An entry federates with more than 128 trust domains.',
+    action: 'Split the entry.',
+  },
+  ENTRY_EXPIRY: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'The expiry of an entry is negative or too far away to be counted.',
+    action: 'State the expiry in Unix seconds; 0 is never.',
+  },
+  ENTRY_HINT: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'A hint is longer than 1024 bytes or not valid text.',
+    action: 'Shorten or correct the hint.',
+  },
   DNS_NAME_INVALID: {
     status: 'InvalidArgument',
     retryable: false,

@@ -1,0 +1,155 @@
+import { type Failed, ok, type Result } from '../../base/result.ts';
+import { changeAgent, deleteAgent, recordAttestation } from './agents.ts';
+import { commitAuthorities, loadJournal } from './authorities.ts';
+import type { Database } from './database.ts';
+import { createEntries, deleteEntries, deleteExpiredEntries, updateEntries } from './entries.ts';
+import { changesAfter, lastSequence, pruneChanges } from './feed.ts';
+import { claimJoinToken, createJoinToken, deleteExpiredTokens } from './join-tokens.ts';
+import type { AnswerOf, ArgsOf, OperationName, WorkerStart } from './protocol.ts';
+import { SnapshotReader } from './snapshot.ts';
+import { isFsyncFailure, sqliteFailure } from './sqlite-errors.ts';
+
+/** An operation waiting for its turn. */
+export interface Job {
+  readonly op: OperationName;
+  readonly args: unknown;
+  readonly answer: (result: Result<unknown>) => void;
+}
+
+type Handlers = {
+  readonly [K in OperationName]: (args: ArgsOf<K>) => Result<AnswerOf<K>>;
+};
+
+const READS: ReadonlySet<OperationName> = new Set([
+  'snapshotStart',
+  'snapshotNext',
+  'changesAfter',
+  'loadJournal',
+]);
+
+/** Runs operations on the database: all writes that wait together are one transaction. */
+export class Engine {
+  readonly #db: Database;
+  readonly #snapshots: SnapshotReader;
+  readonly #keptChanges: number;
+  readonly #wake: () => void;
+  readonly #handlers: Handlers;
+  #lastSequence: number;
+  #prunedAt: number;
+  #broken: Failed | undefined;
+
+  constructor(db: Database, start: WorkerStart, wake: () => void) {
+    this.#db = db;
+    this.#snapshots = new SnapshotReader(start.path);
+    this.#keptChanges = start.keptChanges;
+    this.#wake = wake;
+    this.#handlers = createHandlers(db, this.#snapshots);
+    this.#lastSequence = lastSequence(db);
+    this.#prunedAt = this.#lastSequence;
+  }
+
+  /** Runs what waits. Writes are answered after their commit, reads see them. */
+  run(jobs: readonly Job[]): void {
+    const writes = jobs.filter((job) => !READS.has(job.op));
+    if (writes.length > 0) this.#write(writes);
+    for (const job of jobs) if (READS.has(job.op)) job.answer(this.#attempt(job));
+  }
+
+  /** Closes both connections; the write-ahead log is folded into the database. */
+  close(): void {
+    this.#snapshots.end();
+    this.#db.close();
+  }
+
+  #write(jobs: readonly Job[]): void {
+    const results = this.#transaction(jobs);
+    if (!results.ok && jobs.length > 1) {
+      // One of them failed, or all did: alone, each gets the outcome that is its own.
+      for (const job of jobs) this.#write([job]);
+      return;
+    }
+    if (results.ok) this.#committed();
+    for (const [index, job] of jobs.entries()) {
+      job.answer(results.ok ? (results.value[index] ?? ok(undefined)) : results);
+    }
+  }
+
+  /** Refusals are answers, and leave the transaction alone; only what SQLite throws undoes it. */
+  #transaction(jobs: readonly Job[]): Result<readonly Result<unknown>[]> {
+    if (this.#broken !== undefined) return this.#broken;
+    try {
+      this.#db.run('BEGIN IMMEDIATE');
+      const results = jobs.map((job) => this.#handle(job));
+      this.#db.run('COMMIT');
+      return ok(results);
+    } catch (error) {
+      this.#rollback();
+      const failure = sqliteFailure(error, 'writing to the database');
+      // After a failed fsync nobody knows what the kernel kept: only a new start finds out.
+      if (isFsyncFailure(error)) this.#broken = failure;
+      return failure;
+    }
+  }
+
+  #rollback(): void {
+    try {
+      if (this.#db.inTransaction()) this.#db.run('ROLLBACK');
+    } catch {
+      // The error to tell is the first one; a transaction that cannot be ended fails the next too.
+    }
+  }
+
+  #committed(): void {
+    const last = lastSequence(this.#db);
+    if (last === this.#lastSequence) return;
+    this.#lastSequence = last;
+    this.#wake();
+    if (last - this.#prunedAt >= this.#keptChanges / 4) this.#prune(last);
+  }
+
+  #prune(last: number): void {
+    try {
+      pruneChanges(this.#db, this.#keptChanges);
+      this.#prunedAt = last;
+    } catch {
+      // Old lines cost space only; the next commit tries again.
+    }
+  }
+
+  #attempt(job: Job): Result<unknown> {
+    try {
+      return this.#handle(job);
+    } catch (error) {
+      return sqliteFailure(error, 'reading the database');
+    }
+  }
+
+  #handle(job: Job): Result<unknown> {
+    // The sender typed `args` by `op`; the compiler cannot follow that through one map of handlers.
+    const handler = this.#handlers[job.op] as (args: unknown) => Result<unknown>;
+    return handler(job.args);
+  }
+}
+
+function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
+  return {
+    snapshotStart: () => snapshots.start(),
+    snapshotNext: ({ limit }) => snapshots.next(limit),
+    changesAfter: (args) => changesAfter(db, args),
+    createEntries: (args) => ok(createEntries(db, args)),
+    updateEntries: (args) => ok(updateEntries(db, args)),
+    deleteEntries: (args) => ok(deleteEntries(db, args)),
+    createJoinToken: (args) => ok(createJoinToken(db, args)),
+    claimJoinToken: (args) => ok(claimJoinToken(db, args)),
+    recordAttestation: (args) => recordAttestation(db, args),
+    changeAgent: (args) => ok(changeAgent(db, args)),
+    deleteAgent: (args) => ok(deleteAgent(db, args)),
+    prune: ({ now }) => {
+      deleteExpiredEntries(db, now);
+      deleteExpiredTokens(db, now);
+      return ok(undefined);
+    },
+    loadJournal: () => loadJournal(db),
+    commitAuthorities: (args) => commitAuthorities(db, args),
+  };
+}

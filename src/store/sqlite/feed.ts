@@ -1,0 +1,60 @@
+import { fail, ok, type Result } from '../../base/result.ts';
+import { findAgent } from './agents.ts';
+import { findBundle } from './authorities.ts';
+import type { Database } from './database.ts';
+import { findEntry } from './entries.ts';
+import type { ArgsOf, ChangeRow } from './protocol.ts';
+
+/** Reads the feed after a point; every value is as it stands now. */
+export function changesAfter(
+  db: Database,
+  { sequence, limit }: ArgsOf<'changesAfter'>,
+): Result<readonly ChangeRow[]> {
+  const { first, last } = feedBounds(db);
+  if (sequence > last || sequence < first - 1) {
+    return fail(
+      'STORE_FEED_GAP',
+      `changes ${first} to ${last} are kept, ${sequence} was asked for`,
+    );
+  }
+  const lines = db.all<{ sequence: number; kind: ChangeRow['kind']; ref: string }>(
+    'SELECT sequence, kind, ref FROM changes WHERE sequence > ? ORDER BY sequence LIMIT ?',
+    sequence,
+    limit,
+  );
+  return ok(lines.map((line) => withRow(db, line)));
+}
+
+/** Last change that was ever appended. */
+export function lastSequence(db: Database): number {
+  return feedBounds(db).last;
+}
+
+/** Drops all but the newest `kept` changes. */
+export function pruneChanges(db: Database, kept: number): void {
+  db.run('DELETE FROM changes WHERE sequence <= ?', lastSequence(db) - kept);
+}
+
+/** The first change that is kept (one past the last when none is) and the last one ever made. */
+function feedBounds(db: Database): { first: number; last: number } {
+  const counter = db.get<{ last: number }>(
+    "SELECT seq AS last FROM sqlite_sequence WHERE name = 'changes'",
+  );
+  const last = counter?.last ?? 0;
+  const oldest = db.get<{ first: number | null }>('SELECT min(sequence) AS first FROM changes');
+  return { first: oldest?.first ?? last + 1, last };
+}
+
+function withRow(
+  db: Database,
+  { sequence, kind, ref }: { sequence: number; kind: ChangeRow['kind']; ref: string },
+): ChangeRow {
+  switch (kind) {
+    case 'entry':
+      return { kind, sequence, ref, row: findEntry(db, ref) };
+    case 'agent':
+      return { kind, sequence, ref, row: findAgent(db, ref) };
+    case 'bundle':
+      return { kind, sequence, ref, row: findBundle(db) };
+  }
+}

@@ -1,0 +1,138 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { fail, ok, type Result } from '../../base/result.ts';
+
+/** `Sgnt`: marks the file as ours (PRAGMA application_id). */
+const APPLICATION_ID = 0x53676e74;
+
+/**
+ * Steps of the schema, in order; the index plus one is the version. A released step is never edited:
+ * databases exist that ran it.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE changes (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('entry', 'agent', 'bundle')),
+    ref TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE entries (
+    id TEXT PRIMARY KEY,
+    spiffe_id TEXT NOT NULL,
+    parent_id TEXT NOT NULL,
+    identity BLOB NOT NULL UNIQUE,
+    revision INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL,
+    made_for_agent TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX entries_expiry ON entries (expires_at) WHERE expires_at > 0;
+  CREATE INDEX entries_made_for ON entries (made_for_agent) WHERE made_for_agent IS NOT NULL;
+
+  CREATE TABLE agents (
+    id TEXT PRIMARY KEY,
+    attestation_type TEXT NOT NULL,
+    selectors TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    new_serial TEXT,
+    new_expires_at INTEGER,
+    banned INTEGER NOT NULL CHECK (banned IN (0, 1)),
+    can_reattest INTEGER NOT NULL CHECK (can_reattest IN (0, 1)),
+    agent_version TEXT NOT NULL,
+    attested_at INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE join_tokens (
+    token_hash TEXT PRIMARY KEY,
+    expires_at INTEGER NOT NULL,
+    alias_id TEXT,
+    csr_key_hash TEXT,
+    claimed_at INTEGER,
+    answer BLOB
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX join_tokens_expiry ON join_tokens (expires_at);
+
+  CREATE TABLE bundles (
+    trust_domain TEXT PRIMARY KEY,
+    sequence INTEGER NOT NULL,
+    refresh_hint INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE authorities (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    version INTEGER NOT NULL,
+    journal BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT;
+  `,
+];
+
+/**
+ * Brings the schema to the newest version. Each step is one transaction with its own line in
+ * `migrations`, so after a crash the next start goes on where this one stopped.
+ */
+export function migrate(
+  connection: DatabaseSync,
+  trustDomain: string,
+  migrations: readonly string[] = MIGRATIONS,
+): Result<void> {
+  const version = currentVersion(connection);
+  if (!version.ok) return version;
+  if (version.value > migrations.length) {
+    return fail(
+      'STORE_SCHEMA_NEWER',
+      `database has schema ${version.value}; this program knows up to ${migrations.length}`,
+    );
+  }
+  for (const [index, sql] of migrations.entries()) {
+    if (index >= version.value) applyStep(connection, index + 1, sql, trustDomain);
+  }
+  const owner = connection.prepare("SELECT value FROM meta WHERE key = 'trust_domain'").get();
+  if (owner?.value === trustDomain) return ok(undefined);
+  return fail('STORE_FOREIGN', `database is of trust domain ${String(owner?.value)}`);
+}
+
+/** 0 for a new file. */
+function currentVersion(connection: DatabaseSync): Result<number> {
+  const id = connection.prepare('PRAGMA application_id').get()?.application_id;
+  const tables = connection.prepare('SELECT count(*) AS count FROM sqlite_schema').get()?.count;
+  if (tables === 0) return ok(0);
+  if (id !== APPLICATION_ID)
+    return fail('STORE_FOREIGN', 'the file is a database of something else');
+  const row = connection.prepare('SELECT max(version) AS version FROM migrations').get();
+  return ok(Number(row?.version ?? 0));
+}
+
+function applyStep(
+  connection: DatabaseSync,
+  version: number,
+  sql: string,
+  trustDomain: string,
+): void {
+  connection.exec('BEGIN IMMEDIATE');
+  try {
+    if (version === 1) {
+      connection.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
+      connection.exec('CREATE TABLE migrations (version INTEGER PRIMARY KEY) STRICT');
+    }
+    connection.exec(sql);
+    if (version === 1) {
+      connection
+        .prepare("INSERT INTO meta (key, value) VALUES ('trust_domain', ?)")
+        .run(trustDomain);
+    }
+    connection.prepare('INSERT INTO migrations (version) VALUES (?)').run(version);
+    connection.exec('COMMIT');
+  } catch (error) {
+    if (connection.isTransaction) connection.exec('ROLLBACK');
+    throw error;
+  }
+}

@@ -1,0 +1,162 @@
+import type { ErrorCode } from '../../base/errors.ts';
+import type { AgentChange } from '../store.ts';
+import type { AgentRow, BundleRow, EntryDraftRow, EntryRow, TokenRow } from './rows.ts';
+
+/** An operation of the worker: what it takes and what it answers. */
+interface Operation<Args, Answer> {
+  readonly args: Args;
+  readonly answer: Answer;
+}
+
+/** An entry to be made, encoded. */
+export interface EntryCreationRow {
+  readonly id: string;
+  readonly draft: EntryDraftRow;
+}
+
+/** An entry to be replaced, encoded. */
+export interface EntryUpdateRow extends EntryCreationRow {
+  readonly expectedRevision: number | undefined;
+}
+
+/** What became of an entry to be created. */
+export interface CreatedRow {
+  readonly outcome: 'created' | 'exists';
+  readonly row: EntryRow;
+}
+
+/** What became of an entry to be updated. */
+export type UpdatedRow =
+  | { readonly outcome: 'updated' | 'conflict' | 'exists'; readonly row: EntryRow }
+  | { readonly outcome: 'missing' };
+
+/** What became of a claim of a join token. */
+export type ClaimedRow =
+  | { readonly outcome: 'claimed'; readonly token: TokenRow }
+  | {
+      readonly outcome: 'retry';
+      readonly token: TokenRow;
+      readonly answer: Uint8Array | undefined;
+    }
+  | { readonly outcome: 'unknown' | 'expired' | 'consumed' };
+
+/** A line of the change feed; without a row the thing is gone. */
+export type ChangeRow =
+  | {
+      readonly kind: 'entry';
+      readonly sequence: number;
+      readonly ref: string;
+      readonly row: EntryRow | undefined;
+    }
+  | {
+      readonly kind: 'agent';
+      readonly sequence: number;
+      readonly ref: string;
+      readonly row: AgentRow | undefined;
+    }
+  | {
+      readonly kind: 'bundle';
+      readonly sequence: number;
+      readonly ref: string;
+      readonly row: BundleRow | undefined;
+    };
+
+/** Everything that the worker does. */
+export interface Operations {
+  /** Opens a snapshot; its entries follow page by page. */
+  snapshotStart: Operation<
+    undefined,
+    {
+      readonly sequence: number;
+      readonly agents: readonly AgentRow[];
+      readonly bundle: BundleRow | undefined;
+    }
+  >;
+  /** The next page of the open snapshot; an empty one ends it. */
+  snapshotNext: Operation<{ readonly limit: number }, readonly EntryRow[]>;
+  changesAfter: Operation<
+    { readonly sequence: number; readonly limit: number },
+    readonly ChangeRow[]
+  >;
+  createEntries: Operation<
+    { readonly creations: readonly EntryCreationRow[]; readonly now: number },
+    readonly CreatedRow[]
+  >;
+  updateEntries: Operation<{ readonly updates: readonly EntryUpdateRow[] }, readonly UpdatedRow[]>;
+  deleteEntries: Operation<{ readonly ids: readonly string[] }, readonly boolean[]>;
+  createJoinToken: Operation<TokenRow, 'created' | 'exists'>;
+  claimJoinToken: Operation<
+    { readonly tokenHash: string; readonly csrKeyHash: string; readonly now: number },
+    ClaimedRow
+  >;
+  recordAttestation: Operation<
+    {
+      readonly agent: Omit<AgentRow, 'checksum'>;
+      readonly alias: EntryCreationRow | undefined;
+      readonly answer: { readonly tokenHash: string; readonly answer: Uint8Array } | undefined;
+      readonly now: number;
+    },
+    undefined
+  >;
+  changeAgent: Operation<
+    { readonly id: string; readonly change: AgentChange },
+    AgentRow | undefined
+  >;
+  deleteAgent: Operation<{ readonly id: string }, boolean>;
+  prune: Operation<{ readonly now: number }, undefined>;
+  loadJournal: Operation<
+    undefined,
+    {
+      readonly version: number;
+      readonly journal: Uint8Array | undefined;
+      readonly bundle: BundleRow | undefined;
+    }
+  >;
+  commitAuthorities: Operation<
+    {
+      readonly expectedVersion: number;
+      readonly journal: Uint8Array;
+      readonly bundle: { readonly refreshHint: number; readonly body: string } | undefined;
+    },
+    { readonly version: number; readonly bundleSequence: number | undefined }
+  >;
+}
+
+/** Name of an operation. */
+export type OperationName = keyof Operations;
+
+/** What an operation takes. */
+export type ArgsOf<K extends OperationName> = Operations[K]['args'];
+
+/** What an operation answers. */
+export type AnswerOf<K extends OperationName> = Operations[K]['answer'];
+
+/** Main thread to worker; `close` ends it. */
+export type WorkerRequest =
+  | { readonly id: number; readonly op: OperationName; readonly args: unknown }
+  | { readonly op: 'close' };
+
+/** An error on its way between threads. */
+export interface WorkerError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly details: Readonly<Record<string, string | number | boolean>>;
+  /** For the log. */
+  readonly cause: string | undefined;
+}
+
+/** Worker to main thread. */
+export type WorkerMessage =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'refused'; readonly error: WorkerError }
+  /** Changes were committed. Comes before the answers of the writes that made them. */
+  | { readonly kind: 'wake' }
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: unknown }
+  | { readonly kind: 'failed'; readonly id: number; readonly error: WorkerError };
+
+/** What the worker is started with. */
+export interface WorkerStart {
+  readonly path: string;
+  readonly trustDomain: string;
+  readonly keptChanges: number;
+}

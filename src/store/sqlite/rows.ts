@@ -1,0 +1,102 @@
+import { crc32 } from 'node:zlib';
+
+/** What an operator states about an entry, encoded. */
+export interface EntryDraftRow {
+  readonly spiffeId: string;
+  readonly parentId: string;
+  /** SHA-256 of parent, SPIFFE ID and selectors as a set: what makes two entries the same. */
+  readonly identity: Uint8Array;
+  /** Unix seconds; 0 is never. */
+  readonly expiresAt: number;
+  /** Everything else, JSON. */
+  readonly body: string;
+}
+
+/** A row of `entries` as it leaves the worker. */
+export interface EntryRow extends EntryDraftRow {
+  readonly id: string;
+  readonly revision: number;
+  /** Unix seconds. */
+  readonly createdAt: number;
+  readonly checksum: number;
+}
+
+/** A row of `agents` as it leaves the worker. */
+export interface AgentRow {
+  readonly id: string;
+  readonly attestationType: string;
+  /** JSON array of `[type, value]`. */
+  readonly selectors: string;
+  readonly serial: string;
+  readonly expiresAt: number;
+  readonly newSerial: string | null;
+  readonly newExpiresAt: number | null;
+  /** 0 or 1. */
+  readonly banned: number;
+  /** 0 or 1. */
+  readonly canReattest: number;
+  readonly agentVersion: string;
+  readonly attestedAt: number;
+  readonly checksum: number;
+}
+
+/** A row of `bundles`. */
+export interface BundleRow {
+  readonly sequence: number;
+  readonly refreshHint: number;
+  /** Authorities, JSON. */
+  readonly body: string;
+  readonly checksum: number;
+}
+
+/** A row of `join_tokens`. */
+export interface TokenRow {
+  readonly tokenHash: string;
+  readonly expiresAt: number;
+  readonly aliasId: string | null;
+}
+
+/** Checksum of an entry's row: a bit that flipped on disk must not change who gets what. */
+export function entryChecksum(row: Omit<EntryRow, 'checksum'>): number {
+  return checksum([
+    row.id,
+    row.spiffeId,
+    row.parentId,
+    row.revision,
+    row.createdAt,
+    row.expiresAt,
+    row.body,
+  ]);
+}
+
+/** Checksum of an agent's row. */
+export function agentChecksum(row: Omit<AgentRow, 'checksum'>): number {
+  return checksum([
+    row.id,
+    row.attestationType,
+    row.selectors,
+    row.serial,
+    row.expiresAt,
+    row.newSerial,
+    row.newExpiresAt,
+    row.banned,
+    row.canReattest,
+    row.agentVersion,
+    row.attestedAt,
+  ]);
+}
+
+/** Checksum of a bundle's row. */
+export function bundleChecksum(row: Omit<BundleRow, 'checksum'>): number {
+  return checksum([row.sequence, row.refreshHint, row.body]);
+}
+
+/** Checksum of the authorities' journal. */
+export function journalChecksum(version: number, journal: Uint8Array): number {
+  return crc32(journal, crc32(String(version)));
+}
+
+/** NUL cannot stand in any column, so columns cannot run into one another. */
+function checksum(columns: readonly (string | number | null)[]): number {
+  return crc32(columns.join('\0'));
+}

@@ -1,0 +1,54 @@
+import { fail, ok, type Result } from '../../base/result.ts';
+import { allAgents } from './agents.ts';
+import { findBundle } from './authorities.ts';
+import { type Database, openReader } from './database.ts';
+import { ALL_ENTRIES } from './entries.ts';
+import { lastSequence } from './feed.ts';
+import type { AnswerOf } from './protocol.ts';
+import type { EntryRow } from './rows.ts';
+
+/** Reads all state at one point, page by page, while writes go on beside it. One at a time. */
+export class SnapshotReader {
+  readonly #path: string;
+  #reader: Database | undefined;
+  #entries: Iterator<EntryRow> | undefined;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** Fixes the point in time: the transaction sees nothing that is committed later. */
+  start(): Result<AnswerOf<'snapshotStart'>> {
+    this.end();
+    const reader = openReader(this.#path);
+    if (!reader.ok) return reader;
+    this.#reader = reader.value;
+    reader.value.run('BEGIN');
+    this.#entries = reader.value.iterate<EntryRow>(ALL_ENTRIES);
+    return ok({
+      sequence: lastSequence(reader.value),
+      agents: allAgents(reader.value),
+      bundle: findBundle(reader.value),
+    });
+  }
+
+  /** The next entries; none ends the snapshot. */
+  next(limit: number): Result<readonly EntryRow[]> {
+    if (this.#entries === undefined) return fail('STORE_FAILED', 'no snapshot is open');
+    const page: EntryRow[] = [];
+    while (page.length < limit) {
+      const { done, value } = this.#entries.next();
+      if (done) break;
+      page.push(value);
+    }
+    if (page.length === 0) this.end();
+    return ok(page);
+  }
+
+  /** Lets the reader go, wherever it stands. */
+  end(): void {
+    this.#entries = undefined;
+    this.#reader?.close();
+    this.#reader = undefined;
+  }
+}

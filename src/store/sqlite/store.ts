@@ -1,0 +1,258 @@
+import { fail, ok, type Result } from '../../base/result.ts';
+import type { AgentRecord, Entry } from '../../rules/entry.ts';
+import type { FileLock } from '../../runtime/file-lock.ts';
+import type { Bundle } from '../../spiffe/bundle.ts';
+import type { SpiffeId } from '../../spiffe/spiffe-id.ts';
+import type { TrustDomain } from '../../spiffe/trust-domain.ts';
+import type {
+  AgentChange,
+  AttestationWrite,
+  AuthorityWrite,
+  Change,
+  CreatedEntry,
+  EntryCreation,
+  EntryUpdate,
+  JoinTokenClaim,
+  JoinTokenRecord,
+  Store,
+  StoreSnapshot,
+  UpdatedEntry,
+} from '../store.ts';
+import { decodeAgent, encodeAgent } from './agent-codec.ts';
+import { decodeBundle, encodeBundle } from './bundle-codec.ts';
+import { decodeEntry, encodeDraft } from './entry-codec.ts';
+import { createInterner, type Interner } from './interner.ts';
+import type { ChangeRow, CreatedRow, UpdatedRow } from './protocol.ts';
+import type { BundleRow, TokenRow } from './rows.ts';
+import type { WorkerClient } from './worker-client.ts';
+
+/** Entries of one page of a snapshot. */
+const PAGE = 2000;
+
+/** The embedded store: encodes and decodes here, reads and writes in its thread. */
+export class SqliteStore implements Store {
+  readonly #worker: WorkerClient;
+  readonly #lock: FileLock;
+  readonly #trustDomain: TrustDomain;
+  readonly #feedId: string;
+  readonly #intern: Interner = createInterner();
+
+  constructor(parts: {
+    readonly worker: WorkerClient;
+    readonly lock: FileLock;
+    readonly trustDomain: TrustDomain;
+    readonly feedId: string;
+  }) {
+    this.#worker = parts.worker;
+    this.#lock = parts.lock;
+    this.#trustDomain = parts.trustDomain;
+    this.#feedId = parts.feedId;
+  }
+
+  async loadSnapshot(): Promise<Result<StoreSnapshot>> {
+    const start = await this.#worker.call('snapshotStart', undefined);
+    if (!start.ok) return start;
+    const entries = await this.#loadEntries();
+    if (!entries.ok) return entries;
+    const agents = all(start.value.agents, (row) => decodeAgent(row, this.#intern));
+    if (!agents.ok) return agents;
+    const bundle = this.#decodeBundle(start.value.bundle);
+    if (!bundle.ok) return bundle;
+    return ok({
+      feedId: this.#feedId,
+      sequence: BigInt(start.value.sequence),
+      entries: entries.value,
+      agents: agents.value,
+      bundle: bundle.value,
+    });
+  }
+
+  async changesAfter(sequence: bigint, limit: number): Promise<Result<readonly Change[]>> {
+    const rows = await this.#worker.call('changesAfter', { sequence: Number(sequence), limit });
+    return rows.ok ? all(rows.value, (row) => this.#decodeChange(row)) : rows;
+  }
+
+  onWake(wake: () => void): () => void {
+    return this.#worker.onWake(wake);
+  }
+
+  async createEntries(
+    creations: readonly EntryCreation[],
+    nowSeconds: number,
+  ): Promise<Result<readonly CreatedEntry[]>> {
+    const rows = await this.#worker.call('createEntries', {
+      creations: creations.map(({ id, draft }) => ({ id, draft: encodeDraft(draft) })),
+      now: nowSeconds,
+    });
+    return rows.ok ? all(rows.value, (row) => this.#decodeCreated(row)) : rows;
+  }
+
+  async updateEntries(updates: readonly EntryUpdate[]): Promise<Result<readonly UpdatedEntry[]>> {
+    const rows = await this.#worker.call('updateEntries', {
+      updates: updates.map(({ id, draft, expectedRevision }) => ({
+        id,
+        draft: encodeDraft(draft),
+        expectedRevision: expectedRevision === undefined ? undefined : Number(expectedRevision),
+      })),
+    });
+    return rows.ok ? all(rows.value, (row) => this.#decodeUpdated(row)) : rows;
+  }
+
+  deleteEntries(ids: readonly string[]): Promise<Result<readonly boolean[]>> {
+    return this.#worker.call('deleteEntries', { ids });
+  }
+
+  createJoinToken(token: JoinTokenRecord): Promise<Result<'created' | 'exists'>> {
+    return this.#worker.call('createJoinToken', {
+      tokenHash: token.tokenHash,
+      expiresAt: token.expiresAtSeconds,
+      aliasId: token.aliasId?.uri ?? null,
+    });
+  }
+
+  async claimJoinToken(
+    tokenHash: string,
+    csrKeyHash: string,
+    nowSeconds: number,
+  ): Promise<Result<JoinTokenClaim>> {
+    const args = { tokenHash, csrKeyHash, now: nowSeconds };
+    const claimed = await this.#worker.call('claimJoinToken', args);
+    if (!claimed.ok) return claimed;
+    if (!('token' in claimed.value)) return ok(claimed.value);
+    const token = this.#decodeToken(claimed.value.token);
+    return token.ok ? ok({ ...claimed.value, token: token.value }) : token;
+  }
+
+  async recordAttestation(write: AttestationWrite): Promise<Result<void>> {
+    const { agent, aliasEntry, joinTokenAnswer, nowSeconds } = write;
+    return this.#worker.call('recordAttestation', {
+      agent: encodeAgent(agent),
+      alias: aliasEntry && { id: aliasEntry.id, draft: encodeDraft(aliasEntry.draft) },
+      answer: joinTokenAnswer,
+      now: nowSeconds,
+    });
+  }
+
+  async changeAgent(
+    agentId: SpiffeId,
+    change: AgentChange,
+  ): Promise<Result<AgentRecord | undefined>> {
+    const row = await this.#worker.call('changeAgent', { id: agentId.uri, change });
+    if (!row.ok) return row;
+    return row.value === undefined ? ok(undefined) : decodeAgent(row.value, this.#intern);
+  }
+
+  deleteAgent(agentId: SpiffeId): Promise<Result<boolean>> {
+    return this.#worker.call('deleteAgent', { id: agentId.uri });
+  }
+
+  prune(nowSeconds: number): Promise<Result<void>> {
+    return this.#worker.call('prune', { now: nowSeconds });
+  }
+
+  async loadJournal(): ReturnType<Store['loadJournal']> {
+    const row = await this.#worker.call('loadJournal', undefined);
+    if (!row.ok) return row;
+    const bundle = this.#decodeBundle(row.value.bundle);
+    if (!bundle.ok) return bundle;
+    const { version, journal } = row.value;
+    return ok({ version: BigInt(version), journal, bundle: bundle.value });
+  }
+
+  async commitAuthorities(
+    write: AuthorityWrite,
+  ): Promise<Result<{ readonly version: bigint; readonly bundle: Bundle | undefined }>> {
+    const committed = await this.#worker.call('commitAuthorities', {
+      expectedVersion: Number(write.expectedVersion),
+      journal: write.journal,
+      bundle: write.bundle && encodeBundle(write.bundle),
+    });
+    if (!committed.ok) return committed;
+    const { version, bundleSequence } = committed.value;
+    const bundle =
+      write.bundle === undefined || bundleSequence === undefined
+        ? undefined
+        : { ...write.bundle, sequence: BigInt(bundleSequence) };
+    return ok({ version: BigInt(version), bundle });
+  }
+
+  async close(): Promise<void> {
+    await this.#worker.close();
+    this.#lock.release();
+  }
+
+  async #loadEntries(): Promise<Result<readonly Entry[]>> {
+    const entries: Entry[] = [];
+    for (;;) {
+      const page = await this.#worker.call('snapshotNext', { limit: PAGE });
+      if (!page.ok) return page;
+      if (page.value.length === 0) return ok(entries);
+      for (const row of page.value) {
+        const entry = decodeEntry(row, this.#intern);
+        if (!entry.ok) return entry;
+        entries.push(entry.value);
+      }
+    }
+  }
+
+  #decodeChange(change: ChangeRow): Result<Change> {
+    const sequence = BigInt(change.sequence);
+    switch (change.kind) {
+      case 'entry': {
+        if (change.row === undefined) {
+          return ok({ kind: 'entry-deleted', sequence, entryId: change.ref });
+        }
+        const entry = decodeEntry(change.row, this.#intern);
+        return entry.ok ? ok({ kind: 'entry', sequence, entry: entry.value }) : entry;
+      }
+      case 'agent': {
+        if (change.row === undefined) {
+          return ok({ kind: 'agent-deleted', sequence, agentId: change.ref });
+        }
+        const agent = decodeAgent(change.row, this.#intern);
+        return agent.ok ? ok({ kind: 'agent', sequence, agent: agent.value }) : agent;
+      }
+      case 'bundle': {
+        const bundle = this.#decodeBundle(change.row);
+        if (!bundle.ok) return bundle;
+        if (bundle.value === undefined) return fail('STORE_CORRUPT', 'the bundle is missing');
+        return ok({ kind: 'bundle', sequence, bundle: bundle.value });
+      }
+    }
+  }
+
+  #decodeBundle(row: BundleRow | undefined): Result<Bundle | undefined> {
+    return row === undefined ? ok(undefined) : decodeBundle(row, this.#trustDomain);
+  }
+
+  #decodeCreated({ outcome, row }: CreatedRow): Result<CreatedEntry> {
+    const entry = decodeEntry(row, this.#intern);
+    return entry.ok ? ok({ outcome, entry: entry.value }) : entry;
+  }
+
+  #decodeUpdated(updated: UpdatedRow): Result<UpdatedEntry> {
+    if (updated.outcome === 'missing') return ok(updated);
+    const entry = decodeEntry(updated.row, this.#intern);
+    return entry.ok ? ok({ outcome: updated.outcome, entry: entry.value }) : entry;
+  }
+
+  #decodeToken({ tokenHash, expiresAt, aliasId }: TokenRow): Result<JoinTokenRecord> {
+    const alias = aliasId === null ? ok(undefined) : this.#intern.newSpiffeId(aliasId);
+    if (!alias.ok) return alias;
+    return ok({ tokenHash, expiresAtSeconds: expiresAt, aliasId: alias.value });
+  }
+}
+
+/** Decodes every row, or answers with the first refusal. */
+function all<Row, Value>(
+  rows: readonly Row[],
+  decode: (row: Row) => Result<Value>,
+): Result<readonly Value[]> {
+  const values: Value[] = [];
+  for (const row of rows) {
+    const value = decode(row);
+    if (!value.ok) return value;
+    values.push(value.value);
+  }
+  return ok(values);
+}
