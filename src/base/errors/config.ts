@@ -62,12 +62,6 @@ export const configErrors = defineErrors({
     means: 'A file cannot be written because the disk or quota is full; what it held is untouched.',
     action: 'Free space on the disk that holds the data directory.',
   },
-  LISTEN_FAILED: {
-    status: 'FailedPrecondition',
-    retryable: false,
-    means: 'An address or port cannot be listened on.',
-    action: 'Choose a free port, or stop what listens there.',
-  },
   START_INTERRUPTED: {
     status: 'Unavailable',
     retryable: true,

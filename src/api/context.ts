@@ -1,0 +1,72 @@
+import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import type { Issuer } from '../issuance/issuer.ts';
+import type { PolicyContext } from '../policy/context.ts';
+import type { AdminCaller, AgentCaller, Caller, LocalCaller } from '../policy/grant.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { CallContext } from '../rpc/service.ts';
+import type { Logger } from '../runtime/log.ts';
+
+/** Sizes that services hold requests to; read at each call, so that a reload takes effect. */
+export interface ApiLimits {
+  /** Certificate requests in one BatchNewX509SVID. */
+  readonly maxBatchCsrs: number;
+  /** Entries or IDs in one batch of registration. */
+  readonly maxBatchEntries: number;
+}
+
+/** What the services stand on. */
+export interface ApiContext {
+  readonly registry: Registry;
+  readonly issuer: Issuer;
+  readonly policy: PolicyContext;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly limits: ApiLimits;
+}
+
+const callers = new WeakMap<CallContext, Caller>();
+
+/** Keeps who calls, once the guard has judged it. */
+export function rememberCaller(context: CallContext, caller: Caller): void {
+  callers.set(context, caller);
+}
+
+/** The agent that calls. The matrix lets only agents here; without a judgement nobody is one. */
+export function agentCaller(context: CallContext): Result<AgentCaller> {
+  const caller = callers.get(context);
+  if (caller?.kind === 'agent') return ok(caller);
+  return fail('CALLER_NOT_ALLOWED', `${context.method} is for agents`);
+}
+
+/** The operator that calls. The matrix lets only operators here. */
+export function operatorCaller(context: CallContext): Result<LocalCaller | AdminCaller> {
+  const caller = callers.get(context);
+  if (caller?.kind === 'local' || caller?.kind === 'admin') return ok(caller);
+  return fail('CALLER_NOT_ALLOWED', `${context.method} is for operators`);
+}
+
+/** Writes down who did what; one line for each write, at info. */
+export function audit(
+  api: Pick<ApiContext, 'log'>,
+  context: CallContext,
+  facts: Readonly<Record<string, unknown>>,
+): void {
+  api.log.info({ audit: context.method, ...callerFacts(context), ...facts }, 'audit');
+}
+
+function callerFacts(context: CallContext): Readonly<Record<string, unknown>> {
+  const caller = callers.get(context);
+  switch (caller?.kind) {
+    case 'local':
+      return { callerUid: caller.uid, callerPid: caller.pid };
+    case 'admin':
+    case 'agent':
+    case 'downstream':
+      return { callerId: caller.id.uri, remoteAddress: context.connection.remoteAddress };
+    default:
+      return { remoteAddress: context.connection.remoteAddress };
+  }
+}
