@@ -3,6 +3,12 @@ import { type CallOptions, Metadata, type ServiceError, status } from '@grpc/grp
 import { GRPC_STATUS, type GrpcStatusName } from '../base/errors/define.ts';
 import { ERRORS, type ErrorCode, SignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import {
+  type CallError,
+  hasAnswered,
+  sentErrorCode,
+  statusNameOf,
+} from '../client/remote-error.ts';
 import type { Connects } from './spec.ts';
 
 /** A generated client's unary method, bound to its request. */
@@ -42,7 +48,7 @@ export function callUnary<Res>(
 /** The refusal that a failed call stands for. */
 export function remoteError(
   doing: string,
-  error: Pick<ServiceError, 'code' | 'details' | 'metadata'>,
+  error: CallError,
   settings: Pick<CallSettings, 'peer' | 'address' | 'timeoutMs'>,
 ): SignetError {
   const unreachable = error.code === status.UNAVAILABLE && !hasAnswered(error);
@@ -55,35 +61,10 @@ export function remoteError(
     );
   }
   const statusName = statusNameOf(error.code);
-  const code = sentCode(error.metadata);
+  const code = sentErrorCode(error);
   return new SignetError(code ?? 'CLI_REFUSED', `${doing}: ${error.details}`, {
     status: statusName,
   });
-}
-
-/** Name of a gRPC status number. */
-export function statusNameOf(code: number): GrpcStatusName {
-  const names = Object.entries(GRPC_STATUS);
-  const found = names.find(([, number]) => number === code);
-  // The keys of GRPC_STATUS are the names; Object.entries only widens their type.
-  return (found?.[0] ?? 'Unknown') as GrpcStatusName;
-}
-
-/** The code of the error table that Signet sends beside the status. */
-function sentCode(metadata: Metadata | undefined): ErrorCode | undefined {
-  const [value] = metadata?.get('signet-error-code') ?? [];
-  // Own keys only: the name comes from the other side.
-  return typeof value === 'string' && Object.hasOwn(ERRORS, value)
-    ? (value as ErrorCode)
-    : undefined;
-}
-
-/** Whether the status came from the other side: grpc-js makes its own without metadata. */
-function hasAnswered(error: Pick<ServiceError, 'metadata' | 'details'>): boolean {
-  if (sentCode(error.metadata) !== undefined) return true;
-  return !/^(No connection established|Connection dropped|Deadline exceeded|Waiting for|Name resolution)/.test(
-    error.details,
-  );
 }
 
 function unreachableError(

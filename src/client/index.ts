@@ -1,1 +1,26 @@
-export {};
+/** The SPIFFE Workload API client for Node.js workloads: `import … from 'signet/client'`. */
+export {
+  findWorkloadAddress,
+  formatWorkloadAddress,
+  parseWorkloadAddress,
+  type WorkloadAddress,
+} from './address.ts';
+export type { Watch, WatchHandlers } from './stream-watch.ts';
+export {
+  type Authorize,
+  authorizeIds,
+  authorizeMemberOf,
+  createMtlsServer,
+  type MtlsServerHandlers,
+  tlsClientOptions,
+  tlsServerOptions,
+  verifyPeer,
+} from './tls.ts';
+export {
+  type ValidatedToken,
+  WorkloadClient,
+  type WorkloadClientOptions,
+  type WorkloadJwtSvid,
+} from './workload-client.ts';
+export { bundlesOf, type WorkloadX509Svid, type X509Context } from './x509-context.ts';
+export { X509Source } from './x509-source.ts';

@@ -136,6 +136,25 @@ export const cliErrors = defineErrors({
     means: 'The Workload API sent a response that the standard tells clients to discard.',
     action: 'Look at the log of the agent; the client goes on with its next response.',
   },
+  WORKLOAD_DENIED: {
+    status: 'PermissionDenied',
+    retryable: true,
+    means: 'The agent has no identity for this process.',
+    action:
+      'Create an entry whose selectors this process has ("signet entry create"), with the agent or an alias of it as parent.',
+  },
+  WORKLOAD_UNAVAILABLE: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'No agent answers at the address of the Workload API, or it is not ready.',
+    action: 'Check that the agent runs and that the address is its own; the client tries again.',
+  },
+  WORKLOAD_FAILED: {
+    status: 'Unknown',
+    retryable: false,
+    means: 'The Workload API refused the request, with the status and message shown.',
+    action: 'Act on the message, and look at the log of the agent.',
+  },
   PEER_UNTRUSTED: {
     status: 'Unauthenticated',
     retryable: false,
