@@ -1,4 +1,4 @@
-import { fail, ok, type Result } from '../base/result.ts';
+import { ok, type Result } from '../base/result.ts';
 import { DerCursor, readDer } from '../der/reader.ts';
 import { refuse } from '../der/refuse.ts';
 import { contextConstructed, TAG } from '../der/tags.ts';
@@ -77,38 +77,35 @@ function textsOf(names: readonly GeneralName[], kind: 'uri' | 'dns'): string[] {
   return texts;
 }
 
+function readCsr(cursor: DerCursor): CertificateRequest {
+  const start = cursor.position;
+  const outer = cursor.sequence('certificate request');
+  const infoStart = outer.position;
+  const { subjectDer, publicKey, names } = readInfo(outer.sequence('certificate request'));
+  const info = outer.since(infoStart);
+  const signatureAlgorithm = outer.element('signature algorithm', TAG.sequence);
+  const signature = outer.octetsInBitString('signature');
+  outer.finish('certificate request');
+  return {
+    der: cursor.since(start),
+    info,
+    subjectDer,
+    publicKey,
+    signatureAlgorithm,
+    signature,
+    requestedUris: textsOf(names, 'uri'),
+    requestedDnsNames: textsOf(names, 'dns'),
+  };
+}
+
 /**
- * Reads one certificate request (PKCS#10, RFC 2986) of at most 16 KiB; the bytes are copied first. The
- * signature is not checked here, and nothing that the request asks for is granted by reading it.
- * Errors: DER_*, CERTIFICATE_*, PUBLIC_KEY_*.
+ * Reads one certificate request (PKCS#10, RFC 2986) of at most 16 KiB. What it answers are views of the
+ * bytes, which must not change: a request lives no longer than the call it came with. The signature is
+ * not checked here, and nothing that the request asks for is granted by reading it. Errors: DER_*,
+ * CERTIFICATE_*, PUBLIC_KEY_*.
  */
 export function parseCsr(der: Uint8Array): Result<CertificateRequest> {
-  if (der.length > MAX_CSR_BYTES) {
-    return fail(
-      'DER_TOO_LARGE',
-      `certificate request: ${der.length} bytes, limit ${MAX_CSR_BYTES}`,
-    );
-  }
-  const bytes = new Uint8Array(der);
-  return readDer('certificate request', bytes, (cursor) => {
-    const outer = cursor.sequence('certificate request');
-    const infoStart = outer.position;
-    const { subjectDer, publicKey, names } = readInfo(outer.sequence('certificate request'));
-    const info = outer.since(infoStart);
-    const signatureAlgorithm = outer.element('signature algorithm', TAG.sequence);
-    const signature = outer.octetsInBitString('signature');
-    outer.finish('certificate request');
-    return {
-      der: bytes,
-      info,
-      subjectDer,
-      publicKey,
-      signatureAlgorithm,
-      signature,
-      requestedUris: textsOf(names, 'uri'),
-      requestedDnsNames: textsOf(names, 'dns'),
-    };
-  });
+  return readDer('certificate request', der, readCsr, MAX_CSR_BYTES);
 }
 
 /**

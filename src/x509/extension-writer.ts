@@ -28,6 +28,10 @@ export const KEY_USAGE_BIT = {
 /** Name of a Key Usage bit. */
 export type KeyUsageBit = keyof typeof KEY_USAGE_BIT;
 
+/** Object identifiers that every leaf needs, encoded once. */
+const SUBJECT_KEY_ID_OID = derOid(OID.subjectKeyId);
+const SUBJECT_ALT_NAME_OID = derOid(OID.subjectAltName);
+
 /** An Extension (RFC 5280 §4.1); FALSE is the default and not written. */
 export function derExtension(oid: string, critical: boolean, value: Uint8Array): Uint8Array {
   const octets = derOctetString(value);
@@ -56,7 +60,7 @@ export function basicConstraintsExtension(ca: boolean, pathLength?: number): Uin
 
 /** Subject Key Identifier. */
 export function subjectKeyIdExtension(keyId: Uint8Array): Uint8Array {
-  return derExtension(OID.subjectKeyId, false, derOctetString(keyId));
+  return derSequence(SUBJECT_KEY_ID_OID, derOctetString(derOctetString(keyId)));
 }
 
 /** Authority Key Identifier with the key identifier only. */
@@ -69,5 +73,5 @@ export function authorityKeyIdExtension(keyId: Uint8Array): Uint8Array {
 export function subjectAltNameExtension(uri: string, dnsNames: readonly string[]): Uint8Array {
   const names = [derAscii(GENERAL_NAME_TAG.uri, uri)];
   for (const name of dnsNames) names.push(derAscii(GENERAL_NAME_TAG.dns, name));
-  return derExtension(OID.subjectAltName, false, derSequence(...names));
+  return derSequence(SUBJECT_ALT_NAME_OID, derOctetString(derSequence(...names)));
 }

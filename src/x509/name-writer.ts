@@ -19,13 +19,18 @@ const PARTS = [
   'serialNumber',
 ] as const satisfies readonly (keyof SubjectName)[];
 
+/** One RDN with one attribute. */
+export function derRdn(oidDer: Uint8Array, text: string): Uint8Array {
+  return derSetOf(derSequence(oidDer, derDirectoryString(text)));
+}
+
 /** A Name with one attribute in each RDN; parts that are absent or empty are left out. */
 export function derName(subject: SubjectName): Uint8Array {
   const rdns: Uint8Array[] = [];
   for (const part of PARTS) {
     const text = subject[part];
     if (text === undefined || text === '') continue;
-    rdns.push(derSetOf(derSequence(derOid(OID[part]), derDirectoryString(text))));
+    rdns.push(derRdn(derOid(OID[part]), text));
   }
   return derSequence(...rdns);
 }

@@ -3,6 +3,7 @@ import {
   derBitString,
   derElement,
   derNumber,
+  derOid,
   derSequence,
   derTime,
   derUnsigned,
@@ -15,7 +16,7 @@ import {
   subjectAltNameExtension,
   subjectKeyIdExtension,
 } from './extension-writer.ts';
-import { derName } from './name-writer.ts';
+import { derRdn } from './name-writer.ts';
 import { OID } from './oids.ts';
 
 /** What is the same in every leaf of one issuer. */
@@ -32,8 +33,6 @@ export interface LeafIssuer {
 export interface LeafTemplate {
   readonly signatureAlgorithm: Uint8Array;
   readonly issuerDer: Uint8Array;
-  /** Subject of a leaf without DNS names. */
-  readonly subjectDer: Uint8Array;
   /** Key usage, extended key usage, basic constraints. */
   readonly usageExtensions: Uint8Array;
   readonly authorityKeyId: Uint8Array;
@@ -58,8 +57,16 @@ export interface LeafFields {
 /** `[0] EXPLICIT` version 3. */
 export const VERSION_3_DER = derElement(contextConstructed(0), derNumber(2));
 
-/** Subject that SPIRE gives its leaves. */
-const LEAF_SUBJECT = { country: 'US', organization: 'SPIRE' } as const;
+/** RDNs that SPIRE gives the subjects of its leaves: C=US, O=SPIRE. */
+const LEAF_RDNS = Buffer.concat([
+  derRdn(derOid(OID.country), 'US'),
+  derRdn(derOid(OID.organization), 'SPIRE'),
+]);
+
+/** Subject of a leaf without DNS names. */
+const LEAF_SUBJECT = derSequence(LEAF_RDNS);
+
+const COMMON_NAME_OID = derOid(OID.commonName);
 
 /** Longest common name (RFC 5280 Appendix A.1, ub-common-name), in characters. */
 const MAX_COMMON_NAME = 64;
@@ -69,7 +76,6 @@ export function createLeafTemplate(issuer: LeafIssuer): LeafTemplate {
   return {
     signatureAlgorithm: issuer.signatureAlgorithm,
     issuerDer: issuer.subjectDer,
-    subjectDer: derName(LEAF_SUBJECT),
     usageExtensions: Buffer.concat([
       // X509-8, X509-9, X509-10; X509-11: neither keyCertSign nor cRLSign.
       keyUsageExtension(['digitalSignature', 'keyEncipherment', 'keyAgreement']),
@@ -86,10 +92,10 @@ export function createLeafTemplate(issuer: LeafIssuer): LeafTemplate {
  * Subject of a leaf: SPIRE's, with the first DNS name as common name. A DNS name that is longer than a
  * common name may be stands in the alternative names only.
  */
-function leafSubject(template: LeafTemplate, dnsNames: readonly string[]): Uint8Array {
+function leafSubject(dnsNames: readonly string[]): Uint8Array {
   const commonName = dnsNames[0];
-  if (commonName === undefined || commonName.length > MAX_COMMON_NAME) return template.subjectDer;
-  return derName({ ...LEAF_SUBJECT, commonName });
+  if (commonName === undefined || commonName.length > MAX_COMMON_NAME) return LEAF_SUBJECT;
+  return derSequence(LEAF_RDNS, derRdn(COMMON_NAME_OID, commonName));
 }
 
 /**
@@ -103,7 +109,7 @@ export function buildLeafTbs(template: LeafTemplate, fields: LeafFields): Uint8A
     template.signatureAlgorithm,
     template.issuerDer,
     derSequence(derTime(fields.notBeforeMs), derTime(fields.notAfterMs)),
-    leafSubject(template, fields.dnsNames),
+    leafSubject(fields.dnsNames),
     fields.spki,
     derElement(
       contextConstructed(3),
@@ -118,7 +124,7 @@ export function buildLeafTbs(template: LeafTemplate, fields: LeafFields): Uint8A
 }
 
 /**
- * The Certificate from its signed parts.
+ * The Certificate from its signed parts, in memory of its own.
  *
  * @param signatureAlgorithm The AlgorithmIdentifier DER that also stands in the TBSCertificate.
  */
@@ -127,5 +133,5 @@ export function assembleCertificate(
   signatureAlgorithm: Uint8Array,
   signature: Uint8Array,
 ): Uint8Array {
-  return derSequence(tbs, signatureAlgorithm, derBitString(signature));
+  return new Uint8Array(derSequence(tbs, signatureAlgorithm, derBitString(signature)));
 }
