@@ -1,11 +1,11 @@
 import { concatBytes, utf8 } from '../base/bytes.ts';
-import { fail, ok, type Result } from '../base/result.ts';
+import { ok, type Result } from '../base/result.ts';
 import { encodePem } from '../der/pem.ts';
 import { parseCertificates, parseCertificatesPem } from '../x509/certificate.ts';
 import { parsePublicKey } from '../x509/public-key.ts';
 import type { Certificate } from '../x509/types.ts';
 import { encodeBase64 } from './base64.ts';
-import { type Bundle, type BundleX509Authority, emptyBundle } from './bundle.ts';
+import { type Bundle, emptyBundle } from './bundle.ts';
 import { formatJwk, type PublicJwk } from './jwk.ts';
 import type { TrustDomain } from './trust-domain.ts';
 
@@ -78,21 +78,16 @@ export function formatPemBundle(bundle: Bundle): string {
 /** Reads X.509 authorities that stand as DER after DER; at least one, nothing left over. */
 export function parseX509Bundle(trustDomain: TrustDomain, ders: Uint8Array): Result<Bundle> {
   const certificates = parseCertificates(ders, MAX_BUNDLE_CERTIFICATES);
-  return certificates.ok ? bundleOf(trustDomain, certificates.value) : certificates;
+  return certificates.ok ? ok(bundleOf(trustDomain, certificates.value)) : certificates;
 }
 
 /** Reads X.509 authorities from PEM; at least one. */
 export function parsePemBundle(trustDomain: TrustDomain, pem: string | Uint8Array): Result<Bundle> {
   const certificates = parseCertificatesPem(pem, MAX_BUNDLE_CERTIFICATES);
-  return certificates.ok ? bundleOf(trustDomain, certificates.value) : certificates;
+  return certificates.ok ? ok(bundleOf(trustDomain, certificates.value)) : certificates;
 }
 
-function bundleOf(trustDomain: TrustDomain, certificates: readonly Certificate[]): Result<Bundle> {
-  if (certificates.length === 0) {
-    return fail('BUNDLE_MALFORMED', `bundle of "${trustDomain.name}" holds no certificate`);
-  }
-  const x509Authorities = certificates.map(
-    (certificate): BundleX509Authority => ({ certificate, tainted: false }),
-  );
-  return ok({ ...emptyBundle(trustDomain), x509Authorities });
+function bundleOf(trustDomain: TrustDomain, certificates: readonly Certificate[]): Bundle {
+  const x509Authorities = certificates.map((certificate) => ({ certificate, tainted: false }));
+  return { ...emptyBundle(trustDomain), x509Authorities };
 }
