@@ -7,9 +7,10 @@ import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { CaSubject } from '../x509/ca-template.ts';
 import { parseCertificate } from '../x509/certificate.ts';
 import { subjectKeyId } from '../x509/key-id.ts';
+import { drawSerial } from '../x509/serial.ts';
 import type { Certificate } from '../x509/types.ts';
 import type { AuthorityKind, JournalEntry } from './journal.ts';
-import { drawSerial } from './serial.ts';
+
 import { signRoot } from './x509-certificate.ts';
 
 /** A journal entry before it has a state. */

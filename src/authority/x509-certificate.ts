@@ -3,8 +3,11 @@ import { fail, ok, type Result } from '../base/result.ts';
 import type { SigningKey } from '../keys/key-manager.ts';
 import { certificateScheme } from '../keys/scheme.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
+import { checkCaProfile } from '../spiffe/x509-profile.ts';
 import { buildCaTbs, type CaSubject } from '../x509/ca-template.ts';
 import { parseCertificate } from '../x509/certificate.ts';
+import { subjectKeyId } from '../x509/key-id.ts';
+import { parsePublicKey } from '../x509/public-key.ts';
 import { signatureAlgorithmDer, verifySignature } from '../x509/signature.ts';
 import { assembleCertificate } from '../x509/template.ts';
 import type { Certificate } from '../x509/types.ts';
@@ -27,6 +30,8 @@ export const DEFAULT_CA_SUBJECT: CaSubject = { country: 'US', organization: 'SPI
  * key verifies it, wherever that key lives.
  */
 export async function signRoot(key: SigningKey, fields: RootFields): Promise<Result<Certificate>> {
+  const publicKey = parsePublicKey(key.publicKeySpki);
+  if (!publicKey.ok) return publicKey;
   const scheme = certificateScheme(key.type);
   const signatureAlgorithm = signatureAlgorithmDer(scheme);
   const tbs = buildCaTbs({
@@ -34,18 +39,21 @@ export async function signRoot(key: SigningKey, fields: RootFields): Promise<Res
     notBeforeMs: fields.notBeforeSeconds * 1000,
     notAfterMs: fields.notAfterSeconds * 1000,
     spki: key.publicKeySpki,
+    keyId: subjectKeyId(publicKey.value),
     subject: fields.subject,
     uri: fields.trustDomain.id,
     signatureAlgorithm,
   });
-  const signature = await key.sign(tbs, { hash: scheme.hash, encoding: scheme.encoding });
+  const signature = await key.sign(tbs, { hash: scheme.hash, encoding: 'der' });
   if (!signature.ok) return signature;
   const read = parseCertificate(assembleCertificate(tbs, signatureAlgorithm, signature.value));
   if (!read.ok) return invalid('is not readable', read.error);
   const certificate = read.value;
   if (!equalBytes(certificate.tbs, tbs)) return invalid('reads back as another');
-  const { publicKey } = certificate;
-  const verified = verifySignature(publicKey, signatureAlgorithm, tbs, certificate.signature);
+  const profile = checkCaProfile(certificate, fields.trustDomain);
+  if (!profile.ok) return invalid('breaks the profile', profile.error);
+  const { signature: bits } = certificate;
+  const verified = verifySignature(publicKey.value, signatureAlgorithm, tbs, bits);
   return verified.ok ? ok(certificate) : invalid('is not signed by its own key', verified.error);
 }
 

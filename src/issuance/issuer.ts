@@ -1,41 +1,31 @@
-import type { AuthoritySource } from '../authority/authority.ts';
+import { availableParallelism } from 'node:os';
+import type { AuthoritySource, JwtAuthority, X509Authority } from '../authority/authority.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
-import { fail, type Result } from '../base/result.ts';
+import { ok, type Result } from '../base/result.ts';
 import type { JwtGrant, X509Grant } from '../policy/grant.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
-import type { SpiffeId } from '../spiffe/spiffe-id.ts';
+import { createJwtSigner, type IssuedJwt, issueJwt, type JwtSigner } from './issue-jwt.ts';
+import {
+  type IssuanceContext,
+  type IssuedX509,
+  issueX509,
+  type LeafRequest,
+} from './issue-x509.ts';
+import type { LeafOrder } from './leaf.ts';
 import type { IssuanceRecorder } from './recorder.ts';
+import { SignPool } from './sign-pool.ts';
+import { createLocalWorkshop, type Workshop } from './workshop.ts';
+
+export type { IssuedJwt } from './issue-jwt.ts';
+export type { IssuedX509 } from './issue-x509.ts';
 
 /** One certificate asked for: leave to have it, and the request that proves the key. */
 export interface X509Request {
   readonly grant: X509Grant;
   /** PKCS#10 DER; only its key is used. */
   readonly csr: Uint8Array;
-}
-
-/** A signed X.509-SVID. */
-export interface IssuedX509 {
-  readonly spiffeId: SpiffeId;
-  /** DER, leaf first, then intermediates; the root is left out (X509-25). */
-  readonly chain: readonly Uint8Array[];
-  /** Decimal: SPIRE's form on the wire. */
-  readonly serialDecimal: string;
-  /** Unix seconds. */
-  readonly notBeforeSeconds: number;
-  /** Unix seconds. */
-  readonly expiresAtSeconds: number;
-}
-
-/** A signed JWT-SVID. */
-export interface IssuedJwt {
-  readonly spiffeId: SpiffeId;
-  readonly token: string;
-  /** Unix seconds. */
-  readonly issuedAtSeconds: number;
-  /** Unix seconds. */
-  readonly expiresAtSeconds: number;
 }
 
 /** What the issuer stands on. */
@@ -78,13 +68,126 @@ export interface Issuer {
 }
 
 /** Makes the issuer; workers start with the first batch. */
-export function createIssuer(_options: IssuerOptions): Issuer {
-  const refuse = async () => fail('INTERNAL', 'issuance is not built yet');
+export function createIssuer(options: IssuerOptions): Issuer {
+  const { x509TtlSeconds = 3600, workers = availableParallelism() } = options;
+  const context: IssuanceContext & { jwtIssuer: string | undefined } = {
+    ...options,
+    jwtIssuer: options.jwtIssuer,
+    lifetimes: {
+      x509Seconds: x509TtlSeconds,
+      agentSeconds: options.agentTtlSeconds ?? x509TtlSeconds,
+      jwtSeconds: options.jwtTtlSeconds ?? 300,
+      backdateSeconds: options.backdateSeconds ?? 60,
+    },
+  };
+  const { maxQueued = 4096 } = options;
+  const pool = workers > 0 ? new SignPool({ ...options, threads: workers, maxQueued }) : undefined;
+  const metrics = createIssuanceMetrics(options.metrics, () => pool?.queued ?? 0);
+  const here = createLocalWorkshop();
+  const batches = pool === undefined ? here : batchWorkshop(pool, here);
+  const jwtSigner = jwtSignerCache();
+
+  const one = async (request: LeafRequest): Promise<Result<IssuedX509>> => {
+    const [issued] = await issueX509([request], here, context);
+    if (issued === undefined) throw new TypeError('issuance answers each request');
+    metrics.count('x509', [issued]);
+    return issued;
+  };
   return {
-    issueX509Batch: async (items) => items.map(() => fail('INTERNAL', 'issuance is not built yet')),
-    issueX509ForKey: refuse,
-    mintX509: refuse,
-    issueJwt: refuse,
-    close: async () => {},
+    async issueX509Batch(items) {
+      const requests = items.map(({ grant, csr }): LeafRequest => fromCsr(grant, csr));
+      // One signature costs less here than the way to a thread and back.
+      const issued = await issueX509(requests, items.length > 1 ? batches : here, context);
+      metrics.count('x509', issued);
+      return issued;
+    },
+    issueX509ForKey: (grant, der) => one({ grant, source: { kind: 'spki', der } }),
+    mintX509: (grant, csr) => one(fromCsr(grant, csr)),
+    async issueJwt(grant) {
+      const authority = options.authority.currentJwt();
+      const signer = authority.ok ? jwtSigner(authority.value) : authority;
+      const issued = signer.ok ? await issueJwt(grant, signer.value, context) : signer;
+      metrics.count('jwt', [issued]);
+      return issued;
+    },
+    close: async () => pool?.close(),
+  };
+}
+
+function fromCsr(grant: X509Grant, der: Uint8Array): LeafRequest {
+  return { grant, source: { kind: 'csr', der } };
+}
+
+/**
+ * Where batches are made: on the threads of the pool. With a key that does not leave its key manager
+ * the threads check the CSRs, which is most of the work, and this thread drafts and has it sign.
+ */
+function batchWorkshop(pool: SignPool, here: Workshop): Workshop {
+  const draftOutside = async (
+    orders: readonly LeafOrder[],
+    authority: X509Authority,
+    lane: string,
+  ) => {
+    const keys = await pool.check(orders, lane);
+    const checked = orders.flatMap((order, index): LeafOrder[] => {
+      const key = keys[index];
+      return key?.ok ? [{ ...order, source: { kind: 'spki', der: key.value } }] : [];
+    });
+    const drafts = await here.draft(checked, authority, lane);
+    return {
+      ...drafts,
+      tbsHashes: merge(keys, drafts.tbsHashes),
+      sign: async () => merge(keys, await drafts.sign()),
+    };
+  };
+  const isLocal = new WeakMap<X509Authority, boolean>();
+  return {
+    draft(orders, authority, lane) {
+      let local = isLocal.get(authority);
+      if (local === undefined) {
+        local = authority.key.exportPkcs8() !== undefined;
+        isLocal.set(authority, local);
+      }
+      return local ? pool.draft(orders, authority, lane) : draftOutside(orders, authority, lane);
+    },
+  };
+}
+
+/** The refusals of the first list, with the second in the gaps, in order. */
+function merge(
+  checked: readonly Result<Uint8Array>[],
+  rest: readonly Result<Uint8Array>[],
+): readonly Result<Uint8Array>[] {
+  const following = rest.values();
+  return checked.map((outcome) => (outcome.ok ? (following.next().value ?? outcome) : outcome));
+}
+
+function jwtSignerCache(): (authority: JwtAuthority) => Result<JwtSigner> {
+  const signers = new WeakMap<JwtAuthority, JwtSigner>();
+  return (authority) => {
+    const known = signers.get(authority);
+    if (known !== undefined) return ok(known);
+    const made = createJwtSigner(authority);
+    if (made.ok) signers.set(authority, made.value);
+    return made;
+  };
+}
+
+function createIssuanceMetrics(metrics: Metrics, queued: () => number) {
+  const svids = metrics.counter('svids_total', 'SVIDs by kind and outcome: ok, or the code', [
+    'svid',
+    'code',
+  ]);
+  const waiting = metrics.gauge('sign_queue_csrs', 'CSRs that wait for a signing thread');
+  return {
+    count(svid: 'x509' | 'jwt', outcomes: readonly Result<unknown>[]): void {
+      let succeeded = 0;
+      for (const outcome of outcomes) {
+        if (outcome.ok) succeeded += 1;
+        else svids.inc({ svid, code: outcome.error.code });
+      }
+      if (succeeded > 0) svids.inc({ svid, code: 'ok' }, succeeded);
+      if (svid === 'x509') waiting.set(queued());
+    },
   };
 }

@@ -37,7 +37,7 @@ export function decodeKeyFile(slot: string, content: Uint8Array): Result<Signing
   if (fileSlot !== slot) return corrupt('holds the key of another slot');
   const type = KEY_TYPES.find((known) => known === typeText);
   if (type === undefined) return corrupt('names a key type that this program does not know');
-  const key = importLocalKey(slot, type, Buffer.from(pkcs8, 'base64'));
+  const key = importLocalKey({ slot, type, pkcs8: Buffer.from(pkcs8, 'base64') });
   return key === undefined ? corrupt('holds no key of the type it names') : ok(key);
 }
 

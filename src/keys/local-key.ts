@@ -9,6 +9,7 @@ import {
 } from 'node:crypto';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { KeyType, SigningKey, SignOptions } from './key-manager.ts';
+import { publicKeyType } from './scheme.ts';
 
 const CURVES = { 'ec-p256': 'P-256', 'ec-p384': 'P-384' } as const;
 const OPENSSL_CURVES: Readonly<Record<string, KeyType>> = {
@@ -36,15 +37,22 @@ export function generateLocalKey(slot: string, type: KeyType): Promise<Result<Si
   });
 }
 
-/** A private key from PKCS#8 DER, or undefined where it is none or of another type. */
-export function importLocalKey(
-  slot: string,
-  type: KeyType,
-  pkcs8: Uint8Array,
-): SigningKey | undefined {
+/** A private key and where it belongs. */
+export interface LocalKeyBytes {
+  readonly slot: string;
+  readonly type: KeyType;
+  /** DER. */
+  readonly pkcs8: Uint8Array;
+  /** Signs on the calling thread, RSA too: for threads that have nothing else to do. */
+  readonly blocking?: boolean;
+}
+
+/** A private key from its bytes, or undefined where they are none or of another type. */
+export function importLocalKey(bytes: LocalKeyBytes): SigningKey | undefined {
+  const { slot, type, pkcs8, blocking } = bytes;
   try {
     const key = createPrivateKey({ key: Buffer.from(pkcs8), format: 'der', type: 'pkcs8' });
-    return typeOf(key) === type ? new LocalKey(slot, type, key) : undefined;
+    return typeOf(key) === type ? new LocalKey(slot, type, key, blocking) : undefined;
   } catch {
     return undefined; // The caller refuses with what it knows of where the bytes came from.
   }
@@ -64,36 +72,23 @@ class LocalKey implements SigningKey {
   readonly type: KeyType;
   readonly publicKeySpki: Uint8Array;
   readonly #key: KeyObject;
+  readonly #inPlace: boolean;
 
-  constructor(slot: string, type: KeyType, key: KeyObject) {
+  constructor(slot: string, type: KeyType, key: KeyObject, blocking = false) {
     this.slot = slot;
     this.type = type;
     this.#key = key;
+    // P-256 takes 35 µs: cheaper here than the way to the thread pool and back. RSA takes 0.7 to
+    // 5 ms, too long for an event loop.
+    this.#inPlace = blocking || publicKeyType(type) !== 'rsa';
     this.publicKeySpki = createPublicKey(key).export({ format: 'der', type: 'spki' });
   }
 
   async sign(message: Uint8Array, options: SignOptions): Promise<Result<Uint8Array>> {
-    const input: SignKeyObjectInput = { key: this.#key };
-    if (this.type === 'ec-p256' || this.type === 'ec-p384') {
-      if (options.encoding === 'p1363') input.dsaEncoding = 'ieee-p1363';
-      // 35 µs (P-256): cheaper than the way to the thread pool and back.
-      return ok(cryptoSign(options.hash, message, input));
-    }
-    if (options.pss === true) {
-      input.padding = constants.RSA_PKCS1_PSS_PADDING;
-      input.saltLength = constants.RSA_PSS_SALTLEN_DIGEST;
-    }
-    return this.#signInPool(message, options.hash, input);
-  }
-
-  /** RSA takes 0.7 to 5 ms, too long for the event loop. */
-  #signInPool(
-    message: Uint8Array,
-    hash: string,
-    input: SignKeyObjectInput,
-  ): Promise<Result<Uint8Array>> {
+    const input = this.#input(options);
+    if (this.#inPlace) return ok(cryptoSign(options.hash, message, input));
     return new Promise((resolve) =>
-      cryptoSign(hash, message, input, (error, signature) =>
+      cryptoSign(options.hash, message, input, (error, signature) =>
         resolve(
           error === null
             ? ok(signature)
@@ -101,6 +96,19 @@ class LocalKey implements SigningKey {
         ),
       ),
     );
+  }
+
+  #input(options: SignOptions): SignKeyObjectInput {
+    const key = this.#key;
+    if (publicKeyType(this.type) !== 'rsa') {
+      return options.encoding === 'p1363' ? { key, dsaEncoding: 'ieee-p1363' } : { key };
+    }
+    if (options.pss !== true) return { key };
+    return {
+      key,
+      padding: constants.RSA_PKCS1_PSS_PADDING,
+      saltLength: constants.RSA_PSS_SALTLEN_DIGEST,
+    };
   }
 
   exportPkcs8(): Uint8Array {

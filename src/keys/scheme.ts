@@ -1,15 +1,12 @@
-import type { SignatureScheme } from '../x509/signature.ts';
+import { type SignatureScheme, schemeForKeyType } from '../x509/signature.ts';
 import type { KeyType } from './key-manager.ts';
 
-/** How certificates are signed with a key of this type: SPIRE's choice, RSA as PKCS#1 v1.5. */
-export function certificateScheme(type: KeyType): SignatureScheme & { encoding: 'der' } {
-  switch (type) {
-    case 'ec-p256':
-      return { kind: 'ecdsa', hash: 'sha256', encoding: 'der' };
-    case 'ec-p384':
-      return { kind: 'ecdsa', hash: 'sha384', encoding: 'der' };
-    case 'rsa-2048':
-    case 'rsa-4096':
-      return { kind: 'rsa', hash: 'sha256', encoding: 'der' };
-  }
+/** The public key type of a signing key: its algorithm without the length of an RSA modulus. */
+export function publicKeyType(type: KeyType): 'ec-p256' | 'ec-p384' | 'rsa' {
+  return type === 'ec-p256' || type === 'ec-p384' ? type : 'rsa';
+}
+
+/** How certificates are signed with a key of this type. */
+export function certificateScheme(type: KeyType): SignatureScheme {
+  return schemeForKeyType(publicKeyType(type));
 }

@@ -1,0 +1,112 @@
+import { equalBytes } from '../../base/bytes.ts';
+import { type Failed, fail, ok, type Result } from '../../base/result.ts';
+import { parseJwtSvidUnverified } from '../../spiffe/jwt-svid.ts';
+import type { JwtSvidClaims } from '../../spiffe/jwt-svid-encoding.ts';
+import { checkIssuedLeaf, type ExpectedLeaf } from '../../spiffe/x509-profile.ts';
+import { parseCertificate } from '../../x509/certificate.ts';
+import { assembleCertificate } from '../../x509/template.ts';
+
+/**
+ * Proof that a body was linted, good for one signature. Only the functions of this module make one,
+ * and the functions that sign take nothing else: what was not linted cannot be signed.
+ */
+class LintToken {
+  #body: Uint8Array | undefined;
+
+  constructor(body: Uint8Array) {
+    this.#body = body;
+  }
+
+  /** Gives out the body and forgets it. */
+  take(): Uint8Array | undefined {
+    const body = this.#body;
+    this.#body = undefined;
+    return body;
+  }
+}
+
+export type { LintToken };
+
+/** The body that a token stands for, once: the second time is LINT_TOKEN_USED. */
+export function redeem(token: LintToken): Result<Uint8Array> {
+  const body = token.take();
+  return body === undefined
+    ? fail('LINT_TOKEN_USED', 'a lint token is good for one signature')
+    : ok(body);
+}
+
+/** What a leaf must say, all of it. */
+export interface LeafExpectation extends ExpectedLeaf {
+  /** Big-endian magnitude. */
+  readonly serial: Uint8Array;
+  readonly keyId: Uint8Array;
+  /** AlgorithmIdentifier DER of the issuer's signatures. */
+  readonly signatureAlgorithm: Uint8Array;
+}
+
+/** Stands where the signature will be, so that the strict reader can read a body before it is signed. */
+const NO_SIGNATURE = new Uint8Array(64);
+
+/**
+ * Lints the TBSCertificate of a leaf on what the strict reader reads back from its bytes: the rules
+ * for X509-SVIDs (§2–4), and that it says what was asked for and nothing else.
+ */
+export function lintLeaf(tbs: Uint8Array, expected: LeafExpectation): Result<LintToken> {
+  const read = parseCertificate(
+    assembleCertificate(tbs, expected.signatureAlgorithm, NO_SIGNATURE),
+  );
+  if (!read.ok) return refuseLint('certificate', read);
+  const leaf = read.value;
+  const profile = checkIssuedLeaf(leaf, expected);
+  if (!profile.ok) return refuseLint('certificate', profile);
+  if (!sameMagnitude(leaf.serial, expected.serial)) {
+    return fail('LINT_REFUSED', 'certificate has another serial number than was drawn');
+  }
+  if (leaf.subjectKeyId === undefined || !equalBytes(leaf.subjectKeyId, expected.keyId)) {
+    return fail('LINT_REFUSED', 'certificate has another subject key identifier');
+  }
+  // The reader copied the bytes: what it read is what will be signed.
+  return ok(new LintToken(leaf.tbs));
+}
+
+/** Three zero bytes in base64url: stands where the signature of a token will be. */
+const NO_JWS_SIGNATURE = '.AAAA';
+
+/** Lints the signing input of a JWT-SVID on what the validator's reader reads back (JWT-SVID §2, §3). */
+export function lintJwt(input: Uint8Array, expected: JwtSvidClaims): Result<LintToken> {
+  const text = Buffer.from(input.buffer, input.byteOffset, input.length).toString('latin1');
+  const read = parseJwtSvidUnverified(text + NO_JWS_SIGNATURE);
+  if (!read.ok) return refuseLint('token', read);
+  const svid = read.value;
+  const claims = 4 + Number(expected.issuer !== undefined) + Number(expected.jwtId !== undefined);
+  const same =
+    svid.id.uri === expected.id.uri &&
+    svid.audience.length === expected.audience.length &&
+    svid.audience.every((name, index) => name === expected.audience[index]) &&
+    svid.issuedAtSeconds === expected.issuedAtSeconds &&
+    svid.expiresAtSeconds === expected.expiresAtSeconds &&
+    svid.expiresAtSeconds > expected.issuedAtSeconds &&
+    svid.claims.get('iss') === expected.issuer &&
+    svid.claims.get('jti') === expected.jwtId &&
+    svid.claims.size === claims;
+  return same
+    ? ok(new LintToken(input))
+    : fail('LINT_REFUSED', 'token has other claims than asked');
+}
+
+function refuseLint(what: string, refusal: Failed): Failed {
+  return fail('LINT_REFUSED', `${what} is refused by lint: ${refusal.error.message}`, {
+    cause: refusal.error,
+  });
+}
+
+/** Whether the contents of a DER INTEGER are this magnitude: one leading zero octet aside. */
+function sameMagnitude(integer: Uint8Array, magnitude: Uint8Array): boolean {
+  let start = 0;
+  while (start < magnitude.length && magnitude[start] === 0) start += 1;
+  const significant = magnitude.subarray(start);
+  const sign = (significant[0] ?? 0) >= 0x80 ? 1 : 0;
+  return (
+    integer.length === significant.length + sign && equalBytes(integer.subarray(sign), significant)
+  );
+}

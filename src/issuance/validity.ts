@@ -1,0 +1,52 @@
+import type { JwtGrant, X509Grant } from '../policy/grant.ts';
+
+/** Lifetimes where a grant names none, and the backdating, in seconds. */
+export interface Lifetimes {
+  readonly x509Seconds: number;
+  readonly agentSeconds: number;
+  readonly jwtSeconds: number;
+  readonly backdateSeconds: number;
+}
+
+/** From when to when, in Unix seconds. */
+export interface Validity {
+  readonly notBeforeSeconds: number;
+  readonly notAfterSeconds: number;
+}
+
+/**
+ * Validity of a certificate: backdated, so that a node whose clock is behind accepts it, and inside
+ * that of the authority (X509-26).
+ */
+export function x509Validity(
+  grant: Pick<X509Grant, 'purpose' | 'ttlSeconds'>,
+  authority: { readonly notBeforeMs: number; readonly notAfterMs: number },
+  nowMs: number,
+  lifetimes: Lifetimes,
+): Validity {
+  const nowSeconds = Math.floor(nowMs / 1000);
+  const usual = grant.purpose === 'agent' ? lifetimes.agentSeconds : lifetimes.x509Seconds;
+  const endSeconds = nowSeconds + (grant.ttlSeconds || usual);
+  return {
+    notBeforeSeconds: Math.max(
+      nowSeconds - lifetimes.backdateSeconds,
+      authority.notBeforeMs / 1000,
+    ),
+    notAfterSeconds: Math.min(endSeconds, authority.notAfterMs / 1000),
+  };
+}
+
+/** Validity of a token: from now on, and not longer than its key. Tokens have no `nbf`. */
+export function jwtValidity(
+  grant: Pick<JwtGrant, 'ttlSeconds'>,
+  keyEndSeconds: number,
+  nowMs: number,
+  lifetimes: Lifetimes,
+): Validity {
+  const nowSeconds = Math.floor(nowMs / 1000);
+  const endSeconds = nowSeconds + (grant.ttlSeconds || lifetimes.jwtSeconds);
+  return {
+    notBeforeSeconds: nowSeconds,
+    notAfterSeconds: Math.min(endSeconds, keyEndSeconds),
+  };
+}
