@@ -11,7 +11,7 @@ import { Encoded, type ResponseStream } from '../rpc/service.ts';
 import type { Entry } from '../rules/entry.ts';
 import { fitAnswer } from './batch.ts';
 import type { ApiContext } from './context.ts';
-import { toWireEntry } from './convert/entries.ts';
+import { entrySizeBound, toWireEntry } from './convert/entries.ts';
 import { maskEntry } from './convert/masks.ts';
 
 /** Entries, or revisions, in one message of SyncAuthorizedEntries; stock agents take it from there. */
@@ -129,7 +129,7 @@ async function writeEntries(
   let page: WireEntry[] = [];
   let bytes = 0;
   for (const entry of entries) {
-    const size = roughSize(entry);
+    const size = entrySizeBound(entry);
     if (page.length === SYNC_PAGE_SIZE || (page.length > 0 && bytes + size > MAX_PAGE_BYTES)) {
       await send(stream, { entryRevisions: [], entries: page, more: true });
       page = [];
@@ -139,20 +139,6 @@ async function writeEntries(
     bytes += size;
   }
   await send(stream, { entryRevisions: [], entries: page, more: false });
-}
-
-/** No less than the bytes that the entry takes: three to a UTF-16 unit, and room for the fixed fields. */
-function roughSize(entry: Entry): number {
-  const texts = [
-    entry.id,
-    entry.spiffeId.uri,
-    entry.parentId.uri,
-    entry.hint,
-    ...entry.selectors.map((selector) => `${selector.text}12345678`),
-    ...entry.dnsNames,
-    ...entry.federatesWith.map((domain) => domain.name),
-  ];
-  return 128 + texts.reduce((sum, text) => sum + 8 + 3 * text.length, 0);
 }
 
 async function send(

@@ -63,6 +63,23 @@ export function fromWireEntry(message: WireEntry, trustDomain: TrustDomain): Res
   );
 }
 
+/** No less than the bytes that an entry takes on the wire, and not much more. */
+export function entrySizeBound(entry: Entry): number {
+  const text = (value: string): number => Buffer.byteLength(value) + 4;
+  const sum = (values: readonly string[]): number =>
+    values.reduce((bytes, value) => bytes + text(value), 0);
+  return (
+    128 +
+    text(entry.id) +
+    text(entry.spiffeId.uri) +
+    text(entry.parentId.uri) +
+    text(entry.hint) +
+    entry.selectors.reduce((bytes, selector) => bytes + 8 + text(selector.text), 0) +
+    sum(entry.dnsNames) +
+    entry.federatesWith.reduce((bytes, domain) => bytes + text(domain.name), 0)
+  );
+}
+
 /** A filter of ListEntries and CountEntries. */
 export function fromWireEntryFilter(
   message: ListEntriesRequest_Filter | CountEntriesRequest_Filter | undefined,

@@ -1,0 +1,108 @@
+import { type Hello, ServerMessage } from '../gen/signet/agent/v1/agent.ts';
+import type { Entry as WireEntry } from '../gen/spire/api/types/entry.ts';
+import type { AgentUpdate } from '../registry/registry.ts';
+import { Encoded } from '../rpc/service.ts';
+import type { Entry } from '../rules/entry.ts';
+import type { SpiffeId } from '../spiffe/spiffe-id.ts';
+import type { ApiContext } from './context.ts';
+import { toWireBundle } from './convert/bundles.ts';
+import { entrySizeBound, toWireEntry } from './convert/entries.ts';
+
+/** Most bytes of entries in one Snapshot or Delta; a longer entry goes alone. */
+export const MAX_CHUNK_BYTES = 1024 * 1024;
+
+/** What one agent has to be told. */
+export interface PushMessages {
+  /** The messages that bring the agent from what it was last told to now, made one by one. */
+  take(): Iterable<Encoded>;
+  close(): void;
+}
+
+/**
+ * Follows an agent's entries and the bundle from where its Hello says it stands. `wake` is called
+ * when there may be something to take.
+ */
+export function pushMessages(
+  api: Pick<ApiContext, 'registry' | 'clock'>,
+  agentId: SpiffeId,
+  hello: Hello,
+  wake: () => void,
+): PushMessages {
+  const { registry, clock } = api;
+  const resume = { feedId: hello.feedId, revision: hello.revision };
+  const subscription = registry.subscribe(agentId, wake, hello.feedId === '' ? undefined : resume);
+  const told = { begun: false, revision: hello.revision, bundleSequence: hello.bundleSequence };
+  function* take(): Iterable<Encoded> {
+    const update = subscription.take();
+    if (update?.kind === 'snapshot') {
+      yield* snapshotMessages(update, registry.feedId, clock.nowMs());
+    } else if (update !== undefined && (!told.begun || hasEntries(update))) {
+      // The first one goes out even when empty: it tells the agent that it could resume.
+      yield* deltaMessages(update, told.revision);
+    }
+    if (update !== undefined) {
+      told.begun = true;
+      told.revision = update.revision;
+    }
+    const { bundle } = registry;
+    if (bundle !== undefined && bundle.sequence !== told.bundleSequence) {
+      told.bundleSequence = bundle.sequence;
+      yield encode({ $case: 'bundle', value: toWireBundle(bundle) });
+    }
+  }
+  return { take, close: () => subscription.close() };
+}
+
+function hasEntries(update: AgentUpdate): boolean {
+  return update.upserts.length > 0 || update.deletedIds.length > 0;
+}
+
+/** Chunks of a snapshot, of which the last says so; there is always one. */
+function* snapshotMessages(
+  update: AgentUpdate,
+  feedId: string,
+  serverTimeMs: number,
+): Iterable<Encoded> {
+  const { revision } = update;
+  const time = BigInt(Math.floor(serverTimeMs));
+  for (const { entries, last } of chunksOf(update.upserts)) {
+    const value = { feedId, revision, entries, last, serverTimeMs: time };
+    yield encode({ $case: 'snapshot', value });
+  }
+}
+
+/**
+ * Chunks of a delta. Only the last carries the new revision: an agent that lost the stream between
+ * two of them asks again from where it was.
+ */
+function* deltaMessages(update: AgentUpdate, revisionBefore: bigint): Iterable<Encoded> {
+  let deletedIds = [...update.deletedIds];
+  for (const { entries, last } of chunksOf(update.upserts)) {
+    const revision = last ? update.revision : revisionBefore;
+    yield encode({ $case: 'delta', value: { upserts: entries, deletedIds, revision } });
+    deletedIds = [];
+  }
+}
+
+function* chunksOf(
+  entries: readonly Entry[],
+): Iterable<{ readonly entries: WireEntry[]; readonly last: boolean }> {
+  let chunk: WireEntry[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    const size = entrySizeBound(entry);
+    if (chunk.length > 0 && bytes + size > MAX_CHUNK_BYTES) {
+      yield { entries: chunk, last: false };
+      chunk = [];
+      bytes = 0;
+    }
+    // The parent is the agent's own affair: it needs who may have the identity, not through whom.
+    chunk.push({ ...toWireEntry(entry), parentId: undefined });
+    bytes += size;
+  }
+  yield { entries: chunk, last: true };
+}
+
+function encode(kind: ServerMessage['kind']): Encoded {
+  return new Encoded(Buffer.from(ServerMessage.encode({ kind }).finish()));
+}
