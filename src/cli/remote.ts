@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs';
 import { type CallOptions, Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import { GRPC_STATUS, type GrpcStatusName } from '../base/errors/define.ts';
-import { ERRORS, type ErrorCode, SignetError } from '../base/errors.ts';
+import { SignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import {
   type CallError,
@@ -67,7 +66,8 @@ export function remoteError(
   });
 }
 
-function unreachableError(
+/** The refusal that stands for a peer that nobody reaches, with what its socket looks like. */
+export function unreachableError(
   doing: string,
   { peer, address }: Pick<CallSettings, 'peer' | 'address'>,
 ): SignetError {

@@ -1,0 +1,105 @@
+import type { CommandEntry } from './spec.ts';
+
+/** The commands that talk to a server or an agent. Those that run one are added by `src/main`. */
+export const cliCommands: readonly CommandEntry[] = [
+  {
+    path: 'entry create',
+    summary: 'Say which processes get which identity',
+    load: async () => (await import('./commands/entry-create.ts')).entryCreate,
+  },
+  {
+    path: 'entry update',
+    summary: 'Change an entry',
+    load: async () => (await import('./commands/entry-update.ts')).entryUpdate,
+  },
+  {
+    path: 'entry show',
+    summary: 'Show entries, all or by filter',
+    load: async () => (await import('./commands/entry-list.ts')).entryShow,
+  },
+  {
+    path: 'entry count',
+    summary: 'Count entries, all or by filter',
+    load: async () => (await import('./commands/entry-list.ts')).entryCount,
+  },
+  {
+    path: 'entry delete',
+    summary: 'Delete entries',
+    load: async () => (await import('./commands/entry-delete.ts')).entryDelete,
+  },
+  {
+    path: 'agent list',
+    summary: 'List attested agents',
+    load: async () => (await import('./commands/agent-list.ts')).agentList,
+  },
+  {
+    path: 'agent show',
+    summary: 'Show one agent',
+    load: async () => (await import('./commands/agent-list.ts')).agentShow,
+  },
+  {
+    path: 'agent count',
+    summary: 'Count attested agents',
+    load: async () => (await import('./commands/agent-list.ts')).agentCount,
+  },
+  {
+    path: 'agent ban',
+    summary: 'Shut an agent out for good',
+    load: async () => (await import('./commands/agent-remove.ts')).agentBan,
+  },
+  {
+    path: 'agent evict',
+    summary: 'Forget an agent',
+    load: async () => (await import('./commands/agent-remove.ts')).agentEvict,
+  },
+  {
+    path: 'token generate',
+    summary: 'Make a join token, with which one agent attests',
+    load: async () => (await import('./commands/token-generate.ts')).tokenGenerate,
+  },
+  {
+    path: 'bundle show',
+    summary: 'Print the trust bundle',
+    load: async () => (await import('./commands/bundle-show.ts')).bundleShow,
+  },
+  {
+    path: 'x509 mint',
+    summary: 'Make an X.509-SVID by hand',
+    load: async () => (await import('./commands/x509-mint.ts')).x509Mint,
+  },
+  {
+    path: 'jwt mint',
+    summary: 'Make a JWT-SVID by hand',
+    load: async () => (await import('./commands/jwt-mint.ts')).jwtMint,
+  },
+  {
+    path: 'healthcheck server',
+    summary: 'Ask a server whether it serves',
+    load: async () => (await import('./commands/healthcheck.ts')).healthcheckServer,
+  },
+  {
+    path: 'healthcheck agent',
+    summary: 'Ask an agent whether it serves',
+    load: async () => (await import('./commands/healthcheck.ts')).healthcheckAgent,
+  },
+  {
+    path: 'api fetch',
+    summary: 'Fetch the SVIDs of this process',
+    load: async () => (await import('./commands/api-fetch.ts')).apiFetch,
+  },
+  {
+    path: 'api watch',
+    summary: 'Print the SVIDs of this process at every change',
+    load: async () => (await import('./commands/api-watch.ts')).apiWatch,
+  },
+  {
+    path: 'api validate',
+    summary: 'Have the agent validate a JWT-SVID',
+    load: async () => (await import('./commands/api-validate.ts')).apiValidate,
+  },
+  {
+    path: 'version',
+    summary: 'Print the version',
+    load: async () => (await import('./commands/version.ts')).version,
+  },
+];
