@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { SignetError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
-import { fail, type Result } from '../base/result.ts';
+import type { Result } from '../base/result.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
 import type { AgentFilter, EntryFilter } from '../rules/match.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
@@ -17,6 +17,7 @@ import type {
   Store,
   UpdatedEntry,
 } from '../store/store.ts';
+import { loadRegistry } from './live-registry.ts';
 
 /** What a registry stands on. */
 export interface RegistryOptions {
@@ -76,6 +77,11 @@ export interface NewEntry {
   readonly draft: EntryDraft;
 }
 
+/** One attestation; the alias gets an ID where it has none. */
+export interface AttestationRecord extends Omit<AttestationWrite, 'nowSeconds' | 'aliasEntry'> {
+  readonly aliasEntry: NewEntry | undefined;
+}
+
 /**
  * The authoritative view for reads, in memory; no read touches the store. Writes go to the store in
  * one transaction and answer when this view shows them.
@@ -130,11 +136,7 @@ export interface Registry {
   /** Exactly one of several concurrent claims of a token is `claimed`. */
   claimJoinToken(tokenHash: string, csrKeyHash: string): Promise<Result<JoinTokenClaim>>;
   /** Fails with AGENT_BANNED when the agent is banned. */
-  recordAttestation(
-    write: Omit<AttestationWrite, 'nowSeconds' | 'aliasEntry'> & {
-      readonly aliasEntry: NewEntry | undefined;
-    },
-  ): Promise<Result<void>>;
+  recordAttestation(record: AttestationRecord): Promise<Result<void>>;
   changeAgent(agentId: SpiffeId, change: AgentChange): Promise<Result<AgentRecord | undefined>>;
   deleteAgent(agentId: SpiffeId): Promise<Result<boolean>>;
 
@@ -145,6 +147,6 @@ export interface Registry {
 }
 
 /** Loads the view from the store and follows its feed until closed. */
-export async function createRegistry(_options: RegistryOptions): Promise<Result<Registry>> {
-  return fail('INTERNAL', 'registry is not built yet');
+export function createRegistry(options: RegistryOptions): Promise<Result<Registry>> {
+  return loadRegistry({ onFault: () => {}, ...options });
 }

@@ -1,0 +1,271 @@
+import type { Cancel, Clock } from '../base/clock.ts';
+import type { SignetError } from '../base/errors.ts';
+import type { Random } from '../base/random.ts';
+import { ok, type Result } from '../base/result.ts';
+import type { AgentRecord, Entry } from '../rules/entry.ts';
+import { newEntryId } from '../rules/entry-id.ts';
+import { type AgentFilter, agentMatcher, type EntryFilter, entryMatcher } from '../rules/match.ts';
+import type { Bundle } from '../spiffe/bundle.ts';
+import type { SpiffeId } from '../spiffe/spiffe-id.ts';
+import type { TrustDomain } from '../spiffe/trust-domain.ts';
+import type {
+  AgentChange,
+  CreatedEntry,
+  EntryCreation,
+  EntryUpdate,
+  JoinTokenClaim,
+  JoinTokenRecord,
+  Store,
+  StoreSnapshot,
+  UpdatedEntry,
+} from '../store/store.ts';
+import { ExpiryTimer } from './expiry-timer.ts';
+import { Follower } from './follower.ts';
+import { countMatching, listPage } from './listing.ts';
+import type {
+  AgentSubscription,
+  AttestationRecord,
+  FeedPosition,
+  NewEntry,
+  Page,
+  PageQuery,
+  Registry,
+} from './registry.ts';
+import { View } from './view.ts';
+
+/** How often the store is told to drop what has expired, join tokens above all. */
+const PRUNE_INTERVAL_MS = 300_000;
+
+/** What a registry is made of. */
+export interface LiveRegistryParts {
+  readonly store: Store;
+  readonly trustDomain: TrustDomain;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly onFault: (error: SignetError) => void;
+}
+
+/** The registry over one store: the view, what keeps it new, and the writes. */
+export class LiveRegistry implements Registry {
+  readonly trustDomain: TrustDomain;
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #onFault: (error: SignetError) => void;
+  readonly #view: View;
+  readonly #follower: Follower;
+  readonly #expiry: ExpiryTimer;
+  #cancelPrune: Cancel | undefined;
+  #closed = false;
+
+  constructor(parts: LiveRegistryParts) {
+    this.trustDomain = parts.trustDomain;
+    this.#store = parts.store;
+    this.#clock = parts.clock;
+    this.#random = parts.random;
+    this.#onFault = parts.onFault;
+    this.#view = new View(parts.trustDomain, () => this.#nowSeconds());
+    this.#expiry = new ExpiryTimer(this.#view, parts.clock, () => void this.#prune());
+    this.#follower = new Follower({
+      store: parts.store,
+      view: this.#view,
+      clock: parts.clock,
+      onFault: parts.onFault,
+      onApplied: () => this.#expiry.arm(),
+    });
+  }
+
+  /** Takes the state that the feed is followed from; answers when the view is up to date. */
+  start(snapshot: StoreSnapshot): Promise<Result<void>> {
+    this.#view.load(snapshot);
+    this.#expiry.arm();
+    this.#armPrune();
+    return this.#follower.start();
+  }
+
+  get feedId(): string {
+    return this.#view.feedId;
+  }
+
+  get sequence(): bigint {
+    return this.#view.sequence;
+  }
+
+  get bundle(): Bundle | undefined {
+    return this.#view.bundle;
+  }
+
+  stalenessMs(): number {
+    return this.#follower.stalenessMs();
+  }
+
+  entry(id: string): Entry | undefined {
+    return this.#view.graph.entries.get(id);
+  }
+
+  entriesBySpiffeId(id: SpiffeId): readonly Entry[] {
+    return [...this.#view.graph.withSpiffeId(id.uri)];
+  }
+
+  adminEntry(id: SpiffeId): Entry | undefined {
+    for (const entry of this.#view.graph.withSpiffeId(id.uri)) if (entry.admin) return entry;
+    return undefined;
+  }
+
+  downstreamEntry(id: SpiffeId): Entry | undefined {
+    for (const entry of this.#view.graph.withSpiffeId(id.uri)) if (entry.downstream) return entry;
+    return undefined;
+  }
+
+  listEntries(filter: EntryFilter, query: PageQuery): Result<Page<Entry>> {
+    const source = {
+      keys: this.#view.entryIds,
+      get: (id: string) => this.#view.graph.entries.get(id),
+      matches: entryMatcher(filter),
+      keyOf: (entry: Entry) => entry.id,
+      candidates: this.#candidates(filter),
+    };
+    return listPage(source, query);
+  }
+
+  countEntries(filter?: EntryFilter): number {
+    const { entries } = this.#view.graph;
+    if (filter === undefined) return entries.size;
+    return countMatching(this.#candidates(filter) ?? entries.values(), entryMatcher(filter));
+  }
+
+  agent(id: SpiffeId): AgentRecord | undefined {
+    return this.#view.graph.agents.get(id.uri)?.record;
+  }
+
+  listAgents(filter: AgentFilter, query: PageQuery): Result<Page<AgentRecord>> {
+    const source = {
+      keys: this.#view.agentIds,
+      get: (uri: string) => this.#view.graph.agents.get(uri)?.record,
+      matches: agentMatcher(filter),
+      keyOf: (agent: AgentRecord) => agent.id.uri,
+      candidates: undefined,
+    };
+    return listPage(source, query);
+  }
+
+  countAgents(filter?: AgentFilter): number {
+    const { agents } = this.#view.graph;
+    if (filter === undefined) return agents.size;
+    const matches = agentMatcher(filter);
+    return countMatching(agents.values(), (node) => matches(node.record));
+  }
+
+  authorizedEntries(agentId: SpiffeId): readonly Entry[] {
+    return this.#view.authorizedEntries(agentId.uri);
+  }
+
+  isAuthorized(agentId: SpiffeId, entryId: string): boolean {
+    return this.#view.isAuthorized(agentId.uri, entryId);
+  }
+
+  subscribe(agentId: SpiffeId, wake: () => void, resume?: FeedPosition): AgentSubscription {
+    return this.#view.subscribe(agentId.uri, wake, resume);
+  }
+
+  onBundle(listener: (bundle: Bundle) => void): () => void {
+    return this.#view.onBundle(listener);
+  }
+
+  createEntries(entries: readonly NewEntry[]): Promise<Result<readonly CreatedEntry[]>> {
+    const creations = entries.map((entry) => this.#withId(entry));
+    return this.#write(this.#store.createEntries(creations, this.#nowSeconds()));
+  }
+
+  updateEntries(updates: readonly EntryUpdate[]): Promise<Result<readonly UpdatedEntry[]>> {
+    return this.#write(this.#store.updateEntries(updates));
+  }
+
+  deleteEntries(ids: readonly string[]): Promise<Result<readonly boolean[]>> {
+    return this.#write(this.#store.deleteEntries(ids));
+  }
+
+  createJoinToken(token: JoinTokenRecord): Promise<Result<'created' | 'exists'>> {
+    return this.#store.createJoinToken(token);
+  }
+
+  claimJoinToken(tokenHash: string, csrKeyHash: string): Promise<Result<JoinTokenClaim>> {
+    return this.#store.claimJoinToken(tokenHash, csrKeyHash, this.#nowSeconds());
+  }
+
+  recordAttestation(record: AttestationRecord): Promise<Result<void>> {
+    const { aliasEntry } = record;
+    return this.#write(
+      this.#store.recordAttestation({
+        ...record,
+        aliasEntry: aliasEntry === undefined ? undefined : this.#withId(aliasEntry),
+        nowSeconds: this.#nowSeconds(),
+      }),
+    );
+  }
+
+  changeAgent(agentId: SpiffeId, change: AgentChange): Promise<Result<AgentRecord | undefined>> {
+    return this.#write(this.#store.changeAgent(agentId, change));
+  }
+
+  deleteAgent(agentId: SpiffeId): Promise<Result<boolean>> {
+    return this.#write(this.#store.deleteAgent(agentId));
+  }
+
+  catchUp(): Promise<Result<void>> {
+    return this.#follower.catchUp();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#expiry.close();
+    this.#cancelPrune?.();
+    await this.#follower.close();
+  }
+
+  /** The store wakes before it answers, so the follower has heard of the write by then. */
+  async #write<T>(writing: Promise<Result<T>>): Promise<Result<T>> {
+    const written = await writing;
+    // A view that cannot follow says so by its staleness; the write itself is durable.
+    if (written.ok) await this.#follower.catchUp();
+    return written;
+  }
+
+  #withId({ id, draft }: NewEntry): EntryCreation {
+    return { id: id ?? newEntryId(this.#clock, this.#random), draft };
+  }
+
+  /** Entries that alone can match, where an index tells them. */
+  #candidates(filter: EntryFilter): Iterable<Entry> | undefined {
+    const { graph } = this.#view;
+    if (filter.spiffeId !== undefined) return graph.withSpiffeId(filter.spiffeId.uri);
+    return filter.parentId === undefined ? undefined : graph.below(filter.parentId.uri);
+  }
+
+  async #prune(): Promise<void> {
+    const pruned = await this.#store.prune(this.#nowSeconds());
+    if (!pruned.ok && !this.#closed) this.#onFault(pruned.error);
+  }
+
+  #armPrune(): void {
+    this.#cancelPrune = this.#clock.after(PRUNE_INTERVAL_MS, () => {
+      void this.#prune();
+      this.#armPrune();
+    });
+  }
+
+  #nowSeconds(): number {
+    return Math.floor(this.#clock.nowMs() / 1000);
+  }
+}
+
+/** Loads the view from the store; see {@link Registry}. */
+export async function loadRegistry(parts: LiveRegistryParts): Promise<Result<LiveRegistry>> {
+  // It hears of commits before it loads, so that none falls in between.
+  const registry = new LiveRegistry(parts);
+  const snapshot = await parts.store.loadSnapshot();
+  const started = snapshot.ok ? await registry.start(snapshot.value) : snapshot;
+  if (started.ok) return ok(registry);
+  await registry.close();
+  return started;
+}
