@@ -5,6 +5,8 @@ export interface Metrics {
   readonly registry: Registry;
   counter<L extends string = never>(name: string, help: string, labels?: readonly L[]): Counter<L>;
   gauge<L extends string = never>(name: string, help: string, labels?: readonly L[]): Gauge<L>;
+  /** A gauge whose value is worked out when the metrics are asked for. */
+  gaugeOf(name: string, help: string, read: () => number): void;
   /** Seconds, with buckets from 0.5 ms to 30 s. */
   seconds<L extends string = never>(
     name: string,
@@ -30,6 +32,14 @@ export function createMetrics(prefix: string): Metrics {
     registry,
     counter: (name, help, labels) => new Counter(options(name, help, labels)),
     gauge: (name, help, labels) => new Gauge(options(name, help, labels)),
+    gaugeOf(name, help, read) {
+      new Gauge({
+        ...options(name, help, []),
+        collect() {
+          this.set(read());
+        },
+      });
+    },
     seconds: (name, help, labels) =>
       new Histogram({ ...options(name, help, labels), buckets: SECONDS_BUCKETS }),
   };

@@ -1,0 +1,207 @@
+import { z } from 'zod';
+import type { Result } from '../base/result.ts';
+import { KEY_TYPES } from '../keys/key-manager.ts';
+import {
+  type ConfigProblem,
+  configJsonSchema,
+  findConfigProblems,
+  loadConfig,
+} from '../runtime/config.ts';
+import { LOG_LEVELS } from '../runtime/log.ts';
+import { telemetrySchema } from '../runtime/telemetry.ts';
+import { durationSetting } from '../runtime/units.ts';
+import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
+import { parseTrustDomain, type TrustDomain } from '../spiffe/trust-domain.ts';
+import { operatorGroupId } from './group.ts';
+
+/** Where the server keeps its state unless told. */
+export const DEFAULT_SERVER_DATA_DIR = '/var/lib/signet/server';
+
+/** Where operators' commands reach the server unless told. */
+export const DEFAULT_ADMIN_SOCKET = '/run/signet/server/private/api.sock';
+
+/** A text setting that one of the value parsers reads. */
+function parsed<T>(parse: (text: string) => Result<T>): z.ZodType<T, string> {
+  return z.string().transform((text, context) => {
+    const value = parse(text);
+    if (value.ok) return value.value;
+    context.addIssue({ code: 'custom', message: value.error.message });
+    return z.NEVER;
+  });
+}
+
+const trustDomainSetting: z.ZodType<TrustDomain, string> = parsed(parseTrustDomain);
+const spiffeIdSetting: z.ZodType<SpiffeId, string> = parsed(parseSpiffeId);
+const absolutePath = z.string().startsWith('/', 'must be an absolute path');
+
+/** Text that goes into a certificate's subject (RFC 5280: at most 64 characters). */
+const nameText = z.string().min(1).max(64);
+
+const listenSchema = z
+  .strictObject({
+    /** `::` is IPv4 and IPv6. */
+    address: z.string().min(1).default('::'),
+    /** 0 chooses a free one. */
+    port: z.int().min(0).max(65_535).default(8081),
+    minTlsVersion: z.enum(['1.3', '1.2']).default('1.3'),
+    /** Connections without an open push stream end after so long; 0s is never. */
+    maxConnectionAge: durationSetting({ max: '24h' }).prefault('3m'),
+  })
+  .prefault({});
+
+const adminSocketSchema = z
+  .strictObject({
+    path: absolutePath.default(DEFAULT_ADMIN_SOCKET),
+    /** Name or number of a group whose members may use the socket too; answers the number. */
+    group: parsed(operatorGroupId).optional(),
+  })
+  .prefault({});
+
+const caSchema = z
+  .strictObject({
+    ttl: durationSetting({ min: '5s', max: '3650d' }).prefault('24h'),
+    keyType: z.enum(KEY_TYPES).default('ec-p256'),
+    subject: z
+      .strictObject({
+        country: z.string().length(2).optional(),
+        organization: nameText.optional(),
+        commonName: nameText.optional(),
+      })
+      .default({ country: 'US', organization: 'SPIFFE' }),
+  })
+  .prefault({});
+
+const jwtSchema = z
+  .strictObject({
+    /** `ca.keyType` unless set. */
+    keyType: z.enum(KEY_TYPES).optional(),
+    /** The `iss` claim; left out unless set. */
+    issuer: z.string().min(1).max(1024).optional(),
+    ttl: durationSetting({ min: '1s', max: '24h' }).prefault('5m'),
+  })
+  .prefault({});
+
+const svidSchema = z
+  .strictObject({
+    x509Ttl: durationSetting({ min: '1s', max: '3650d' }).prefault('1h'),
+    /** `x509Ttl` unless set. */
+    agentTtl: durationSetting({ min: '1s', max: '3650d' }).optional(),
+    /** How far the start of validity lies in the past, against clocks that are behind. */
+    backdate: durationSetting({ max: '1h' }).prefault('60s'),
+  })
+  .prefault({});
+
+const rate = (perSecond: number, burst: number) =>
+  z
+    .strictObject({
+      /** 0 turns the limit off. */
+      perSecond: z.number().min(0).max(1_000_000).default(perSecond),
+      burst: z.int().min(1).max(1_000_000).default(burst),
+    })
+    .prefault({});
+
+const count = (fallback: number, max: number) => z.int().min(1).max(max).default(fallback);
+
+const limitsSchema = z
+  .strictObject({
+    /** Attestations of one address. */
+    attestation: rate(10, 100),
+    /** Other calls without an identity, of one address. */
+    anonymousCalls: rate(50, 500),
+    /** Connections without a client certificate, of one address. */
+    anonymousConnections: rate(50, 500),
+    /** Calls of one agent. */
+    agentCalls: rate(200, 1000),
+    /** Signatures for one agent; a batch costs its length. */
+    agentSignatures: rate(500, 2000),
+    batchCsrs: count(500, 500),
+    batchEntries: count(1000, 10_000),
+    connections: count(20_000, 1_000_000),
+    connectionsPerAddress: count(5000, 1_000_000),
+    callsPerConnection: count(100, 10_000),
+    pendingHandshakes: count(512, 100_000),
+    pendingHandshakesPerAddress: count(128, 100_000),
+    /** Certificate requests that may wait for a signature. */
+    queuedCsrs: count(4096, 1_000_000),
+    /** Nothing is issued by a view that could not be brought up to date for so long. */
+    authorizationStaleness: durationSetting({ min: '1s', max: '24h' }).prefault('1h'),
+  })
+  .prefault({});
+
+/** Schema of `server.yaml`. */
+export const serverConfigSchema = z
+  .strictObject({
+    trustDomain: trustDomainSetting,
+    dataDir: absolutePath.default(DEFAULT_SERVER_DATA_DIR),
+    listen: listenSchema,
+    adminSocket: adminSocketSchema,
+    keys: z.strictObject({ manager: z.enum(['disk', 'memory']).default('disk') }).prefault({}),
+    ca: caSchema,
+    jwt: jwtSchema,
+    svid: svidSchema,
+    /** SPIFFE IDs that may do what operators may, over TCP. */
+    adminIds: z.array(spiffeIdSetting).max(1000).default([]),
+    limits: limitsSchema,
+    log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
+    telemetry: telemetrySchema,
+  })
+  .superRefine((config, context) => {
+    const longest = Math.max(config.svid.x509Ttl, config.svid.agentTtl ?? 0);
+    if (longest <= config.ca.ttl) return;
+    const message = 'must not be shorter than svid.x509Ttl and svid.agentTtl: a CA outlives leaves';
+    context.addIssue({ code: 'custom', path: ['ca', 'ttl'], message });
+  });
+
+/** What `server.yaml` says, checked, with defaults filled in. */
+export type ServerConfig = z.output<typeof serverConfigSchema>;
+
+/** Reads `server.yaml`; fails with CONFIG_UNREADABLE, CONFIG_SYNTAX or CONFIG_INVALID. */
+export function loadServerConfig(path: string): Promise<Result<ServerConfig>> {
+  return loadConfig(path, serverConfigSchema);
+}
+
+/** Everything that is wrong with a `server.yaml`; empty when nothing is. */
+export function validateServerConfig(path: string): Promise<Result<readonly ConfigProblem[]>> {
+  return findConfigProblems(path, serverConfigSchema);
+}
+
+/** JSON Schema of `server.yaml`, for editors. */
+export function serverConfigJsonSchema(): Record<string, unknown> {
+  return configJsonSchema(serverConfigSchema, 'Signet server configuration');
+}
+
+/** Paths of settings that a running server takes over; all others wait for a restart. */
+const RELOADABLE = [
+  'log.level',
+  'adminIds',
+  'limits.attestation',
+  'limits.anonymousCalls',
+  'limits.agentCalls',
+  'limits.agentSignatures',
+  'limits.batchCsrs',
+  'limits.batchEntries',
+] as const;
+
+/** Paths of settings that differ between two configurations and are not reloadable. */
+export function fixedChanges(before: ServerConfig, after: ServerConfig): readonly string[] {
+  const changed = leaves(before, after, '');
+  return changed.filter((path) => !RELOADABLE.some((key) => within(path, key)));
+}
+
+function within(path: string, key: string): boolean {
+  return path === key || path.startsWith(`${key}.`);
+}
+
+function leaves(before: unknown, after: unknown, path: string): string[] {
+  if (isPlain(before) && isPlain(after)) {
+    const keys = new Set([...Object.keys(before), ...Object.keys(after)]);
+    return [...keys].flatMap((key) =>
+      leaves(before[key], after[key], path === '' ? key : `${path}.${key}`),
+    );
+  }
+  return JSON.stringify(before) === JSON.stringify(after) ? [] : [path];
+}
+
+function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

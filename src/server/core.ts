@@ -1,0 +1,199 @@
+import { join } from 'node:path';
+import type { ApiContext } from '../api/context.ts';
+import type { AuthorityManager } from '../authority/authority.ts';
+import { createAuthorityManager } from '../authority/authority-manager.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import { createIssuer } from '../issuance/issuer.ts';
+import { createLogRecorder } from '../issuance/recorder.ts';
+import { openDiskKeyManager } from '../keys/disk-key-manager.ts';
+import type { KeyManager } from '../keys/key-manager.ts';
+import { createMemoryKeyManager } from '../keys/memory-key-manager.ts';
+import type { PolicyContext } from '../policy/context.ts';
+import { recheckGrant } from '../policy/grants.ts';
+import { createRegistry, type Registry } from '../registry/registry.ts';
+import { openDataDir } from '../runtime/data-dir.ts';
+import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
+import type { Store } from '../store/store.ts';
+import type { ServerBase } from './server.ts';
+import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
+
+/** Time between two sweeps of what has expired, in milliseconds (A.5). */
+const PRUNE_INTERVAL_MS = 5 * 60 * 1000;
+
+/** The server without its listeners. */
+export interface ServerCore {
+  readonly registry: Registry;
+  readonly authority: AuthorityManager;
+  readonly identity: ServerIdentity;
+  readonly api: ApiContext;
+}
+
+/** Starts state, keys, authorities and issuance. */
+export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
+  const state = await startState(base);
+  if (!state.ok) return state;
+  const { store, registry, directory } = state.value;
+  const authority = await startAuthority(base, store, directory);
+  if (!authority.ok) return authority;
+  // The authorities' bundle was written just now; callers must see it from the first one on.
+  const caughtUp = await registry.catchUp();
+  if (!caughtUp.ok) return caughtUp;
+  const api = startIssuance(base, registry, authority.value);
+  const identity = await createServerIdentity({
+    trustDomain: base.config.trustDomain,
+    issuer: api.issuer,
+    clock: base.clock,
+    log: base.log,
+    health: base.health.part('identity', "the server's own SVID is not made yet"),
+  });
+  if (!identity.ok) return identity;
+  base.life.add('server identity', () => identity.value.close());
+  if (base.life.stopping) return fail('START_INTERRUPTED', 'told to stop while starting');
+  return ok({ registry, authority: authority.value, identity: identity.value, api });
+}
+
+async function startState(
+  base: ServerBase,
+): Promise<Result<{ store: Store; registry: Registry; directory: string }>> {
+  const { config, clock, random, life, log, health, metrics } = base;
+  const dataDir = await openDataDir(config.dataDir);
+  if (!dataDir.ok) return dataDir;
+  life.add('data directory', dataDir.value.release);
+  const directory = dataDir.value.path;
+  const { trustDomain } = config;
+  const store = await openSqliteStore({
+    path: join(directory, 'server.sqlite'),
+    trustDomain,
+    random,
+  });
+  if (!store.ok) return store;
+  life.add('store', () => store.value.close());
+  const registry = await createRegistry({
+    store: store.value,
+    trustDomain,
+    clock,
+    random,
+    onFault: (error) => log.error({ code: error.code, reason: error.message }, 'change feed'),
+  });
+  if (!registry.ok) return registry;
+  life.add('registry', () => registry.value.close());
+  pruneNowAndThen(base, store.value);
+  watchRegistry(registry.value, { health, metrics, maxStalenessMs: stalenessMs(base) });
+  return ok({ store: store.value, registry: registry.value, directory });
+}
+
+async function startAuthority(
+  base: ServerBase,
+  store: Store,
+  directory: string,
+): Promise<Result<AuthorityManager>> {
+  const { config, life, health } = base;
+  const keys = await openKeys(config.keys.manager, join(directory, 'keys'));
+  if (!keys.ok) return keys;
+  life.add('keys', () => keys.value.close());
+  const { country, organization, commonName } = config.ca.subject;
+  const authority = createAuthorityManager({
+    ...base,
+    trustDomain: config.trustDomain,
+    keys: keys.value,
+    store,
+    ttlSeconds: config.ca.ttl,
+    backdateSeconds: config.svid.backdate,
+    x509KeyType: config.ca.keyType,
+    jwtKeyType: config.jwt.keyType ?? config.ca.keyType,
+    subject: {
+      ...(country === undefined ? {} : { country }),
+      ...(organization === undefined ? {} : { organization }),
+      ...(commonName === undefined ? {} : { commonName }),
+    },
+  });
+  life.add('authorities', () => authority.close());
+  const started = await authority.start();
+  if (!started.ok) return started;
+  health.add('authority', 'ready', () => {
+    const active = authority.currentX509();
+    const signer = authority.currentJwt();
+    return active.ok ? (signer.ok ? undefined : signer.error.message) : active.error.message;
+  });
+  return ok(authority);
+}
+
+async function openKeys(
+  manager: 'disk' | 'memory',
+  directory: string,
+): Promise<Result<KeyManager>> {
+  return manager === 'disk' ? openDiskKeyManager(directory) : ok(createMemoryKeyManager());
+}
+
+function startIssuance(
+  base: ServerBase,
+  registry: Registry,
+  authority: AuthorityManager,
+): ApiContext {
+  const { config, clock, random, log, metrics, settings, life } = base;
+  const policy: PolicyContext = {
+    registry,
+    clock,
+    get adminIds() {
+      return settings.adminIds;
+    },
+    serverUid: process.geteuid?.() ?? 0,
+    adminGid: config.adminSocket.group,
+    maxStalenessMs: stalenessMs(base),
+  };
+  const issuer = createIssuer({
+    authority,
+    recheck: (grant) => recheckGrant(grant, policy),
+    recorder: createLogRecorder(log),
+    clock,
+    random,
+    log,
+    metrics,
+    backdateSeconds: config.svid.backdate,
+    x509TtlSeconds: config.svid.x509Ttl,
+    agentTtlSeconds: config.svid.agentTtl ?? config.svid.x509Ttl,
+    jwtTtlSeconds: config.jwt.ttl,
+    ...(config.jwt.issuer === undefined ? {} : { jwtIssuer: config.jwt.issuer }),
+    maxQueued: config.limits.queuedCsrs,
+  });
+  life.add('issuer', () => issuer.close());
+  return { registry, issuer, policy, clock, random, log, limits: settings.apiLimits };
+}
+
+function stalenessMs({ config }: ServerBase): number {
+  return config.limits.authorizationStaleness * 1000;
+}
+
+function pruneNowAndThen({ clock, life, log }: ServerBase, store: Store): void {
+  let cancel = (): void => {};
+  const arm = (): void => {
+    cancel = clock.after(PRUNE_INTERVAL_MS, async () => {
+      const pruned = await store.prune(Math.floor(clock.nowMs() / 1000));
+      if (!pruned.ok) log.error({ code: pruned.error.code }, 'removing what has expired failed');
+      if (!life.stopping) arm();
+    });
+  };
+  arm();
+  life.add('pruning', () => cancel());
+}
+
+function watchRegistry(
+  registry: Registry,
+  {
+    health,
+    metrics,
+    maxStalenessMs,
+  }: Pick<ServerBase, 'health' | 'metrics'> & {
+    readonly maxStalenessMs: number;
+  },
+): void {
+  health.add('registry', 'ready', () => {
+    const stale = registry.stalenessMs();
+    return stale > maxStalenessMs ? `no changes could be read for ${stale} ms` : undefined;
+  });
+  metrics.gaugeOf('registry_staleness_seconds', 'How long the view is known to lag behind.', () => {
+    return registry.stalenessMs() / 1000;
+  });
+  metrics.gaugeOf('entries', 'Registration entries.', () => registry.countEntries());
+  metrics.gaugeOf('agents', 'Attested agents.', () => registry.countAgents());
+}

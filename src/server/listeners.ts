@@ -1,0 +1,177 @@
+import { createAgentService } from '../api/agent-service.ts';
+import { createAgentSyncService } from '../api/agent-sync.ts';
+import { createBundleService } from '../api/bundle-service.ts';
+import { createEntryService } from '../api/entry-service.ts';
+import { createGuard } from '../api/guard.ts';
+import { oneAtATime } from '../api/one-at-a-time.ts';
+import { createPushStreams, type PushStreams } from '../api/push-streams.ts';
+import { createSvidService } from '../api/svid-service.ts';
+import { createJoinTokenAttestor } from '../attestation/join_token/server.ts';
+import { ok, type Result } from '../base/result.ts';
+import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
+import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
+import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
+import { EntryService } from '../gen/spire/api/server/entry/v1/entry.ts';
+import { SVIDService } from '../gen/spire/api/server/svid/v1/svid.ts';
+import { createHealthBoard } from '../rpc/health.ts';
+import { createRpcHost, type RpcHost } from '../rpc/host.ts';
+import { ADMIN_LIMITS, type RpcLimits, SERVER_LIMITS } from '../rpc/limits.ts';
+import { serveReflection } from '../rpc/reflection.ts';
+import { createRpcMetrics, type RpcMetrics } from '../rpc/rpc-metrics.ts';
+import type { CallGuard } from '../rpc/service.ts';
+import { listenUnix } from '../rpc/unix-listener.ts';
+import { listenTls, type TlsListener } from '../tls/listener.ts';
+import { createClientValidator } from './client-validator.ts';
+import type { ServerConfig } from './config.ts';
+import type { ServerCore } from './core.ts';
+import type { ServerBase } from './server.ts';
+
+/** Time that open calls have to send their last words at the end, in milliseconds. */
+const SHUTDOWN_GRACE_MS = 4_000;
+
+/** What reflection shows on the admin socket. */
+const REFLECTED = [
+  'spire.api.server.agent.v1.Agent',
+  'spire.api.server.entry.v1.Entry',
+  'spire.api.server.bundle.v1.Bundle',
+  'spire.api.server.svid.v1.SVID',
+  'grpc.health.v1.Health',
+] as const;
+
+/** Opens the admin socket and the TCP port, in this order: operators can look in before agents come. */
+export async function startListeners(
+  base: ServerBase,
+  core: ServerCore,
+): Promise<Result<TlsListener>> {
+  const rpcMetrics = createRpcMetrics(base.metrics);
+  const served = services(base, core);
+  const admin = await startAdmin(base, rpcMetrics, served);
+  if (!admin.ok) return admin;
+  return startTcp(base, core, rpcMetrics, served);
+}
+
+interface Services {
+  readonly serve: (host: RpcHost) => void;
+  readonly guard: CallGuard;
+}
+
+/** The same services on both listeners; the matrix of policy says who may call what. */
+function services(base: ServerBase, { api }: ServerCore): Services {
+  const { callLimits } = base.settings;
+  const attestor = createJoinTokenAttestor(api.registry);
+  const attestation = {
+    attestors: new Map([[attestor.type, attestor]]),
+    oneAtATime: oneAtATime(),
+  };
+  const streams = pushStreams(base);
+  const agent = createAgentService(api, attestation);
+  const entry = createEntryService(api);
+  const bundle = createBundleService(api);
+  const svid = createSvidService(api, callLimits);
+  const sync = createAgentSyncService(api, streams);
+  const guard = createGuard(api, callLimits);
+  const serve = (host: RpcHost): void => {
+    const guards = [guard];
+    host.addService(AgentService, agent, guards);
+    host.addService(EntryService, entry, guards);
+    host.addService(BundleService, bundle, guards);
+    host.addService(SVIDService, svid, guards);
+    host.addService(AgentSyncService, sync, guards);
+  };
+  return { serve, guard };
+}
+
+function pushStreams({ metrics }: ServerBase): PushStreams {
+  const gauge = metrics.gauge('push_streams', 'Open push streams.');
+  return createPushStreams((count) => gauge.set(count));
+}
+
+async function startAdmin(
+  base: ServerBase,
+  metrics: RpcMetrics,
+  { serve, guard }: Services,
+): Promise<Result<void>> {
+  const { config, clock, life, health } = base;
+  const board = createHealthBoard();
+  const tell = (): void => board.set('', health.report('ready').ok);
+  const freshHealth: CallGuard = () => {
+    // Some checks depend on the time: they are asked anew whenever somebody asks.
+    tell();
+    return ok(undefined);
+  };
+  const log = base.log.child({ listener: 'admin' });
+  const guards = [guard, freshHealth];
+  const host = createRpcHost({ name: 'admin', log, metrics, clock, limits: ADMIN_LIMITS, guards });
+  serve(host);
+  board.serveOn(host);
+  serveReflection(host, REFLECTED);
+  const { path, group } = config.adminSocket;
+  const listener = await listenUnix(
+    {
+      path,
+      mode: group === undefined ? 0o600 : 0o660,
+      folderMode: group === undefined ? 0o700 : 0o710,
+      ...(group === undefined ? {} : { groupId: group }),
+    },
+    host,
+  );
+  if (!listener.ok) return listener;
+  life.add('health watchers', health.onChange(tell));
+  life.add('admin socket', async () => {
+    await listener.value.close();
+    await host.shutdown(SHUTDOWN_GRACE_MS);
+  });
+  return ok(undefined);
+}
+
+async function startTcp(
+  base: ServerBase,
+  { registry, identity }: ServerCore,
+  metrics: RpcMetrics,
+  { serve, guard }: Services,
+): Promise<Result<TlsListener>> {
+  const { config, clock, life, random, settings } = base;
+  const ready = base.health.part('listener', 'the TCP port is not open yet');
+  const log = base.log.child({ listener: 'tcp' });
+  const limits = tcpLimits(config);
+  const host = createRpcHost({ name: 'tcp', log, metrics, clock, limits, guards: [guard] });
+  serve(host);
+  const { address, port, minTlsVersion, maxConnectionAge } = config.listen;
+  const { anonymousConnections, pendingHandshakes, pendingHandshakesPerAddress } = config.limits;
+  const listener = await listenTls(
+    {
+      address,
+      port,
+      minTlsVersion,
+      identity: identity.current,
+      validateClient: createClientValidator({ registry, adminIds: () => settings.adminIds, clock }),
+      maxConnectionAgeMs: maxConnectionAge * 1000,
+      maxPendingHandshakes: pendingHandshakes,
+      maxPendingHandshakesPerAddress: pendingHandshakesPerAddress,
+      ...(anonymousConnections.perSecond === 0 ? {} : { anonymousLimit: anonymousConnections }),
+      random,
+    },
+    host,
+  );
+  if (!listener.ok) return listener;
+  identity.onRenewed((renewed) => {
+    const set = listener.value.setIdentity(renewed);
+    if (!set.ok) log.error({ code: set.error.code, reason: set.error.message }, 'own SVID');
+  });
+  life.add('TCP listener', async () => {
+    ready.notReady('the server is stopping');
+    await listener.value.close();
+    await host.shutdown(SHUTDOWN_GRACE_MS);
+  });
+  ready.ready();
+  return listener;
+}
+
+function tcpLimits({ limits }: ServerConfig): RpcLimits {
+  return {
+    ...SERVER_LIMITS,
+    maxConnections: limits.connections,
+    maxConnectionsPerPeer: limits.connectionsPerAddress,
+    maxStreamsPerConnection: limits.callsPerConnection,
+  };
+}

@@ -1,0 +1,132 @@
+import { createPublicKey, generateKeyPair } from 'node:crypto';
+import { promisify } from 'node:util';
+import type { Cancel, Clock } from '../base/clock.ts';
+import { toSignetError } from '../base/errors.ts';
+import { ok, type Result } from '../base/result.ts';
+import type { Issuer } from '../issuance/issuer.ts';
+import { grantServerX509 } from '../policy/grants.ts';
+import type { HealthPart } from '../runtime/health.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { TrustDomain } from '../spiffe/trust-domain.ts';
+import type { TlsIdentity } from '../tls/identity.ts';
+
+/** Wait after a failed renewal, in milliseconds. */
+const RETRY_MS = 5_000;
+
+/** What the server's own SVID stands on. */
+export interface ServerIdentityOptions {
+  readonly trustDomain: TrustDomain;
+  readonly issuer: Pick<Issuer, 'issueX509ForKey'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly health: HealthPart;
+}
+
+/** The server's own X.509-SVID, which TLS clients see. */
+export interface ServerIdentity {
+  readonly current: TlsIdentity;
+  /** Hands each new identity to the listener; there is one. */
+  onRenewed(listener: (identity: TlsIdentity) => void): void;
+  /** Renews now: for when the authority that signed it is to be trusted no longer. */
+  renew(): Promise<void>;
+  close(): void;
+}
+
+interface Issued {
+  readonly identity: TlsIdentity;
+  readonly notBeforeMs: number;
+  readonly expiresAtMs: number;
+}
+
+/**
+ * Makes `spiffe://<td>/spire/server` with a key of its own in memory, and a new one with a new key at
+ * half of its life (A.5). A failed renewal is tried again every 5 s; the old SVID serves to its end.
+ */
+export async function createServerIdentity(
+  options: ServerIdentityOptions,
+): Promise<Result<ServerIdentity>> {
+  const first = await issue(options);
+  if (!first.ok) return first;
+  return ok(new RenewedIdentity(options, first.value));
+}
+
+class RenewedIdentity implements ServerIdentity {
+  readonly #options: ServerIdentityOptions;
+  #issued: Issued;
+  #listener: (identity: TlsIdentity) => void = () => {};
+  #cancel: Cancel = () => {};
+  #closed = false;
+
+  constructor(options: ServerIdentityOptions, first: Issued) {
+    this.#options = options;
+    this.#issued = first;
+    options.health.ready();
+    this.#arm();
+  }
+
+  get current(): TlsIdentity {
+    return this.#issued.identity;
+  }
+
+  onRenewed(listener: (identity: TlsIdentity) => void): void {
+    this.#listener = listener;
+  }
+
+  async renew(): Promise<void> {
+    this.#cancel();
+    const next = await issue(this.#options);
+    if (this.#closed) return;
+    const { clock, health, log } = this.#options;
+    if (!next.ok) {
+      const { code, message } = next.error;
+      log.error({ code, reason: message }, "renewing the server's own SVID failed");
+      if (clock.nowMs() >= this.#issued.expiresAtMs) {
+        health.notReady("the server's own SVID has expired");
+      }
+      this.#cancel = clock.after(RETRY_MS, () => void this.renew());
+      return;
+    }
+    this.#issued = next.value;
+    health.ready();
+    this.#listener(next.value.identity);
+    this.#arm();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancel();
+  }
+
+  #arm(): void {
+    const { notBeforeMs, expiresAtMs } = this.#issued;
+    const { clock } = this.#options;
+    const half = notBeforeMs + (expiresAtMs - notBeforeMs) / 2;
+    const delayMs = Math.max(half - clock.nowMs(), 100);
+    this.#cancel = clock.after(delayMs, () => void this.renew());
+  }
+}
+
+const makeKeyPair = promisify(generateKeyPair);
+
+async function issue(options: ServerIdentityOptions): Promise<Result<Issued>> {
+  const { trustDomain, issuer, clock } = options;
+  const grant = grantServerX509(trustDomain);
+  if (!grant.ok) return grant;
+  try {
+    const { privateKey } = await makeKeyPair('ec', { namedCurve: 'P-256' });
+    const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
+    const issued = await issuer.issueX509ForKey(grant.value, spki);
+    if (!issued.ok) return issued;
+    const { chain, expiresAtSeconds } = issued.value;
+    return ok({
+      identity: {
+        chainDer: chain,
+        privateKeyPkcs8: privateKey.export({ type: 'pkcs8', format: 'der' }),
+      },
+      notBeforeMs: clock.nowMs(),
+      expiresAtMs: expiresAtSeconds * 1000,
+    });
+  } catch (error) {
+    return { ok: false, error: toSignetError(error, "making the server's own key") };
+  }
+}
