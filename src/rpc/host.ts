@@ -69,6 +69,27 @@ export function createRpcHost(options: RpcHostOptions): RpcHost {
   return new Host(options);
 }
 
+function createGrpcServer(limits: RpcLimits): Server {
+  const server = new Server({
+    'grpc.enable_channelz': 0,
+    'grpc.max_receive_message_length': limits.maxReceiveBytes,
+    'grpc.max_concurrent_streams': limits.maxStreamsPerConnection,
+    'grpc-node.max_session_memory': limits.maxSessionMegabytes,
+  });
+  // grpc-js has no option for these two; it spreads this object into those of every HTTP/2 server.
+  const http2Options: unknown = Reflect.get(server, 'commonServerOptions');
+  if (typeof http2Options !== 'object' || http2Options === null) {
+    throw new TypeError('grpc-js keeps its HTTP/2 options elsewhere: adapt createGrpcServer');
+  }
+  return Object.assign(server, {
+    commonServerOptions: {
+      ...http2Options,
+      streamResetBurst: limits.resetBurst,
+      streamResetRate: limits.resetPerSecond,
+    },
+  });
+}
+
 const STATUS_NAMES = new Map<number, string>(
   Object.entries(GRPC_STATUS).map(([name, number]) => [number, name]),
 );
@@ -102,12 +123,7 @@ class Host implements RpcHost, MethodHost {
     this.metrics = options.metrics;
     this.stalledWriteMs = options.limits.stalledWriteMs;
     this.#guards = options.guards;
-    this.#server = new Server({
-      'grpc.enable_channelz': 0,
-      'grpc.max_receive_message_length': options.limits.maxReceiveBytes,
-      'grpc.max_concurrent_streams': options.limits.maxStreamsPerConnection,
-      'grpc-node.max_session_memory': options.limits.maxSessionMegabytes,
-    });
+    this.#server = createGrpcServer(options.limits);
   }
 
   get connectionCount(): number {
@@ -121,6 +137,8 @@ class Host implements RpcHost, MethodHost {
   ): void {
     const implementation: UntypedServiceImplementation = {};
     for (const [name, method] of Object.entries(service)) {
+      if (typeof handlers[name] !== 'function')
+        throw new TypeError(`${method.path} has no handler`);
       implementation[name] = wireHandler(this, method, handlers[name], guards);
     }
     this.#server.addService(wireDefinition(service), implementation);

@@ -6,6 +6,9 @@ export interface RpcLimits {
   readonly maxStreamsPerConnection: number;
   /** Memory that one HTTP/2 session may hold, in megabytes. */
   readonly maxSessionMegabytes: number;
+  /** Streams that a client may reset in a burst, and a second thereafter (CVE-2023-44487). */
+  readonly resetBurst: number;
+  readonly resetPerSecond: number;
   /** Connections at once. */
   readonly maxConnections: number;
   /** Connections at once of one uid (Unix sockets) or one address (TCP). */
@@ -21,6 +24,8 @@ export const SERVER_LIMITS: RpcLimits = {
   maxReceiveBytes: 4 * 1024 * 1024,
   maxStreamsPerConnection: 100,
   maxSessionMegabytes: 64,
+  resetBurst: 1_000,
+  resetPerSecond: 33,
   maxConnections: 20_000,
   maxConnectionsPerPeer: 5_000,
   handshakeTimeoutMs: 10_000,
@@ -32,6 +37,9 @@ export const WORKLOAD_LIMITS: RpcLimits = {
   maxReceiveBytes: 64 * 1024,
   maxStreamsPerConnection: 64,
   maxSessionMegabytes: 16,
+  // Clients that fetch once cancel their stream each time; java-spiffe does so in a loop.
+  resetBurst: 10_000,
+  resetPerSecond: 1_000,
   maxConnections: 16_000,
   maxConnectionsPerPeer: 8_000,
   handshakeTimeoutMs: 10_000,
