@@ -45,6 +45,12 @@ export const transportErrors = defineErrors({
     means: 'A request message is not valid protobuf of its type.',
     action: 'Update the caller, or look for what damages its messages.',
   },
+  HEALTH_SERVICE_UNKNOWN: {
+    status: 'NotFound',
+    retryable: false,
+    means: 'A health check names a service that this process does not have.',
+    action: 'Ask without a service name for the whole process.',
+  },
   SERVER_STOPPING: {
     status: 'Unavailable',
     retryable: true,
