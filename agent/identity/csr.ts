@@ -1,4 +1,4 @@
-import { generateKeyPair, sign } from 'node:crypto';
+import { createPublicKey, generateKeyPair, type KeyObject, sign } from 'node:crypto';
 import { promisify } from 'node:util';
 import {
   derAscii,
@@ -37,19 +37,25 @@ export interface KeyAndRequest {
 
 const generate = promisify(generateKeyPair);
 
-/**
- * Makes a key in the thread pool and signs a request for it. The server takes the key only; the URI
- * is sent because SPIRE's servers expect one for workloads, and none for agents (`undefined`).
- */
-export async function createKeyAndRequest(
-  type: WorkloadKeyType,
-  spiffeId: SpiffeId | undefined,
-): Promise<KeyAndRequest> {
-  const { publicKey, privateKey } =
+/** Makes a key in the thread pool. */
+export async function createKey(type: WorkloadKeyType): Promise<KeyObject> {
+  const pair =
     type === 'rsa-2048'
       ? await generate('rsa', { modulusLength: 2048 })
       : await generate('ec', { namedCurve: type === 'ec-p256' ? 'P-256' : 'P-384' });
-  const publicKeySpki = publicKey.export({ type: 'spki', format: 'der' });
+  return pair.privateKey;
+}
+
+/**
+ * Signs a request for a key. The server takes the key only; the URI is sent because SPIRE's servers
+ * expect one for workloads, and none for agents (`undefined`).
+ */
+export function createRequest(
+  type: WorkloadKeyType,
+  privateKey: KeyObject,
+  spiffeId: SpiffeId | undefined,
+): KeyAndRequest {
+  const publicKeySpki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
   const info = requestInfo(publicKeySpki, spiffeId);
   const scheme = {
     kind: type === 'rsa-2048' ? 'rsa' : 'ecdsa',
@@ -61,6 +67,14 @@ export async function createKeyAndRequest(
     publicKeySpki,
     csr: derSequence(info, signatureAlgorithmDer(scheme), derBitString(signature)),
   };
+}
+
+/** A new key and the request for it. */
+export async function createKeyAndRequest(
+  type: WorkloadKeyType,
+  spiffeId: SpiffeId | undefined,
+): Promise<KeyAndRequest> {
+  return createRequest(type, await createKey(type), spiffeId);
 }
 
 /** CertificationRequestInfo: an empty subject, since none of it would be used. */

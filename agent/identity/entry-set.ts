@@ -28,6 +28,11 @@ export class EntrySet {
     return this.#byId.get(id);
   }
 
+  /** The ids of all entries. */
+  ids(): Iterable<string> {
+    return this.#byId.keys();
+  }
+
   /** All entries, in no order. */
   values(): Iterable<AgentEntry> {
     return this.#byId.values();

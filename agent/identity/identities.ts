@@ -97,7 +97,12 @@ export class Identities implements SyncSink {
     return names;
   }
 
-  /** Revision and creation time of each entry held, to compare with the server's. */
+  /** Ids of the entries held. */
+  get entryIds(): Iterable<string> {
+    return this.#entries.ids();
+  }
+
+  /** The entry with this id, to compare its revision with the server's. */
   entry(id: string): AgentEntry | undefined {
     return this.#entries.get(id);
   }

@@ -1,6 +1,6 @@
 import { toHex } from '../../src/base/bytes.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
-import type { Bundle as WireBundle } from '../../src/gen/spire/api/types/bundle.ts';
+import { Bundle as WireBundle } from '../../src/gen/spire/api/types/bundle.ts';
 import type { Bundle, BundleJwtAuthority, BundleX509Authority } from '../../src/spiffe/bundle.ts';
 import { formatJwtBundle, formatX509Bundle } from '../../src/spiffe/bundle-format.ts';
 import { parseTrustDomain } from '../../src/spiffe/trust-domain.ts';
@@ -55,6 +55,37 @@ export function readTrustBundle(wire: WireBundle): Result<TrustBundle> {
     sequence: wire.sequenceNumber,
     refreshHintSeconds: Number(wire.refreshHint),
   });
+}
+
+/** The bytes that a bundle is stored as: `spire.api.types.Bundle`. */
+export function storeBundle(bundle: Bundle): Uint8Array {
+  return WireBundle.encode({
+    trustDomain: bundle.trustDomain.name,
+    x509Authorities: bundle.x509Authorities.map(({ certificate, tainted }) => ({
+      asn1: Buffer.from(certificate.der),
+      tainted,
+    })),
+    jwtAuthorities: bundle.jwtAuthorities.map(
+      ({ keyId, publicKeySpki, expiresAtSeconds, tainted }) => ({
+        publicKey: Buffer.from(publicKeySpki),
+        keyId,
+        expiresAt: BigInt(expiresAtSeconds),
+        tainted,
+      }),
+    ),
+    refreshHint: BigInt(bundle.refreshHintSeconds),
+    sequenceNumber: bundle.sequence,
+    witAuthorities: [],
+  }).finish();
+}
+
+/** The bundle of stored bytes. Fails with AGENT_STATE_CORRUPT. */
+export function restoreBundle(bytes: Uint8Array): Result<TrustBundle> {
+  try {
+    return readTrustBundle(WireBundle.decode(bytes));
+  } catch (cause) {
+    return fail('AGENT_STATE_CORRUPT', 'the stored bundle cannot be read', { cause });
+  }
 }
 
 /** Key identifiers, in hex, of the X.509 authorities that are tainted. */

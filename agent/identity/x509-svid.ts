@@ -2,12 +2,8 @@ import { concatBytes, equalBytes, toHex } from '../../src/base/bytes.ts';
 import { type Random, randomFraction } from '../../src/base/random.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import type { SpiffeId } from '../../src/spiffe/spiffe-id.ts';
-import { parseCertificate } from '../../src/x509/certificate.ts';
-import type { Certificate } from '../../src/x509/types.ts';
+import { parseX509SvidChain } from '../../src/spiffe/x509-svid.ts';
 import type { KeyAndRequest } from './csr.ts';
-
-/** Most certificates in a chain. */
-const MAX_CHAIN = 16;
 
 /** An X.509-SVID with its key, as workloads get it. */
 export interface X509Svid {
@@ -40,32 +36,25 @@ export interface X509SvidCheck {
  * since one bad SVID fails their whole message. Fails with AGENT_SERVER_ANSWER or AGENT_CLOCK_SKEW.
  */
 export function readX509Svid(check: X509SvidCheck): Result<X509Svid> {
-  const { chain, spiffeId, key, nowMs } = check;
-  if (chain.length === 0 || chain.length > MAX_CHAIN) {
-    return fail(
-      'AGENT_SERVER_ANSWER',
-      `the SVID of ${spiffeId.uri} has ${chain.length} certificates`,
-    );
+  const { spiffeId, key, nowMs } = check;
+  const chain = concatBytes(check.chain);
+  const parsed = parseX509SvidChain(chain);
+  if (!parsed.ok) return refuse(spiffeId, parsed.error.message);
+  const { id, leaf } = parsed.value;
+  if (id.uri !== spiffeId.uri) return refuse(spiffeId, `names ${id.uri}`);
+  if (!equalBytes(leaf.publicKey.spki, key.publicKeySpki)) {
+    return refuse(spiffeId, 'it has another key than was asked for');
   }
-  const certificates: Certificate[] = [];
-  for (const der of chain) {
-    const certificate = parseCertificate(der);
-    if (!certificate.ok) return refuse(spiffeId, certificate.error.message);
-    certificates.push(certificate.value);
-  }
-  const leaf = certificates[0];
-  const problem = leaf === undefined ? 'is empty' : leafProblem(leaf, spiffeId, key);
-  if (leaf === undefined || problem !== undefined) return refuse(spiffeId, problem ?? '');
   const late = validityProblem(leaf, nowMs);
   if (late !== undefined) {
     return fail('AGENT_CLOCK_SKEW', `the SVID of ${spiffeId.uri} ${late}`);
   }
   return ok({
     spiffeId,
-    chain: concatBytes(chain),
+    chain,
     privateKeyPkcs8: key.privateKeyPkcs8,
     serial: leaf.serialDecimal,
-    authorityKeyIds: certificates.flatMap(({ authorityKeyId }) =>
+    authorityKeyIds: parsed.value.chain.flatMap(({ authorityKeyId }) =>
       authorityKeyId === undefined ? [] : [toHex(authorityKeyId)],
     ),
     notAfterMs: leaf.notAfterMs,
@@ -82,24 +71,17 @@ export function renewalTime(nowMs: number, notAfterMs: number, random: Random): 
 }
 
 function refuse(spiffeId: SpiffeId, problem: string): Result<never> {
-  return fail('AGENT_SERVER_ANSWER', `the SVID of ${spiffeId.uri} ${problem}`);
+  return fail('AGENT_SERVER_ANSWER', `the SVID of ${spiffeId.uri} is of no use: ${problem}`);
 }
 
-/** X509-SVID §3–§4: what every client library checks of its own SVID. */
-function leafProblem(leaf: Certificate, id: SpiffeId, key: KeyAndRequest): string | undefined {
-  const uris = leaf.subjectAltName?.names.filter((name) => name.kind === 'uri') ?? [];
-  const uri = uris[0];
-  if (uris.length !== 1 || uri?.kind !== 'uri' || uri.text !== id.uri) {
-    return 'names another SPIFFE ID';
-  }
-  if (!equalBytes(leaf.publicKey.spki, key.publicKeySpki)) return 'has another key';
-  if (leaf.basicConstraints?.ca === true) return 'is a CA certificate';
-  if (leaf.keyUsage?.digitalSignature !== true) return 'may not sign';
-  if (leaf.keyUsage.keyCertSign || leaf.keyUsage.crlSign) return 'may sign certificates or CRLs';
-  return undefined;
+/** From when to when something is valid, in Unix milliseconds. */
+export interface Validity {
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
 }
 
-function validityProblem(leaf: Certificate, nowMs: number): string | undefined {
+/** Why a certificate is not valid now, in words that name the clocks; undefined where it is. */
+export function validityProblem(leaf: Validity, nowMs: number): string | undefined {
   if (leaf.notBeforeMs > nowMs) {
     const seconds = Math.ceil((leaf.notBeforeMs - nowMs) / 1000);
     return `is valid only in ${seconds} s: the clock of this machine is behind the server's`;

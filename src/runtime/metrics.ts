@@ -7,6 +7,8 @@ export interface Metrics {
   gauge<L extends string = never>(name: string, help: string, labels?: readonly L[]): Gauge<L>;
   /** A gauge whose value is worked out when the metrics are asked for. */
   gaugeOf(name: string, help: string, read: () => number): void;
+  /** A gauge whose value is read whenever the metrics are asked for; undefined shows as NaN. */
+  reading(name: string, help: string, read: () => number | undefined): void;
   /** Seconds, with buckets from 0.5 ms to 30 s. */
   seconds<L extends string = never>(
     name: string,
@@ -38,6 +40,12 @@ export function createMetrics(prefix: string): Metrics {
         collect() {
           this.set(read());
         },
+      });
+    },
+    reading(name, help, read) {
+      const gauge: Gauge = new Gauge({
+        ...options(name, help),
+        collect: () => gauge.set(read() ?? Number.NaN),
       });
     },
     seconds: (name, help, labels) =>

@@ -1,0 +1,315 @@
+import type { Cancel, Clock } from '../../src/base/clock.ts';
+import { SignetError } from '../../src/base/errors.ts';
+import type { Random } from '../../src/base/random.ts';
+import type { Result } from '../../src/base/result.ts';
+import type { Logger } from '../../src/runtime/log.ts';
+import type { Bundle } from '../../src/spiffe/bundle.ts';
+import type { TrustDomain } from '../../src/spiffe/trust-domain.ts';
+import type { AgentConfig } from '../config.ts';
+import { backOffMs } from '../identity/back-off.ts';
+import { createKeyAndRequest } from '../identity/csr.ts';
+import type { TrustBundle } from '../identity/trust-bundle.ts';
+import { renewalTime, validityProblem } from '../identity/x509-svid.ts';
+import { type Attested, attestNode } from './attest.ts';
+import { bootstrapTrust } from './bootstrap.ts';
+import type { NodeAttestor } from './node-attestor.ts';
+import { type OwnSvid, readOwnSvid, storedSvid } from './own-svid.ts';
+import { callServer, type Denial, denialOf } from './server-call.ts';
+import type { DialServer, ServerClients } from './server-clients.ts';
+import type { StateFile } from './state.ts';
+
+/** Delays between attempts to attest. */
+const ATTEST_RETRY = { firstMs: 250, longestMs: 30_000 };
+
+/** Delays between attempts to renew. */
+const RENEW_RETRY = { firstMs: 1000, longestMs: 60_000 };
+
+/** Longest wait for a renewal, in milliseconds. */
+const RENEW_TIMEOUT_MS = 30_000;
+
+/** What the agent's standing with its server needs. */
+export interface StandingParts {
+  readonly trustDomain: TrustDomain;
+  readonly bootstrap: AgentConfig['bootstrap'];
+  readonly attestor: NodeAttestor;
+  readonly state: StateFile;
+  readonly dial: DialServer;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Sent to the server, at most 255 bytes. */
+  readonly version: string;
+  /** The own bundle as it stands. */
+  readonly bundle: () => TrustBundle | undefined;
+  /** An attestation brought a bundle. */
+  readonly onBundle: (bundle: TrustBundle) => void;
+  /** A channel under a new SVID is open; the one before it ends. */
+  readonly onClients: (clients: ServerClients, svid: OwnSvid) => void;
+  /** The standing is over for good: the process has to end. */
+  readonly onEnd: (error: SignetError) => void;
+}
+
+/**
+ * The agent's own identity and its channel. Attesting: no SVID that the server accepts; attempts go
+ * on until the server accepts or refuses. Attested: an SVID, renewed at half its life. A denial
+ * leads back to attesting; a ban, or an attestation that the server refuses, to the end.
+ */
+export class Standing {
+  readonly #parts: StandingParts;
+  #svid: OwnSvid | undefined;
+  #clients: ServerClients | undefined;
+  #attesting = false;
+  #over = false;
+  #failures = 0;
+  #cancel: Cancel | undefined;
+  #reported = false;
+
+  constructor(parts: StandingParts) {
+    this.#parts = parts;
+  }
+
+  /** The SVID in use. */
+  get svid(): OwnSvid | undefined {
+    return this.#svid;
+  }
+
+  /** Goes on with a stored SVID that is still valid, else attests. Answers at once. */
+  start(stored: OwnSvid | undefined): void {
+    const nowMs = this.#parts.clock.nowMs();
+    if (stored !== undefined && stored.notAfterMs > nowMs && this.#parts.bundle() !== undefined) {
+      this.#parts.log.info({ agentId: stored.id.uri }, 'going on with the stored SVID');
+      this.#become(stored);
+      return;
+    }
+    if (stored !== undefined) this.#parts.log.warn('the stored SVID has lapsed: attesting anew');
+    void this.#attest('end');
+  }
+
+  /** The server denied a call of this agent. */
+  denied(denial: Denial, message: string): void {
+    if (this.#attesting || this.#over) return;
+    if (denial === 'banned') {
+      void this.#parts.state.wipe();
+      this.#end(new SignetError('AGENT_BANNED', message));
+      return;
+    }
+    this.#parts.log.warn({ denial, reason: message }, 'the server no longer accepts this agent');
+    // Should the process end now, the next one must not go on with an SVID that is worth nothing.
+    void this.#parts.state.save({ svid: undefined });
+    void this.#attest('end', message);
+  }
+
+  /** The server wants another attestation; where none is possible the SVID stays in use. */
+  reattest(reason: string): void {
+    if (this.#attesting || this.#over) return;
+    this.#parts.log.info({ reason }, 'the server asks for another attestation');
+    void this.#attest('go on');
+  }
+
+  /** Opens another channel under the same SVID: the server asked to reconnect. */
+  redial(): void {
+    if (this.#svid !== undefined && !this.#attesting && !this.#over) this.#connect(this.#svid);
+  }
+
+  /** Time has jumped: an SVID that is due is renewed now. */
+  recheck(): void {
+    if (this.#svid !== undefined && !this.#attesting && !this.#over) this.#schedule(this.#svid);
+  }
+
+  /** Ends timers and the channel. */
+  stop(): void {
+    this.#over = true;
+    this.#cancel?.();
+    this.#clients?.close();
+  }
+
+  async #attest(onRefusal: 'end' | 'go on', denied?: string): Promise<void> {
+    this.#attesting = true;
+    this.#cancel?.();
+    for (let failures = 1; !this.#over; failures++) {
+      const attested = await this.#attemptAttestation();
+      if (this.#over) return;
+      if (attested.ok) {
+        this.#attesting = false;
+        await this.#accept(attested.value);
+        return;
+      }
+      const { error } = attested;
+      if (!error.retryable) {
+        this.#attesting = false;
+        // A key that was refused is not shown again: the next token gets another.
+        void this.#parts.state.save({ pendingKey: undefined });
+        if (onRefusal === 'end')
+          this.#end(denied === undefined ? error : mustAttest(denied, error));
+        else
+          this.#parts.log.error({ code: error.code, reason: error.message }, 'not attested anew');
+        return;
+      }
+      const delayMs = backOffMs(ATTEST_RETRY, failures, this.#parts.random);
+      this.#parts.log.warn(
+        { code: error.code, reason: error.message, retryInMs: Math.round(delayMs) },
+        'attestation did not succeed',
+      );
+      await this.#pause(delayMs);
+    }
+  }
+
+  async #attemptAttestation(): Promise<Result<Attested>> {
+    const trust = await bootstrapTrust({
+      bootstrap: this.#parts.bootstrap,
+      trustDomain: this.#parts.trustDomain,
+      clock: this.#parts.clock,
+      held: this.#parts.bundle()?.bundle,
+    });
+    if (!trust.ok) return trust;
+    if (trust.value.kind === 'insecure') {
+      this.#parts.log.warn('the server is not verified in this attestation: bootstrap.insecure');
+    }
+    const clients = this.#parts.dial(trust.value, undefined);
+    if (!clients.ok) return clients;
+    try {
+      return await attestNode(this.#parts, clients.value);
+    } finally {
+      clients.value.close();
+    }
+  }
+
+  async #accept(attested: Attested): Promise<void> {
+    this.#parts.log.info({ agentId: attested.svid.id.uri }, 'attested');
+    this.#parts.onBundle(attested.bundle);
+    this.#become(attested.svid);
+    const saved = await this.#parts.state.save({
+      svid: storedSvid(attested.svid),
+      pendingKey: undefined,
+    });
+    if (!saved.ok) this.#warnUnsaved(saved.error);
+  }
+
+  #become(svid: OwnSvid): void {
+    if (this.#over) return;
+    this.#svid = svid;
+    this.#failures = 0;
+    const problem = validityProblem(svid, this.#parts.clock.nowMs());
+    if (problem !== undefined) {
+      this.#parts.log.error({ code: 'AGENT_CLOCK_SKEW' }, `the SVID of this agent ${problem}`);
+    }
+    this.#connect(svid);
+    this.#schedule(svid);
+  }
+
+  #connect(svid: OwnSvid): void {
+    const first = this.#parts.bundle();
+    if (first === undefined) return;
+    const bundle = (): Bundle => (this.#parts.bundle() ?? first).bundle;
+    const clients = this.#parts.dial({ kind: 'bundle', bundle }, svid.tls);
+    if (!clients.ok) {
+      this.#end(clients.error);
+      return;
+    }
+    const previous = this.#clients;
+    this.#clients = clients.value;
+    // Those who use the old channel move first, so that nothing of theirs fails.
+    this.#parts.onClients(clients.value, svid);
+    previous?.close();
+    this.#report(clients.value);
+  }
+
+  /** Tells the server our version, once; what it says does not matter. */
+  #report({ agent }: ServerClients): void {
+    if (this.#reported) return;
+    this.#reported = true;
+    const request = { currentBundleSerial: 0n, agentVersion: this.#parts.version };
+    void callServer(agent.postStatus.bind(agent), request, RENEW_TIMEOUT_MS).then((answer) => {
+      if (!answer.ok) this.#parts.log.debug({ reason: answer.error.message }, 'status not posted');
+    });
+  }
+
+  #schedule(svid: OwnSvid): void {
+    const { clock, random } = this.#parts;
+    const dueMs = renewalTime(svid.notBeforeMs, svid.notAfterMs, random);
+    this.#wake(Math.max(dueMs - clock.nowMs(), 0));
+  }
+
+  #wake(delayMs: number): void {
+    this.#cancel?.();
+    this.#cancel = this.#parts.clock.after(delayMs, () => void this.#renew());
+  }
+
+  async #renew(): Promise<void> {
+    const svid = this.#svid;
+    const clients = this.#clients;
+    if (svid === undefined || clients === undefined || this.#over || this.#attesting) return;
+    const renewed = await this.#requestRenewal(svid, clients);
+    if (this.#over || this.#attesting || this.#svid !== svid) return;
+    if (renewed.ok) {
+      // Durable before its first use, which ends the old one's validity at the server.
+      const saved = await this.#parts.state.save({ svid: storedSvid(renewed.value) });
+      if (!saved.ok) this.#warnUnsaved(saved.error);
+      this.#become(renewed.value);
+      return;
+    }
+    this.#renewalFailed(svid, renewed.error);
+  }
+
+  async #requestRenewal(svid: OwnSvid, { agent }: ServerClients): Promise<Result<OwnSvid>> {
+    const request = await createKeyAndRequest('ec-p256', undefined);
+    const answer = await callServer(
+      agent.renewAgent.bind(agent),
+      { params: { csr: Buffer.from(request.csr) } },
+      RENEW_TIMEOUT_MS,
+    );
+    if (!answer.ok) return answer;
+    const bytes = {
+      chainDer: answer.value.svid?.certChain ?? [],
+      privateKeyPkcs8: request.privateKeyPkcs8,
+      reattestable: svid.reattestable,
+    };
+    return readOwnSvid(bytes, this.#parts.trustDomain);
+  }
+
+  #renewalFailed(svid: OwnSvid, error: SignetError): void {
+    const denial = denialOf(error);
+    if (denial !== undefined) {
+      this.denied(denial, error.message);
+      return;
+    }
+    const leftMs = svid.notAfterMs - this.#parts.clock.nowMs();
+    this.#parts.log.warn(
+      { code: error.code, reason: error.message, secondsLeft: Math.round(leftMs / 1000) },
+      'the SVID of this agent was not renewed',
+    );
+    if (leftMs <= 0) {
+      this.denied('expired', 'the SVID of this agent lapsed before it could be renewed');
+      return;
+    }
+    this.#failures++;
+    this.#wake(Math.min(backOffMs(RENEW_RETRY, this.#failures, this.#parts.random), leftMs));
+  }
+
+  #warnUnsaved(error: SignetError): void {
+    this.#parts.log.error(
+      { code: error.code, reason: error.message },
+      'the SVID of this agent is not saved: a restart would have to attest',
+    );
+  }
+
+  #end(error: SignetError): void {
+    if (this.#over) return;
+    this.stop();
+    this.#parts.onEnd(error);
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#cancel = this.#parts.clock.after(delayMs, resolve);
+    });
+  }
+}
+
+/** Both halves of the story: why an attestation is needed, and why there is none. */
+function mustAttest(denied: string, error: SignetError): SignetError {
+  if (error.code === 'AGENT_BANNED') return error;
+  return new SignetError('AGENT_MUST_ATTEST', `${denied}; attesting again: ${error.message}`, {
+    cause: error,
+  });
+}
