@@ -69,7 +69,7 @@ export function decodeEntry(row: EntryRow, intern: Interner): Result<Entry> {
   const flags = body[4];
   return ok({
     id: row.id,
-    revision: BigInt(row.revision),
+    revision: row.revision === 0 ? 0n : BigInt(row.revision),
     createdAtSeconds: row.createdAt,
     spiffeId: spiffeId.value,
     parentId: parentId.value,

@@ -183,10 +183,13 @@ export class SqliteStore implements Store {
 
   async #loadEntries(): Promise<Result<readonly Entry[]>> {
     const entries: Entry[] = [];
+    let coming = this.#worker.call('snapshotNext', { limit: PAGE });
     for (;;) {
-      const page = await this.#worker.call('snapshotNext', { limit: PAGE });
+      const page = await coming;
       if (!page.ok) return page;
       if (page.value.length === 0) return ok(entries);
+      // Its thread reads the next page while this one is decoded.
+      coming = this.#worker.call('snapshotNext', { limit: PAGE });
       for (const row of page.value) {
         const entry = decodeEntry(row, this.#intern);
         if (!entry.ok) return entry;

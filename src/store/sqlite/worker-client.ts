@@ -15,6 +15,9 @@ import type {
 /** Most requests that may wait for the database at once. */
 const MAX_WAITING = 4096;
 
+/** Its garbage is short-lived rows: a small young generation keeps the thread's memory small. */
+const YOUNG_GENERATION_MIB = 8;
+
 /** The thread that owns the database, seen from the main thread. */
 export class WorkerClient {
   readonly #worker: Worker;
@@ -38,7 +41,10 @@ export class WorkerClient {
 
   /** Starts the thread; answers when the database is open. */
   static async start(start: WorkerStart): Promise<Result<WorkerClient>> {
-    const worker = new Worker(workerUrl('sqlite-worker', import.meta.url), { workerData: start });
+    const worker = new Worker(workerUrl('sqlite-worker', import.meta.url), {
+      workerData: start,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
+    });
     const first = await firstMessage(worker);
     if (first.ok) return ok(new WorkerClient(worker));
     await worker.terminate();
