@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../base/errors.ts';
 import { type Failed, fail, ok, type Result } from '../base/result.ts';
 
 /** A JSON object: keys in the order of the text, none twice, no prototype to reach into. */
@@ -51,7 +52,8 @@ export function parseJson(bytes: Uint8Array, limits: JsonLimits): Result<JsonVal
   } catch {
     return fail('JSON_ENCODING', 'JSON document is not valid UTF-8');
   }
-  return new Reader(text, limits.maxDepth ?? DEFAULT_MAX_DEPTH).document();
+  const maxDepth = limits.maxDepth ?? DEFAULT_MAX_DEPTH;
+  return readDocument({ text, maxDepth, at: 0, depth: 0, problem: undefined });
 }
 
 /** Like {@link parseJson}, for a document that must be an object. */
@@ -82,165 +84,158 @@ export function jsonToPlain(value: JsonValue): unknown {
   return Array.isArray(value) ? value.map((member: JsonValue) => jsonToPlain(member)) : value;
 }
 
-/** One pass over one text. Methods answer `undefined` once `#problem` is set. */
-class Reader {
-  readonly #text: string;
-  readonly #maxDepth: number;
-  #at = 0;
-  #depth = 0;
-  #problem: Failed | undefined;
+/** Where one reading stands. Readers answer `undefined` once `problem` is set. */
+interface Cursor {
+  readonly text: string;
+  readonly maxDepth: number;
+  at: number;
+  depth: number;
+  problem: Failed | undefined;
+}
 
-  constructor(text: string, maxDepth: number) {
-    this.#text = text;
-    this.#maxDepth = maxDepth;
+function readDocument(cursor: Cursor): Result<JsonValue> {
+  const value = readValue(cursor);
+  skipSpace(cursor);
+  if (value !== undefined && cursor.at < cursor.text.length) {
+    stop(cursor, 'has something after its value');
   }
+  // Without a problem there is a value.
+  return cursor.problem ?? ok(value ?? null);
+}
 
-  document(): Result<JsonValue> {
-    const value = this.#value();
-    if (value === undefined) return this.#problem ?? this.#syntax('is empty');
-    this.#skipSpace();
-    if (this.#at < this.#text.length) return this.#syntax('has something after its value');
-    return ok(value);
+function readValue(cursor: Cursor): JsonValue | undefined {
+  skipSpace(cursor);
+  switch (cursor.text[cursor.at]) {
+    case '{':
+      return readNested(cursor, () => readObject(cursor));
+    case '[':
+      return readNested(cursor, () => readArray(cursor));
+    case '"':
+      return readString(cursor);
+    case 't':
+      return readLiteral(cursor, 'true', true);
+    case 'f':
+      return readLiteral(cursor, 'false', false);
+    case 'n':
+      return readLiteral(cursor, 'null', null);
+    default:
+      return readNumber(cursor);
   }
+}
 
-  #value(): JsonValue | undefined {
-    this.#skipSpace();
-    switch (this.#text[this.#at]) {
-      case '{':
-        return this.#nested(() => this.#object());
-      case '[':
-        return this.#nested(() => this.#array());
-      case '"':
-        return this.#string();
-      case 't':
-        return this.#literal('true', true);
-      case 'f':
-        return this.#literal('false', false);
-      case 'n':
-        return this.#literal('null', null);
-      default:
-        return this.#number();
+function readNested(cursor: Cursor, read: () => JsonValue | undefined): JsonValue | undefined {
+  if (cursor.depth === cursor.maxDepth) {
+    return stop(cursor, `is nested deeper than ${cursor.maxDepth} levels`, 'JSON_TOO_DEEP');
+  }
+  cursor.depth++;
+  cursor.at++;
+  const value = read();
+  cursor.depth--;
+  return value;
+}
+
+function readObject(cursor: Cursor): JsonObject | undefined {
+  const members = new Map<string, JsonValue>();
+  if (take(cursor, '}')) return members;
+  do {
+    skipSpace(cursor);
+    if (cursor.text[cursor.at] !== '"') return stop(cursor, 'has a key without quotes');
+    const key = readString(cursor);
+    if (key === undefined) return undefined;
+    if (members.has(key)) {
+      return stop(cursor, 'has a key twice in an object', 'JSON_DUPLICATE_KEY');
     }
-  }
+    if (!take(cursor, ':')) return stop(cursor, 'has a key without a colon');
+    const value = readValue(cursor);
+    if (value === undefined) return undefined;
+    members.set(key, value);
+  } while (take(cursor, ','));
+  return take(cursor, '}') ? members : stop(cursor, 'has an object without an end');
+}
 
-  #nested(read: () => JsonValue | undefined): JsonValue | undefined {
-    if (this.#depth === this.#maxDepth) {
-      return this.#refuse(
-        fail('JSON_TOO_DEEP', `JSON document is nested deeper than ${this.#maxDepth} levels`),
-      );
+function readArray(cursor: Cursor): readonly JsonValue[] | undefined {
+  const members: JsonValue[] = [];
+  if (take(cursor, ']')) return members;
+  do {
+    const value = readValue(cursor);
+    if (value === undefined) return undefined;
+    members.push(value);
+  } while (take(cursor, ','));
+  return take(cursor, ']') ? members : stop(cursor, 'has an array without an end');
+}
+
+function readString(cursor: Cursor): string | undefined {
+  let out = '';
+  let from = ++cursor.at;
+  for (; cursor.at < cursor.text.length; cursor.at++) {
+    const code = cursor.text.charCodeAt(cursor.at);
+    if (code === 0x22) {
+      out += cursor.text.slice(from, cursor.at++);
+      if (out.isWellFormed()) return out;
+      return stop(cursor, 'has half of a surrogate pair', 'JSON_ENCODING');
     }
-    this.#depth++;
-    this.#at++;
-    const value = read();
-    this.#depth--;
-    return value;
+    if (code < 0x20) return stop(cursor, 'has a bare control character');
+    if (code !== 0x5c) continue;
+    out += cursor.text.slice(from, cursor.at);
+    const character = readEscape(cursor);
+    if (character === undefined) return stop(cursor, 'has an unknown escape');
+    out += character;
+    from = cursor.at + 1;
   }
+  return stop(cursor, 'has a string without an end');
+}
 
-  #object(): JsonObject | undefined {
-    const members = new Map<string, JsonValue>();
-    if (this.#take('}')) return members;
-    do {
-      this.#skipSpace();
-      if (this.#text[this.#at] !== '"')
-        return this.#refuse(this.#syntax('has a key without quotes'));
-      const key = this.#string();
-      if (key === undefined) return undefined;
-      if (members.has(key)) {
-        return this.#refuse(
-          fail('JSON_DUPLICATE_KEY', `JSON object has a key twice before character ${this.#at}`),
-        );
-      }
-      if (!this.#take(':')) return this.#refuse(this.#syntax('has a key without a colon'));
-      const value = this.#value();
-      if (value === undefined) return undefined;
-      members.set(key, value);
-    } while (this.#take(','));
-    return this.#take('}') ? members : this.#refuse(this.#syntax('has an object without an end'));
-  }
+/** Reads from the backslash; leaves the position at the last character of the escape. */
+function readEscape(cursor: Cursor): string | undefined {
+  const letter = cursor.text[++cursor.at];
+  if (letter !== 'u') return letter === undefined ? undefined : ESCAPES[letter];
+  const digits = cursor.text.slice(cursor.at + 1, cursor.at + 5);
+  if (!/^[0-9a-fA-F]{4}$/.test(digits)) return undefined;
+  cursor.at += 4;
+  return String.fromCharCode(Number.parseInt(digits, 16));
+}
 
-  #array(): readonly JsonValue[] | undefined {
-    const members: JsonValue[] = [];
-    if (this.#take(']')) return members;
-    do {
-      const value = this.#value();
-      if (value === undefined) return undefined;
-      members.push(value);
-    } while (this.#take(','));
-    return this.#take(']') ? members : this.#refuse(this.#syntax('has an array without an end'));
+function readNumber(cursor: Cursor): number | bigint | undefined {
+  NUMBER.lastIndex = cursor.at;
+  const match = NUMBER.exec(cursor.text);
+  if (match === null) return stop(cursor, 'lacks a value');
+  const [text, fraction, exponent] = match;
+  cursor.at += text.length;
+  const value = Number(text);
+  if (text.length > MAX_NUMBER_CHARACTERS || !Number.isFinite(value)) {
+    return stop(cursor, 'has a number out of range', 'JSON_NUMBER');
   }
+  const exact = fraction !== undefined || exponent !== undefined || Number.isSafeInteger(value);
+  return exact ? value : BigInt(text);
+}
 
-  #string(): string | undefined {
-    let out = '';
-    let from = ++this.#at;
-    for (; this.#at < this.#text.length; this.#at++) {
-      const code = this.#text.charCodeAt(this.#at);
-      if (code === 0x22) {
-        out += this.#text.slice(from, this.#at++);
-        if (out.isWellFormed()) return out;
-        return this.#refuse(fail('JSON_ENCODING', 'JSON string has half of a surrogate pair'));
-      }
-      if (code < 0x20) return this.#refuse(this.#syntax('has a bare control character'));
-      if (code !== 0x5c) continue;
-      out += this.#text.slice(from, this.#at);
-      const character = this.#escape();
-      if (character === undefined) return this.#refuse(this.#syntax('has an unknown escape'));
-      out += character;
-      from = this.#at + 1;
-    }
-    return this.#refuse(this.#syntax('has a string without an end'));
-  }
+function readLiteral<T extends boolean | null>(
+  cursor: Cursor,
+  word: string,
+  value: T,
+): T | undefined {
+  if (!cursor.text.startsWith(word, cursor.at)) return stop(cursor, 'lacks a value');
+  cursor.at += word.length;
+  return value;
+}
 
-  /** Reads from the backslash; leaves the position at the last character of the escape. */
-  #escape(): string | undefined {
-    const letter = this.#text[++this.#at];
-    if (letter !== 'u') return letter === undefined ? undefined : ESCAPES[letter];
-    const digits = this.#text.slice(this.#at + 1, this.#at + 5);
-    if (!/^[0-9a-fA-F]{4}$/.test(digits)) return undefined;
-    this.#at += 4;
-    return String.fromCharCode(Number.parseInt(digits, 16));
-  }
+function take(cursor: Cursor, character: string): boolean {
+  skipSpace(cursor);
+  if (cursor.text[cursor.at] !== character) return false;
+  cursor.at++;
+  return true;
+}
 
-  #number(): number | bigint | undefined {
-    NUMBER.lastIndex = this.#at;
-    const match = NUMBER.exec(this.#text);
-    if (match === null) return this.#refuse(this.#syntax('lacks a value'));
-    const [text, fraction, exponent] = match;
-    this.#at += text.length;
-    const value = Number(text);
-    if (text.length > MAX_NUMBER_CHARACTERS || !Number.isFinite(value)) {
-      return this.#refuse(fail('JSON_NUMBER', 'JSON number is out of range'));
-    }
-    const exact = fraction !== undefined || exponent !== undefined || Number.isSafeInteger(value);
-    return exact ? value : BigInt(text);
+function skipSpace(cursor: Cursor): void {
+  for (;;) {
+    const code = cursor.text.charCodeAt(cursor.at);
+    if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
+    cursor.at++;
   }
+}
 
-  #literal<T extends boolean | null>(word: string, value: T): T | undefined {
-    if (!this.#text.startsWith(word, this.#at)) return this.#refuse(this.#syntax('lacks a value'));
-    this.#at += word.length;
-    return value;
-  }
-
-  #take(character: string): boolean {
-    this.#skipSpace();
-    if (this.#text[this.#at] !== character) return false;
-    this.#at++;
-    return true;
-  }
-
-  #skipSpace(): void {
-    for (;;) {
-      const code = this.#text.charCodeAt(this.#at);
-      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
-      this.#at++;
-    }
-  }
-
-  #syntax(what: string): Failed {
-    return fail('JSON_SYNTAX', `JSON document ${what} at character ${this.#at}`);
-  }
-
-  #refuse(problem: Failed): undefined {
-    this.#problem = problem;
-    return undefined;
-  }
+/** Notes the refusal; its message says where. */
+function stop(cursor: Cursor, what: string, code: ErrorCode = 'JSON_SYNTAX'): undefined {
+  cursor.problem = fail(code, `JSON document ${what} at character ${cursor.at}`);
+  return undefined;
 }

@@ -238,6 +238,14 @@ table('JWT-6', [
   ['a typ that is null', token({ ...HEADER, typ: null }), 'JWT_SVID_HEADER'],
 ]);
 
+table('ID-19', [
+  [
+    'a kind of token that no SPIFFE text defines',
+    token({ ...HEADER, typ: 'x+jwt' }),
+    'JWT_SVID_HEADER',
+  ],
+]);
+
 const BAD_SUBJECTS = [
   '',
   'w',

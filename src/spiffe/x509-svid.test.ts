@@ -160,6 +160,16 @@ test('X509-23, ID-16 only the bundle of the ID’s own trust domain counts', () 
   assert.notEqual(outcome(validate([makeLeaf(OTHER_ROOT, URI), OTHER_ROOT])), 'ok');
 });
 
+test('BUNDLE-17 two bundles side by side never vouch for each other', () => {
+  const asked: string[] = [];
+  const bundles: BundleSource = (trustDomain) => {
+    asked.push(trustDomain.name);
+    return SOURCE(trustDomain);
+  };
+  assert.notEqual(outcome(validate([makeLeaf(OTHER_ROOT, URI), OTHER_ROOT], bundles)), 'ok');
+  assert.deepEqual(asked, ['td']);
+});
+
 test('X509-23 no bundle, and a bundle of another name, are no trust', () => {
   const leaf = makeLeaf(ROOT, URI);
   assert.equal(outcome(validate([leaf], () => undefined)), 'X509_SVID_TRUST_DOMAIN');
