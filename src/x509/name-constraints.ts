@@ -13,6 +13,7 @@ import {
   uriHost,
 } from './name-match.ts';
 import { OID } from './oids.ts';
+import { isSelfIssued } from './path-checks.ts';
 import type { Certificate, GeneralName } from './types.ts';
 
 /** Most comparisons of a name with a subtree that one path may cost. */
@@ -216,10 +217,6 @@ function checkName(constraints: NameConstraints, name: CheckedName): void {
   if (verdicts.includes('outside') && !verdicts.includes('within')) {
     refuse('PATH_NAME_CONSTRAINTS', `name constraints: ${nameForMessage(name)} is not permitted`);
   }
-}
-
-function isSelfIssued(certificate: Certificate): boolean {
-  return Buffer.compare(certificate.issuerDer, certificate.subjectDer) === 0;
 }
 
 /**
