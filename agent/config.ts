@@ -71,7 +71,7 @@ const unixAttestorSchema = z
     /** Adds the selectors `path` and `sha256`. */
     discoverPath: z.boolean().default(false),
     /** Larger binaries fail the attestation; 0B does without `sha256`. */
-    maxHashBytes: sizeSetting({ max: '4GiB' }).default(512 * 1024 * 1024),
+    maxHashBytes: sizeSetting({ max: '4GiB' }).prefault('512MiB'),
   })
   .prefault({});
 
@@ -106,7 +106,7 @@ export const agentConfigSchema = z.strictObject({
   workloadAttestors: z.strictObject({ unix: unixAttestorSchema }).prefault({}),
   svid: z.strictObject({ keyType: z.enum(WORKLOAD_KEY_TYPES).default('ec-p256') }).prefault({}),
   /** How long callers wait for the first synchronisation before they are told Unavailable. */
-  startupGrace: durationSetting({ max: '10m' }).default(5),
+  startupGrace: durationSetting({ max: '10m' }).prefault('5s'),
   /** Lets processes without an entry validate tokens and read the bundles of the own trust domain. */
   allowUnauthenticatedVerifiers: z.boolean().default(false),
   /** Claims, beside sub, aud and exp, that tokens of other trust domains show after validation. */
