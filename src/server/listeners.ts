@@ -13,6 +13,7 @@ import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../gen/spire/api/server/entry/v1/entry.ts';
 import { SVIDService } from '../gen/spire/api/server/svid/v1/svid.ts';
+import type { Registry } from '../registry/registry.ts';
 import { createHealthBoard } from '../rpc/health.ts';
 import { createRpcHost, type RpcHost } from '../rpc/host.ts';
 import { ADMIN_LIMITS, type RpcLimits, SERVER_LIMITS } from '../rpc/limits.ts';
@@ -20,8 +21,9 @@ import { serveReflection } from '../rpc/reflection.ts';
 import { createRpcMetrics, type RpcMetrics } from '../rpc/rpc-metrics.ts';
 import type { CallGuard } from '../rpc/service.ts';
 import { listenUnix } from '../rpc/unix-listener.ts';
+import type { ChainValidator } from '../tls/identity.ts';
 import { listenTls, type TlsListener } from '../tls/listener.ts';
-import { createClientValidator } from './client-validator.ts';
+import { createSvidValidator } from '../tls/validator.ts';
 import type { ServerConfig } from './config.ts';
 import type { ServerCore } from './core.ts';
 import type { ServerBase } from './server.ts';
@@ -130,7 +132,7 @@ async function startTcp(
   metrics: RpcMetrics,
   { serve, guard }: Services,
 ): Promise<Result<TlsListener>> {
-  const { config, clock, life, random, settings } = base;
+  const { config, clock, life, random } = base;
   const ready = base.health.part('listener', 'the TCP port is not open yet');
   const log = base.log.child({ listener: 'tcp' });
   const limits = tcpLimits(config);
@@ -144,7 +146,7 @@ async function startTcp(
       port,
       minTlsVersion,
       identity: identity.current,
-      validateClient: createClientValidator({ registry, adminIds: () => settings.adminIds, clock }),
+      validateClient: clientValidator(base, registry),
       maxConnectionAgeMs: maxConnectionAge * 1000,
       maxPendingHandshakes: pendingHandshakes,
       maxPendingHandshakesPerAddress: pendingHandshakesPerAddress,
@@ -165,6 +167,21 @@ async function startTcp(
   });
   ready.ready();
   return listener;
+}
+
+/**
+ * Judges client certificates by the bundle of this very moment: without session tickets each
+ * connection comes through here (F10). Only SVIDs of the own trust domain, and those of operators by
+ * name, have any business on this port.
+ */
+function clientValidator({ clock, settings }: ServerBase, registry: Registry): ChainValidator {
+  const own = registry.trustDomain.name;
+  return createSvidValidator({
+    bundles: (domain) => (domain.name === own ? registry.bundle : undefined),
+    clock,
+    accepts: (id) =>
+      id.trustDomain.name === own || settings.adminIds.some((admin) => admin.uri === id.uri),
+  });
 }
 
 function tcpLimits({ limits }: ServerConfig): RpcLimits {
