@@ -52,10 +52,10 @@ export function formatTable(
   return `${lines.join('\n')}\n`;
 }
 
-/** Widest that one of the first columns may be so that all of them leave half the line to the last. */
+/** Widest that one of the first columns may be so that all of them leave a quarter to the last. */
 function columnLimit(widths: readonly number[]): number {
   const first = widths.slice(0, -1);
-  const room = COLUMNS / 2 - 2 * first.length;
+  const room = (COLUMNS * 3) / 4 - 2 * first.length;
   let limit = Math.max(...first, 0);
   while (limit > 8 && first.reduce((sum, width) => sum + Math.min(width, limit), 0) > room) limit--;
   return limit;

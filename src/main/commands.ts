@@ -1,7 +1,39 @@
 import { cliCommands } from '../cli/commands.ts';
 import type { CommandEntry } from '../cli/spec.ts';
 
-const running: readonly CommandEntry[] = [];
+/** The commands that run something themselves. */
+const running: readonly CommandEntry[] = [
+  {
+    path: 'dev',
+    summary: 'Run a server and an agent on this machine, for trying out',
+    load: async () => (await import('./dev/command.ts')).dev,
+  },
+  {
+    path: 'demo',
+    summary: 'Show in a minute what Signet does',
+    load: async () => (await import('./demo/command.ts')).demo,
+  },
+  {
+    path: 'server run',
+    summary: 'Run a server',
+    load: async () => (await import('./server-command.ts')).serverRun,
+  },
+  {
+    path: 'server validate',
+    summary: "Check a server's configuration file",
+    load: async () => (await import('./server-command.ts')).serverValidate,
+  },
+  {
+    path: 'agent run',
+    summary: 'Run an agent',
+    load: async () => (await import('./agent-command.ts')).agentRun,
+  },
+  {
+    path: 'agent validate',
+    summary: "Check an agent's configuration file",
+    load: async () => (await import('./agent-command.ts')).agentValidate,
+  },
+];
 
 /** Every command of the program. */
 export const commands: readonly CommandEntry[] = [

@@ -118,6 +118,13 @@ export const cliErrors = defineErrors({
     means: 'The server or the agent of "signet dev" did not become ready in time.',
     action: 'Read the lines of its log that are shown; on a loaded machine try again.',
   },
+  DEMO_FAILED: {
+    status: 'Internal',
+    retryable: false,
+    means: 'A step of the demo did not do what it should.',
+    action:
+      'Read what the step says; "npm run demo -- --keep" leaves everything running to look at.',
+  },
   WORKLOAD_ADDRESS_MISSING: {
     status: 'InvalidArgument',
     retryable: false,

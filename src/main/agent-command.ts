@@ -1,0 +1,147 @@
+import { agentConfigSchema } from '../../agent/config.ts';
+import manifest from '../../package.json' with { type: 'json' };
+import { ok } from '../base/result.ts';
+import type { CommandSpec } from '../cli/spec.ts';
+import {
+  configSourceOf,
+  EXPAND_ENV_FLAG,
+  LOG_REFUSALS,
+  loadFrom,
+  type OverrideFlag,
+} from './config-source.ts';
+
+const DEFAULT_CONFIG = '/etc/signet/agent.yaml';
+
+const CONFIG_FLAG = {
+  name: 'config',
+  value: 'file',
+  help: `YAML file; ${DEFAULT_CONFIG} unless told`,
+} as const;
+
+const OVERRIDES: readonly OverrideFlag[] = [
+  {
+    name: 'trust-domain',
+    spire: 'trustDomain',
+    value: 'name',
+    key: 'trustDomain',
+    help: 'trust domain of the server',
+  },
+  {
+    name: 'server-address',
+    spire: 'serverAddress',
+    value: 'host',
+    key: 'server.address',
+    help: 'name or address of the server',
+  },
+  {
+    name: 'server-port',
+    spire: 'serverPort',
+    value: 'port',
+    key: 'server.port',
+    kind: 'number',
+    help: 'port of the server',
+  },
+  {
+    name: 'trust-bundle',
+    spire: 'trustBundle',
+    value: 'file',
+    key: 'bootstrap.bundlePath',
+    kind: 'path',
+    help: 'bundle that the server is verified against the first time',
+  },
+  {
+    name: 'trust-bundle-format',
+    spire: 'trustBundleFormat',
+    value: 'form',
+    choices: ['pem', 'spiffe'],
+    key: 'bootstrap.bundleFormat',
+    help: 'form of that file',
+  },
+  {
+    name: 'insecure-bootstrap',
+    spire: 'insecureBootstrap',
+    key: 'bootstrap.insecure',
+    help: 'take the first bundle from whoever answers: for trials only',
+  },
+  {
+    name: 'join-token',
+    spire: 'joinToken',
+    value: 'token',
+    key: 'join.token',
+    help: 'token to attest with; other users of the machine can see it here',
+  },
+  {
+    name: 'join-token-file',
+    spire: 'joinTokenFile',
+    value: 'file',
+    key: 'join.tokenPath',
+    kind: 'path',
+    help: 'file with the token, read at each attestation',
+  },
+  {
+    name: 'data-dir',
+    spire: 'dataDir',
+    value: 'folder',
+    key: 'dataDir',
+    kind: 'path',
+    help: 'where the agent keeps its own SVID',
+  },
+  {
+    name: 'socket-path',
+    spire: 'socketPath',
+    value: 'path',
+    key: 'workloadSocket.path',
+    kind: 'path',
+    help: 'socket of the Workload API',
+  },
+  {
+    name: 'allow-unauthenticated-verifiers',
+    spire: 'allowUnauthenticatedVerifiers',
+    key: 'allowUnauthenticatedVerifiers',
+    help: 'processes without an entry may validate tokens and read the own bundles',
+  },
+  {
+    name: 'log-level',
+    spire: 'logLevel',
+    value: 'level',
+    key: 'log.level',
+    kind: 'lowercase',
+    help: 'debug, info, warn, error or silent',
+  },
+];
+
+/** `signet agent run`. */
+export const agentRun: CommandSpec = {
+  about: 'Flags lie over the file. SIGTERM stops.',
+  flags: [CONFIG_FLAG, EXPAND_ENV_FLAG, ...OVERRIDES],
+  refused: {
+    ...LOG_REFUSALS,
+    trustBundleUrl: 'fetch the bundle to a file and name it with --trust-bundle',
+    disableWorkloadAPI: 'an agent always serves the Workload API',
+    disableSDSAPI: 'there is no SDS API yet',
+  },
+  examples: [
+    'signet agent run --config /etc/signet/agent.yaml',
+    'signet agent run --trust-domain example.org --server-address server.example.org \\\n      --trust-bundle bundle.pem --join-token-file token --data-dir ./data',
+  ],
+  run: async (input, io) => {
+    const source = configSourceOf(input, io, { fallback: DEFAULT_CONFIG, flags: OVERRIDES });
+    if (!source.ok) return source;
+    const { runAgent } = await import('../../agent/run.ts');
+    return runAgent(() => loadFrom(source.value, agentConfigSchema), `signet/${manifest.version}`);
+  },
+};
+
+/** `signet agent validate`. */
+export const agentValidate: CommandSpec = {
+  flags: [CONFIG_FLAG, EXPAND_ENV_FLAG],
+  examples: ['signet agent validate --config /etc/signet/agent.yaml'],
+  run: async (input, io) => {
+    const source = configSourceOf(input, io, { fallback: DEFAULT_CONFIG, flags: [] });
+    if (!source.ok) return source;
+    const config = await loadFrom({ ...source.value, required: true }, agentConfigSchema);
+    if (!config.ok) return config;
+    io.out(`${source.value.path} is valid.\n`);
+    return ok(undefined);
+  },
+};
