@@ -128,7 +128,6 @@ export class SignPool implements Workshop {
           const { drafts, outcomes } = send(thread, packOrders(orders));
           void outcomes.then((answered) => {
             resolve({ size, outcomes: answered, thread, drafts });
-            this.#pump();
           });
         },
         refuse: (code) => resolve(untouched(size, code)),
@@ -158,7 +157,10 @@ export class SignPool implements Workshop {
 
   #startThread(): SignThread | undefined {
     if (this.#closed || this.#cancelRestart !== undefined) return undefined;
-    const thread: SignThread = new SignThread((cause) => this.#onEnd(thread, cause));
+    const thread: SignThread = new SignThread({
+      onAnswer: () => this.#pump(),
+      onEnd: (cause) => this.#onEnd(thread, cause),
+    });
     this.#threads.add(thread);
     return thread;
   }

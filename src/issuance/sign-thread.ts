@@ -8,20 +8,27 @@ import type { FromWorker, ToWorker } from './worker-protocol.ts';
 /** Outcomes of one message, in order; or the one refusal that stands for all of them. */
 export type Outcomes = Result<readonly Result<Uint8Array>[]>;
 
+/** What a signing thread tells its pool. */
+export interface SignThreadEvents {
+  /** One message less is before it. */
+  readonly onAnswer: () => void;
+  /** It ended by itself; what waited was refused before. Called once. */
+  readonly onEnd: (cause: unknown) => void;
+}
+
 /** One signing thread, seen from the main thread. Ends once: with the thread, or by `close`. */
 export class SignThread {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, (outcomes: Outcomes) => void>();
-  readonly #onEnd: (cause: unknown) => void;
+  readonly #events: SignThreadEvents;
   #authority: X509Authority | undefined;
   #lastJob = 0;
   #ended = false;
   /** Whether it ever answered; one that did not may never. */
   hasAnswered = false;
 
-  /** @param onEnd Called once when the thread ended by itself; what waited was refused before. */
-  constructor(onEnd: (cause: unknown) => void) {
-    this.#onEnd = onEnd;
+  constructor(events: SignThreadEvents) {
+    this.#events = events;
     this.#worker = new Worker(workerUrl('sign-worker', import.meta.url), {
       name: 'sign',
       // Leaves are short-lived garbage of some KiB: a small young generation keeps the cache warm.
@@ -98,13 +105,14 @@ export class SignThread {
     const resolve = this.#waiting.get(job);
     this.#waiting.delete(job);
     resolve?.({ ok: true, value: unpackOutcomes(outcomes) });
+    this.#events.onAnswer();
   }
 
   #end(cause: unknown): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#refuseAll(lost());
-    this.#onEnd(cause);
+    this.#events.onEnd(cause);
   }
 
   #refuseAll(refusal: Failed): void {
