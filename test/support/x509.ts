@@ -44,7 +44,14 @@ import {
 import type { Certificate, PublicKey } from '../../src/x509/types.ts';
 
 /** Kinds of key that tests make. */
-export type TestKeyType = 'ec-p256' | 'ec-p384' | 'ec-p521' | 'rsa-2048' | 'rsa-4096' | 'ed25519';
+export type TestKeyType =
+  | 'ec-p256'
+  | 'ec-p384'
+  | 'ec-p521'
+  | 'rsa-1024'
+  | 'rsa-2048'
+  | 'rsa-4096'
+  | 'ed25519';
 
 /** A key pair of a test. */
 export interface TestKey {
@@ -122,7 +129,7 @@ let nameCounter = 0;
 
 function keyPair(type: TestKeyType): KeyObject {
   if (type === 'ed25519') return generateKeyPairSync('ed25519').privateKey;
-  if (type === 'rsa-2048' || type === 'rsa-4096') {
+  if (type === 'rsa-1024' || type === 'rsa-2048' || type === 'rsa-4096') {
     return generateKeyPairSync('rsa', { modulusLength: Number(type.slice(4)) }).privateKey;
   }
   return generateKeyPairSync('ec', { namedCurve: CURVE[type] }).privateKey;
