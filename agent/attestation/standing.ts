@@ -57,6 +57,8 @@ export interface StandingParts {
 export class Standing {
   readonly #parts: StandingParts;
   #svid: OwnSvid | undefined;
+  /** From when its half-life counts: its receipt, as validity begins in the past (backdating). */
+  #sinceMs = 0;
   #clients: ServerClients | undefined;
   #attesting = false;
   #over = false;
@@ -78,7 +80,7 @@ export class Standing {
     const nowMs = this.#parts.clock.nowMs();
     if (stored !== undefined && stored.notAfterMs > nowMs && this.#parts.bundle() !== undefined) {
       this.#parts.log.info({ agentId: stored.id.uri }, 'going on with the stored SVID');
-      this.#become(stored);
+      this.#become(stored, stored.notBeforeMs);
       return;
     }
     if (stored !== undefined) this.#parts.log.warn('the stored SVID has lapsed: attesting anew');
@@ -177,7 +179,7 @@ export class Standing {
   async #accept(attested: Attested): Promise<void> {
     this.#parts.log.info({ agentId: attested.svid.id.uri }, 'attested');
     this.#parts.onBundle(attested.bundle);
-    this.#become(attested.svid);
+    this.#become(attested.svid, this.#parts.clock.nowMs());
     const saved = await this.#parts.state.save({
       svid: storedSvid(attested.svid),
       pendingKey: undefined,
@@ -185,9 +187,10 @@ export class Standing {
     if (!saved.ok) this.#warnUnsaved(saved.error);
   }
 
-  #become(svid: OwnSvid): void {
+  #become(svid: OwnSvid, sinceMs: number): void {
     if (this.#over) return;
     this.#svid = svid;
+    this.#sinceMs = sinceMs;
     this.#failures = 0;
     const problem = validityProblem(svid, this.#parts.clock.nowMs());
     if (problem !== undefined) {
@@ -226,7 +229,7 @@ export class Standing {
 
   #schedule(svid: OwnSvid): void {
     const { clock, random } = this.#parts;
-    const dueMs = renewalTime(svid.notBeforeMs, svid.notAfterMs, random);
+    const dueMs = renewalTime(this.#sinceMs, svid.notAfterMs, random);
     this.#wake(Math.max(dueMs - clock.nowMs(), 0));
   }
 
@@ -245,7 +248,7 @@ export class Standing {
       // Durable before its first use, which ends the old one's validity at the server.
       const saved = await this.#parts.state.save({ svid: storedSvid(renewed.value) });
       if (!saved.ok) this.#warnUnsaved(saved.error);
-      this.#become(renewed.value);
+      this.#become(renewed.value, this.#parts.clock.nowMs());
       return;
     }
     this.#renewalFailed(svid, renewed.error);
