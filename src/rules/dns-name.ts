@@ -29,7 +29,9 @@ function dnsNameProblem(name: string): string | undefined {
   const labels = name.split('.');
   // A wildcard stands for the whole leftmost label only (RFC 6125 §6.4.3), never for all names.
   const first = labels[0] === '*' && labels.length > 2 ? 1 : 0;
-  return labels.slice(first).every((label) => LABEL.test(label)) ? undefined : 'is not a DNS name';
+  if (!labels.slice(first).every((label) => LABEL.test(label))) return 'is not a DNS name';
+  // A name that ends in a number would be read as an address (RFC 1123 §2.1).
+  return /^[0-9]+$/.test(labels.at(-1) ?? '') ? 'ends in a number, as addresses do' : undefined;
 }
 
 function quote(name: string): string {

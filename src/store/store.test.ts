@@ -1,0 +1,501 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import {
+  agentRecord,
+  draft,
+  id,
+  START_SECONDS as NOW,
+  selectors,
+  TRUST_DOMAIN,
+  temporaryFolder,
+} from '../../test/support/state.ts';
+import { makeKey, makeRoot } from '../../test/support/x509.ts';
+import { unwrap } from '../base/result.ts';
+import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
+import type { Bundle } from '../spiffe/bundle.ts';
+import { parseTrustDomain } from '../spiffe/trust-domain.ts';
+import { openSqliteStore } from './sqlite/sqlite-store.ts';
+import type { AttestationWrite, Change, Store } from './store.ts';
+
+interface Backend {
+  readonly name: string;
+  /** Opens a database at a place; the same place twice is the same database. */
+  open(place: string, keptChanges?: number): Promise<Store>;
+}
+
+/** Every backend has to behave alike: what is proven here is proven for each of them. */
+const BACKENDS: readonly Backend[] = [
+  {
+    name: 'SQLite',
+    open: async (place, keptChanges) =>
+      unwrap(
+        await openSqliteStore({
+          path: join(place, 'signet.db'),
+          trustDomain: TRUST_DOMAIN,
+          ...(keptChanges === undefined ? {} : { keptChanges }),
+        }),
+      ),
+  },
+];
+
+function attestation(agent: AgentRecord, extra: Partial<AttestationWrite> = {}): AttestationWrite {
+  return { agent, aliasEntry: undefined, joinTokenAnswer: undefined, nowSeconds: NOW, ...extra };
+}
+
+const token = (tokenHash: string, expiresAtSeconds = NOW + 600) => ({
+  tokenHash,
+  expiresAtSeconds,
+  aliasId: undefined,
+});
+
+function makeBundle(): Bundle {
+  const { certificate } = makeRoot();
+  return {
+    trustDomain: TRUST_DOMAIN,
+    x509Authorities: [{ certificate, tainted: true }],
+    jwtAuthorities: [
+      { keyId: 'k1', publicKeySpki: makeKey().spki, expiresAtSeconds: NOW + 5, tainted: false },
+    ],
+    sequence: 0n,
+    refreshHintSeconds: 300,
+  };
+}
+
+async function changes(store: Store, after = 0n): Promise<readonly Change[]> {
+  return unwrap(await store.changesAfter(after, 1000));
+}
+
+async function entries(store: Store): Promise<readonly Entry[]> {
+  return unwrap(await store.loadSnapshot()).entries;
+}
+
+async function createOne(store: Store, entryId: string, entry: EntryDraft): Promise<Entry> {
+  const [created] = unwrap(await store.createEntries([{ id: entryId, draft: entry }], NOW));
+  assert.equal(created?.outcome, 'created');
+  return created.entry;
+}
+
+for (const backend of BACKENDS) {
+  const opened = async (context: TestContext, keptChanges?: number): Promise<Store> => {
+    const store = await backend.open(await temporaryFolder(context), keptChanges);
+    context.after(() => store.close());
+    return store;
+  };
+
+  describe(`entries in ${backend.name}`, () => {
+    it('come back as they were stated, after a restart too', async (context) => {
+      const place = await temporaryFolder(context);
+      const store = await backend.open(place);
+      const full = draft('/web', '/spire/agent/a', {
+        selectors: selectors('unix:uid:1', "k8s:ns:'; DROP TABLE entries;--", 'x:\u2028字'),
+        x509SvidTtlSeconds: 60,
+        jwtSvidTtlSeconds: 30,
+        federatesWith: [unwrap(parseTrustDomain('b.org'))],
+        admin: true,
+        downstream: true,
+        expiresAtSeconds: NOW + 5,
+        dnsNames: ['a.org', 'b.org'],
+        storeSvid: true,
+        hint: 'h"\\',
+        disableX509SvidPrefetch: true,
+        jwtSvidIncludeJti: true,
+      });
+      const plain = draft('/db', '/spire/agent/a');
+      const stated = [await createOne(store, 'b', full), await createOne(store, 'a', plain)];
+      assert.deepEqual(stated[0], { ...full, id: 'b', revision: 0n, createdAtSeconds: NOW });
+      await store.close();
+      const again = await backend.open(place);
+      assert.deepEqual(await entries(again), [stated[1], stated[0]]);
+      await again.close();
+    });
+
+    it('are the same by parent, SPIFFE ID and selectors in any order', async (context) => {
+      const store = await opened(context);
+      const base = draft('/web', '/p', { selectors: selectors('a:1', 'b:2') });
+      const first = await createOne(store, 'one', base);
+      const twin = { ...base, selectors: selectors('b:2', 'a:1'), hint: 'other' };
+      const drafts = [
+        twin,
+        { ...base, selectors: selectors('a:1') },
+        { ...base, parentId: id('/q') },
+        { ...base, spiffeId: id('/db') },
+        { ...base, spiffeId: id('/db'), admin: true },
+      ];
+      const outcomes = unwrap(
+        await store.createEntries(
+          drafts.map((entry, index) => ({ id: `n${index}`, draft: entry })),
+          NOW,
+        ),
+      );
+      assert.deepEqual(
+        outcomes.map(({ outcome, entry }) => [outcome, entry.id]),
+        [
+          ['exists', 'one'],
+          ['created', 'n1'],
+          ['created', 'n2'],
+          ['created', 'n3'],
+          ['exists', 'n3'],
+        ],
+      );
+      assert.deepEqual(outcomes[0]?.entry, first);
+      assert.equal((await entries(store)).length, 4);
+    });
+
+    it('under an ID that is taken are not created', async (context) => {
+      const store = await opened(context);
+      await createOne(store, 'one', draft('/web', '/p'));
+      const [second] = unwrap(
+        await store.createEntries([{ id: 'one', draft: draft('/db', '/p') }], NOW),
+      );
+      assert.equal(second?.outcome, 'exists');
+      assert.equal((await entries(store))[0]?.spiffeId.uri, 'spiffe://example.org/web');
+    });
+
+    it('are updated with a higher revision, never over another or a newer one', async (context) => {
+      const store = await opened(context);
+      await createOne(store, 'one', draft('/web', '/p'));
+      await createOne(store, 'two', draft('/db', '/p'));
+      const outcomes = unwrap(
+        await store.updateEntries([
+          { id: 'one', draft: draft('/web', '/p', { hint: 'a' }), expectedRevision: 0n },
+          { id: 'one', draft: draft('/web', '/p', { hint: 'b' }), expectedRevision: 0n },
+          { id: 'one', draft: draft('/web', '/p', { hint: 'c' }) },
+          { id: 'one', draft: draft('/db', '/p') },
+          { id: 'none', draft: draft('/x', '/p') },
+        ]),
+      );
+      assert.deepEqual(
+        outcomes.map(({ outcome }) => outcome),
+        ['updated', 'conflict', 'updated', 'exists', 'missing'],
+      );
+      const [one] = await entries(store);
+      assert.deepEqual([one?.hint, one?.revision, one?.createdAtSeconds], ['c', 2n, NOW]);
+      // Its old place is free again once it moved.
+      unwrap(await store.updateEntries([{ id: 'one', draft: draft('/new', '/p') }]));
+      await createOne(store, 'three', draft('/web', '/p'));
+    });
+
+    it('are deleted once', async (context) => {
+      const store = await opened(context);
+      await createOne(store, 'one', draft('/web', '/p'));
+      const deleted = unwrap(await store.deleteEntries(['one', 'one', 'none']));
+      assert.deepEqual(deleted, [true, false, false]);
+      assert.deepEqual(await entries(store), []);
+    });
+
+    it('past their expiry are pruned, at the second of it', async (context) => {
+      const store = await opened(context);
+      await createOne(store, 'now', draft('/a', '/p', { expiresAtSeconds: NOW }));
+      await createOne(store, 'next', draft('/b', '/p', { expiresAtSeconds: NOW + 1 }));
+      await createOne(store, 'never', draft('/c', '/p'));
+      unwrap(await store.prune(NOW));
+      assert.deepEqual(
+        (await entries(store)).map((entry) => entry.id),
+        ['never', 'next'],
+      );
+    });
+  });
+
+  describe(`change feed of ${backend.name}`, () => {
+    it('tells every change in order, and nothing for what changed nothing', async (context) => {
+      const store = await opened(context);
+      const entry = await createOne(store, 'one', draft('/web', '/p'));
+      await store.createEntries([{ id: 'two', draft: draft('/web', '/p') }], NOW);
+      await store.deleteEntries(['none']);
+      unwrap(await store.recordAttestation(attestation(agentRecord('a'))));
+      unwrap(await store.commitAuthorities(authorities(0n)));
+      unwrap(await store.deleteAgent(id('/spire/agent/a')));
+      const feed = await changes(store);
+      assert.deepEqual(
+        feed.map(({ sequence, kind }) => [sequence, kind]),
+        [
+          [1n, 'entry'],
+          [2n, 'agent-deleted'],
+          [3n, 'bundle'],
+          [4n, 'agent-deleted'],
+        ],
+      );
+      assert.deepEqual(feed[0], { kind: 'entry', sequence: 1n, entry });
+      assert.deepEqual(await changes(store, 3n), feed.slice(3));
+      assert.deepEqual(await changes(store, 4n), []);
+      assert.deepEqual(unwrap(await store.changesAfter(0n, 2)), feed.slice(0, 2));
+      assert.equal(unwrap(await store.loadSnapshot()).sequence, 4n);
+    });
+
+    it('wakes before the write that made the change answers', async (context) => {
+      const store = await opened(context);
+      const heard: string[] = [];
+      const stop = store.onWake(() => heard.push('wake'));
+      await createOne(store, 'one', draft('/web', '/p'));
+      heard.push('answer');
+      unwrap(await store.deleteEntries(['none']));
+      stop();
+      unwrap(await store.deleteEntries(['one']));
+      assert.deepEqual(heard, ['wake', 'answer']);
+    });
+
+    it('forgets the oldest changes and says so', async (context) => {
+      const store = await opened(context, 8);
+      for (let index = 0; index < 20; index++) {
+        await createOne(store, `e${index}`, draft(`/s${index}`, '/p'));
+      }
+      const gap = await store.changesAfter(0n, 10);
+      assert.equal(gap.ok ? 'kept' : gap.error.code, 'STORE_FEED_GAP');
+      assert.equal((await changes(store, 18n)).length, 2);
+      const ahead = await store.changesAfter(21n, 10);
+      assert.equal(ahead.ok ? 'kept' : ahead.error.code, 'STORE_FEED_GAP');
+    });
+
+    it('goes on after a restart, under another identity', async (context) => {
+      const place = await temporaryFolder(context);
+      const store = await backend.open(place, 4);
+      for (let index = 0; index < 9; index++) {
+        await createOne(store, `e${index}`, draft(`/s${index}`, '/p'));
+      }
+      const { feedId } = unwrap(await store.loadSnapshot());
+      await store.close();
+      const again = await backend.open(place, 4);
+      const snapshot = unwrap(await again.loadSnapshot());
+      assert.equal(snapshot.sequence, 9n);
+      assert.notEqual(snapshot.feedId, feedId);
+      await createOne(again, 'next', draft('/next', '/p'));
+      assert.equal((await changes(again, 9n))[0]?.sequence, 10n);
+      await again.close();
+    });
+
+    it('and snapshot fit while writes go on', async (context) => {
+      const store = await opened(context);
+      const create = (index: number) => createOne(store, `e${index}`, draft(`/s${index}`, '/p'));
+      for (let index = 0; index < 50; index++) await create(index);
+      const [snapshot] = await Promise.all([
+        store.loadSnapshot(),
+        ...Array.from({ length: 50 }, (_, index) => create(50 + index)),
+      ]);
+      const { sequence, entries: loaded } = unwrap(snapshot);
+      assert.equal(BigInt(loaded.length), sequence);
+      assert.equal((await changes(store, sequence)).length, 100 - loaded.length);
+    });
+  });
+
+  describe(`agents in ${backend.name}`, () => {
+    const stored = async (store: Store): Promise<AgentRecord | undefined> =>
+      unwrap(await store.loadSnapshot()).agents[0];
+
+    it('come back as they were recorded', async (context) => {
+      const store = await opened(context);
+      const agent = agentRecord('a', {
+        selectors: selectors('x509pop:subject:cn:a', 'x:y'),
+        serial: '340282366920938463463374607431768211455',
+        newSerial: '7',
+        newExpiresAtSeconds: NOW + 9,
+        canReattest: true,
+        agentVersion: '1.2.3',
+      });
+      unwrap(await store.recordAttestation(attestation(agent)));
+      assert.deepEqual(await stored(store), agent);
+      const again = agentRecord('a', { serial: '2' });
+      unwrap(await store.recordAttestation(attestation(again)));
+      assert.deepEqual(await stored(store), again);
+    });
+
+    it('change by steps that do not undo one another', async (context) => {
+      const store = await opened(context);
+      const agent = agentRecord('a');
+      unwrap(await store.recordAttestation(attestation(agent)));
+      const renewed = { kind: 'renewed', newSerial: '2', newExpiresAtSeconds: NOW + 9 } as const;
+      const results = await Promise.all([
+        store.changeAgent(agent.id, renewed),
+        store.changeAgent(agent.id, { kind: 'status', agentVersion: 'v' }),
+        store.changeAgent(agent.id, { kind: 'promoted', serial: '3' }),
+      ]);
+      assert.deepEqual(unwrap(results[2] ?? assert.fail()), {
+        ...agent,
+        agentVersion: 'v',
+        newSerial: '2',
+        newExpiresAtSeconds: NOW + 9,
+      });
+      unwrap(await store.changeAgent(agent.id, { kind: 'promoted', serial: '2' }));
+      assert.deepEqual(await stored(store), {
+        ...agent,
+        agentVersion: 'v',
+        serial: '2',
+        expiresAtSeconds: NOW + 9,
+      });
+    });
+
+    it('stay banned, whatever is under way', async (context) => {
+      const store = await opened(context);
+      const agent = agentRecord('a');
+      unwrap(await store.recordAttestation(attestation(agent)));
+      const [, renewal, reattestation] = await Promise.all([
+        store.changeAgent(agent.id, { kind: 'banned' }),
+        store.changeAgent(agent.id, { kind: 'renewed', newSerial: '2', newExpiresAtSeconds: NOW }),
+        store.recordAttestation(attestation(agentRecord('a', { serial: '9' }))),
+      ]);
+      assert.equal(unwrap(renewal)?.newSerial, undefined);
+      assert.equal(reattestation.ok ? 'recorded' : reattestation.error.code, 'AGENT_BANNED');
+      assert.deepEqual(reattestation.ok ? {} : reattestation.error.details, {
+        reason: 'AGENT_BANNED',
+      });
+      assert.deepEqual(await stored(store), { ...agent, banned: true });
+    });
+
+    it('that are gone answer so', async (context) => {
+      const store = await opened(context);
+      const { id: agentId } = agentRecord('a');
+      assert.equal(unwrap(await store.changeAgent(agentId, { kind: 'banned' })), undefined);
+      assert.equal(unwrap(await store.deleteAgent(agentId)), false);
+    });
+
+    it('take their own alias with them, and no other entry', async (context) => {
+      const store = await opened(context);
+      const agent = agentRecord('a');
+      const alias = draft('/alias', '/spire/server', {
+        selectors: selectors(`spiffe_id:${agent.id.uri}`),
+      });
+      const aliasEntry = { id: 'alias', draft: alias };
+      await createOne(store, 'like', { ...alias, spiffeId: id('/other') });
+      unwrap(await store.recordAttestation(attestation(agent, { aliasEntry })));
+      assert.equal((await entries(store)).length, 2);
+      assert.equal(unwrap(await store.deleteAgent(agent.id)), true);
+      assert.deepEqual(
+        (await entries(store)).map((entry) => entry.id),
+        ['like'],
+      );
+      assert.deepEqual(unwrap(await store.loadSnapshot()).agents, []);
+    });
+  });
+
+  describe(`join tokens in ${backend.name}`, () => {
+    const claim = async (store: Store, key: string, now = NOW) =>
+      unwrap(await store.claimJoinToken('t', key, now)).outcome;
+
+    it('F1 has exactly one winner among 100 claims at once', async (context) => {
+      const store = await opened(context);
+      unwrap(await store.createJoinToken(token('t')));
+      const outcomes = await Promise.all(
+        Array.from({ length: 100 }, (_, index) => claim(store, `key-${index}`)),
+      );
+      assert.equal(outcomes.filter((outcome) => outcome === 'claimed').length, 1);
+      assert.equal(outcomes.filter((outcome) => outcome === 'consumed').length, 99);
+    });
+
+    it('F1 stays consumed across a restart', async (context) => {
+      const place = await temporaryFolder(context);
+      const store = await backend.open(place);
+      unwrap(await store.createJoinToken(token('t')));
+      assert.equal(await claim(store, 'k'), 'claimed');
+      await store.close();
+      const again = await backend.open(place);
+      assert.equal(await claim(again, 'other'), 'consumed');
+      assert.equal(await claim(again, 'k'), 'retry');
+      await again.close();
+    });
+
+    it('F2 is claimable until its last second, and is not consumed by a late claim', async (context) => {
+      const store = await opened(context);
+      unwrap(await store.createJoinToken(token('t', NOW + 10)));
+      assert.equal(await claim(store, 'k', NOW + 10), 'expired');
+      assert.equal(await claim(store, 'k', NOW + 11), 'expired');
+      assert.equal(await claim(store, 'k', NOW + 9), 'claimed');
+    });
+
+    it('answers a lost reply for 60 seconds to the same key alone', async (context) => {
+      const store = await opened(context);
+      unwrap(await store.createJoinToken({ ...token('t', NOW + 1), aliasId: id('/alias') }));
+      const first = unwrap(await store.claimJoinToken('t', 'k', NOW));
+      assert.deepEqual(first, {
+        outcome: 'claimed',
+        token: { ...token('t', NOW + 1), aliasId: id('/alias') },
+      });
+      const unanswered = unwrap(await store.claimJoinToken('t', 'k', NOW));
+      assert.equal(unanswered.outcome === 'retry' ? unanswered.answer : 'none', undefined);
+      const joinTokenAnswer = { tokenHash: 't', answer: Uint8Array.of(1, 2, 3) };
+      unwrap(await store.recordAttestation(attestation(agentRecord('a'), { joinTokenAnswer })));
+      const answered = unwrap(await store.claimJoinToken('t', 'k', NOW + 60));
+      assert.deepEqual(
+        answered.outcome === 'retry' ? [...(answered.answer ?? [])] : answered.outcome,
+        [1, 2, 3],
+      );
+      assert.equal(await claim(store, 'k', NOW + 61), 'consumed');
+      assert.equal(await claim(store, 'other', NOW), 'consumed');
+    });
+
+    it('is made once, and forgotten after its end and the time for a retry', async (context) => {
+      const store = await opened(context);
+      assert.equal(unwrap(await store.createJoinToken(token('t', NOW))), 'created');
+      assert.equal(unwrap(await store.createJoinToken(token('t', NOW + 9))), 'exists');
+      unwrap(await store.prune(NOW + 60));
+      assert.equal(await claim(store, 'k', NOW + 60), 'expired');
+      unwrap(await store.prune(NOW + 61));
+      assert.equal(await claim(store, 'k', NOW + 61), 'unknown');
+    });
+  });
+
+  describe(`authorities in ${backend.name}`, () => {
+    it('A4 are committed by one of two at once', async (context) => {
+      const store = await opened(context);
+      const results = await Promise.all([
+        store.commitAuthorities(authorities(0n)),
+        store.commitAuthorities(authorities(0n)),
+      ]);
+      assert.deepEqual(
+        results.map((result) => (result.ok ? result.value.version : result.error.code)),
+        [1n, 'STORE_CONFLICT'],
+      );
+    });
+
+    it('come back with their bundle, whose sequence counts up by one', async (context) => {
+      const store = await opened(context);
+      assert.deepEqual(unwrap(await store.loadJournal()), {
+        version: 0n,
+        journal: undefined,
+        bundle: undefined,
+      });
+      const bundle = makeBundle();
+      const first = unwrap(await store.commitAuthorities({ ...authorities(0n), bundle }));
+      assert.equal(first.bundle?.sequence, 1n);
+      unwrap(await store.commitAuthorities({ ...authorities(1n), bundle: undefined }));
+      const second = unwrap(await store.commitAuthorities({ ...authorities(2n), bundle }));
+      assert.deepEqual(second, { version: 3n, bundle: { ...bundle, sequence: 2n } });
+      const loaded = unwrap(await store.loadJournal());
+      assert.equal(loaded.version, 3n);
+      assert.deepEqual([...(loaded.journal ?? [])], [1, 2]);
+      const snapshot = unwrap(await store.loadSnapshot());
+      for (const stored of [loaded.bundle, snapshot.bundle]) {
+        assert.equal(stored?.sequence, 2n);
+        assert.equal(stored.refreshHintSeconds, 300);
+        assert.equal(stored.x509Authorities[0]?.tainted, true);
+        assert.deepEqual(
+          Buffer.from(stored.x509Authorities[0]?.certificate.der ?? []),
+          Buffer.from(bundle.x509Authorities[0]?.certificate.der ?? []),
+        );
+        assert.deepEqual(
+          { ...stored.jwtAuthorities[0], publicKeySpki: undefined },
+          { ...bundle.jwtAuthorities[0], publicKeySpki: undefined },
+        );
+      }
+    });
+  });
+
+  describe(`life of ${backend.name}`, () => {
+    it('finishes what waits before it closes, and refuses afterwards', async (context) => {
+      const place = await temporaryFolder(context);
+      const store = await backend.open(place);
+      const write = createOne(store, 'one', draft('/web', '/p'));
+      await store.close();
+      await write;
+      const late = await store.deleteEntries(['one']);
+      assert.equal(late.ok ? 'written' : late.error.code, 'STORE_UNAVAILABLE');
+      await store.close();
+      const again = await backend.open(place);
+      assert.equal((await entries(again)).length, 1);
+      await again.close();
+    });
+  });
+}
+
+function authorities(expectedVersion: bigint) {
+  return { expectedVersion, journal: Uint8Array.of(1, 2), bundle: makeBundle() };
+}
