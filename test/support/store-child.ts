@@ -56,7 +56,7 @@ async function write(): Promise<void> {
   for (;;) {
     unwrap(await create(store, acknowledged, 7));
     acknowledged += 7;
-    print(acknowledged);
+    print({ acknowledged });
   }
 }
 

@@ -104,12 +104,16 @@ describe('two servers on one database', () => {
     const folder = await temporaryFolder(context);
     let acknowledged = 0;
     for (const more of [21, 70, 280]) {
-      const child = new JsonLines<number>(process.execPath, [CHILD, 'write', folder]);
+      const child = new JsonLines<{ acknowledged: number }>(process.execPath, [
+        CHILD,
+        'write',
+        folder,
+      ]);
       context.after(() => stopChild(child.child, 'SIGKILL'));
       const wanted = acknowledged + more;
-      await child.next((count) => count >= wanted);
+      await child.next((line) => line.acknowledged >= wanted);
       await stopChild(child.child, 'SIGKILL');
-      acknowledged = child.seen.at(-1) ?? 0;
+      acknowledged = child.seen.at(-1)?.acknowledged ?? 0;
       const store = unwrap(await open(join(folder, 'signet.db')));
       const { entries, sequence } = unwrap(await store.loadSnapshot());
       await store.close();
