@@ -1,5 +1,5 @@
 import { PREFACE, writeFrameHeader } from '../../src/rpc/authority/frames.ts';
-import { encodeLiterals, type HeaderField } from '../../src/rpc/authority/hpack.ts';
+import { encodeLiterals, type HeaderField, HpackDecoder } from '../../src/rpc/authority/hpack.ts';
 
 /** Frame types by name (RFC 9113 §6). */
 export const TYPE = {
@@ -88,4 +88,25 @@ export function readFrames(bytes: Buffer): ReadFrame[] {
     at += 9 + length;
   }
   return frames;
+}
+
+/** Header fields that a server sent on each stream, in order, as `name: value`. */
+export function serverHeaders(bytes: Buffer): Map<number, string[]> {
+  const decoder = new HpackDecoder();
+  const found = new Map<number, string[]>();
+  for (const { type, streamId, payload } of readFrames(bytes)) {
+    if (type !== TYPE.headers) continue;
+    const list = decoder.decode(payload)?.fields ?? [];
+    const texts = list.map(({ name, value }) => `${name}: ${value}`);
+    found.set(streamId, [...(found.get(streamId) ?? []), ...texts]);
+  }
+  return found;
+}
+
+/** The `grpc-status` that a server sent on a stream; undefined while it has not. */
+export function grpcStatus(bytes: Buffer, streamId: number): string | undefined {
+  const line = serverHeaders(bytes)
+    .get(streamId)
+    ?.find((text) => text.startsWith('grpc-status: '));
+  return line?.slice('grpc-status: '.length);
 }
