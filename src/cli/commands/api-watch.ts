@@ -18,8 +18,10 @@ export const apiWatch: CommandSpec = {
       const final = await new Promise<Parameters<typeof formatError>[0] | undefined>((resolve) => {
         // Timers of the clock do not keep a process alive; between two streams nothing else would.
         const alive = setInterval(() => {}, 2 ** 30);
+        let told = '';
         const watch = client.watchX509Context({
           onUpdate: (context) => {
+            told = '';
             const time = new Date(io.clock.nowMs()).toISOString();
             io.out(
               json
@@ -29,7 +31,9 @@ export const apiWatch: CommandSpec = {
           },
           onError: (error, isFinal) => {
             if (isFinal) end(error);
-            else io.err(formatError(error));
+            else if (error.message !== told) io.err(formatError(error));
+            // Each retry says the same: once is enough until something changes.
+            told = error.message;
           },
         });
         const end = (error?: Parameters<typeof formatError>[0]): void => {

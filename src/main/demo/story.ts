@@ -22,7 +22,7 @@ const STEP_LIMIT_MS = 20_000;
 export async function waitInVain(cast: Cast, screen: Screen): Promise<void> {
   for (const process of [cast.web, cast.billing]) {
     const { reason } = await process.event('waiting', STEP_LIMIT_MS);
-    screen.fact(`${process.name} (pid ${process.pid}) waits: ${reason}`);
+    screen.fact(`${process.name} (pid ${process.pid}) waits; the agent says "${reason}"`);
   }
 }
 
@@ -73,11 +73,11 @@ export async function refuseStranger(cast: Cast, screen: Screen, port: number): 
     return waiting.code !== 'Unavailable';
   });
   check(code === 'PermissionDenied', `the agent answered ${code}`);
-  screen.fact(`the agent answers ${code}: ${reason}`);
+  screen.fact(`the agent answers ${code}, "${reason}"`);
   stranger.order({ order: 'intrude', port });
   const attempt = await stranger.event('intruded', STEP_LIMIT_MS);
   check(!attempt.accepted, 'billing answered a client without an identity');
-  screen.fact(`billing refuses its connection: ${attempt.reason}`);
+  screen.fact(`billing refuses its connection (${attempt.reason})`);
 }
 
 /** Waits until both hold an SVID that differs from the first in its serial, or in its authority. */
@@ -100,10 +100,8 @@ export async function rotate(
   const calls = await report(cast);
   check(calls.opened === 1, `the connection broke and was opened ${calls.opened} times`);
   check(calls.failed === 0, `${calls.failed} calls failed`);
-  const fresh = `${calls.fresh} new connections beside it`;
-  screen.fact(
-    `the one connection stays open: ${calls.answered} calls answered, ${fresh}, 0 failed`,
-  );
+  screen.fact('web and billing hold new ones; the connection opened before is the same:');
+  screen.fact(`${calls.answered} calls over it, ${calls.fresh} new connections, none failed`);
 }
 
 async function report({ web }: Cast): Promise<Calls> {

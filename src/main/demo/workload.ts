@@ -48,7 +48,9 @@ function watchWaiting(): void {
     const { problem } = source;
     if (problem === undefined || problem.code === told) return;
     told = problem.code;
-    tell({ event: 'waiting', code: problem.statusName, reason: problem.message });
+    // `watching X.509-SVIDs: no identity issued`: what the agent said stands last.
+    const reason = problem.message.split(': ').at(-1) ?? '';
+    tell({ event: 'waiting', code: problem.statusName, reason });
   }, 20);
   source.ready().then(() => clearInterval(timer));
 }
@@ -113,9 +115,15 @@ function intrude(port: number): void {
     socket.destroy();
   };
   socket.once('secureConnect', () => socket.write('call\n'));
-  socket.on('error', (error) => finish(false, error.message));
+  socket.on('error', (error) => finish(false, tlsReason(error)));
   socket.on('close', () => finish(false, 'the server ended the connection'));
   onLines(socket, (line) => finish(true, line));
+}
+
+/** OpenSSL's reason without the places in its sources. */
+function tlsReason(error: Error): string {
+  const reason = 'reason' in error && typeof error.reason === 'string' ? error.reason : undefined;
+  return reason ?? error.message.split('\n')[0] ?? '';
 }
 
 async function obey(order: DemoOrder): Promise<void> {

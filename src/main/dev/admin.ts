@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { utf8 } from '../../base/bytes.ts';
 import { ok, type Result } from '../../base/result.ts';
-import { callUnary, type UnaryCall } from '../../cli/remote.ts';
+import { batchResult, callUnary, itemError, type UnaryCall } from '../../cli/remote.ts';
 import { toWireId } from '../../cli/wire.ts';
 import { fromWireBundle } from '../../cli/wire-bundle.ts';
 import {
@@ -11,8 +11,15 @@ import {
 } from '../../gen/grpc/health/v1/health.ts';
 import { AgentClient } from '../../gen/spire/api/server/agent/v1/agent.ts';
 import { BundleClient } from '../../gen/spire/api/server/bundle/v1/bundle.ts';
+import {
+  type BatchUpdateEntryResponse,
+  EntryClient,
+  ListEntriesRequest_Filter,
+  type ListEntriesResponse,
+} from '../../gen/spire/api/server/entry/v1/entry.ts';
 import type { Agent } from '../../gen/spire/api/types/agent.ts';
 import type { Bundle as WireBundle } from '../../gen/spire/api/types/bundle.ts';
+import { EntryMask } from '../../gen/spire/api/types/entry.ts';
 import type { JoinToken } from '../../gen/spire/api/types/jointoken.ts';
 import { openUnixChannel, type RpcChannel } from '../../rpc/channel.ts';
 import { writeFileAtomic } from '../../runtime/atomic-file.ts';
@@ -75,7 +82,7 @@ export class DevAdmin {
     return !agent.ok && agent.error.statusName === 'NotFound' ? ok(undefined) : agent;
   }
 
-  /** Forgets an agent, so that its token may be made again. */
+  /** Forgets an agent. */
   async evict(id: SpiffeId): Promise<Result<unknown>> {
     const client = this.#channel.client(AgentClient);
     return this.#call<unknown>('evicting the agent', (metadata, options, done) =>
@@ -83,10 +90,32 @@ export class DevAdmin {
     );
   }
 
-  /** A join token: this one, or one that the server chooses when empty. */
-  createToken(token: string): Promise<Result<JoinToken>> {
+  /** Gives the entries of one parent to another. */
+  async moveEntries(from: SpiffeId, to: SpiffeId): Promise<Result<void>> {
+    const client = this.#channel.client(EntryClient);
+    const filter = { ...ListEntriesRequest_Filter.fromJSON({}), byParentId: toWireId(from) };
+    const request = { filter, outputMask: undefined, pageSize: 0, pageToken: '' };
+    const listed = await this.#call<ListEntriesResponse>('listing entries', (m, o, done) =>
+      client.listEntries(request, m, o, done),
+    );
+    if (!listed.ok) return listed;
+    const entries = listed.value.entries.map((entry) => ({ ...entry, parentId: toWireId(to) }));
+    if (entries.length === 0) return ok(undefined);
+    const inputMask = { ...EntryMask.fromJSON({}), parentId: true };
+    const updated = await this.#call<BatchUpdateEntryResponse>('moving entries', (m, o, done) =>
+      client.batchUpdateEntry({ entries, inputMask, outputMask: undefined }, m, o, done),
+    );
+    if (!updated.ok) return updated;
+    const errors = updated.value.results.flatMap(
+      ({ status }) => itemError('moving an entry', status) ?? [],
+    );
+    return batchResult(errors, entries.length);
+  }
+
+  /** A join token that the server chooses. */
+  createToken(): Promise<Result<JoinToken>> {
     const client = this.#channel.client(AgentClient);
-    const request = { ttl: TOKEN_TTL_SECONDS, token, agentId: undefined };
+    const request = { ttl: TOKEN_TTL_SECONDS, token: '', agentId: undefined };
     return this.#call<JoinToken>('creating a join token', (metadata, options, done) =>
       client.createJoinToken(request, metadata, options, done),
     );

@@ -11,7 +11,8 @@ const LEAST_LIFE_SECONDS = 3;
 
 /**
  * Lets the agent join: answers its ID. Where its SVID still lives the agent goes on with it. Where it
- * lapsed the same token is made again, so that the agent keeps its ID and the entries under it.
+ * lapsed the agent attests with a new token under a new ID, and the entries under the old ID move
+ * with it.
  */
 export async function prepareJoin(
   layout: DevLayout,
@@ -20,23 +21,23 @@ export async function prepareJoin(
 ): Promise<Result<SpiffeId>> {
   const known = await readToken(layout);
   if (!known.ok) return known;
-  if (known.value !== '') {
-    const id = agentIdOf(layout, known.value);
-    const lives = id.ok ? await isAlive(admin, id.value, clock) : id;
-    if (!lives.ok || lives.value) return lives.ok ? id : lives;
-    if (id.ok) await admin.evict(id.value);
-  }
-  return mintToken(layout, admin, known.value);
+  if (known.value === '') return mintToken(layout, admin);
+  const former = agentIdOf(layout, known.value);
+  if (!former.ok) return former;
+  const lives = await isAlive(admin, former.value, clock);
+  if (!lives.ok) return lives;
+  if (lives.value) return former;
+  const id = await mintToken(layout, admin);
+  if (!id.ok) return id;
+  const moved = await admin.moveEntries(former.value, id.value);
+  if (!moved.ok) return moved;
+  // It would be listed for ever. That it may be unknown already does not matter.
+  await admin.evict(former.value);
+  return id;
 }
 
-async function mintToken(
-  layout: DevLayout,
-  admin: DevAdmin,
-  wanted: string,
-): Promise<Result<SpiffeId>> {
-  const again = await admin.createToken(wanted);
-  // The server may refuse the old text (used moments ago): then a new one, and a new agent ID.
-  const token = again.ok || wanted === '' ? again : await admin.createToken('');
+async function mintToken(layout: DevLayout, admin: DevAdmin): Promise<Result<SpiffeId>> {
+  const token = await admin.createToken();
   if (!token.ok) return token;
   const { value } = token.value;
   const written = await writeFileAtomic(layout.joinToken, utf8(value), { mode: 0o600 });
