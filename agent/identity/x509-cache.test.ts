@@ -3,7 +3,13 @@ import { test } from 'node:test';
 import { ManualClock } from '../../src/base/clock.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import type { Entry } from '../../src/gen/spire/api/types/entry.ts';
-import { AGENT_TEST_DOMAIN, settle, TestAgentCa, wireEntry } from '../../test/support/agent-ca.ts';
+import {
+  AGENT_TEST_DOMAIN,
+  quiet,
+  settle,
+  TestAgentCa,
+  wireEntry,
+} from '../../test/support/agent-ca.ts';
 import { assertValue } from '../../test/support/refused.ts';
 import { readEntry } from './entry.ts';
 import { EntrySet } from './entry-set.ts';
@@ -65,7 +71,7 @@ test('an SVID is renewed at half its life by one timer, the old one serving mean
   await settle(() => cache.size === 1);
   const first = serial('a');
   clock.advance(HALF_MS * 0.89);
-  await settle(() => ca.x509Calls.length > 1);
+  await quiet();
   assert.equal(ca.x509Calls.length, 1);
   clock.advance(HALF_MS * 0.11);
   assert.equal(serial('a'), first);
@@ -101,12 +107,12 @@ test('G10 an outage costs nothing before an SVID is over; then it is served no m
   changes.length = 0;
   for (let minute = 0; minute < 59; minute++) {
     clock.advance(60_000);
-    for (let turn = 0; turn < 50; turn++) await new Promise((done) => setImmediate(done));
+    await quiet();
     assert.ok(cache.get('a'), `minute ${minute}`);
   }
   for (let second = 0; second < 90 && cache.get('a'); second++) {
     clock.advance(1000);
-    for (let turn = 0; turn < 50; turn++) await new Promise((done) => setImmediate(done));
+    await quiet();
   }
   assert.equal(cache.get('a'), undefined);
   assert.ok(clock.nowMs() <= START_MS + 3_600_000 + 2000);
@@ -177,7 +183,7 @@ test('an entry without prefetch is minted on demand and kept while somebody want
   const { clock, cache, ca, put } = setUp();
   const additionalAttributes = { disableX509SvidPrefetch: true, jwtSvidIncludeJti: false };
   put(wireEntry('a', { additionalAttributes }));
-  await settle(() => ca.x509Calls.length > 0);
+  await quiet();
   assert.equal(ca.x509Calls.length, 0);
   const release = cache.demand('a');
   assert.ok(cache.isPending('a'));
@@ -208,7 +214,7 @@ test('a quarantine forgets every SVID, also those on their way, until it is lift
   cache.pause();
   assert.equal(cache.size, 0);
   put(wireEntry('c'));
-  for (let turn = 0; turn < 200; turn++) await new Promise((done) => setImmediate(done));
+  await quiet();
   assert.equal(cache.size, 0);
   assert.equal(ca.x509Calls.length, 2);
   cache.resume();

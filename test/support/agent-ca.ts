@@ -1,3 +1,4 @@
+import { createKey } from '../../agent/identity/csr.ts';
 import type { MintJwt } from '../../agent/identity/jwt-cache.ts';
 import { encodeTrustBundle, type TrustBundle } from '../../agent/identity/trust-bundle.ts';
 import type { MintRequest, MintX509 } from '../../agent/identity/x509-mint.ts';
@@ -127,5 +128,16 @@ export class TestAgentCa {
 export async function settle(until: () => boolean): Promise<void> {
   for (let turns = 0; turns < 20_000 && !until(); turns++) {
     await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/**
+ * Lets everything that is under way come to rest: keys are made in the thread pool, so as many are
+ * made here as it has threads, twice.
+ */
+export async function quiet(): Promise<void> {
+  for (let round = 0; round < 2; round++) {
+    await Promise.all(Array.from({ length: 4 }, () => createKey('ec-p256')));
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
   }
 }
