@@ -5,7 +5,10 @@ import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
 import { type Clock, ManualClock, systemClock } from '../../src/base/clock.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { HealthClient } from '../../src/gen/grpc/health/v1/health.ts';
-import { ServerReflectionClient } from '../../src/gen/grpc/reflection/v1/reflection.ts';
+import {
+  ServerReflectionClient,
+  type ServerReflectionResponse,
+} from '../../src/gen/grpc/reflection/v1/reflection.ts';
 import { SpiffeWorkloadAPIService, type X509SVIDResponse } from '../../src/gen/workload.ts';
 import { createHealth } from '../../src/runtime/health.ts';
 import { Lifecycle } from '../../src/runtime/lifecycle.ts';
@@ -459,7 +462,7 @@ test('WEP-18 health and reflection answer without the header', async (context) =
   const answer = await answerOf<{ status: number }>((done) => health.check({ service: '' }, done));
   assert.equal(answer.code, 0);
   const stream = channel.client(ServerReflectionClient).serverReflectionInfo();
-  const listed = new Reading(stream);
+  const listed = new Reading<ServerReflectionResponse>(stream);
   stream.write({ host: '', messageRequest: { $case: 'listServices', value: '' } });
   const { messageResponse } = await listed.message(1);
   assert.ok(messageResponse?.$case === 'listServicesResponse');

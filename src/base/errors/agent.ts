@@ -126,18 +126,6 @@ export const agentErrors = defineErrors({
     means: 'The agent stops.',
     action: 'Nothing: clients reconnect when it is back.',
   },
-  WORKLOAD_AUDIENCE_MISSING: {
-    status: 'InvalidArgument',
-    retryable: false,
-    means: 'A JWT-SVID was asked for, or is to be validated, without an audience.',
-    action: 'State the audience.',
-  },
-  WORKLOAD_AUDIENCE_LIMIT: {
-    status: 'InvalidArgument',
-    retryable: false,
-    means: 'A JWT-SVID was asked for with too many or too long audiences.',
-    action: 'Ask for one token per service.',
-  },
   WORKLOAD_SVID_MISSING: {
     status: 'InvalidArgument',
     retryable: false,
