@@ -88,12 +88,13 @@ export class TlsAcceptor {
     const key = endpoint(socket);
     const done = (): void => {
       if (this.#handshaking.delete(key)) this.#handshakes.remove(address);
+      // From here on the TLS socket stands for it: closing the listener must not cut it off.
+      this.#pending.delete(socket);
     };
     this.#handshaking.set(key, done);
     this.#pending.add(socket);
     socket.once('close', () => {
       done();
-      this.#pending.delete(socket);
       this.#connections.remove(address);
     });
     this.#tls.emit('connection', socket);
