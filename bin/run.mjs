@@ -21,9 +21,10 @@ const TASKS = {
   build: () => setUp({ alwaysBundle: true }),
   test: (args) => runTests(args.length > 0 ? args : UNIT_TESTS),
   'test:peers': (args) => runTests(args.length > 0 ? args : PEER_TESTS),
-  bench: async (args) => {
+  bench: (args) => runBenches(args),
+  'bench:spire': async (args) => {
     await setUp();
-    return run(node26(), ['--disable-sigusr1', 'test/bench/main.ts', ...args]);
+    return run(node26(), ['--disable-sigusr1', 'test/bench/side-by-side.ts', ...args]);
   },
   docs: async () => {
     await setUp();
@@ -64,6 +65,19 @@ async function runTests(globs) {
     '--test-reporter-destination=stdout',
     ...globs,
   ]);
+}
+
+/** All benchmarks one after the other, or those whose file name holds one of the words. */
+async function runBenches(words) {
+  await setUp();
+  const files = readdirSync(join(ROOT, 'test/bench')).filter((name) => name.endsWith('.bench.ts'));
+  const chosen = files.filter((name) => words.length === 0 || words.some((w) => name.includes(w)));
+  for (const name of chosen.sort()) {
+    process.stdout.write(`\n== ${name.replace('.bench.ts', '')}\n`);
+    const code = await run(node26(), ['--disable-sigusr1', `test/bench/${name}`]);
+    if (code !== 0) return code;
+  }
+  return chosen.length > 0 ? 0 : 1;
 }
 
 async function runTool([packageName, script], args) {

@@ -90,7 +90,8 @@ export function formatTime(unixSeconds: number, nowMs: number): string {
   if (Number.isNaN(date.getTime())) return String(unixSeconds);
   const text = `${date.toISOString().slice(0, 19)}Z`;
   const away = Math.round(unixSeconds - nowMs / 1000);
-  return away >= 0 ? `${text} (in ${span(away)})` : `${text} (${span(-away)} ago)`;
+  if (away === 0) return `${text} (now)`;
+  return away > 0 ? `${text} (in ${span(away)})` : `${text} (${span(-away)} ago)`;
 }
 
 /** A length of time in its two largest units, such as `1h 5m`. */
