@@ -7,7 +7,7 @@ export interface PrefaceWait {
   readonly socket: Socket;
   readonly clock: Clock;
   readonly timeoutMs: number;
-  /** As many bytes as a preface has are there, right or wrong; they are on the socket again. */
+  /** The preface is there, or it is wrong; what came is on the socket again. */
   readonly onReady: () => void;
   /** The client sent too little; the socket is about to be destroyed. */
   readonly onTimeout: () => void;
@@ -20,7 +20,7 @@ export interface PrefaceWait {
 export function awaitPreface(wait: PrefaceWait): void {
   const { socket } = wait;
   const chunks: Buffer[] = [];
-  let size = 0;
+  let matched = 0;
   let timer: Cancel = () => {};
   const leave = (): void => {
     timer();
@@ -29,8 +29,10 @@ export function awaitPreface(wait: PrefaceWait): void {
   };
   const take = (chunk: Buffer): void => {
     chunks.push(chunk);
-    size += chunk.length;
-    if (size < PREFACE.length) return;
+    const expected = PREFACE.subarray(matched, matched + chunk.length);
+    const right = chunk.subarray(0, expected.length).equals(expected);
+    matched += expected.length;
+    if (right && matched < PREFACE.length) return;
     leave();
     socket.pause();
     socket.unshift(Buffer.concat(chunks));
