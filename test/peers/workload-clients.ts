@@ -25,8 +25,8 @@ export interface WorkloadClient {
   readonly name: string;
   /** Whether the library shows hints. */
   readonly hints: boolean;
-  /** Whether it keeps watching after PermissionDenied. */
-  readonly watchesOn: boolean;
+  /** Whether its watch tells of a refusal that it will try again after. */
+  readonly tellsRefusals: boolean;
   /** Builds what is not built yet; says why when it cannot. */
   prepare(): Promise<{ readonly missing: string | undefined }>;
   /** Command line of one of the peer's commands. */
@@ -73,7 +73,7 @@ async function build(
 const goClient: WorkloadClient = {
   name: 'go-spiffe',
   hints: true,
-  watchesOn: true,
+  tellsRefusals: true,
   async prepare() {
     if (existsSync(join(buildDir('go'), 'peer'))) return { missing: undefined };
     if (!(await has('go'))) return { missing: 'go is not installed' };
@@ -85,7 +85,7 @@ const goClient: WorkloadClient = {
 const pythonClient: WorkloadClient = {
   name: 'Python spiffe',
   hints: false,
-  watchesOn: true,
+  tellsRefusals: false,
   async prepare() {
     const dir = buildDir('python');
     if (existsSync(join(dir, 'ready'))) return { missing: undefined };
@@ -105,7 +105,7 @@ const pythonClient: WorkloadClient = {
 const javaClient: WorkloadClient = {
   name: 'java-spiffe',
   hints: true,
-  watchesOn: true,
+  tellsRefusals: false,
   async prepare() {
     const dir = buildDir('java');
     if (existsSync(join(dir, 'ready'))) return { missing: undefined };
