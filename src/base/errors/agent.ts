@@ -120,12 +120,6 @@ export const agentErrors = defineErrors({
     means: 'A limit on Workload API streams or calls is reached.',
     action: 'Find the process that keeps so many streams, or raise the limit in limits.',
   },
-  WORKLOAD_SHUTTING_DOWN: {
-    status: 'Unavailable',
-    retryable: true,
-    means: 'The agent stops.',
-    action: 'Nothing: clients reconnect when it is back.',
-  },
   WORKLOAD_SVID_MISSING: {
     status: 'InvalidArgument',
     retryable: false,
