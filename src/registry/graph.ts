@@ -177,7 +177,8 @@ export class Graph {
   }
 
   #rootsOf(node: AgentNode): readonly string[] {
-    node.roots ??= [node.uri, ...this.#aliasIdsOf(node)];
+    // Two alias entries may give the same alias.
+    node.roots ??= [...new Set([node.uri, ...this.#aliasIdsOf(node)])];
     return node.roots;
   }
 
