@@ -5,6 +5,7 @@ import type { JwtSvidClaims } from '../../spiffe/jwt-svid-encoding.ts';
 import { checkIssuedLeaf, type ExpectedLeaf } from '../../spiffe/x509-profile.ts';
 import { parseCertificate } from '../../x509/certificate.ts';
 import { assembleCertificate } from '../../x509/template.ts';
+import type { KeyUsage } from '../../x509/types.ts';
 
 /**
  * Proof that a body was linted, good for one signature. Only the functions of this module make one,
@@ -65,8 +66,20 @@ export function lintLeaf(tbs: Uint8Array, expected: LeafExpectation): Result<Lin
   if (leaf.subjectKeyId === undefined || !equalBytes(leaf.subjectKeyId, expected.keyId)) {
     return fail('LINT_REFUSED', 'certificate has another subject key identifier');
   }
+  if (!hasProfileUsage(leaf.keyUsage)) {
+    return fail('LINT_REFUSED', 'certificate has other key usages than the profile');
+  }
   // The reader copied the bytes: what it read is what will be signed.
   return ok(new LintToken(leaf.tbs));
+}
+
+/** X509-9, X509-10: the three usages of SPIRE's leaves; the profile check refused the CA's before. */
+function hasProfileUsage(usage: KeyUsage | undefined): boolean {
+  if (usage === undefined) return false;
+  const wanted = usage.digitalSignature && usage.keyEncipherment && usage.keyAgreement;
+  const others =
+    usage.contentCommitment || usage.dataEncipherment || usage.encipherOnly || usage.decipherOnly;
+  return wanted && !others;
 }
 
 /** Three zero bytes in base64url: stands where the signature of a token will be. */
@@ -100,13 +113,13 @@ function refuseLint(what: string, refusal: Failed): Failed {
   });
 }
 
-/** Whether the contents of a DER INTEGER are this magnitude: one leading zero octet aside. */
+/** Whether the contents of a DER INTEGER are this magnitude: a zero octet before a high bit aside. */
 function sameMagnitude(integer: Uint8Array, magnitude: Uint8Array): boolean {
+  return equalBytes(withoutZeros(integer), withoutZeros(magnitude)) && (integer[0] ?? 0x80) < 0x80;
+}
+
+function withoutZeros(bytes: Uint8Array): Uint8Array {
   let start = 0;
-  while (start < magnitude.length && magnitude[start] === 0) start += 1;
-  const significant = magnitude.subarray(start);
-  const sign = (significant[0] ?? 0) >= 0x80 ? 1 : 0;
-  return (
-    integer.length === significant.length + sign && equalBytes(integer.subarray(sign), significant)
-  );
+  while (bytes[start] === 0) start += 1;
+  return bytes.subarray(start);
 }

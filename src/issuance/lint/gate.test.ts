@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { makeKey, makeRoot } from '../../../test/support/x509.ts';
+import { type Result, unwrap } from '../../base/result.ts';
+import { encodeJwtSvidHeader, encodeJwtSvidInput } from '../../spiffe/jwt-svid-encoding.ts';
+import { parseSpiffeId } from '../../spiffe/spiffe-id.ts';
+import { subjectKeyId } from '../../x509/key-id.ts';
+import { signatureAlgorithmDer } from '../../x509/signature.ts';
+import { buildLeafTbs, createLeafTemplate } from '../../x509/template.ts';
+import { type LeafExpectation, lintJwt, lintLeaf, redeem } from './gate.ts';
+
+const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
+const id = (path: string) => unwrap(parseSpiffeId(`spiffe://example.org${path}`));
+
+const root = makeRoot();
+const key = makeKey();
+const signatureAlgorithm = signatureAlgorithmDer({ kind: 'ecdsa', hash: 'sha256' });
+const fields = {
+  serial: Uint8Array.of(0x80, 2, 3),
+  notBeforeMs: 1_800_000_000_000,
+  notAfterMs: 1_800_003_600_000,
+  spki: key.spki,
+  keyId: subjectKeyId(key.publicKey),
+  dnsNames: ['a.example.org', 'b.example.org'],
+};
+const template = createLeafTemplate({
+  subjectDer: root.subjectDer,
+  keyId: root.keyId,
+  signatureAlgorithm,
+});
+const expected: LeafExpectation = {
+  ...fields,
+  id: id('/web'),
+  issuerDer: root.subjectDer,
+  issuerKeyId: root.keyId,
+  signatureAlgorithm,
+};
+const tbs = buildLeafTbs(template, { ...fields, uri: expected.id.uri });
+
+describe('lint of certificates', () => {
+  test('I3 a token is good for one signature', () => {
+    const token = unwrap(lintLeaf(tbs, expected));
+    assert.deepEqual(Buffer.from(unwrap(redeem(token))), Buffer.from(tbs));
+    assert.equal(code(redeem(token)), 'LINT_TOKEN_USED');
+    assert.equal(code(redeem(token)), 'LINT_TOKEN_USED');
+  });
+
+  test('what is signed is what was read, though the builder’s bytes change later', () => {
+    const mine = Uint8Array.from(tbs);
+    const token = unwrap(lintLeaf(mine, expected));
+    mine.fill(0);
+    assert.deepEqual(Buffer.from(unwrap(redeem(token))), Buffer.from(tbs));
+  });
+
+  const other = makeKey();
+  const mismatches: readonly [string, Partial<LeafExpectation>][] = [
+    ['SPIFFE ID', { id: id('/other') }],
+    ['serial', { serial: Uint8Array.of(0x80, 2, 4) }],
+    ['serial without its first octet', { serial: Uint8Array.of(2, 3) }],
+    ['key', { spki: other.spki }],
+    ['subject key identifier', { keyId: subjectKeyId(other.publicKey) }],
+    ['beginning', { notBeforeMs: expected.notBeforeMs - 1000 }],
+    ['end', { notAfterMs: expected.notAfterMs + 1000 }],
+    ['issuer', { issuerDer: makeRoot('other.example').subjectDer }],
+    ['issuer key identifier', { issuerKeyId: new Uint8Array(20) }],
+    ['set of DNS names', { dnsNames: ['a.example.org'] }],
+    ['order of DNS names', { dnsNames: fields.dnsNames.toReversed() }],
+    [
+      'signature algorithm',
+      { signatureAlgorithm: signatureAlgorithmDer({ kind: 'ecdsa', hash: 'sha384' }) },
+    ],
+  ];
+  for (const [name, change] of mismatches) {
+    test(`refuses a body with another ${name} than was asked for`, () => {
+      assert.equal(code(lintLeaf(tbs, { ...expected, ...change })), 'LINT_REFUSED');
+    });
+  }
+
+  test('refuses a body with any one octet cut off or changed to end elsewhere', () => {
+    for (let at = 0; at < tbs.length; at++) {
+      const broken = Buffer.concat([tbs.subarray(0, at), tbs.subarray(at + 1)]);
+      assert.equal(code(lintLeaf(broken, expected)), 'LINT_REFUSED', `octet ${at}`);
+    }
+  });
+
+  test('lets no changed bit through that changes what the certificate says', () => {
+    for (let bit = 0; bit < tbs.length * 8; bit++) {
+      const flipped = Uint8Array.from(tbs);
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      const linted = lintLeaf(flipped, expected);
+      // The subject, C=US, O=SPIRE and the first DNS name, names nobody in SPIFFE.
+      const at = bit >> 3;
+      const subject = Buffer.from(tbs).indexOf('SPIRE') - 40;
+      const harmless = at > subject && at < Buffer.from(tbs).indexOf(key.spki);
+      if (!harmless) assert.equal(code(linted), 'LINT_REFUSED', `bit ${bit} of octet ${at}`);
+    }
+  });
+});
+
+describe('lint of tokens', () => {
+  const claims = {
+    id: id('/web'),
+    audience: ['db', 'cache'],
+    issuedAtSeconds: 1_800_000_000,
+    expiresAtSeconds: 1_800_000_300,
+    issuer: 'https://issuer.example.org',
+    jwtId: 'x',
+  };
+  const header = encodeJwtSvidHeader('ES256', 'k');
+  const input = encodeJwtSvidInput(header, claims);
+
+  test('I3 a token is good for one signature', () => {
+    const token = unwrap(lintJwt(input, claims));
+    assert.deepEqual(unwrap(redeem(token)), input);
+    assert.equal(code(redeem(token)), 'LINT_TOKEN_USED');
+  });
+
+  const mismatches: readonly [string, object][] = [
+    ['subject', { id: id('/other') }],
+    ['audience', { audience: ['db'] }],
+    ['audience order', { audience: ['cache', 'db'] }],
+    ['issue time', { issuedAtSeconds: 1_800_000_001 }],
+    ['expiry', { expiresAtSeconds: 1_800_000_301 }],
+    ['issuer', { issuer: 'https://other.example.org' }],
+    ['token id', { jwtId: 'y' }],
+    ['no issuer', { issuer: undefined }],
+    ['no token id', { jwtId: undefined }],
+  ];
+  for (const [name, change] of mismatches) {
+    test(`refuses claims with another ${name} than was asked for`, () => {
+      assert.equal(code(lintJwt(input, { ...claims, ...change })), 'LINT_REFUSED');
+    });
+  }
+
+  test('refuses a token that ends when it begins', () => {
+    const empty = { ...claims, expiresAtSeconds: claims.issuedAtSeconds };
+    assert.equal(code(lintJwt(encodeJwtSvidInput(header, empty), empty)), 'LINT_REFUSED');
+  });
+
+  test('refuses a claim that nobody asked for', () => {
+    const json = JSON.parse(Buffer.from(input.toString().split('.')[1]!, 'base64url').toString());
+    const more = Buffer.from(JSON.stringify({ ...json, admin: true })).toString('base64url');
+    assert.equal(code(lintJwt(Buffer.from(`${header}.${more}`), claims)), 'LINT_REFUSED');
+  });
+});
