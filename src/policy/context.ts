@@ -5,9 +5,21 @@ import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 /** Longest that a view may lag behind its feed before nothing is issued by it: one hour. */
 export const DEFAULT_MAX_STALENESS_MS = 3_600_000;
 
+/** What policy asks of the registry. */
+export type PolicyRegistry = Pick<
+  Registry,
+  | 'trustDomain'
+  | 'agent'
+  | 'entry'
+  | 'isAuthorized'
+  | 'adminEntry'
+  | 'downstreamEntry'
+  | 'stalenessMs'
+>;
+
 /** What judgements stand on. */
 export interface PolicyContext {
-  readonly registry: Registry;
+  readonly registry: PolicyRegistry;
   readonly clock: Clock;
   /** SPIFFE IDs that the configuration makes operators; may be of other trust domains. */
   readonly adminIds: readonly SpiffeId[];
