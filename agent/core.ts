@@ -40,6 +40,8 @@ export async function createCore(base: AgentBase, events: CoreEvents): Promise<R
   life.add('data directory', () => directory.value.release());
   const state = await openState(directory.value.path, config.trustDomain);
   if (!state.ok) return state;
+  // Before another process may have the directory: an SVID that is not saved costs a join token.
+  life.add('state', () => state.value.settled());
   return ok(assemble(base, state.value, events));
 }
 

@@ -10,8 +10,8 @@ import type { TrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { createKey, createRequest, type KeyAndRequest } from '../identity/csr.ts';
 import { readTrustBundle, type TrustBundle } from '../identity/trust-bundle.ts';
 import type { NodeAttestor } from './node-attestor.ts';
-import { type OwnSvid, readOwnSvid } from './own-svid.ts';
-import { callServer, denialOf, serverError } from './server-call.ts';
+import { type OwnSvid, type RenewalTime, readOwnSvid } from './own-svid.ts';
+import { beginCall, callServer, denialOf, serverError } from './server-call.ts';
 import type { ServerClients } from './server-clients.ts';
 import type { AgentState, StateFile } from './state.ts';
 
@@ -23,6 +23,7 @@ export interface AttestParts {
   readonly trustDomain: TrustDomain;
   readonly attestor: NodeAttestor;
   readonly state: StateFile;
+  readonly renewal: RenewalTime;
 }
 
 /** What an attestation yields. */
@@ -62,6 +63,7 @@ export async function attestNode(
       reattestable: result.value.reattestable,
     },
     parts.trustDomain,
+    parts.renewal,
   );
   if (!svid.ok) return svid;
   const bundle = await fetchBundle(clients, parts.trustDomain);
@@ -113,9 +115,12 @@ async function exchange(
   clients: Pick<ServerClients, 'agent'>,
   request: AttestAgentRequest,
 ): Promise<Result<AttestAgentResponse_Result>> {
-  const stream = clients.agent.attestAgent({ deadline: Date.now() + ATTEST_TIMEOUT_MS });
-  stream.write(request);
-  const answer = await firstAnswer(stream);
+  const stream = beginCall(() =>
+    clients.agent.attestAgent({ deadline: Date.now() + ATTEST_TIMEOUT_MS }),
+  );
+  if (!stream.ok) return stream;
+  stream.value.write(request);
+  const answer = await firstAnswer(stream.value);
   if (!answer.ok) return answer;
   const { step } = answer.value;
   if (step?.$case === 'result') return ok(step.value);

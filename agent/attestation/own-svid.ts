@@ -15,6 +15,8 @@ export interface OwnSvid {
   readonly tls: TlsIdentity;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+  /** When it is to be renewed; drawn once, when it came. */
+  readonly renewAtMs: number;
   /** Decimal. */
   readonly serial: string;
   /** Whether the attestor lets this node attest again. */
@@ -28,11 +30,18 @@ export interface OwnSvidBytes {
   readonly reattestable: boolean;
 }
 
+/** When an SVID is to be renewed, from the end of its validity. */
+export type RenewalTime = (notAfterMs: number) => number;
+
 /**
  * Reads the agent's own SVID: chain and key belong together, and it names an agent of this trust
  * domain. Says nothing about time. Fails with AGENT_SERVER_ANSWER.
  */
-export function readOwnSvid(bytes: OwnSvidBytes, trustDomain: TrustDomain): Result<OwnSvid> {
+export function readOwnSvid(
+  bytes: OwnSvidBytes,
+  trustDomain: TrustDomain,
+  renewal: RenewalTime,
+): Result<OwnSvid> {
   const svid = parseX509Svid(concatBytes(bytes.chainDer), bytes.privateKeyPkcs8);
   if (!svid.ok) {
     return fail('AGENT_SERVER_ANSWER', `the SVID of this agent: ${svid.error.message}`);
@@ -46,6 +55,7 @@ export function readOwnSvid(bytes: OwnSvidBytes, trustDomain: TrustDomain): Resu
     tls: { chainDer: bytes.chainDer, privateKeyPkcs8: bytes.privateKeyPkcs8 },
     notBeforeMs: leaf.notBeforeMs,
     notAfterMs: leaf.notAfterMs,
+    renewAtMs: renewal(leaf.notAfterMs),
     serial: leaf.serialDecimal,
     reattestable: bytes.reattestable,
   });
@@ -57,6 +67,7 @@ export function storedSvid(svid: OwnSvid): NonNullable<AgentState['svid']> {
     chain: svid.tls.chainDer.map(toBase64),
     privateKey: toBase64(svid.tls.privateKeyPkcs8),
     reattestable: svid.reattestable,
+    renewAtMs: svid.renewAtMs,
   };
 }
 
@@ -66,13 +77,13 @@ export function restoreSvid(
   trustDomain: TrustDomain,
 ): Result<OwnSvid> | undefined {
   if (state.svid === undefined) return undefined;
-  const { chain, privateKey, reattestable } = state.svid;
+  const { chain, privateKey, reattestable, renewAtMs } = state.svid;
   const bytes = {
     chainDer: chain.map((text) => Buffer.from(text, 'base64')),
     privateKeyPkcs8: Buffer.from(privateKey, 'base64'),
     reattestable,
   };
-  return readOwnSvid(bytes, trustDomain);
+  return readOwnSvid(bytes, trustDomain, () => renewAtMs);
 }
 
 function toBase64(bytes: Uint8Array): string {

@@ -6,7 +6,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { SignetError } from '../../src/base/errors.ts';
-import type { Result } from '../../src/base/result.ts';
+import { fail, ok, type Result } from '../../src/base/result.ts';
 import { Status } from '../../src/gen/google/rpc/status.ts';
 import {
   PermissionDeniedDetails,
@@ -53,12 +53,24 @@ export function callServer<Req, Res>(
 ): Promise<Result<Res>> {
   return new Promise((resolve) => {
     const options = { deadline: Date.now() + timeoutMs };
-    method(request, new Metadata(), options, (error, response) => {
-      resolve(
-        error === null ? { ok: true, value: response } : { ok: false, error: serverError(error) },
-      );
-    });
+    const begun = beginCall(() =>
+      method(request, new Metadata(), options, (error, response) => {
+        resolve(
+          error === null ? { ok: true, value: response } : { ok: false, error: serverError(error) },
+        );
+      }),
+    );
+    if (!begun.ok) resolve(begun);
   });
+}
+
+/** Begins a call: on a channel that was closed meanwhile grpc-js throws, which is no reason to end. */
+export function beginCall<T>(begin: () => T): Result<T> {
+  try {
+    return ok(begin());
+  } catch (cause) {
+    return fail('AGENT_SERVER_UNAVAILABLE', 'the channel to the server is closed', { cause });
+  }
 }
 
 /**

@@ -24,6 +24,9 @@ const ATTEST_RETRY = { firstMs: 250, longestMs: 30_000 };
 /** Delays between attempts to renew. */
 const RENEW_RETRY = { firstMs: 1000, longestMs: 60_000 };
 
+/** Shortest time from an SVID to its renewal, whatever its life, in milliseconds. */
+const SHORTEST_RENEWAL_MS = 500;
+
 /** Longest wait for a renewal, in milliseconds. */
 const RENEW_TIMEOUT_MS = 30_000;
 
@@ -57,8 +60,6 @@ export interface StandingParts {
 export class Standing {
   readonly #parts: StandingParts;
   #svid: OwnSvid | undefined;
-  /** From when its half-life counts: its receipt, as validity begins in the past (backdating). */
-  #sinceMs = 0;
   #clients: ServerClients | undefined;
   #attesting = false;
   #over = false;
@@ -70,6 +71,9 @@ export class Standing {
     this.#parts = parts;
   }
 
+  readonly #renewal = (notAfterMs: number): number =>
+    renewalTime(this.#parts.clock.nowMs(), notAfterMs, this.#parts.random);
+
   /** The SVID in use. */
   get svid(): OwnSvid | undefined {
     return this.#svid;
@@ -80,7 +84,7 @@ export class Standing {
     const nowMs = this.#parts.clock.nowMs();
     if (stored !== undefined && stored.notAfterMs > nowMs && this.#parts.bundle() !== undefined) {
       this.#parts.log.info({ agentId: stored.id.uri }, 'going on with the stored SVID');
-      this.#become(stored, stored.notBeforeMs);
+      this.#become(stored);
       return;
     }
     if (stored !== undefined) this.#parts.log.warn('the stored SVID has lapsed: attesting anew');
@@ -91,8 +95,7 @@ export class Standing {
   denied(denial: Denial, message: string): void {
     if (this.#attesting || this.#over) return;
     if (denial === 'banned') {
-      void this.#parts.state.wipe();
-      this.#end(new SignetError('AGENT_BANNED', message));
+      void this.#endBanned(message);
       return;
     }
     this.#parts.log.warn({ denial, reason: message }, 'the server no longer accepts this agent');
@@ -123,6 +126,18 @@ export class Standing {
     this.#over = true;
     this.#cancel?.();
     this.#clients?.close();
+  }
+
+  async #endBanned(message: string): Promise<void> {
+    // The process ends at the next line's end: what it leaves behind must be gone by then.
+    const wiped = await this.#parts.state.wipe();
+    if (!wiped.ok) {
+      this.#parts.log.error(
+        { reason: wiped.error.message },
+        'the banned identity is still on disk',
+      );
+    }
+    this.#end(new SignetError('AGENT_BANNED', message));
   }
 
   async #attest(onRefusal: 'end' | 'go on', denied?: string): Promise<void> {
@@ -170,7 +185,7 @@ export class Standing {
     const clients = this.#parts.dial(trust.value, undefined);
     if (!clients.ok) return clients;
     try {
-      return await attestNode(this.#parts, clients.value);
+      return await attestNode({ ...this.#parts, renewal: this.#renewal }, clients.value);
     } finally {
       clients.value.close();
     }
@@ -179,7 +194,7 @@ export class Standing {
   async #accept(attested: Attested): Promise<void> {
     this.#parts.log.info({ agentId: attested.svid.id.uri }, 'attested');
     this.#parts.onBundle(attested.bundle);
-    this.#become(attested.svid, this.#parts.clock.nowMs());
+    this.#become(attested.svid);
     const saved = await this.#parts.state.save({
       svid: storedSvid(attested.svid),
       pendingKey: undefined,
@@ -187,10 +202,9 @@ export class Standing {
     if (!saved.ok) this.#warnUnsaved(saved.error);
   }
 
-  #become(svid: OwnSvid, sinceMs: number): void {
+  #become(svid: OwnSvid): void {
     if (this.#over) return;
     this.#svid = svid;
-    this.#sinceMs = sinceMs;
     this.#failures = 0;
     const problem = validityProblem(svid, this.#parts.clock.nowMs());
     if (problem !== undefined) {
@@ -228,9 +242,7 @@ export class Standing {
   }
 
   #schedule(svid: OwnSvid): void {
-    const { clock, random } = this.#parts;
-    const dueMs = renewalTime(this.#sinceMs, svid.notAfterMs, random);
-    this.#wake(Math.max(dueMs - clock.nowMs(), 0));
+    this.#wake(Math.max(svid.renewAtMs - this.#parts.clock.nowMs(), SHORTEST_RENEWAL_MS));
   }
 
   #wake(delayMs: number): void {
@@ -248,7 +260,7 @@ export class Standing {
       // Durable before its first use, which ends the old one's validity at the server.
       const saved = await this.#parts.state.save({ svid: storedSvid(renewed.value) });
       if (!saved.ok) this.#warnUnsaved(saved.error);
-      this.#become(renewed.value, this.#parts.clock.nowMs());
+      this.#become(renewed.value);
       return;
     }
     this.#renewalFailed(svid, renewed.error);
@@ -267,7 +279,7 @@ export class Standing {
       privateKeyPkcs8: request.privateKeyPkcs8,
       reattestable: svid.reattestable,
     };
-    return readOwnSvid(bytes, this.#parts.trustDomain);
+    return readOwnSvid(bytes, this.#parts.trustDomain, this.#renewal);
   }
 
   #renewalFailed(svid: OwnSvid, error: SignetError): void {

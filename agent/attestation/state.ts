@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { unlink } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { fail, ok, type Result } from '../../src/base/result.ts';
-import { errnoCode, readFileIfPresent, writeFileAtomic } from '../../src/runtime/atomic-file.ts';
+import { readFileIfPresent, writeFailure, writeFileAtomic } from '../../src/runtime/atomic-file.ts';
 import type { TrustDomain } from '../../src/spiffe/trust-domain.ts';
 
 /** Name of the state file in the data directory. */
@@ -21,7 +21,13 @@ const stateSchema = z.strictObject({
   trustDomain: z.string(),
   /** The agent's own SVID: DER certificates, leaf first, and its PKCS#8 key. */
   svid: z
-    .strictObject({ chain: z.array(base64), privateKey: base64, reattestable: z.boolean() })
+    .strictObject({
+      chain: z.array(base64),
+      privateKey: base64,
+      reattestable: z.boolean(),
+      /** Unix milliseconds. */
+      renewAtMs: z.number(),
+    })
     .optional(),
   /** Key of an attestation under way: a retry with the same key gets the same answer. */
   pendingKey: base64.optional(),
@@ -37,8 +43,10 @@ export interface StateFile {
   readonly current: AgentState;
   /** Replaces parts of the state; durable when it answers. Writes happen in the order asked. */
   save(change: Partial<AgentState>): Promise<Result<void>>;
+  /** Resolves when everything that was asked to be saved is, or has failed. */
+  settled(): Promise<void>;
   /** Removes the file: the identity is over. */
-  wipe(): Promise<void>;
+  wipe(): Promise<Result<void>>;
 }
 
 /**
@@ -103,15 +111,23 @@ function stateFile(path: string, initial: AgentState): StateFile {
       const state = current;
       return inOrder(() => writeFileAtomic(path, encodeState(state)));
     },
-    async wipe() {
+    async settled() {
+      await last;
+    },
+    wipe() {
       current = { trustDomain: current.trustDomain };
-      await inOrder(async () => {
-        await unlink(path).catch((error: unknown) => {
-          if (errnoCode(error) !== 'ENOENT') throw error;
-        });
-      });
+      return inOrder(() => remove(path));
     },
   };
+}
+
+async function remove(path: string): Promise<Result<void>> {
+  try {
+    await rm(path, { force: true });
+    return ok(undefined);
+  } catch (error) {
+    return writeFailure(path, error);
+  }
 }
 
 function sha256(text: string): string {

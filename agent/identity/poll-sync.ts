@@ -5,7 +5,7 @@ import type {
   SyncAuthorizedEntriesResponse,
 } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
 import type { Entry, EntryMask } from '../../src/gen/spire/api/types/entry.ts';
-import { callServer, serverError } from '../attestation/server-call.ts';
+import { beginCall, callServer, serverError } from '../attestation/server-call.ts';
 import type { ServerClients } from '../attestation/server-clients.ts';
 import type { Identities } from './identities.ts';
 
@@ -91,7 +91,11 @@ async function pollEntries(
   { entry: client }: Pick<ServerClients, 'entry'>,
   target: PollTarget,
 ): Promise<Result<void>> {
-  const stream = client.syncAuthorizedEntries({ deadline: Date.now() + POLL_TIMEOUT_MS });
+  const begun = beginCall(() =>
+    client.syncAuthorizedEntries({ deadline: Date.now() + POLL_TIMEOUT_MS }),
+  );
+  if (!begun.ok) return begun;
+  const stream = begun.value;
   const answers = new Answers(stream);
   try {
     stream.write({ outputMask: OUTPUT_MASK, ids: [] });

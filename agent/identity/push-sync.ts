@@ -9,7 +9,7 @@ import type {
   Snapshot,
 } from '../../src/gen/signet/agent/v1/agent.ts';
 import type { Entry } from '../../src/gen/spire/api/types/entry.ts';
-import { serverError } from '../attestation/server-call.ts';
+import { beginCall, serverError } from '../attestation/server-call.ts';
 import type { ClockOffset } from './clock-offset.ts';
 import type { SyncSink } from './identities.ts';
 
@@ -45,9 +45,11 @@ type Stream = ClientDuplexStream<AgentMessage, ServerMessage>;
  * Follows the server's push stream until it ends or `signal` aborts. What is complete was applied
  * when it returns; a snapshot that broke off was not.
  */
-export function followPush(parts: PushParts, signal: AbortSignal): Promise<PushEnd> {
+export async function followPush(parts: PushParts, signal: AbortSignal): Promise<PushEnd> {
+  const begun = beginCall((): Stream => parts.client.sync());
+  if (!begun.ok) return begun.error;
+  const stream = begun.value;
   const { promise, resolve } = Promise.withResolvers<PushEnd>();
-  const stream: Stream = parts.client.sync();
   const follower = new PushFollower(parts, stream);
   const abort = (): void => {
     follower.end();
