@@ -152,6 +152,11 @@ const HOSTILE: readonly [name: string, options: TestCertificateOptions, code: Er
     extension(derSequence(derBoolean(true), Uint8Array.of(2, 1, 0xff)), OID.basicConstraints),
     'DER_VALUE',
   ],
+  [
+    'an element after the path length',
+    extension(derSequence(derBoolean(true), derNumber(0), derNumber(0)), OID.basicConstraints),
+    'DER_TRAILING_BYTES',
+  ],
   ['an empty extended key usage', extension(derSequence(), OID.extendedKeyUsage), 'DER_TRUNCATED'],
   ['empty alternative names', extension(derSequence(), OID.subjectAltName), 'CERTIFICATE_NAME'],
   ['a NUL in a URI', { uris: ['spiffe://example.org/a\0b'] }, 'CERTIFICATE_NAME'],

@@ -76,6 +76,16 @@ describe('parseCsr', () => {
 
   const HOSTILE: readonly [name: string, der: Uint8Array, code: ErrorCode][] = [
     ['trailing bytes', concatBytes([request, Uint8Array.of(0)]), 'DER_TRAILING_BYTES'],
+    [
+      'an element after the attributes',
+      makeCsr({ key, afterAttributes: [derNull()] }),
+      'DER_TRAILING_BYTES',
+    ],
+    [
+      'an element after the signature',
+      makeCsr({ key, afterSignature: [derNull()] }),
+      'DER_TRAILING_BYTES',
+    ],
     ['no bytes', new Uint8Array(), 'DER_TRUNCATED'],
     ['version 2', makeCsr({ key, version: 1 }), 'CERTIFICATE_VERSION'],
     [

@@ -17,7 +17,8 @@ function checkRsa(publicKey: PublicKey): Result<void> {
   if (!numbers.ok) return numbers;
   const { modulus, exponent } = numbers.value;
   const value = exponent.reduce((number, octet) => number * 256 + octet, 0);
-  if (value < MIN_RSA_EXPONENT || value > 0xffffffff || value % 2 === 0) {
+  // Above 32 bits `toKeyObject` refuses it.
+  if (value < MIN_RSA_EXPONENT || value % 2 === 0) {
     return fail('KEY_RSA_EXPONENT', 'key policy: RSA exponent is not odd from 65537 to 2^32');
   }
   const weakness = rsaWeakness(modulus);

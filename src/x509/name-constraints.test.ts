@@ -136,6 +136,27 @@ const URI_CASES: readonly Case[] = [
     uris('spiffe://evil.org\\.example.org/'),
     OUTSIDE,
   ],
+  [
+    'a query right after the host',
+    [uri('example.org')],
+    [],
+    uris('spiffe://example.org?x'),
+    'fine',
+  ],
+  [
+    'a fragment right after the host',
+    [uri('example.org')],
+    [],
+    uris('spiffe://example.org#x'),
+    'fine',
+  ],
+  [
+    'an IPv4 address beside an exclusion',
+    [],
+    [uri('example.org')],
+    uris('spiffe://192.0.2.1/w'),
+    OUTSIDE,
+  ],
   ['an IPv4 address', [uri('example.org')], [], uris('spiffe://192.0.2.1/w'), OUTSIDE],
   ['an IPv6 address', [uri('example.org')], [], uris('spiffe://[::1]/w'), OUTSIDE],
   ['a trailing dot', [], [uri('example.org')], uris('spiffe://example.org./w'), OUTSIDE],
@@ -293,6 +314,20 @@ const IP_CASES: readonly Case[] = [
   ['an address excluded', [], [net10], ips(10, 9, 8, 7), OUTSIDE],
   ['an IPv6 address within', [v6], [], ips(0x20, 1, 0xd, 0xb8, ...Array(12).fill(9)), 'fine'],
   ['an IPv4 address under an IPv6 range', [v6], [], ips(10, 0, 0, 1), OUTSIDE],
+  [
+    'an IPv4 address where all of IPv6 is excluded',
+    [],
+    [ip(...Array(32).fill(0))],
+    ips(10, 0, 0, 1),
+    'fine',
+  ],
+  [
+    'an IPv6 address under all of IPv4',
+    [ip(...Array(8).fill(0))],
+    [],
+    ips(...Array(16).fill(9)),
+    OUTSIDE,
+  ],
   ['a mask with a gap', [ip(10, 0, 0, 0, 255, 0, 255, 0)], [], ips(10, 0, 0, 1), UNREADABLE],
   ['a range without mask', [ip(10, 0, 0, 0)], [], ips(10, 0, 0, 1), UNREADABLE],
 ];
@@ -392,6 +427,14 @@ describe('name constraints in a path', () => {
     const name = derName({ commonName: 'ca' });
     const root = { ...constrained(uri('example.org')), subject: name };
     assertValue(judgePath(root, { subject: name, uris: ['spiffe://example.com'] }));
+  });
+
+  it('apply to a leaf that is self-issued', () => {
+    const name = derName({ commonName: 'ca' });
+    const extraExtensions = [nameConstraintsExtension([uri('example.org')])];
+    const root = makeRoot('example.org', { key: caKey, subject: name, extraExtensions });
+    assertValue(judgeUnder(root, { subject: name, uris: ['spiffe://example.org/a'] }));
+    assertRefused(judgeUnder(root, { subject: name, uris: ['spiffe://x.test/a'] }), OUTSIDE);
   });
 
   it('do not apply to the authority itself', () => {

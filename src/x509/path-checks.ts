@@ -86,7 +86,10 @@ function checkNoCaRights(certificate: Certificate): void {
   }
 }
 
-/** Names and identifiers that RFC 5280 demands (§4.1.2.4, §4.2.1.1, §4.2.1.6). */
+/**
+ * Names and identifiers that RFC 5280 demands (§4.1.2.4, §4.2.1.1, §4.2.1.6). An issuer without a name
+ * shows as the empty issuer of what it signed.
+ */
 function checkNames(certificate: Certificate, isRoot: boolean): void {
   const { issuerDer, subjectDer, subjectAltName, authorityKeyId } = certificate;
   if (isEmptyName(issuerDer)) {
@@ -126,7 +129,7 @@ export function checkAnywhere(certificate: Certificate, atMs: number, isRoot: bo
  * @param intermediatesBelow Certificates between it and the leaf, self-issued ones not counted.
  */
 export function checkIssuer(issuer: Certificate, intermediatesBelow: number): void {
-  const { basicConstraints, keyUsage, subjectDer, subjectKeyId } = issuer;
+  const { basicConstraints, keyUsage, subjectKeyId } = issuer;
   if (basicConstraints?.ca !== true) refuse('PATH_NOT_CA', `${labelOf(issuer)}: not a CA`);
   if (!basicConstraints.critical) {
     refuse('PATH_EXTENSION', `${labelOf(issuer)}: basic constraints are not critical`);
@@ -141,7 +144,6 @@ export function checkIssuer(issuer: Certificate, intermediatesBelow: number): vo
       `${labelOf(issuer)}: path length ${pathLength}, ${intermediatesBelow} below`,
     );
   }
-  if (isEmptyName(subjectDer)) refuse('PATH_EXTENSION', `${labelOf(issuer)}: CA without a name`);
   if (subjectKeyId === undefined) {
     refuse('PATH_EXTENSION', `${labelOf(issuer)}: CA without subject key identifier`);
   }

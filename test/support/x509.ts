@@ -304,6 +304,9 @@ export interface TestCsrOptions {
   readonly scheme?: SignatureScheme;
   readonly algorithm?: Uint8Array;
   readonly signature?: Uint8Array;
+  /** Elements after the attributes, and after the signature. */
+  readonly afterAttributes?: readonly Uint8Array[];
+  readonly afterSignature?: readonly Uint8Array[];
 }
 
 /** A request attribute that asks for extensions. */
@@ -328,11 +331,13 @@ export function makeCsr(options: TestCsrOptions = {}): Uint8Array {
     derName(options.subject ?? { country: 'US', organization: 'SPIRE' }),
     options.spki ?? key.spki,
     derElement(contextConstructed(0), ...(options.attributes ?? requested)),
+    ...(options.afterAttributes ?? []),
   );
   return derSequence(
     info,
     options.algorithm ?? signatureAlgorithmDer(scheme),
     derBitString(options.signature ?? signWith(signer, info, scheme)),
+    ...(options.afterSignature ?? []),
   );
 }
 
