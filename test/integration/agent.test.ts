@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
@@ -26,7 +27,7 @@ import {
 } from '../support/workload-api.ts';
 
 const UID = { type: 'unix', value: `uid:${process.geteuid?.()}` };
-const log = createLogger({ level: (process.env.LOGL as 'info') ?? 'silent' });
+const log = createLogger({ level: 'silent' });
 
 /** A real server and as many agents as a test wants, in one folder. */
 class Field {
@@ -311,7 +312,7 @@ test('an own SVID is renewed at half its life, and the streams do not notice', a
   const svidOf = (): string =>
     JSON.parse(readFileSync(statePath, 'utf8').split('\n')[1] ?? '').svid?.chain[0];
   const first = svidOf();
-  while (svidOf() === first) await new Promise((resolve) => setTimeout(resolve, 50));
+  for await (const _change of watch(join(field.dir, 'a'))) if (svidOf() !== first) break;
   await field.createEntry(token, '/two');
   assert.deepEqual(paths(await reading.message(2)), ['/one', '/two']);
   assert.equal(reading.end, undefined);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
 import {
   Client,
   type ClientDuplexStream,
@@ -102,6 +103,13 @@ export async function refusal(call: Promise<unknown>): Promise<ServiceError> {
   assert.fail('the call was not refused');
 }
 
+const started = new Set<TestServer>();
+
+// A failed test leaves its server running, which would keep the file from ending.
+after(async () => {
+  for (const server of started) await server.stop();
+});
+
 /** A server in this process, on loopback, with its state in a folder of its own. */
 export class TestServer {
   readonly dir: string;
@@ -123,6 +131,7 @@ export class TestServer {
   ): Promise<TestServer> {
     const dir = mkdtempSync(join(tmpdir(), 'sgn-'));
     const server = new TestServer(dir, options, surroundings);
+    started.add(server);
     await server.restart();
     return server;
   }
@@ -139,9 +148,9 @@ export class TestServer {
   /** Starts, or stops and starts again on the same state. */
   async restart(): Promise<void> {
     await this.#halt();
-    const started = await startServer(this.config, this.#surroundings);
-    if (!started.ok) assert.fail(`${started.error.code}: ${started.error.message}`);
-    this.#running = started.value;
+    const running = await startServer(this.config, this.#surroundings);
+    if (!running.ok) assert.fail(`${running.error.code}: ${running.error.message}`);
+    this.#running = running.value;
   }
 
   /** A client on the admin socket. */
@@ -200,6 +209,7 @@ export class TestServer {
   }
 
   async stop(): Promise<void> {
+    started.delete(this);
     await this.#halt();
     rmSync(this.dir, { recursive: true, force: true });
   }
