@@ -340,7 +340,55 @@ const utf8Organization = derElement(
   ),
 );
 
+/** A subject with one organisation in a string type. */
+const organizationAs = (tag: number, bytes: Uint8Array): TestCertificateOptions => ({
+  subject: derSequence(derSetOf(derSequence(derOid(OID.organization), derElement(tag, bytes)))),
+});
+const bmp = Buffer.from('Spire', 'utf16le').swap16();
+const universal = Buffer.concat([...'Spire'].map((c) => Buffer.from([0, 0, 0, c.charCodeAt(0)])));
+const onlySpire = directoryName({ organization: 'Spire' });
+
 const DIRECTORY_CASES: readonly Case[] = [
+  ...(
+    [
+      ['UTF8String', TAG.utf8String, Buffer.from('SPIRE')],
+      ['IA5String', TAG.ia5String, Buffer.from('Spire')],
+      ['TeletexString', TAG.teletexString, Buffer.from('Spire')],
+      ['VisibleString', TAG.visibleString, Buffer.from('Spire')],
+      ['BMPString', TAG.bmpString, bmp],
+      ['UniversalString', TAG.universalString, universal],
+    ] as const
+  ).map(
+    ([name, tag, bytes]): Case => [
+      `an exclusion in a ${name}`,
+      [],
+      [onlySpire],
+      organizationAs(tag, bytes),
+      OUTSIDE,
+    ],
+  ),
+  ['half a BMPString', [onlySpire], [], organizationAs(TAG.bmpString, bmp.subarray(1)), OUTSIDE],
+  [
+    'a UniversalString cut short',
+    [onlySpire],
+    [],
+    organizationAs(TAG.universalString, universal.subarray(1)),
+    OUTSIDE,
+  ],
+  [
+    'a UniversalString of no characters',
+    [onlySpire],
+    [],
+    organizationAs(TAG.universalString, Buffer.alloc(4, 255)),
+    OUTSIDE,
+  ],
+  [
+    'an attribute that is no text',
+    [onlySpire],
+    [],
+    organizationAs(TAG.integer, Uint8Array.of(1)),
+    OUTSIDE,
+  ],
   ['a subject within', [directoryName({ country: 'US', organization: 'Spire' })], [], {}, 'fine'],
   ['a subject within, otherwise written', [utf8Organization], [], {}, 'fine'],
   ['an exclusion, otherwise written', [], [utf8Organization], {}, OUTSIDE],

@@ -69,6 +69,15 @@ export function parseMailbox(text: string): Mailbox | undefined {
   return host === undefined || !isAtom ? undefined : { local, host };
 }
 
+/** Text of a UniversalString: four octets a character. */
+function decodeUniversal(bytes: Buffer): string | undefined {
+  if (bytes.length % 4 !== 0) return undefined;
+  const points: number[] = [];
+  for (let at = 0; at < bytes.length; at += 4) points.push(bytes.readUInt32BE(at));
+  return points.every((point) => point <= 0x10ffff) ? String.fromCodePoint(...points) : undefined;
+}
+
+/** Text of an attribute in any of the string types, so that none of them hides a name. */
 function decodeText(attribute: NameAttribute): string | undefined {
   const { value } = attribute;
   const bytes = Buffer.from(value.buffer, value.byteOffset, value.length);
@@ -78,9 +87,13 @@ function decodeText(attribute: NameAttribute): string | undefined {
     case TAG.printableString:
     case TAG.ia5String:
     case TAG.teletexString:
+    case TAG.numericString:
+    case TAG.visibleString:
       return bytes.toString('latin1');
     case TAG.bmpString:
       return bytes.length % 2 === 0 ? Buffer.from(bytes).swap16().toString('utf16le') : undefined;
+    case TAG.universalString:
+      return decodeUniversal(bytes);
     default:
       return undefined;
   }

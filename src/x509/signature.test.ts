@@ -94,6 +94,13 @@ describe('signature algorithms', () => {
     }
   });
 
+  it('refuses a PSS signature that the key is too short for', () => {
+    const short = makeKey('rsa-1024');
+    const scheme: SignatureScheme = { kind: 'rsa-pss', hash: 'sha512' };
+    const result = verifyWithScheme(short.publicKey, scheme, message, new Uint8Array(128));
+    assertRefused(result, 'SIGNATURE_INVALID');
+  });
+
   it('keeps PKCS#1 v1.5 and PSS apart, and DER and P1363', () => {
     const pkcs = signWith(keys.rsa, message, { kind: 'rsa', hash: 'sha256' });
     const pss: SignatureScheme = { kind: 'rsa-pss', hash: 'sha256' };
