@@ -120,7 +120,7 @@ test('a server without ALPN, without TLS, or gone is a failed handshake', async 
   );
   for (const server of [noAlpn, plain]) {
     context.after(() => server.close());
-    await once(server, 'listening');
+    if (!server.listening) await once(server, 'listening');
     const { port } = server.address() as { port: number };
     assertRefused(await call(context, port, { verification }), 'TLS_HANDSHAKE_FAILED');
   }
