@@ -18,7 +18,7 @@ const AGENT_FLAG: FlagSpec = {
 /** `signet agent ban`. */
 export const agentBan = removal('ban', 'banAgent', {
   about:
-    'Its SVID is refused from now on, and it cannot attest again under this ID. SVIDs of workloads\nthat it holds live on until they expire.',
+    'Its SVID is refused from now on, and it cannot attest again under this ID. SVIDs of workloads that it holds live on until they expire.',
   done: 'Banned',
 });
 

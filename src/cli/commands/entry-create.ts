@@ -19,7 +19,7 @@ export const entryCreate: CommandSpec = {
   connects: 'server',
   prints: true,
   about:
-    'An entry says: processes that show all these selectors, on the node of this parent, get this\nSPIFFE ID.',
+    'An entry says: processes that show all these selectors, on the node of this parent, get this SPIFFE ID.',
   flags: ENTRY_FLAGS,
   refused: { instance: 'name the socket with --server-socket' },
   examples: [

@@ -24,7 +24,7 @@ export const entryUpdate: CommandSpec = {
   connects: 'server',
   prints: true,
   about:
-    'With SPIFFE ID, parent and selectors given (or with --data), the entry is replaced as a whole,\n' +
+    'With SPIFFE ID, parent and selectors given (or with --data), the entry is replaced as a whole, ' +
     'as SPIRE does it. With less, only what is given changes.',
   flags: ENTRY_FLAGS,
   refused: { instance: 'name the socket with --server-socket' },

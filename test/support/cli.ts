@@ -1,0 +1,48 @@
+import { ManualClock } from '../../src/base/clock.ts';
+import { seededRandom } from '../../src/base/random.ts';
+import { ok } from '../../src/base/result.ts';
+import { runCli } from '../../src/cli/run.ts';
+import type { CliIo, CommandEntry } from '../../src/cli/spec.ts';
+
+/** What a command line came to. */
+export interface CliOutcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** What surrounds a command line in a test. */
+export interface CliSurroundings {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdin?: string;
+  readonly nowMs?: number;
+  readonly signal?: AbortSignal;
+  /** Called with everything printed so far, at each print. */
+  readonly onOut?: (text: string) => void;
+}
+
+/** Runs one command line in this process and keeps what it prints. */
+export async function cli(
+  table: readonly CommandEntry[],
+  argv: readonly string[],
+  surroundings: CliSurroundings = {},
+): Promise<CliOutcome> {
+  let out = '';
+  let err = '';
+  const io: CliIo = {
+    env: surroundings.env ?? {},
+    clock: new ManualClock(surroundings.nowMs ?? Date.now()),
+    random: seededRandom(1),
+    signal: surroundings.signal ?? new AbortController().signal,
+    out: (text) => {
+      out += text;
+      surroundings.onOut?.(out);
+    },
+    err: (text) => {
+      err += text;
+    },
+    readStdin: () => Promise.resolve(ok(Buffer.from(surroundings.stdin ?? ''))),
+  };
+  const code = await runCli(argv, io, table);
+  return { code, out, err };
+}
