@@ -53,7 +53,7 @@ export function importsOf(file: string, source: string): readonly string[] {
 export function violationsOf(file: string, source: string): readonly Violation[] {
   const room = roomOf(file);
   if (room === undefined) return [{ file, imports: '(the file is in no folder of the table)' }];
-  const allowed = reachable(room);
+  const allowed = [...reachable(room), 'package.json'];
   return importsOf(file, source)
     .filter((path) => !allowed.some((entry) => path === entry || path.startsWith(`${entry}/`)))
     .map((imports) => ({ file, imports }));

@@ -40,11 +40,10 @@ test('the doc block check sees an export without one', () => {
   assert.deepEqual(undocumented(['/** Fine. */', 'export const fine = 1;']), []);
 });
 
-test('no source has a default export, an enum, an any, or unfinished work', () => {
+test('no source has a default export, an enum, a switched-off check or unfinished work', () => {
   const forbidden = [
     /\bexport default\b/,
     /^\s*(export )?(const )?enum\b/,
-    /(: any\b|<any>|\bas any\b)/,
     /@ts-(ignore|expect-error|nocheck)/,
     /biome-ignore(?!.*: \S)/,
     /\b(TODO|FIXME|XXX|HACK)\b/,
