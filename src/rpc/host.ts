@@ -17,6 +17,7 @@ import type { OpenCall } from './call.ts';
 import { LiveConnection } from './connection.ts';
 import type { RpcLimits } from './limits.ts';
 import { type MethodHost, type WireCall, wireDefinition, wireHandler } from './methods.ts';
+import { createRequestWait } from './request-wait.ts';
 import type { RpcMetrics } from './rpc-metrics.ts';
 import type { CallGuard, Handlers, Peer, ServiceShape } from './service.ts';
 
@@ -69,8 +70,9 @@ export function createRpcHost(options: RpcHostOptions): RpcHost {
   return new Host(options);
 }
 
-function createGrpcServer(limits: RpcLimits): Server {
+function createGrpcServer(limits: RpcLimits, interceptor: ServerInterceptor): Server {
   const server = new Server({
+    interceptors: [interceptor],
     'grpc.enable_channelz': 0,
     'grpc.max_receive_message_length': limits.maxReceiveBytes,
     'grpc.max_concurrent_streams': limits.maxStreamsPerConnection,
@@ -123,7 +125,9 @@ class Host implements RpcHost, MethodHost {
     this.metrics = options.metrics;
     this.stalledWriteMs = options.limits.stalledWriteMs;
     this.#guards = options.guards;
-    this.#server = createGrpcServer(options.limits);
+    const { requestTimeoutMs } = options.limits;
+    const wait = createRequestWait(options.clock, requestTimeoutMs, (peer) => this.#onLate(peer));
+    this.#server = createGrpcServer(options.limits, wait.interceptor);
   }
 
   get connectionCount(): number {
@@ -191,7 +195,11 @@ class Host implements RpcHost, MethodHost {
   }
 
   connectionOf(call: WireCall): LiveConnection | undefined {
-    const peer = call.getPeer();
+    return this.#connectionAt(call.getPeer());
+  }
+
+  #connectionAt(peer: string): LiveConnection | undefined {
+    // TLS sockets append their port.
     const colon = peer.indexOf(':');
     return this.#connections.get(colon === -1 ? peer : peer.slice(0, colon));
   }
@@ -230,6 +238,11 @@ class Host implements RpcHost, MethodHost {
     }
     this.#shared ??= this.#server.createConnectionInjector(this.#credentials);
     return this.#shared;
+  }
+
+  #onLate(peer: string): void {
+    this.metrics.connectionRefused(this.name, 'too-slow');
+    this.#connectionAt(peer)?.close();
   }
 
   #ended(connection: LiveConnection): void {

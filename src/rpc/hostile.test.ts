@@ -29,6 +29,7 @@ import { JWTSVIDResponse, SpiffeWorkloadAPIService } from '../gen/workload.ts';
 import { PREFACE } from './authority/frames.ts';
 import { encodeLiterals } from './authority/hpack.ts';
 import type { RpcHost } from './host.ts';
+import { serveReflection } from './reflection.ts';
 
 const JWT = '/SpiffeWorkloadAPI/FetchJWTSVID';
 
@@ -410,6 +411,39 @@ test('a connection that sends no preface, or one octet at a time, is closed in t
   for (const client of [silent, slow, midHeaders, repaired]) await client.closed;
   honest.socket.write(Buffer.concat([requestFrame(3, 'localhost', JWT), messageFrame(3)]));
   assert.equal(grpcStatus(await honest.until(answered(3)), 3), '0');
+});
+
+test('a call whose message does not arrive in time ends its connection, a bidirectional one waits', async (context) => {
+  const clock = new ManualClock(0);
+  const { host, path } = await serve(context, { clock });
+  serveReflection(host, []);
+  const streams = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
+  const dial = async (authority: string, method: string): Promise<RawClient> => {
+    const client = rawUnix(context, path);
+    client.socket.write(
+      Buffer.concat([CLIENT_HELLO, requestFrame(1, authority, JWT), messageFrame(1)]),
+    );
+    await client.until(answered(1));
+    const begun = messageFrame(3, Buffer.alloc(100)).subarray(0, 9 + 20);
+    begun.writeUIntBE(20, 0, 3);
+    begun.writeUInt8(0, 4);
+    client.socket.write(Buffer.concat([requestFrame(3, authority, method), begun]));
+    client.socket.write(frame(TYPE.ping, 0, 0, Buffer.alloc(8)));
+    await client.until((b) =>
+      readFrames(b).some(({ type, flags }) => type === TYPE.ping && flags === 1),
+    );
+    return client;
+  };
+  const slow = [await dial('localhost', JWT), await dial('/a.sock', JWT)];
+  const patient = await dial('localhost', streams);
+  clock.advance(9_999);
+  assert.equal(host.connectionCount, 3);
+  clock.advance(1);
+  for (const client of slow) await client.closed;
+  patient.socket.write(Buffer.concat([requestFrame(5, 'localhost', JWT), messageFrame(5)]));
+  assert.equal(grpcStatus(await patient.until(answered(5)), 5), '0');
+  clock.advance(100_000);
+  assert.equal(host.connectionCount, 1);
 });
 
 test('a client that spoke HTTP/2 and makes no call is kept, and its pings are answered', async (context) => {

@@ -15,6 +15,8 @@ export interface RpcLimits {
   readonly maxConnectionsPerPeer: number;
   /** Time for the TLS handshake, and for the HTTP/2 preface to arrive, in milliseconds. */
   readonly handshakeTimeoutMs: number;
+  /** Time for the one request message of a call to arrive, in milliseconds. */
+  readonly requestTimeoutMs: number;
   /** A call whose reader takes nothing for so long ends with its connection, in milliseconds. */
   readonly stalledWriteMs: number;
 }
@@ -29,6 +31,7 @@ export const SERVER_LIMITS: RpcLimits = {
   maxConnections: 20_000,
   maxConnectionsPerPeer: 5_000,
   handshakeTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
   stalledWriteMs: 60_000,
 };
 
@@ -43,6 +46,7 @@ export const WORKLOAD_LIMITS: RpcLimits = {
   maxConnections: 16_000,
   maxConnectionsPerPeer: 8_000,
   handshakeTimeoutMs: 10_000,
+  requestTimeoutMs: 10_000,
   stalledWriteMs: 60_000,
 };
 
