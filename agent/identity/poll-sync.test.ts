@@ -1,28 +1,17 @@
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { systemClock } from '../../src/base/clock.ts';
-import { fail, ok, type Result } from '../../src/base/result.ts';
-import { BundleClient, BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
+import { fail, ok } from '../../src/base/result.ts';
+import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
 import {
-  EntryClient,
   EntryService,
   type SyncAuthorizedEntriesResponse,
 } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
 import { Bundle as WireBundle } from '../../src/gen/spire/api/types/bundle.ts';
 import type { Entry } from '../../src/gen/spire/api/types/entry.ts';
-import { openUnixChannel } from '../../src/rpc/channel.ts';
-import { createRpcHost } from '../../src/rpc/host.ts';
-import { ADMIN_LIMITS } from '../../src/rpc/limits.ts';
-import { createRpcMetrics } from '../../src/rpc/rpc-metrics.ts';
-import type { Handlers } from '../../src/rpc/service.ts';
-import { listenUnix } from '../../src/rpc/unix-listener.ts';
-import { createLogger } from '../../src/runtime/log.ts';
-import { createMetrics } from '../../src/runtime/metrics.ts';
 import { parseTrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { AGENT_TEST_DOMAIN, TestAgentCa, wireEntry } from '../../test/support/agent-ca.ts';
 import { assertRefused, assertValue } from '../../test/support/refused.ts';
-import { testFolder } from '../../test/support/workload-api.ts';
+import { startScriptedServer } from '../../test/support/scripted-server.ts';
 import type { AgentEntry } from './entry.ts';
 import { readEntry } from './entry.ts';
 import { EntrySet } from './entry-set.ts';
@@ -92,21 +81,11 @@ class StockServer {
   }
 }
 
-const unused = (): Result<never> => fail('INTERNAL', 'not part of the test');
-
 async function setUp(context: TestContext) {
   const ca = new TestAgentCa(() => Date.now());
   const server = new StockServer(WireBundle.decode(storeBundle(ca.bundle().bundle)));
-  const metrics = createMetrics('test');
-  const host = createRpcHost({
-    name: 'stock',
-    log: createLogger({ level: 'silent' }),
-    metrics: createRpcMetrics(metrics),
-    clock: systemClock,
-    limits: ADMIN_LIMITS,
-    guards: [],
-  });
-  const entryHandlers = {
+  const scripted = await startScriptedServer(context);
+  scripted.serve(EntryService, {
     syncAuthorizedEntries: async (requests, stream) => {
       let sent = 0;
       for await (const answer of server.answers(requests)) {
@@ -115,29 +94,15 @@ async function setUp(context: TestContext) {
       }
       return ok(undefined);
     },
-  } satisfies Partial<Handlers<typeof EntryService>>;
-  const all = Object.keys(EntryService).map((name) => [name, unused]);
-  host.addService(EntryService, {
-    ...(Object.fromEntries(all) as Handlers<typeof EntryService>),
-    ...entryHandlers,
   });
-  host.addService(BundleService, {
+  scripted.serve(BundleService, {
     getBundle: () => ok(server.bundle),
     getFederatedBundle: ({ trustDomain }) => {
       const bundle = server.federated.get(trustDomain);
       return bundle === undefined ? fail('ENTRY_NOT_FOUND', 'none') : ok(bundle);
     },
   });
-  const path = join(testFolder(context), 'api.sock');
-  const listener = assertValue(await listenUnix({ path, mode: 0o600, folderMode: 0o700 }, host));
-  const channel = openUnixChannel(path);
-  context.after(async () => {
-    channel.close();
-    await listener.close();
-    await host.shutdown(100);
-  });
-  const clients = { entry: channel.client(EntryClient), bundle: channel.client(BundleClient) };
-  return { server, clients, target: new Target() };
+  return { server, clients: scripted.clients(), target: new Target() };
 }
 
 /** What an agent holds, as far as polling sees it. */

@@ -309,10 +309,13 @@ test('an own SVID is renewed at half its life, and the streams do not notice', a
   const reading = new Reading(api.fetchX509Svid({}, securityHeader()));
   await reading.message(1);
   const statePath = join(field.dir, 'a', 'agent-state.json');
-  const svidOf = (): string =>
+  const svidOf = (): string | undefined =>
     JSON.parse(readFileSync(statePath, 'utf8').split('\n')[1] ?? '').svid?.chain[0];
-  const first = svidOf();
-  for await (const _change of watch(join(field.dir, 'a'))) if (svidOf() !== first) break;
+  let first: string | undefined;
+  for await (const _change of watch(join(field.dir, 'a'))) {
+    first ??= svidOf();
+    if (svidOf() !== first) break;
+  }
   await field.createEntry(token, '/two');
   assert.deepEqual(paths(await reading.message(2)), ['/one', '/two']);
   assert.equal(reading.end, undefined);
