@@ -7,9 +7,8 @@ import { TAG } from '../der/tags.ts';
 import type { SigningKey } from '../keys/key-manager.ts';
 import { certificateScheme } from '../keys/scheme.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
-import { parseCsr, verifyCsrSignature } from '../x509/csr.ts';
+import { parseCsr } from '../x509/csr.ts';
 import { subjectKeyId } from '../x509/key-id.ts';
-import { checkKeyPolicy } from '../x509/key-policy.ts';
 import { parsePublicKey } from '../x509/public-key.ts';
 import { signatureAlgorithmDer, verifyWithScheme } from '../x509/signature.ts';
 import {
@@ -19,6 +18,7 @@ import {
   type LeafTemplate,
 } from '../x509/template.ts';
 import type { Certificate, PublicKey } from '../x509/types.ts';
+import { provenKey } from './csr-key.ts';
 import { type LintToken, lintLeaf, redeem } from './lint/gate.ts';
 
 /** Where a leaf's key comes from. */
@@ -78,10 +78,7 @@ export function createLeafIssuer(key: SigningKey, certificate: Certificate): Lea
 export function checkKeySource(source: KeySource): Result<PublicKey> {
   if (source.kind === 'spki') return parsePublicKey(source.der);
   const csr = parseCsr(source.der);
-  if (!csr.ok) return csr;
-  // Before the signature is checked: a key that the policy refuses must not cost a verification.
-  const allowed = checkKeyPolicy(csr.value.publicKey);
-  return allowed.ok ? verifyCsrSignature(csr.value) : allowed;
+  return csr.ok ? provenKey(csr.value) : csr;
 }
 
 /** Steps 1 and 2 for one leaf: checks the key, builds the body, lints it. */
@@ -119,7 +116,10 @@ function lintedBody(order: LeafOrder, publicKey: PublicKey, issuer: LeafIssuer):
  * Step 4 for one leaf: signs what was linted, reads it back and compares. A signature from outside
  * this process is verified before it is released (B4). Answers the certificate's DER.
  */
-export async function signLeaf(token: LintToken, issuer: LeafIssuer): Promise<Result<Uint8Array>> {
+export async function signLeaf(
+  { token, tbsHash }: DraftLeaf,
+  issuer: LeafIssuer,
+): Promise<Result<Uint8Array>> {
   const tbs = redeem(token);
   if (!tbs.ok) return tbs;
   const { key, template } = issuer;
@@ -127,6 +127,10 @@ export async function signLeaf(token: LintToken, issuer: LeafIssuer): Promise<Re
   const signature = await key.sign(tbs.value, { hash: scheme.hash, encoding: 'der' });
   if (!signature.ok) return signature;
   if (!issuer.local) {
+    // What the key manager was handed is still what is on record, and it is that which it signed.
+    if (!equalBytes(hash('sha256', tbs.value, 'buffer'), tbsHash)) {
+      return fail('ISSUANCE_MISMATCH', 'the body of a certificate changed while it was signed');
+    }
     const { publicKey } = issuer.certificate;
     const verified = verifyWithScheme(publicKey, scheme, tbs.value, signature.value);
     if (!verified.ok) {

@@ -108,6 +108,16 @@ for (const workers of [0, 1]) {
       }
     });
 
+    test('I2 a body that changes while it is signed is not released', async () => {
+      const { device, issuer, items } = await desk(workers);
+      device.act = (sign, message, options) => {
+        message[message.length - 1]! ^= 1;
+        return sign(message, options);
+      };
+      const [first] = await issuer.issueX509Batch(items.slice(0, 2));
+      assert.equal(code(first!), 'ISSUANCE_MISMATCH');
+    });
+
     test('B5 a key that goes away mid-flight refuses what it did not sign', async () => {
       const { device, issuer, items } = await desk(workers);
       let left = 5;

@@ -45,7 +45,7 @@ export function draftHere(orders: readonly LeafOrder[], issuer: LeafIssuer): Dra
     tbsHashes: drafts.map((draft) => (draft.ok ? ok(draft.value.tbsHash) : draft)),
     // All at once: a key behind a network answers many as fast as one.
     sign: () =>
-      Promise.all(drafts.map((draft) => (draft.ok ? signLeaf(draft.value.token, issuer) : draft))),
+      Promise.all(drafts.map((draft) => (draft.ok ? signLeaf(draft.value, issuer) : draft))),
     discard: () => {
       drafts = [];
     },

@@ -87,7 +87,7 @@ note(
 );
 note('  steps 1 and 2 for one leaf', await each(() => unwrap(draftLeaf(order(), issuer))));
 const whole = await each(async () =>
-  unwrap(await signLeaf(unwrap(draftLeaf(order(), issuer)).token, issuer)),
+  unwrap(await signLeaf(unwrap(draftLeaf(order(), issuer)), issuer)),
 );
 note('  steps 1, 2, 4 for one leaf', whole);
 

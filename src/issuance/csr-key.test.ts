@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { makeCsr, makeKey, type TestKeyType } from '../../test/support/x509.ts';
+import type { Result } from '../base/result.ts';
+import { parseCsr } from '../x509/csr.ts';
+import { signatureAlgorithmDer } from '../x509/signature.ts';
+import { provenKey } from './csr-key.ts';
+
+const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
+function judge(csr: Uint8Array): string {
+  const parsed = parseCsr(csr);
+  return code(parsed.ok ? provenKey(parsed.value) : parsed);
+}
+
+const p256 = makeKey();
+const p384 = makeKey('ec-p384');
+const offCurve = (spki: Uint8Array) => {
+  const moved = Uint8Array.from(spki);
+  moved[moved.length - 1]! ^= 1;
+  return moved;
+};
+const ecdsa = (hash: 'sha256' | 'sha384' | 'sha512') => ({ kind: 'ecdsa', hash }) as const;
+
+describe('the key of a CSR', () => {
+  const outcomes: readonly [string, Uint8Array, string][] = [
+    ['P-256', makeCsr({ key: p256 }), 'ok'],
+    ['P-256 with SHA-512', makeCsr({ key: p256, scheme: ecdsa('sha512') }), 'ok'],
+    ['P-384', makeCsr({ key: p384 }), 'ok'],
+    ['RSA', makeCsr({ key: makeKey('rsa-2048') }), 'ok'],
+    ['G-1 of another', makeCsr({ key: p256, signer: makeKey() }), 'SIGNATURE_INVALID'],
+    ['G-1 of another curve', makeCsr({ key: p256, signer: p384 }), 'SIGNATURE_INVALID'],
+    [
+      'G-1 without a signature',
+      makeCsr({ key: p256, signature: new Uint8Array() }),
+      'SIGNATURE_INVALID',
+    ],
+    [
+      'G-1 with zeros as signature',
+      makeCsr({ key: p256, signature: new Uint8Array(70) }),
+      'SIGNATURE_INVALID',
+    ],
+    ['G-4 off P-256', makeCsr({ key: p256, spki: offCurve(p256.spki) }), 'PUBLIC_KEY_INVALID'],
+    ['G-4 off P-384', makeCsr({ key: p384, spki: offCurve(p384.spki) }), 'PUBLIC_KEY_INVALID'],
+    ['G-4 at infinity', makeCsr({ key: p256, spki: infinity(p256.spki) }), 'PUBLIC_KEY_POINT'],
+    [
+      'G-4 signed with SHA-1',
+      makeCsr({ key: p256, algorithm: Buffer.from('300906072a8648ce3d0401', 'hex') }),
+      'SIGNATURE_ALGORITHM_WEAK',
+    ],
+    [
+      'with the algorithm of RSA',
+      makeCsr({ key: p256, algorithm: signatureAlgorithmDer({ kind: 'rsa', hash: 'sha256' }) }),
+      'SIGNATURE_ALGORITHM_KEY',
+    ],
+  ];
+  for (const [name, csr, outcome] of outcomes) {
+    test(`${name}: ${outcome}`, () => assert.equal(judge(csr), outcome));
+  }
+
+  const refused: readonly TestKeyType[] = ['ec-p521', 'ed25519'];
+  for (const type of refused) {
+    test(`G-4 ${type} is refused by the key policy`, () => {
+      assert.equal(judge(makeCsr({ key: makeKey(type) })), 'KEY_ALGORITHM');
+    });
+  }
+});
+
+/** The same key with a point at infinity: one zero octet. */
+function infinity(spki: Uint8Array): Uint8Array {
+  const algorithm = spki.subarray(2, 23);
+  return Uint8Array.of(0x30, algorithm.length + 4, ...algorithm, 0x03, 0x02, 0x00, 0x00);
+}
