@@ -81,6 +81,8 @@ class Field {
       server: { address: '127.0.0.1', port: this.#port },
       bootstrap: { insecure: true },
       workloadSocket: { path: join(this.dir, 'w', 'api.sock') },
+      // A machine under load must not turn a wait into a refusal.
+      startupGrace: '2m',
       ...settings,
     });
     const agent = await startAgent(config, { log, version: 'test/1' });
@@ -289,18 +291,16 @@ test('a server that the bootstrap bundle does not vouch for gets no token', asyn
   const token = await field.token();
   const bundlePath = join(field.dir, 'bundle.pem');
   writeFileSync(bundlePath, await foreign.bundlePem());
-  const refusals: string[] = [];
   const agent = assertValue(await field.agent({ join: { token }, bootstrap: { bundlePath } }));
   const { api } = workloadClient(context, agent.workloadSocket);
   const reading = new Reading(api.fetchX509Svid({}, securityHeader()));
   writeFileSync(bundlePath, await field.bundlePem());
   // The file is read at each attempt: corrected, the same token still works, so it was never used.
   assert.equal((await reading.ended()).code, status.PERMISSION_DENIED);
-  assert.deepEqual(refusals, []);
 });
 
 test('an own SVID is renewed at half its life, and the streams do not notice', async (context) => {
-  const field = new Field(context, { svid: { agentTtl: '4s', x509Ttl: '1h' } });
+  const field = new Field(context, { svid: { agentTtl: '8s', x509Ttl: '1h' } });
   await field.startServer();
   const token = await field.token();
   await field.createEntry(token, '/one');
@@ -312,7 +312,9 @@ test('an own SVID is renewed at half its life, and the streams do not notice', a
   const svidOf = (): string | undefined =>
     JSON.parse(readFileSync(statePath, 'utf8').split('\n')[1] ?? '').svid?.chain[0];
   let first: string | undefined;
-  for await (const _change of watch(join(field.dir, 'a'))) {
+  const abort = new AbortController();
+  void agent.ended.then(() => abort.abort());
+  for await (const _change of watch(join(field.dir, 'a'), { signal: abort.signal })) {
     first ??= svidOf();
     if (svidOf() !== first) break;
   }
