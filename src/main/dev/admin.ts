@@ -55,13 +55,14 @@ export async function isServing(socketPath: string): Promise<boolean> {
 export class DevAdmin {
   readonly #channel: RpcChannel;
   readonly #socketPath: string;
+  #written = '';
 
   constructor(socketPath: string) {
     this.#socketPath = socketPath;
     this.#channel = openUnixChannel(socketPath);
   }
 
-  /** Writes the trust bundle, as PEM for everyone to read. */
+  /** Writes the trust bundle, as PEM for everyone to read, where it changed since the last time. */
   async writeBundle(path: string): Promise<Result<void>> {
     const client = this.#channel.client(BundleClient);
     const wire = await this.#call<WireBundle>('reading the bundle', (metadata, options, done) =>
@@ -70,7 +71,11 @@ export class DevAdmin {
     if (!wire.ok) return wire;
     const bundle = fromWireBundle(wire.value);
     if (!bundle.ok) return bundle;
-    return writeFileAtomic(path, utf8(formatPemBundle(bundle.value)), { mode: 0o644 });
+    const pem = formatPemBundle(bundle.value);
+    if (pem === this.#written) return ok(undefined);
+    const written = await writeFileAtomic(path, utf8(pem), { mode: 0o644 });
+    if (written.ok) this.#written = pem;
+    return written;
   }
 
   /** An agent; undefined where the server knows none of that ID. */

@@ -7,11 +7,13 @@ import { formatBlock, safeJson } from '../../cli/text.ts';
 import { watchLifeline } from '../../runtime/lifecycle.ts';
 import { LOG_LEVELS } from '../../runtime/log.ts';
 import { parseTrustDomain, type TrustDomain } from '../../spiffe/trust-domain.ts';
+import { DevAdmin } from './admin.ts';
 import { type DevLayout, openDevDir } from './layout.ts';
 import { childEnded, findFreePort, type RunningDev, startDev, stopDev } from './run.ts';
 import type { DevSettings } from './settings.ts';
 
 const DEFAULT_TRUST_DOMAIN = 'example.org';
+const BUNDLE_EVERY_MS = 5000;
 
 /** `signet dev`. */
 export const dev: CommandSpec = {
@@ -93,14 +95,26 @@ async function runDev(
   if (!running.ok) return running;
   const { server, agent } = running.value;
   io.out(quiet ? `${safeJson(jsonLine(layout, running.value))}\n` : welcome(layout, running.value));
+  const endBundle = keepBundle(layout);
   const ended = await Promise.race([
     stopped,
     server.ended.then((how) => ({ child: server, how })),
     agent.ended.then((how) => ({ child: agent, how })),
   ]);
+  endBundle();
   if (!quiet) io.err('\nStopping …\n');
   await stopDev(running.value);
   return ended === 'asked' ? ok(undefined) : childEnded(ended.child, ended.how);
+}
+
+/** Keeps the bundle's file current: signing keys change while it runs. Returns what ends that. */
+function keepBundle(layout: DevLayout): () => void {
+  const admin = new DevAdmin(layout.adminSocket);
+  const timer = setInterval(() => void admin.writeBundle(layout.bundlePath), BUNDLE_EVERY_MS);
+  return () => {
+    clearInterval(timer);
+    admin.close();
+  };
 }
 
 /** Ctrl-C, SIGTERM, or the end of whoever started us with a lifeline. */
