@@ -214,7 +214,7 @@ describe('authority manager', () => {
     const failing = Promise.withResolvers<void>();
     world.store.commitAuthorities = async () => {
       refused += 1;
-      failing.resolve();
+      if (refused === 2) failing.resolve();
       return fail('STORE_FULL', 'no space left');
     };
     world.clock.advance(12 * HOUR_MS);
@@ -224,8 +224,24 @@ describe('authority manager', () => {
     world.store.commitAuthorities = commitAuthorities;
     world.clock.advance(1000);
     await world.store.reached(4n);
-    assert.equal(refused, 1);
+    assert.equal(refused, 2, 'once for each kind');
     assert.deepEqual(states(world.store, 'x509'), ['active', 'prepared']);
+    await authorities.close();
+  });
+
+  test('what stops one kind does not stop the other', async () => {
+    const world = server();
+    const { generate } = world.keys;
+    const keys = {
+      ...world.keys,
+      generate: async (slot: string, type: 'ec-p256') =>
+        slot === 'x509-CA-B' ? fail('KEY_GENERATE_FAILED', 'no') : generate(slot, type),
+    };
+    const authorities = await startAuthorities({ ...world, keys });
+    world.clock.advance(12 * HOUR_MS);
+    await world.store.reached(3n);
+    assert.deepEqual(states(world.store, 'x509'), ['active']);
+    assert.deepEqual(states(world.store, 'jwt'), ['active', 'prepared']);
     await authorities.close();
   });
 

@@ -122,31 +122,43 @@ class Manager implements AuthorityManager {
     return this.#running;
   }
 
+  /** Each kind for itself: what stops one does not stop the other. Answers the first failure. */
   async #takeDueSteps(): Promise<Result<void>> {
-    for (let conflicts = 0; ; ) {
-      const fresh = await this.#record.refresh();
-      if (!fresh.ok) return fresh;
-      const taken = await this.#takeOneStep();
-      if (taken.ok && !taken.value) return ok(undefined);
-      if (taken.ok) continue;
-      conflicts += 1;
-      if (taken.error.code !== 'STORE_CONFLICT' || conflicts > MAX_CONFLICTS) return taken;
+    let outcome: Result<void> = ok(undefined);
+    for (const kind of AUTHORITY_KINDS) {
+      const done = await this.#retryConflicts(() => this.#advance(kind));
+      if (outcome.ok) outcome = done;
+    }
+    if (!outcome.ok) return outcome;
+    return this.#retryConflicts(() => this.#pruneWhenDue());
+  }
+
+  async #retryConflicts(steps: () => Promise<Result<void>>): Promise<Result<void>> {
+    for (let conflicts = 0; ; conflicts++) {
+      const done = await steps();
+      const lost = !done.ok && done.error.code === 'STORE_CONFLICT';
+      if (!lost || conflicts === MAX_CONFLICTS) return done;
     }
   }
 
-  /** Answers false when nothing is due. */
-  async #takeOneStep(): Promise<Result<boolean>> {
-    const nowMs = this.#options.clock.nowMs();
-    for (const kind of AUTHORITY_KINDS) {
-      const step = nextStep(kind, this.#record.entries, nowMs);
-      if (step.action === 'wait') continue;
+  async #advance(kind: AuthorityKind): Promise<Result<void>> {
+    for (;;) {
+      const fresh = await this.#record.refresh();
+      if (!fresh.ok) return fresh;
+      const step = nextStep(kind, this.#record.entries, this.#options.clock.nowMs());
+      if (step.action === 'wait') return ok(undefined);
       const taken =
         step.action === 'make' ? await this.#make(kind, step) : await this.#activate(step.entry);
-      return taken.ok ? ok(true) : taken;
+      if (!taken.ok) return taken;
     }
-    if (nowMs < (nextPruneMs(this.#record.bundleToChange()) ?? Infinity)) return ok(false);
-    const pruned = await this.#commitBundle(this.#record.entries, this.#record.bundleToChange());
-    return pruned.ok ? ok(true) : pruned;
+  }
+
+  async #pruneWhenDue(): Promise<Result<void>> {
+    const fresh = await this.#record.refresh();
+    if (!fresh.ok) return fresh;
+    const bundle = this.#record.bundleToChange();
+    const due = this.#options.clock.nowMs() >= (nextPruneMs(bundle) ?? Infinity);
+    return due ? this.#commitBundle(this.#record.entries, bundle) : ok(undefined);
   }
 
   /**

@@ -64,7 +64,8 @@ export async function issueX509(
   // 3. Nothing is signed that is not on record: what may be signed next, with the hash of every
   //    body, is durable before the first signature. A crash after this line leaves records of
   //    certificates that may not exist, never a certificate without a record.
-  const recorded = await context.recorder.append(recordsOf(orders, drafts.tbsHashes, authority));
+  const records = recordsOf(orders, drafts.tbsHashes, authority);
+  const recorded = records.length > 0 ? await context.recorder.append(records) : ok(undefined);
   if (!recorded.ok) {
     drafts.discard();
     return drafts.tbsHashes.map((drafted) => (drafted.ok ? recorded : drafted));

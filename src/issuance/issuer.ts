@@ -87,8 +87,14 @@ export function createIssuer(options: IssuerOptions): Issuer {
   const batches = pool === undefined ? here : batchWorkshop(pool, here);
   const jwtSigner = jwtSignerCache();
 
+  const timed = async <T>(svid: 'x509' | 'jwt', work: () => Promise<T>): Promise<T> => {
+    const start = options.clock.monotonicMs();
+    const done = await work();
+    metrics.seconds(svid, (options.clock.monotonicMs() - start) / 1000);
+    return done;
+  };
   const one = async (request: LeafRequest): Promise<Result<IssuedX509>> => {
-    const [issued] = await issueX509([request], here, context);
+    const [issued] = await timed('x509', () => issueX509([request], here, context));
     if (issued === undefined) throw new TypeError('issuance answers each request');
     metrics.count('x509', [issued]);
     return issued;
@@ -97,7 +103,8 @@ export function createIssuer(options: IssuerOptions): Issuer {
     async issueX509Batch(items) {
       const requests = items.map(({ grant, csr }): LeafRequest => fromCsr(grant, csr));
       // One signature costs less here than the way to a thread and back.
-      const issued = await issueX509(requests, items.length > 1 ? batches : here, context);
+      const workshop = items.length > 1 ? batches : here;
+      const issued = await timed('x509', () => issueX509(requests, workshop, context));
       metrics.count('x509', issued);
       return issued;
     },
@@ -106,7 +113,9 @@ export function createIssuer(options: IssuerOptions): Issuer {
     async issueJwt(grant) {
       const authority = options.authority.currentJwt();
       const signer = authority.ok ? jwtSigner(authority.value) : authority;
-      const issued = signer.ok ? await issueJwt(grant, signer.value, context) : signer;
+      const issued = signer.ok
+        ? await timed('jwt', () => issueJwt(grant, signer.value, context))
+        : signer;
       metrics.count('jwt', [issued]);
       return issued;
     },
@@ -178,8 +187,12 @@ function createIssuanceMetrics(metrics: Metrics, queued: () => number) {
     'svid',
     'code',
   ]);
+  const seconds = metrics.seconds('issuance_seconds', 'Time to issue, a whole batch at once', [
+    'svid',
+  ]);
   const waiting = metrics.gauge('sign_queue_csrs', 'CSRs that wait for a signing thread');
   return {
+    seconds: (svid: 'x509' | 'jwt', value: number): void => seconds.observe({ svid }, value),
     count(svid: 'x509' | 'jwt', outcomes: readonly Result<unknown>[]): void {
       let succeeded = 0;
       for (const outcome of outcomes) {

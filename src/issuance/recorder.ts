@@ -17,8 +17,8 @@ export interface IssuanceRecord extends Validity {
 }
 
 /**
- * Where intent to sign is made durable. One call per batch; nothing of the batch is signed unless
- * it answers ok. The issuance ledger stands behind this.
+ * Where intent to sign is made durable. One call per batch, with at least one record; nothing of the
+ * batch is signed unless it answers ok. The issuance ledger stands behind this.
  */
 export interface IssuanceRecorder {
   append(records: readonly IssuanceRecord[]): Promise<Result<void>>;

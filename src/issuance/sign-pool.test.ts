@@ -87,15 +87,14 @@ describe('signing threads', () => {
     const pool = makePool();
     const batch = await pool.draft(orders(1), authority, 'a');
     assert.deepEqual((await batch.sign()).map(code), ['ok']);
-    // A thread that is asked again ends rather than sign again.
-    assert.deepEqual((await batch.sign()).map(code), ['ISSUANCE_WORKER_LOST']);
+    assert.deepEqual((await batch.sign()).map(code), ['ISSUANCE_MISMATCH']);
   });
 
   test('what was discarded is not signed', async () => {
     const pool = makePool();
     const batch = await pool.draft(orders(1), authority, 'a');
     batch.discard();
-    assert.deepEqual((await batch.sign()).map(code), ['ISSUANCE_WORKER_LOST']);
+    assert.deepEqual((await batch.sign()).map(code), ['ISSUANCE_MISMATCH']);
   });
 
   test('A7 more than may wait is shed, of one lane and in all', async () => {

@@ -209,7 +209,9 @@ async function signPiece(piece: Piece): Promise<Piece> {
   return { ...piece, outcomes: await thread.sign(drafts) };
 }
 
-/** One outcome for each order of a piece. */
+/** One outcome for each order of a piece; never more or fewer, which would shift those after it. */
 function spread({ size, outcomes }: Piece): readonly Result<Uint8Array>[] {
-  return outcomes.ok ? outcomes.value : Array.from({ length: size }, () => outcomes);
+  if (outcomes.ok && outcomes.value.length === size) return outcomes.value;
+  const refusal = outcomes.ok ? fail('ISSUANCE_MISMATCH', 'a chunk came back in part') : outcomes;
+  return Array.from({ length: size }, () => refusal);
 }

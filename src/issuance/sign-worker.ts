@@ -37,9 +37,9 @@ function check(message: ToWorker & { kind: 'check' }): readonly Result<Uint8Arra
 
 async function sign(message: ToWorker & { kind: 'sign' }): Promise<readonly Result<Uint8Array>[]> {
   const batch = drafts.get(message.drafts);
-  if (batch === undefined) throw new TypeError('there are no such drafts');
   drafts.delete(message.drafts);
-  return batch.sign();
+  // Signed or discarded before: nothing comes back, which the pool refuses.
+  return batch === undefined ? [] : batch.sign();
 }
 
 async function handle(message: ToWorker): Promise<void> {
