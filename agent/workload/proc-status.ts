@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import { errnoCode } from '../../src/runtime/atomic-file.ts';
 
@@ -17,22 +17,34 @@ export interface ProcessStatus {
   readonly supplementaryGids: readonly number[];
 }
 
+/** Longest status text: the groups take most of it. */
+const MAX_STATUS_BYTES = 64 * 1024;
+
+/** Used for one reading at a time: reading does not leave the function in between. */
+const statusBuffer = Buffer.alloc(MAX_STATUS_BYTES);
+
 /**
  * Reads `/proc/<pid>/status`. Synchronous: the kernel makes the text at once, and a thread-pool round
  * trip costs several times more. Fails with AGENT_PROCESS_UNREADABLE.
  */
 export function readProcessStatus(pid: number): Result<ProcessStatus> {
-  let text: string;
+  const path = `/proc/${pid}/status`;
+  let fd: number | undefined;
   try {
-    text = readFileSync(`/proc/${pid}/status`, 'latin1');
+    fd = openSync(path, 'r');
+    // One read: the kernel gives a status whole or, were it longer than the buffer, cut.
+    const length = readSync(fd, statusBuffer, 0, MAX_STATUS_BYTES, null);
+    if (length === MAX_STATUS_BYTES) {
+      return fail('AGENT_PROCESS_UNREADABLE', `${path} is longer than ${MAX_STATUS_BYTES} bytes`);
+    }
+    return parseProcessStatus(statusBuffer.latin1Slice(0, length));
   } catch (error) {
-    return fail(
-      'AGENT_PROCESS_UNREADABLE',
-      `/proc/${pid}/status cannot be read (${errnoCode(error)})`,
-      { cause: error },
-    );
+    return fail('AGENT_PROCESS_UNREADABLE', `${path} cannot be read (${errnoCode(error)})`, {
+      cause: error,
+    });
+  } finally {
+    if (fd !== undefined) closeSync(fd);
   }
-  return parseProcessStatus(text);
 }
 
 /**
