@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { ManualClock } from '../../src/base/clock.ts';
 import { Status } from '../../src/gen/google/rpc/status.ts';
 import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import { PermissionDeniedDetails } from '../../src/gen/spire/api/types/status.ts';
@@ -130,6 +131,48 @@ describe('AttestAgent with a join token', () => {
       await assertStatus(call.toArray(), 'FIELD_MISSING');
     });
   }
+});
+
+describe('time and join tokens', () => {
+  test('F2 a token is good for its lifetime and refused after it', async () => {
+    const clock = new ManualClock(Date.now());
+    const late = await TestServer.start({}, { clock });
+    const [first, second] = [await late.token(60), await late.token(60)];
+    const client = await late.tcp();
+    clock.advance(59_000);
+    await attest(client, first, makeCsr());
+    clock.advance(2_000);
+    await assertStatus(attest(client, second, makeCsr()), 'JOIN_TOKEN_EXPIRED');
+    await late.stop();
+  });
+
+  test('A8 a retry after 60 s is refused, as if somebody else had asked', async () => {
+    const clock = new ManualClock(Date.now());
+    const late = await TestServer.start({}, { clock });
+    const token = await late.token(600);
+    const csr = makeCsr();
+    const client = await late.tcp();
+    const first = await attest(client, token, csr);
+    clock.advance(59_000);
+    assert.deepEqual(await attest(client, token, csr), first);
+    clock.advance(2_000);
+    await assertStatus(attest(client, token, csr), 'JOIN_TOKEN_UNKNOWN');
+    await late.stop();
+  });
+
+  test('a token that an agent was made with stays taken when it is swept from the store', async () => {
+    const clock = new ManualClock(Date.now());
+    const late = await TestServer.start({}, { clock });
+    const { token } = await late.attest();
+    clock.advance(6 * 60_000);
+    const request = { ttl: 60, token, agentId: undefined };
+    const create = () => ask(late.admin(), AgentService.createJoinToken, request);
+    await assertStatus(create(), 'JOIN_TOKEN_EXISTS');
+    const id = { trustDomain: TRUST_DOMAIN, path: `/spire/agent/join_token/${token}` };
+    await ask(late.admin(), AgentService.deleteAgent, { id });
+    await create();
+    await late.stop();
+  });
 });
 
 describe('an agent that may not go on', () => {
