@@ -21,6 +21,7 @@ import {
   serveUnix,
   type TestHostOptions,
   testHost,
+  untilAborted,
   workloadHandlers,
 } from '../../test/support/rpc.ts';
 import { ManualClock } from '../base/clock.ts';
@@ -30,6 +31,7 @@ import { PREFACE } from './authority/frames.ts';
 import { encodeLiterals } from './authority/hpack.ts';
 import type { RpcHost } from './host.ts';
 import { serveReflection } from './reflection.ts';
+import { Encoded } from './service.ts';
 
 const JWT = '/SpiffeWorkloadAPI/FetchJWTSVID';
 
@@ -461,24 +463,69 @@ test('a client that spoke HTTP/2 and makes no call is kept, and its pings are an
   assert.equal(grpcStatus(await client.until(answered(1)), 1), '0');
 });
 
-test('at shutdown a raw stream ends with UNAVAILABLE, and one that reads nothing is cut off', async (context) => {
+test('at shutdown a raw stream ends with UNAVAILABLE, as does a call whose message comes late', async (context) => {
   const { host, path } = await serve(context);
-  const readers = ['localhost', '/a.sock'].map((authority) => {
+  const clients: RawClient[] = [];
+  for (const authority of ['localhost', '/a.sock']) {
     const client = rawUnix(context, path);
-    client.socket.write(Buffer.concat([CLIENT_HELLO, requestFrame(1, authority), messageFrame(1)]));
-    return client;
-  });
-  for (const client of readers) await client.until((bytes) => serverHeaders(bytes).has(1));
-  const paused = rawUnix(context, path);
-  paused.socket.write(Buffer.concat([CLIENT_HELLO, requestFrame(1, 'localhost'), messageFrame(1)]));
-  await paused.until((bytes) => serverHeaders(bytes).has(1));
-  paused.socket.pause();
-  await host.shutdown(50);
-  for (const client of readers) {
+    const stream = Buffer.concat([CLIENT_HELLO, requestFrame(1, authority), messageFrame(1)]);
+    client.socket.write(Buffer.concat([stream, requestFrame(3, authority, JWT)]));
+    await client.until((bytes) => serverHeaders(bytes).has(1));
+    clients.push(client);
+  }
+  const stopped = host.shutdown(10_000);
+  for (const client of clients) {
+    await client.until((bytes) => readFrames(bytes).some(({ type }) => type === TYPE.goaway));
+    client.socket.write(messageFrame(3));
     await client.closed;
     assert.equal(grpcStatus(client.received(), 1), '14');
+    assert.equal(grpcStatus(client.received(), 3), '14');
   }
-  paused.socket.resume();
-  await paused.closed;
-  assert.equal(host.connectionCount, 0);
+  await stopped;
+});
+
+test('at shutdown a client that reads nothing is cut off after the grace', async (context) => {
+  const big = new Encoded(Buffer.alloc(1024 * 1024));
+  for (const authority of ['localhost', '/a.sock']) {
+    const host = testHost();
+    const full = Promise.withResolvers<void>();
+    host.addService(
+      SpiffeWorkloadAPIService,
+      workloadHandlers({
+        fetchX509Bundles: async (_, stream, call) => {
+          while (stream.write(big));
+          full.resolve();
+          await untilAborted(call);
+          return ok(undefined);
+        },
+      }),
+    );
+    const client = rawUnix(context, (await serveUnix(context, host)).address);
+    client.socket.pause();
+    const window = Buffer.of(0x7f, 0, 0, 0);
+    const request = requestFrame(1, authority, '/SpiffeWorkloadAPI/FetchX509Bundles');
+    const wide = [
+      frame(TYPE.windowUpdate, 0, 0, window),
+      request,
+      messageFrame(1),
+      frame(TYPE.windowUpdate, 0, 1, window),
+    ];
+    client.socket.write(Buffer.concat([CLIENT_HELLO, ...wide]));
+    await full.promise;
+    await host.shutdown(30);
+    assert.equal(host.connectionCount, 0);
+  }
+});
+
+test('the limit of streams is told to the client', async (context) => {
+  const { path } = await serve(context, { limits: { maxStreamsPerConnection: 7 } });
+  const client = rawUnix(context, path);
+  client.socket.write(
+    Buffer.concat([CLIENT_HELLO, requestFrame(1, 'localhost', JWT), messageFrame(1)]),
+  );
+  const [settings] = readFrames(await client.until(answered(1)));
+  assert.equal(settings?.type, TYPE.settings);
+  const values = settings?.payload ?? Buffer.alloc(0);
+  const ids = Array.from({ length: values.length / 6 }, (_, i) => values.readUInt16BE(6 * i));
+  assert.equal(values.readUInt32BE(6 * ids.indexOf(3) + 2), 7);
 });

@@ -81,6 +81,7 @@ test('a path held by a live process is SOCKET_IN_USE, one left by a dead one is 
     '-e',
     `require('node:net').createServer().listen(${JSON.stringify(options.path)}, () => console.log('up'))`,
   ]);
+  context.after(() => holder.kill('SIGKILL'));
   await once(holder.stdout, 'data');
   assert.equal(await codeOf(options), 'SOCKET_IN_USE');
   holder.kill('SIGKILL');

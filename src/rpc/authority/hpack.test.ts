@@ -138,6 +138,16 @@ test('random octets are decoded or refused, never thrown at', () => {
   );
 });
 
+/** A field whose value's length, 127, is written with so many continuation octets. */
+function lengthened(octets: number): Buffer {
+  const length = [0x7f, ...Array<number>(octets - 1).fill(0x80), 0];
+  return Buffer.concat([Buffer.of(0x40, 0x01, 0x61, ...length), Buffer.alloc(127, 0x62)]);
+}
+
+test('an integer of five continuation octets is taken', () => {
+  assert.deepEqual(decoded(new HpackDecoder(), lengthened(5)), [`a: ${'b'.repeat(127)}`]);
+});
+
 test('broken blocks are refused', () => {
   const cases: [string, Buffer][] = [
     ['index 0', Buffer.of(0x80)],
@@ -145,7 +155,8 @@ test('broken blocks are refused', () => {
     ['name index past both tables', Buffer.concat([integer(0x40, 6, 62), literal('v')])],
     ['string longer than the block', Buffer.of(0x40, 0x05, 0x61)],
     ['integer without end', Buffer.of(0xff, 0xff, 0xff)],
-    ['integer of six continuation octets', Buffer.of(0xff, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0)],
+    ['value longer than the block', Buffer.of(0x40, 0x01, 0x61, 0x05, 0x62)],
+    ['integer of six continuation octets', lengthened(6)],
     ['missing value', Buffer.of(0x40, 0x01, 0x61)],
     ['size update after a field', Buffer.concat([Buffer.of(0x82), integer(0x20, 5, 0)])],
     ['size update above 4096', integer(0x20, 5, 4097)],

@@ -20,8 +20,8 @@ const MAX_TABLE_SIZE = 4096;
 const FIELD_OVERHEAD = 32;
 /** Cap of a decoded list, counted as the table is. */
 const MAX_LIST_SIZE = 64 * 1024;
-/** Integers above it are hostile: nothing here is that long. */
-const MAX_INTEGER = 2 ** 24;
+/** Continuation octets of an integer: more than this many sevens of bits nothing here needs. */
+const MAX_INTEGER_SHIFT = 28;
 
 /** A block that breaks RFC 7541; caught in {@link HpackDecoder.decode}, never let out. */
 const BROKEN = Symbol('broken header block');
@@ -118,7 +118,7 @@ export class HpackDecoder {
     for (let shift = 0; ; shift += 7) {
       const byte = this.#byte();
       value += (byte & 0x7f) * 2 ** shift;
-      if (value > MAX_INTEGER || shift > 28) throw BROKEN;
+      if (shift > MAX_INTEGER_SHIFT) throw BROKEN;
       if (byte < 0x80) return value;
     }
   }
