@@ -1,8 +1,8 @@
 // What package.json's scripts run: each does its own set-up first. Plain JavaScript for Node.js 20.
 // Under npm 11 a bare `node` is the platform package's, under npm 10 the machine's: sources (.ts)
 // are therefore always run by a binary that is named here.
-import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { orExit, ROOT, setUp } from './setup.mjs';
@@ -14,6 +14,7 @@ const UNIT_TESTS = [
   'test/integration/**/*.test.ts',
   'test/faults/**/*.test.ts',
 ];
+const BUF = join(ROOT, 'node_modules/.bin/buf');
 const PEER_TESTS = ['test/peers/**/*.test.ts'];
 
 const TASKS = {
@@ -25,6 +26,11 @@ const TASKS = {
   'bench:spire': async (args) => {
     await setUp();
     return run(node26(), ['--disable-sigusr1', 'test/bench/side-by-side.ts', ...args]);
+  },
+  generate: async () => {
+    await setUp();
+    const code = await run(BUF, ['generate', '--include-imports']);
+    return code === 0 ? run(node26(), ['test/house/write-descriptor.ts']) : code;
   },
   docs: async () => {
     await setUp();
@@ -91,16 +97,25 @@ async function checkGenerated() {
   const folder = mkdtempSync(join(tmpdir(), 'signet-gen-'));
   try {
     const args = ['generate', '--include-imports', '-o', folder];
-    const code = await run(join(ROOT, 'node_modules/.bin/buf'), args);
+    const code = await run(BUF, args);
     if (code !== 0) return code;
+    writeFileSync(join(folder, 'src/gen/descriptor.ts'), descriptorSource());
     const differing = compareTrees(join(ROOT, 'src/gen'), join(folder, 'src/gen'));
     for (const name of differing) process.stderr.write(`src/gen/${name} is not what proto/ says\n`);
     if (differing.length === 0) return 0;
-    process.stderr.write('Run `npx buf generate --include-imports` and commit src/gen.\n');
+    process.stderr.write('Run `npm run generate` and commit src/gen.\n');
     return 1;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What `test/house/write-descriptor.ts` would write; it is a source, so Node.js 26 runs it. */
+function descriptorSource() {
+  const script =
+    "import('./test/house/write-descriptor.ts').then((m) => process.stdout.write(m.descriptorSource()))";
+  const options = { cwd: ROOT, encoding: 'utf8', maxBuffer: 2 ** 26 };
+  return execFileSync(node26(), ['-e', script], options);
 }
 
 function compareTrees(committed, generated) {
