@@ -39,21 +39,23 @@ const nameText = z.string().min(1).max(64);
 
 const listenSchema = z
   .strictObject({
-    /** `::` is IPv4 and IPv6. */
-    address: z.string().min(1).default('::'),
-    /** 0 chooses a free one. */
-    port: z.int().min(0).max(65_535).default(8081),
+    address: z.string().min(1).default('::').describe(':: is IPv4 and IPv6.'),
+    port: z.int().min(0).max(65_535).default(8081).describe('0 chooses a free one.'),
     minTlsVersion: z.enum(['1.3', '1.2']).default('1.3'),
-    /** Connections without an open push stream end after so long; 0s is never. */
-    maxConnectionAge: durationSetting({ max: '24h' }).prefault('3m'),
+    maxConnectionAge: durationSetting({ max: '24h' })
+      .prefault('3m')
+      .describe('Connections without an open push stream end after so long; 0s is never.'),
   })
   .prefault({});
 
 const adminSocketSchema = z
   .strictObject({
     path: absolutePath.default(DEFAULT_ADMIN_SOCKET),
-    /** Name or number of a group whose members may use the socket too; answers the number. */
-    group: parsed(operatorGroupId).optional(),
+    group: parsed(operatorGroupId)
+      .optional()
+      .describe(
+        'Name or number of a group whose members may use the socket too; answers the number.',
+      ),
   })
   .prefault({});
 
@@ -73,10 +75,8 @@ const caSchema = z
 
 const jwtSchema = z
   .strictObject({
-    /** `ca.keyType` unless set. */
-    keyType: z.enum(KEY_TYPES).optional(),
-    /** The `iss` claim; left out unless set. */
-    issuer: z.string().min(1).max(1024).optional(),
+    keyType: z.enum(KEY_TYPES).optional().describe('ca.keyType unless set.'),
+    issuer: z.string().min(1).max(1024).optional().describe('The iss claim; left out unless set.'),
     ttl: durationSetting({ min: '1s', max: '24h' }).prefault('5m'),
   })
   .prefault({});
@@ -84,18 +84,24 @@ const jwtSchema = z
 const svidSchema = z
   .strictObject({
     x509Ttl: durationSetting({ min: '1s', max: '3650d' }).prefault('1h'),
-    /** `x509Ttl` unless set. */
-    agentTtl: durationSetting({ min: '1s', max: '3650d' }).optional(),
-    /** How far the start of validity lies in the past, against clocks that are behind. */
-    backdate: durationSetting({ max: '1h' }).prefault('60s'),
+    agentTtl: durationSetting({ min: '1s', max: '3650d' })
+      .optional()
+      .describe('x509Ttl unless set.'),
+    backdate: durationSetting({ max: '1h' })
+      .prefault('60s')
+      .describe('How far the start of validity lies in the past, against clocks that are behind.'),
   })
   .prefault({});
 
 const rate = (perSecond: number, burst: number) =>
   z
     .strictObject({
-      /** 0 turns the limit off. */
-      perSecond: z.number().min(0).max(1_000_000).default(perSecond),
+      perSecond: z
+        .number()
+        .min(0)
+        .max(1_000_000)
+        .default(perSecond)
+        .describe('0 turns the limit off.'),
       burst: z.int().min(1).max(1_000_000).default(burst),
     })
     .prefault({});
@@ -104,27 +110,28 @@ const count = (fallback: number, max: number) => z.int().min(1).max(max).default
 
 const limitsSchema = z
   .strictObject({
-    /** Attestations of one address. */
-    attestation: rate(10, 100),
-    /** Other calls without an identity, of one address. */
-    anonymousCalls: rate(50, 500),
-    /** Connections without a client certificate, of one address. */
-    anonymousConnections: rate(50, 500),
-    /** Calls of one agent. */
-    agentCalls: rate(200, 1000),
-    /** Signatures for one agent; a batch costs its length. */
-    agentSignatures: rate(500, 2000),
+    attestation: rate(10, 100).describe('Attestations of one address.'),
+    anonymousCalls: rate(50, 500).describe('Other calls without an identity, of one address.'),
+    anonymousConnections: rate(50, 500).describe(
+      'Connections without a client certificate, of one address.',
+    ),
+    agentCalls: rate(200, 1000).describe('Calls of one agent.'),
+    agentSignatures: rate(500, 2000).describe(
+      'Signatures for one agent; a batch costs its length.',
+    ),
     batchCsrs: count(500, 500),
-    batchEntries: count(1000, 10_000),
+    batchEntries: count(10_000, 100_000),
     connections: count(20_000, 1_000_000),
     connectionsPerAddress: count(5000, 1_000_000),
     callsPerConnection: count(100, 10_000),
     pendingHandshakes: count(512, 100_000),
     pendingHandshakesPerAddress: count(128, 100_000),
-    /** Certificate requests that may wait for a signature. */
-    queuedCsrs: count(4096, 1_000_000),
-    /** Nothing is issued by a view that could not be brought up to date for so long. */
-    authorizationStaleness: durationSetting({ min: '1s', max: '24h' }).prefault('1h'),
+    queuedCsrs: count(4096, 1_000_000).describe(
+      'Certificate requests that may wait for a signature.',
+    ),
+    authorizationStaleness: durationSetting({ min: '1s', max: '24h' })
+      .prefault('1h')
+      .describe('Nothing is issued by a view that could not be brought up to date for so long.'),
   })
   .prefault({});
 
@@ -139,8 +146,11 @@ export const serverConfigSchema = z
     ca: caSchema,
     jwt: jwtSchema,
     svid: svidSchema,
-    /** SPIFFE IDs that may do what operators may, over TCP. */
-    adminIds: z.array(spiffeIdSetting).max(1000).default([]),
+    adminIds: z
+      .array(spiffeIdSetting)
+      .max(1000)
+      .default([])
+      .describe('SPIFFE IDs that may do what operators may, over TCP.'),
     limits: limitsSchema,
     log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
     telemetry: telemetrySchema,

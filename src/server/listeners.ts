@@ -37,6 +37,7 @@ const REFLECTED = [
   'spire.api.server.entry.v1.Entry',
   'spire.api.server.bundle.v1.Bundle',
   'spire.api.server.svid.v1.SVID',
+  'signet.agent.v1.AgentSync',
   'grpc.health.v1.Health',
 ] as const;
 
