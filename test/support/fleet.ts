@@ -18,6 +18,11 @@ export interface FleetOptions {
   readonly discoverPath?: boolean;
   /** Starts no agent. */
   readonly serverOnly?: boolean;
+  readonly agentTtl?: string;
+  /** Lines that end `server.yaml`. */
+  readonly serverYaml?: string;
+  /** Lines that end `agent.yaml`. */
+  readonly agentYaml?: string;
 }
 
 /** A server and an agent as processes of their own, through the launcher, on loopback. */
@@ -173,6 +178,7 @@ export class Fleet {
   #writeConfigs(): void {
     const { dir, port, trustDomain } = this;
     const { x509SvidTtl = '1h', caTtl = '24h', jwtTtl = '5m' } = this.#options;
+    const { agentTtl = x509SvidTtl, serverYaml = '', agentYaml = '' } = this.#options;
     for (const folder of ['server', 'server/admin', 'agent-data']) {
       mkdirSync(join(dir, folder), { mode: 0o700 });
     }
@@ -186,8 +192,8 @@ adminSocket: { path: ${this.adminSocket} }
 keys: { manager: disk }
 ca: { ttl: ${caTtl} }
 jwt: { ttl: ${jwtTtl} }
-svid: { x509Ttl: ${x509SvidTtl} }
-`,
+svid: { x509Ttl: ${x509SvidTtl}, agentTtl: ${agentTtl} }
+${serverYaml}`,
     );
     writeFileSync(
       this.#config('agent'),
@@ -197,7 +203,7 @@ server: { address: 127.0.0.1, port: ${port} }
 bootstrap: { bundlePath: ${this.bundlePath} }
 join: { tokenPath: ${dir}/join-token }
 workloadSocket: { path: ${this.workloadSocket} }
-`,
+${agentYaml}`,
     );
   }
 }
