@@ -7,6 +7,7 @@ import {
   ServerCredentials,
   ServerInterceptingCall,
   type ServerInterceptor,
+  setLogger,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Clock } from '../base/clock.ts';
@@ -67,7 +68,21 @@ export interface RpcHost {
 
 /** Serves typed handlers on transports that listeners hand in. */
 export function createRpcHost(options: RpcHostOptions): RpcHost {
+  quietLibrary(options.log);
   return new Host(options);
+}
+
+/**
+ * Sends what grpc-js says of callers to our log, for the whole process: on its own it prints their
+ * metadata to stderr as they sent it. Values come after a colon and are left out.
+ */
+function quietLibrary(log: Logger): void {
+  const say = (text: unknown): void =>
+    log.debug(
+      { library: 'grpc-js', text: String(text).split(':', 1)[0]?.slice(0, 200) },
+      'library',
+    );
+  setLogger({ error: say, info: say, debug: say });
 }
 
 function createGrpcServer(limits: RpcLimits, interceptor: ServerInterceptor): Server {

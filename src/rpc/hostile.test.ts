@@ -529,3 +529,15 @@ test('the limit of streams is told to the client', async (context) => {
   const ids = Array.from({ length: values.length / 6 }, (_, i) => values.readUInt16BE(6 * i));
   assert.equal(values.readUInt32BE(6 * ids.indexOf(3) + 2), 7);
 });
+
+test('metadata that no metadata may be reaches neither stderr nor the log', async (context) => {
+  const printed = context.mock.method(console, 'error', () => {});
+  const { path } = await serve(context);
+  const client = rawUnix(context, path);
+  const list = [...grpcFields('localhost', JWT), ...fields(['x!secret', 'token-of-mine'])];
+  client.socket.write(
+    Buffer.concat([CLIENT_HELLO, frame(TYPE.headers, 4, 1, encodeLiterals(list)), messageFrame(1)]),
+  );
+  assert.equal(grpcStatus(await client.until(answered(1)), 1), '0');
+  assert.equal(printed.mock.callCount(), 0);
+});
