@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { configJsonSchema } from '../src/runtime/config.ts';
 import { LOG_LEVELS } from '../src/runtime/log.ts';
 import { telemetrySchema } from '../src/runtime/telemetry.ts';
 import { durationSetting, sizeSetting } from '../src/runtime/units.ts';
@@ -33,11 +34,14 @@ const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 
 const bootstrapSchema = z
   .strictObject({
-    /** File with the trust bundle that the server is verified against the first time. */
-    bundlePath: absolutePath.optional(),
-    bundleFormat: z.enum(['pem', 'spiffe']).default('pem'),
-    /** Takes the first bundle from whoever answers: for trials only. */
-    insecure: z.boolean().default(false),
+    bundlePath: absolutePath
+      .optional()
+      .describe('File with the trust bundle that the server is verified against the first time.'),
+    bundleFormat: z.enum(['pem', 'spiffe']).default('pem').describe('Form of that file.'),
+    insecure: z
+      .boolean()
+      .default(false)
+      .describe('Takes the first bundle from whoever answers: for trials only.'),
   })
   .refine((value) => (value.bundlePath !== undefined) !== value.insecure, {
     message: 'give either bundlePath or insecure: true',
@@ -45,9 +49,12 @@ const bootstrapSchema = z
 
 const joinSchema = z
   .strictObject({
-    token: z.string().min(1).optional(),
-    /** Read at each attestation, so that a new token can be put there while the agent runs. */
-    tokenPath: absolutePath.optional(),
+    token: z.string().min(1).optional().describe('The join token itself; prefer a file.'),
+    tokenPath: absolutePath
+      .optional()
+      .describe(
+        'Read at each attestation, so that a new token can be put there while the agent runs.',
+      ),
   })
   .refine((value) => value.token === undefined || value.tokenPath === undefined, {
     message: 'give either token or tokenPath',
@@ -56,22 +63,22 @@ const joinSchema = z
 
 const workloadSocketSchema = z
   .strictObject({
-    path: absolutePath.default(DEFAULT_WORKLOAD_SOCKET),
-    /** Octal; every local process may connect unless told, since each is attested. */
+    path: absolutePath.default(DEFAULT_WORKLOAD_SOCKET).describe('Where workloads connect.'),
     mode: z
       .string()
       .regex(/^0?[0-7]{3}$/, 'must be an octal mode such as "0777"')
       .default('0777')
-      .transform((text) => Number.parseInt(text, 8)),
+      .transform((text) => Number.parseInt(text, 8))
+      .describe('Octal; every local process may connect unless told, since each is attested.'),
   })
   .prefault({});
 
 const unixAttestorSchema = z
   .strictObject({
-    /** Adds the selectors `path` and `sha256`. */
-    discoverPath: z.boolean().default(false),
-    /** Larger binaries fail the attestation; 0B does without `sha256`. */
-    maxHashBytes: sizeSetting({ max: '4GiB' }).prefault('512MiB'),
+    discoverPath: z.boolean().default(false).describe('Adds the selectors path and sha256.'),
+    maxHashBytes: sizeSetting({ max: '4GiB' })
+      .prefault('512MiB')
+      .describe('Larger binaries fail the attestation; 0B does without sha256.'),
   })
   .prefault({});
 
@@ -79,42 +86,65 @@ const count = (fallback: number, max = 1_000_000) => z.int().min(1).max(max).def
 
 const limitsSchema = z
   .strictObject({
-    /** Connections on the Workload API socket. */
-    connections: count(10_000),
-    connectionsPerUid: count(5000),
-    streamsPerConnection: count(100),
-    streamsPerUid: count(5000),
-    streams: count(10_000),
-    /** JWT-SVIDs kept; the least recently used goes first. */
-    jwtSvids: count(1000),
-    /** Requests for new JWT-SVIDs under way. */
-    jwtRequests: count(256),
+    connections: count(10_000).describe('Connections on the Workload API socket.'),
+    connectionsPerUid: count(5000).describe('Connections of one user.'),
+    streamsPerConnection: count(100).describe('Calls under way on one connection.'),
+    streamsPerUid: count(5000).describe('Open streams of one user.'),
+    streams: count(10_000).describe('Open streams in all.'),
+    jwtSvids: count(1000).describe('JWT-SVIDs kept; the least recently used goes first.'),
+    jwtRequests: count(256).describe('Requests for new JWT-SVIDs under way.'),
   })
   .prefault({});
 
 /** Schema of `agent.yaml`. */
 export const agentConfigSchema = z.strictObject({
-  trustDomain: trustDomainSetting,
-  dataDir: absolutePath.default(DEFAULT_AGENT_DATA_DIR),
+  trustDomain: trustDomainSetting.describe('Name of the trust domain, such as example.org.'),
+  dataDir: absolutePath
+    .default(DEFAULT_AGENT_DATA_DIR)
+    .describe("The agent's own SVID and key; 0700, one agent at a time."),
   server: z.strictObject({
-    address: z.string().min(1),
-    port: z.int().min(1).max(65_535).default(8081),
+    address: z.string().min(1).describe('Host name or IP address of the server.'),
+    port: z.int().min(1).max(65_535).default(8081).describe('Port of the server.'),
   }),
   bootstrap: bootstrapSchema,
   join: joinSchema,
   workloadSocket: workloadSocketSchema,
   workloadAttestors: z.strictObject({ unix: unixAttestorSchema }).prefault({}),
-  svid: z.strictObject({ keyType: z.enum(WORKLOAD_KEY_TYPES).default('ec-p256') }).prefault({}),
-  /** How long callers wait for the first synchronisation before they are told Unavailable. */
-  startupGrace: durationSetting({ max: '10m' }).prefault('5s'),
-  /** Lets processes without an entry validate tokens and read the bundles of the own trust domain. */
-  allowUnauthenticatedVerifiers: z.boolean().default(false),
-  /** Claims, beside sub, aud and exp, that tokens of other trust domains show after validation. */
-  allowedForeignJwtClaims: z.array(z.string().min(1)).default([]),
+  svid: z
+    .strictObject({
+      keyType: z.enum(WORKLOAD_KEY_TYPES).default('ec-p256').describe('Key of workload SVIDs.'),
+    })
+    .prefault({}),
+  startupGrace: durationSetting({ max: '10m' })
+    .prefault('5s')
+    .describe(
+      'How long callers wait for the first synchronisation before they are told Unavailable.',
+    ),
+  allowUnauthenticatedVerifiers: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Lets processes without an entry validate tokens and read the bundles of the own trust domain.',
+    ),
+  allowedForeignJwtClaims: z
+    .array(z.string().min(1))
+    .default([])
+    .describe(
+      'Claims, beside sub, aud and exp, that tokens of other trust domains show after validation.',
+    ),
   limits: limitsSchema,
-  log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(LOG_LEVELS).default('info').describe('Least level that is written.'),
+    })
+    .prefault({}),
   telemetry: telemetrySchema,
 });
+
+/** JSON Schema of `agent.yaml`, for editors. */
+export function agentConfigJsonSchema(): Record<string, unknown> {
+  return configJsonSchema(agentConfigSchema, 'Signet agent configuration');
+}
 
 /** What `agent.yaml` says, checked, with defaults filled in. */
 export type AgentConfig = z.output<typeof agentConfigSchema>;

@@ -34,7 +34,11 @@ const TASKS = {
   },
   docs: async () => {
     await setUp();
-    return run(node26(), ['test/house/errors-page.ts']);
+    for (const page of ['errors-page', 'config-page']) {
+      const code = await run(node26(), [`test/house/${page}.ts`]);
+      if (code !== 0) return code;
+    }
+    return 0;
   },
   'check:types': () => runTool(['typescript', 'bin/tsc'], ['-p', '.']),
   'check:lint': () => runTool(['@biomejs/biome', 'bin/biome'], ['check', '--error-on-warnings']),

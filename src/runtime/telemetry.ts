@@ -9,8 +9,8 @@ import type { Metrics } from './metrics.ts';
 /** Schema of the `telemetry` section; without a port nothing listens. */
 export const telemetrySchema = z
   .strictObject({
-    address: z.string().min(1).default('127.0.0.1'),
-    port: z.int().min(0).max(65535).optional(),
+    address: z.string().min(1).default('127.0.0.1').describe('Address of /metrics, /live, /ready.'),
+    port: z.int().min(0).max(65535).optional().describe('Nothing listens unless set.'),
   })
   .prefault({});
 

@@ -41,7 +41,10 @@ const listenSchema = z
   .strictObject({
     address: z.string().min(1).default('::').describe(':: is IPv4 and IPv6.'),
     port: z.int().min(0).max(65_535).default(8081).describe('0 chooses a free one.'),
-    minTlsVersion: z.enum(['1.3', '1.2']).default('1.3'),
+    minTlsVersion: z
+      .enum(['1.3', '1.2'])
+      .default('1.3')
+      .describe('Oldest TLS version that is spoken.'),
     maxConnectionAge: durationSetting({ max: '24h' })
       .prefault('3m')
       .describe('Connections without an open push stream end after so long; 0s is never.'),
@@ -50,24 +53,26 @@ const listenSchema = z
 
 const adminSocketSchema = z
   .strictObject({
-    path: absolutePath.default(DEFAULT_ADMIN_SOCKET),
+    path: absolutePath
+      .default(DEFAULT_ADMIN_SOCKET)
+      .describe("Where operators' commands connect; its folder is 0700."),
     group: parsed(operatorGroupId)
       .optional()
-      .describe(
-        'Name or number of a group whose members may use the socket too; answers the number.',
-      ),
+      .describe('Name or number of a group whose members may use the socket too.'),
   })
   .prefault({});
 
 const caSchema = z
   .strictObject({
-    ttl: durationSetting({ min: '5s', max: '3650d' }).prefault('24h'),
-    keyType: z.enum(KEY_TYPES).default('ec-p256'),
+    ttl: durationSetting({ min: '5s', max: '3650d' })
+      .prefault('24h')
+      .describe('Life of an X.509 authority and of a JWT key; the next is prepared at half.'),
+    keyType: z.enum(KEY_TYPES).default('ec-p256').describe('Key of the X.509 authority.'),
     subject: z
       .strictObject({
-        country: z.string().length(2).optional(),
-        organization: nameText.optional(),
-        commonName: nameText.optional(),
+        country: z.string().length(2).optional().describe('Subject of the authority.'),
+        organization: nameText.optional().describe('Subject of the authority.'),
+        commonName: nameText.optional().describe('Subject of the authority.'),
       })
       .default({ country: 'US', organization: 'SPIFFE' }),
   })
@@ -77,13 +82,17 @@ const jwtSchema = z
   .strictObject({
     keyType: z.enum(KEY_TYPES).optional().describe('ca.keyType unless set.'),
     issuer: z.string().min(1).max(1024).optional().describe('The iss claim; left out unless set.'),
-    ttl: durationSetting({ min: '1s', max: '24h' }).prefault('5m'),
+    ttl: durationSetting({ min: '1s', max: '24h' })
+      .prefault('5m')
+      .describe('Life of JWT-SVIDs whose entry says nothing.'),
   })
   .prefault({});
 
 const svidSchema = z
   .strictObject({
-    x509Ttl: durationSetting({ min: '1s', max: '3650d' }).prefault('1h'),
+    x509Ttl: durationSetting({ min: '1s', max: '3650d' })
+      .prefault('1h')
+      .describe('Life of X.509-SVIDs whose entry says nothing.'),
     agentTtl: durationSetting({ min: '1s', max: '3650d' })
       .optional()
       .describe('x509Ttl unless set.'),
@@ -102,7 +111,7 @@ const rate = (perSecond: number, burst: number) =>
         .max(1_000_000)
         .default(perSecond)
         .describe('0 turns the limit off.'),
-      burst: z.int().min(1).max(1_000_000).default(burst),
+      burst: z.int().min(1).max(1_000_000).default(burst).describe('How many at once.'),
     })
     .prefault({});
 
@@ -119,13 +128,13 @@ const limitsSchema = z
     agentSignatures: rate(500, 2000).describe(
       'Signatures for one agent; a batch costs its length.',
     ),
-    batchCsrs: count(500, 500),
-    batchEntries: count(10_000, 100_000),
-    connections: count(20_000, 1_000_000),
-    connectionsPerAddress: count(5000, 1_000_000),
-    callsPerConnection: count(100, 10_000),
-    pendingHandshakes: count(512, 100_000),
-    pendingHandshakesPerAddress: count(128, 100_000),
+    batchCsrs: count(500, 500).describe('CSRs in one request.'),
+    batchEntries: count(10_000, 100_000).describe('Entries in one request.'),
+    connections: count(20_000, 1_000_000).describe('Connections in all.'),
+    connectionsPerAddress: count(5000, 1_000_000).describe('Connections of one address.'),
+    callsPerConnection: count(100, 10_000).describe('Calls under way on one connection.'),
+    pendingHandshakes: count(512, 100_000).describe('TLS handshakes under way.'),
+    pendingHandshakesPerAddress: count(128, 100_000).describe('The same of one address.'),
     queuedCsrs: count(4096, 1_000_000).describe(
       'Certificate requests that may wait for a signature.',
     ),
@@ -138,11 +147,20 @@ const limitsSchema = z
 /** Schema of `server.yaml`. */
 export const serverConfigSchema = z
   .strictObject({
-    trustDomain: trustDomainSetting,
-    dataDir: absolutePath.default(DEFAULT_SERVER_DATA_DIR),
+    trustDomain: trustDomainSetting.describe('Name of the trust domain, such as example.org.'),
+    dataDir: absolutePath
+      .default(DEFAULT_SERVER_DATA_DIR)
+      .describe('Database and keys; 0700, of the server alone, one server at a time.'),
     listen: listenSchema,
     adminSocket: adminSocketSchema,
-    keys: z.strictObject({ manager: z.enum(['disk', 'memory']).default('disk') }).prefault({}),
+    keys: z
+      .strictObject({
+        manager: z
+          .enum(['disk', 'memory'])
+          .default('disk')
+          .describe('Where signing keys live; with memory each start makes new authorities.'),
+      })
+      .prefault({}),
     ca: caSchema,
     jwt: jwtSchema,
     svid: svidSchema,
@@ -152,7 +170,11 @@ export const serverConfigSchema = z
       .default([])
       .describe('SPIFFE IDs that may do what operators may, over TCP.'),
     limits: limitsSchema,
-    log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
+    log: z
+      .strictObject({
+        level: z.enum(LOG_LEVELS).default('info').describe('Least level that is written.'),
+      })
+      .prefault({}),
     telemetry: telemetrySchema,
   })
   .superRefine((config, context) => {
@@ -184,6 +206,9 @@ export function serverConfigJsonSchema(): Record<string, unknown> {
 const RELOADABLE = [
   'log.level',
   'adminIds',
+  'svid.x509Ttl',
+  'svid.agentTtl',
+  'jwt.ttl',
   'limits.attestation',
   'limits.anonymousCalls',
   'limits.agentCalls',
