@@ -16,6 +16,7 @@ import {
 import type { LeafOrder } from './leaf.ts';
 import type { IssuanceRecorder } from './recorder.ts';
 import { SignPool } from './sign-pool.ts';
+import type { Lifetimes } from './validity.ts';
 import { createLocalWorkshop, type Workshop } from './workshop.ts';
 
 export type { IssuedJwt } from './issue-jwt.ts';
@@ -69,15 +70,13 @@ export interface Issuer {
 
 /** Makes the issuer; workers start with the first batch. */
 export function createIssuer(options: IssuerOptions): Issuer {
-  const { x509TtlSeconds = 3600, workers = availableParallelism() } = options;
+  const { workers = availableParallelism() } = options;
   const context: IssuanceContext & { jwtIssuer: string | undefined } = {
     ...options,
     jwtIssuer: options.jwtIssuer,
-    lifetimes: {
-      x509Seconds: x509TtlSeconds,
-      agentSeconds: options.agentTtlSeconds ?? x509TtlSeconds,
-      jwtSeconds: options.jwtTtlSeconds ?? 300,
-      backdateSeconds: options.backdateSeconds ?? 60,
+    // Read at each signature: a reload may change what the options answer.
+    get lifetimes() {
+      return lifetimesOf(options);
     },
   };
   const { maxQueued = 4096 } = options;
@@ -120,6 +119,16 @@ export function createIssuer(options: IssuerOptions): Issuer {
       return issued;
     },
     close: async () => pool?.close(),
+  };
+}
+
+function lifetimesOf(options: IssuerOptions): Lifetimes {
+  const { x509TtlSeconds = 3600, jwtTtlSeconds = 300, backdateSeconds = 60 } = options;
+  return {
+    x509Seconds: x509TtlSeconds,
+    agentSeconds: options.agentTtlSeconds ?? x509TtlSeconds,
+    jwtSeconds: jwtTtlSeconds,
+    backdateSeconds,
   };
 }
 

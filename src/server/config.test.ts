@@ -59,6 +59,7 @@ test('of changed settings, those that need a restart are named', () => {
   const changed = (text: string) => fixedChanges(before, read(`trustDomain: a\n${text}`));
   assert.deepEqual(changed(''), []);
   assert.deepEqual(changed('log: {level: debug}\nadminIds: [spiffe://a/x]'), []);
+  assert.deepEqual(changed('svid: {x509Ttl: 2h, agentTtl: 3h}\njwt: {ttl: 1m}'), []);
   assert.deepEqual(
     changed('limits: {batchCsrs: 5, agentCalls: {burst: 7}, attestation: {perSecond: 0}}'),
     [],

@@ -87,13 +87,16 @@ async function startAuthority(
   store: Store,
   directory: string,
 ): Promise<Result<AuthorityManager>> {
-  const { config, life, health } = base;
+  const { config, life, health, clock, random, log, metrics } = base;
   const keys = await openKeys(config.keys.manager, join(directory, 'keys'));
   if (!keys.ok) return keys;
   life.add('keys', () => keys.value.close());
   const { country, organization, commonName } = config.ca.subject;
   const authority = createAuthorityManager({
-    ...base,
+    clock,
+    random,
+    log,
+    metrics,
     trustDomain: config.trustDomain,
     keys: keys.value,
     store,
@@ -150,9 +153,15 @@ function startIssuance(
     log,
     metrics,
     backdateSeconds: config.svid.backdate,
-    x509TtlSeconds: config.svid.x509Ttl,
-    agentTtlSeconds: config.svid.agentTtl ?? config.svid.x509Ttl,
-    jwtTtlSeconds: config.jwt.ttl,
+    get x509TtlSeconds() {
+      return settings.config.svid.x509Ttl;
+    },
+    get agentTtlSeconds() {
+      return settings.config.svid.agentTtl ?? settings.config.svid.x509Ttl;
+    },
+    get jwtTtlSeconds() {
+      return settings.config.jwt.ttl;
+    },
     ...(config.jwt.issuer === undefined ? {} : { jwtIssuer: config.jwt.issuer }),
     maxQueued: config.limits.queuedCsrs,
   });

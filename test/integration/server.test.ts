@@ -31,7 +31,7 @@ import {
   testConfig,
   wireEntry,
 } from '../support/server.ts';
-import { makeCsr, makeLeaf, makeRoot } from '../support/x509.ts';
+import { makeCsr, makeKey, makeLeaf, makeRoot } from '../support/x509.ts';
 
 const OFF = { perSecond: 0 };
 const QUIET = { log: { level: 'silent' } };
@@ -286,6 +286,25 @@ describe('a running server', () => {
     ]) {
       assert.ok(metrics.includes(`signet_server_${name}`), name);
     }
+    await server.stop();
+  });
+
+  test('a reload changes lifetimes and operators at once', async () => {
+    const server = await TestServer.start();
+    const mint = async (client: Client) => {
+      const csr = Buffer.from(makeCsr({ uris: [`spiffe://${TRUST_DOMAIN}/minted`], key }));
+      return (await ask(client, SVIDService.mintX509Svid, { csr, ttl: 0 })).svid!;
+    };
+    const key = makeKey();
+    const before = await mint(server.admin());
+    const operator = await server.tcp({ key, chain: before.certChain });
+    await assertStatus(mint(operator), 'CALLER_NOT_ALLOWED');
+    const next = { svid: { x509Ttl: '2h' }, adminIds: [`spiffe://${TRUST_DOMAIN}/minted`] };
+    const port = { address: '127.0.0.1', port: 0 };
+    const reloaded = server.running.reload(testConfig(server.dir, { ...next, listen: port }));
+    assert.ok(reloaded.ok);
+    const after = await mint(operator);
+    assert.ok(after.expiresAt - before.expiresAt >= 3600n);
     await server.stop();
   });
 
