@@ -19,7 +19,8 @@ export interface SignPoolOptions {
 }
 
 /** Orders in one message: enough that the message costs little, few enough to take fair turns. */
-const CHUNK = 32;
+const MIN_CHUNK = 16;
+const MAX_CHUNK = 64;
 /** Messages that a thread may have before it: one in work, the others so that it never waits. */
 const MAX_LOAD = 3;
 const MAX_RESTART_MS = 5000;
@@ -47,7 +48,7 @@ type Send = (
 ) => { readonly drafts: number; readonly outcomes: Promise<Outcomes> };
 
 /**
- * A workshop of threads, started as work comes. A batch is cut into chunks that all threads share;
+ * A workshop of threads, started as work comes. A batch is cut into chunks that idle threads share;
  * chunks of different lanes take turns. What a thread drafted, that thread signs.
  */
 export class SignPool implements Workshop {
@@ -108,7 +109,7 @@ export class SignPool implements Workshop {
     if (!this.#queue.reserve(lane, orders.length)) {
       return [untouched(orders.length, 'ISSUANCE_OVERLOADED')];
     }
-    const count = Math.ceil(orders.length / CHUNK);
+    const count = Math.ceil(orders.length / this.#chunkSize(orders.length));
     const pieces = Array.from({ length: count }, (_, index) => {
       const start = Math.round((index * orders.length) / count);
       const end = Math.round(((index + 1) * orders.length) / count);
@@ -118,6 +119,13 @@ export class SignPool implements Workshop {
     const done = await Promise.all(pieces);
     this.#queue.release(lane, orders.length);
     return done;
+  }
+
+  /** Threads that have nothing to do share a batch; where all are busy, fewer messages are cheaper. */
+  #chunkSize(size: number): number {
+    let idle = this.#options.threads;
+    for (const thread of this.#threads) if (thread.load > 0) idle -= 1;
+    return Math.min(MAX_CHUNK, Math.max(MIN_CHUNK, Math.ceil(size / Math.max(1, idle))));
   }
 
   #enqueue(orders: readonly LeafOrder[], lane: string, send: Send): Promise<Piece> {
