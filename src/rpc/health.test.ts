@@ -56,3 +56,17 @@ test('a watcher is told of each change once, of unknown services too, and of the
   await host.shutdown(5000);
   assert.equal((await ended)[0].code, status.UNAVAILABLE);
 });
+
+test('a check refreshes the board first', async (context) => {
+  let serving = false;
+  const board = createHealthBoard(() => board.set('', serving));
+  const host = testHost();
+  board.serveOn(host);
+  const { address } = await serveUnix(context, host);
+  const channel = openUnixChannel(address);
+  context.after(() => channel.close());
+  const client = channel.client(HealthClient);
+  assert.equal(await check(client, ''), Serving.NOT_SERVING);
+  serving = true;
+  assert.equal(await check(client, ''), Serving.SERVING);
+});

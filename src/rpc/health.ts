@@ -4,18 +4,22 @@ import {
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../gen/grpc/health/v1/health.ts';
 import type { RpcHost } from './host.ts';
-import type { CallContext } from './service.ts';
+import type { CallContext, CallGuard } from './service.ts';
 
 /** Health of a process's services, as grpc.health.v1 tells it. */
 export interface HealthBoard {
   /** Sets a service's state; '' is the whole process. Watchers are told. */
   set(service: string, serving: boolean): void;
-  /** Serves grpc.health.v1.Health on a host (Unix sockets only), without guards. */
-  serveOn(host: RpcHost): void;
+  /** Serves grpc.health.v1.Health on a host (Unix sockets only); without guards unless told. */
+  serveOn(host: RpcHost, guards?: readonly CallGuard[]): void;
 }
 
-/** A board with '' not serving yet. */
-export function createHealthBoard(): HealthBoard {
+/**
+ * A board with '' not serving yet.
+ *
+ * @param refresh Called before each check is answered, for states that depend on the time.
+ */
+export function createHealthBoard(refresh: () => void = () => {}): HealthBoard {
   const states = new Map<string, boolean>([['', false]]);
   const watchers = new Set<() => void>();
   const statusOf = (service: string): ServingStatus => {
@@ -39,11 +43,12 @@ export function createHealthBoard(): HealthBoard {
       states.set(service, serving);
       for (const tell of [...watchers]) tell();
     },
-    serveOn(host) {
+    serveOn(host, guards = []) {
       host.addService(
         HealthService,
         {
           check: ({ service }) => {
+            refresh();
             const status = statusOf(service);
             if (status !== ServingStatus.SERVICE_UNKNOWN) return ok({ status });
             return fail('HEALTH_SERVICE_UNKNOWN', `unknown service "${service}"`);
@@ -59,7 +64,7 @@ export function createHealthBoard(): HealthBoard {
             return ok(undefined);
           },
         },
-        [],
+        guards,
       );
     },
   };

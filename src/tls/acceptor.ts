@@ -10,7 +10,7 @@ import { awaitPreface } from '../rpc/preface.ts';
 import { createRateLimiter, type RateLimit, type RateLimiter } from '../rpc/rate-limiter.ts';
 import type { Peer } from '../rpc/service.ts';
 import { systemReason } from '../rpc/unix-path.ts';
-import { addressKey } from './address-key.ts';
+import { addressKey, plainAddress } from './address-key.ts';
 import type { ChainValidator, ValidatedPeer } from './identity.ts';
 import { peerChain } from './secure-context.ts';
 
@@ -103,7 +103,7 @@ export class TlsAcceptor {
   #onSecure(socket: TLSSocket): void {
     socket.on('error', () => {});
     this.#handshaking.get(endpoint(socket))?.();
-    const remoteAddress = socket.remoteAddress ?? '';
+    const remoteAddress = plainAddress(socket.remoteAddress ?? '');
     const admission = this.#judge(socket, remoteAddress);
     if ('refused' in admission) {
       this.#refuse(socket, admission.refused, admission.why);

@@ -27,6 +27,7 @@ import {
   ServerReflectionService,
 } from '../gen/grpc/reflection/v1/reflection.ts';
 import { JWTSVIDResponse } from '../gen/workload.ts';
+import type { CallGuard } from '../rpc/service.ts';
 import { createMetrics, type Metrics } from '../runtime/metrics.ts';
 import type { ChainValidator, TlsIdentity } from './identity.ts';
 import { listenTls } from './listener.ts';
@@ -261,11 +262,17 @@ test('an address that is taken is LISTEN_FAILED', async (context) => {
 });
 
 test('IPv6 and IPv4 reach one listener on ::', async (context) => {
-  const server = await serveTls(context, { address: '::' });
+  const seen: string[] = [];
+  const guard: CallGuard = ({ connection }) => {
+    seen.push(connection.remoteAddress);
+    return ok(undefined);
+  };
+  const server = await serveTls(context, { address: '::' }, testHost({ guards: [guard] }));
   assert.equal(server.listener.address, `[::]:${server.listener.port}`);
   for (const host of ['127.0.0.1', '::1']) {
     assert.equal(await whoAmI(dial(context, server, undefined, { host })), 'anonymous', host);
   }
+  assert.deepEqual(seen, ['127.0.0.1', '::1']);
 });
 
 test('garbage instead of TLS, and instead of HTTP/2 within it, ends the connection alone', async (context) => {
