@@ -11,8 +11,8 @@ One YAML file for each process, read once at start. An unknown key is refused wi
 that are allowed; \`signet server validate\` and \`signet agent validate\` tell all that is wrong without
 starting anything. Durations carry their unit (\`90s\`, \`5m\`, \`1h30m\`), sizes too (\`64KiB\`).
 
-On SIGHUP the server takes over \`log.level\`, \`adminIds\` and the limits of rates and batches; any other
-change is named in the log and waits for a restart.
+On SIGHUP the server takes over \`log.level\`, \`adminIds\`, \`svid.x509Ttl\`, \`svid.agentTtl\`, \`jwt.ttl\` and
+the limits of rates and batches; any other change is named in the log and waits for a restart.
 
 This page is written from the schemas by \`npm run docs\`; a test compares them.
 `;
