@@ -1,15 +1,13 @@
 import { isAbsolute, resolve } from 'node:path';
 import { ok, type Result } from '../base/result.ts';
 import { type ClientConstructor, openUnixChannel, type RpcChannel } from '../rpc/channel.ts';
+import { MAX_SOCKET_PATH_BYTES } from '../rpc/unix-path.ts';
 import { flagError, timeoutFlag } from './flags.ts';
 import { type CallSettings, callUnary, type UnaryCall } from './remote.ts';
 import type { CliIo, Input } from './spec.ts';
 
 /** Where the admin socket is unless said otherwise. */
 export const DEFAULT_SERVER_SOCKET = '/run/signet/server/private/api.sock';
-
-/** Longest path of a Unix socket on Linux, in bytes. */
-export const MAX_SOCKET_PATH_BYTES = 107;
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 

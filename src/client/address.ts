@@ -1,11 +1,9 @@
 import { isIP } from 'node:net';
 import { fail, ok, type Result } from '../base/result.ts';
+import { MAX_SOCKET_PATH_BYTES } from '../rpc/unix-path.ts';
 
 /** Environment variable that names the Workload API (WEP-9). */
 export const ENDPOINT_VARIABLE = 'SPIFFE_ENDPOINT_SOCKET';
-
-/** Longest path of a Unix socket on Linux, in bytes. */
-const MAX_SOCKET_PATH_BYTES = 107;
 
 /** Where a Workload API is. */
 export type WorkloadAddress =

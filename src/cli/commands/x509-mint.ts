@@ -1,8 +1,9 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { fail, ok, type Result } from '../../base/result.ts';
 import { MintX509SVIDResponse, SVIDClient } from '../../gen/spire/api/server/svid/v1/svid.ts';
 import { formatPemBundle } from '../../spiffe/bundle-format.ts';
 import type { SpiffeId } from '../../spiffe/spiffe-id.ts';
-import { createMintRequest } from '../csr.ts';
+import { buildCsr } from '../../x509/csr-builder.ts';
 import { type OutputFile, writeFiles } from '../files.ts';
 import { flagError, spiffeIdFlag, wholeSecondsFlag } from '../flags.ts';
 import { type ServerConnection, withServer } from '../server-connection.ts';
@@ -55,7 +56,10 @@ async function mint(
   dnsNames: readonly string[],
   ttl: number,
 ): Promise<Result<Minted>> {
-  const { privateKey, csr } = createMintRequest(id, dnsNames);
+  const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const spki = publicKey.export({ type: 'spki', format: 'der' });
+  const scheme = { kind: 'ecdsa', hash: 'sha256' } as const;
+  const csr = buildCsr({ spki, uri: id.uri, dnsNames }, privateKey, scheme);
   const client = server.client(SVIDClient);
   const request = { csr: Buffer.from(csr), ttl };
   const response = await server.call<MintX509SVIDResponse>('minting an X.509-SVID', (m, o, done) =>

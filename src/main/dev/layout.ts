@@ -2,7 +2,7 @@ import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSyn
 import { join, resolve } from 'node:path';
 import { utf8 } from '../../base/bytes.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
-import { MAX_SOCKET_PATH_BYTES } from '../../cli/server-connection.ts';
+import { MAX_SOCKET_PATH_BYTES } from '../../rpc/unix-path.ts';
 import { errnoCode, writeFileAtomic } from '../../runtime/atomic-file.ts';
 import { type FileLock, lockFile } from '../../runtime/file-lock.ts';
 import { parseTrustDomain, type TrustDomain } from '../../spiffe/trust-domain.ts';

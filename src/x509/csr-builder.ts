@@ -1,0 +1,45 @@
+import { type KeyObject, sign } from 'node:crypto';
+import {
+  derBitString,
+  derElement,
+  derNumber,
+  derOid,
+  derSequence,
+  derSetOf,
+} from '../der/writer.ts';
+import { subjectAltNameExtension } from './extension-writer.ts';
+import { OID } from './oids.ts';
+import { type SignatureScheme, signatureAlgorithmDer } from './signature.ts';
+
+/** `[0]`, constructed: the attributes of a request (RFC 2986 §4.1). */
+const ATTRIBUTES = 0xa0;
+
+const EXTENSION_REQUEST = derOid(OID.extensionRequest);
+const EMPTY_NAME = derSequence();
+const VERSION_1 = derNumber(0);
+
+/** What a certificate request asks for; the subject is empty, since none of it would be used. */
+export interface CsrFields {
+  /** SubjectPublicKeyInfo DER of the key that signs. */
+  readonly spki: Uint8Array;
+  /** Undefined asks for no names at all. */
+  readonly uri: string | undefined;
+  readonly dnsNames: readonly string[];
+}
+
+/** Makes a certificate request (PKCS#10, RFC 2986), signed by its own key. */
+export function buildCsr(
+  { spki, uri, dnsNames }: CsrFields,
+  privateKey: KeyObject,
+  scheme: SignatureScheme,
+): Uint8Array {
+  const attributes = uri === undefined ? [] : [nameRequest(uri, dnsNames)];
+  const info = derSequence(VERSION_1, EMPTY_NAME, spki, derElement(ATTRIBUTES, ...attributes));
+  const signature = derBitString(sign(scheme.hash, info, privateKey));
+  return derSequence(info, signatureAlgorithmDer(scheme), signature);
+}
+
+function nameRequest(uri: string, dnsNames: readonly string[]): Uint8Array {
+  const extensions = derSequence(subjectAltNameExtension(uri, dnsNames));
+  return derSequence(EXTENSION_REQUEST, derSetOf(extensions));
+}
