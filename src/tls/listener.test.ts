@@ -405,3 +405,19 @@ test('a connection of its age gets GOAWAY, unless a stream holds it open', async
   assert.ok(isGoaway(pushed.received()));
   assert.equal(grpcStatus(pushed.received(), 3), '0');
 });
+
+test('closing the listener keeps served connections and drops those that are not', async (context) => {
+  const server = await serveTls(context);
+  const served = dial(context, server);
+  assert.equal(await whoAmI(served), 'anonymous');
+  const shaking = rawClient(context, connectTcp(server.listener.port, '127.0.0.1'));
+  const silent = dial(context, server);
+  await once(silent.tls, 'secureConnect');
+  // An answer to a later connection says that the server has seen these.
+  assert.equal(await whoAmI(dial(context, server)), 'anonymous');
+  await server.listener.close();
+  await Promise.all([shaking.closed, silent.closed]);
+  served.socket.write(Buffer.concat([requestFrame(3, 'localhost', JWT), messageFrame(3)]));
+  const bytes = await served.until((b) => grpcStatus(b, 3) !== undefined);
+  assert.equal(grpcStatus(bytes, 3), '0');
+});
