@@ -95,18 +95,13 @@ async function startAdmin(
   { serve, guard }: Services,
 ): Promise<Result<void>> {
   const { config, clock, life, health } = base;
-  const board = createHealthBoard();
   const tell = (): void => board.set('', health.report('ready').ok);
-  const freshHealth: CallGuard = () => {
-    // Some checks depend on the time: they are asked anew whenever somebody asks.
-    tell();
-    return ok(undefined);
-  };
+  const board = createHealthBoard(tell);
   const log = base.log.child({ listener: 'admin' });
-  const guards = [guard, freshHealth];
+  const guards = [guard];
   const host = createRpcHost({ name: 'admin', log, metrics, clock, limits: ADMIN_LIMITS, guards });
   serve(host);
-  board.serveOn(host);
+  board.serveOn(host, guards);
   serveReflection(host, REFLECTED);
   const { path, group } = config.adminSocket;
   const listener = await listenUnix(

@@ -289,6 +289,18 @@ describe('a running server', () => {
     await server.stop();
   });
 
+  test('stops being ready when its authority has expired, and says why', async () => {
+    const clock = new ManualClock(Date.now());
+    const server = await TestServer.start({}, { clock });
+    const check = () => ask(server.admin(), HealthService.check, { service: '' });
+    assert.equal((await check()).status, 1);
+    // The wall clock alone: no timer has had its turn to make a new authority.
+    clock.setWallClock(clock.nowMs() + 25 * 3_600_000);
+    assert.equal((await check()).status, 2);
+    assert.match(server.running.health.report('ready').failures.authority ?? '', /expired|ended/);
+    await server.stop();
+  });
+
   test('a reload changes lifetimes and operators at once', async () => {
     const server = await TestServer.start();
     const mint = async (client: Client) => {
