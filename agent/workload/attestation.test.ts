@@ -4,7 +4,12 @@ import { ManualClock } from '../../src/base/clock.ts';
 import { fail, ok } from '../../src/base/result.ts';
 import type { Connection, Peer, PeerProcess } from '../../src/rpc/service.ts';
 import { assertRefused, assertValue } from '../../test/support/refused.ts';
-import { type AttestationOutcome, createWorkloadAttestation, makeWorkload } from './attestation.ts';
+import {
+  type AttestationOutcome,
+  createWorkloadAttestation,
+  isAlive,
+  makeWorkload,
+} from './attestation.ts';
 import type { WorkloadAttestor } from './attestor.ts';
 
 function connection(peer: Peer): Connection {
@@ -34,13 +39,16 @@ function setUp(attestors: readonly WorkloadAttestor[]) {
   return { clock, outcomes, attest };
 }
 
-const UID: WorkloadAttestor = { name: 'unix', attest: async () => ok(['unix:uid:1']) };
+const holds = (): boolean => true;
+
+const UID: WorkloadAttestor = { name: 'unix', holds, attest: async () => ok(['unix:uid:1']) };
 
 test('a connection is attested once, and calls at the same time share the work', async () => {
   let asked = 0;
   const { attest, outcomes } = setUp([
     {
       name: 'unix',
+      holds,
       attest: async () => {
         asked++;
         return ok(['unix:uid:1', 'unix:gid:1', 'unix:uid:1']);
@@ -78,13 +86,44 @@ test('E2 a process that is gone before, during or after attestation gets nothing
   assertRefused(await attest(kept), 'WORKLOAD_ATTESTATION_FAILED');
 });
 
+test('E3 a process that is not what it was is attested anew, for each change once', async () => {
+  let uid = 1;
+  let asked = 0;
+  const changing: WorkloadAttestor = {
+    name: 'unix',
+    attest: async () => {
+      asked++;
+      return ok([`unix:uid:${uid}`]);
+    },
+    holds: (_process, selectors) => selectors.includes(`unix:uid:${uid}`),
+  };
+  const { attest } = setUp([changing]);
+  const one = connection({ kind: 'process', process: peerProcess() });
+  const before = assertValue(await attest(one));
+  assert.ok(isAlive(before));
+  uid = 2;
+  assert.equal(isAlive(before), false, 'what was handed out under it ends');
+  const answers = await Promise.all([attest(one), attest(one)]);
+  for (const answer of answers) assert.deepEqual(assertValue(answer).selectors, ['unix:uid:2']);
+  assert.deepEqual(assertValue(await attest(one)).selectors, ['unix:uid:2']);
+  assert.equal(asked, 2);
+});
+
+test('E3 a process that changes while it is looked at gets nothing', async () => {
+  const { attest } = setUp([{ ...UID, holds: () => false }]);
+  const answer = await attest(connection({ kind: 'process', process: peerProcess() }));
+  assertRefused(answer, 'WORKLOAD_ATTESTATION_FAILED');
+});
+
 test('F9 one attestor that fails fails all, with the words that clients know', async () => {
   const failing: WorkloadAttestor = {
     name: 'k8s',
+    holds,
     attest: async () => fail('AGENT_PROCESS_UNREADABLE', 'secret reason'),
   };
   const throwing: WorkloadAttestor = {
     name: 'k8s',
+    holds,
     attest: () => Promise.reject(new TypeError('planted')),
   };
   for (const other of [failing, throwing]) {
@@ -101,6 +140,7 @@ test('a failure is not kept: the next call attests again', async () => {
   const { attest } = setUp([
     {
       name: 'unix',
+      holds,
       attest: async () =>
         ++asked === 1 ? fail('AGENT_PROCESS_UNREADABLE', 'planted') : ok(['unix:uid:1']),
     },
@@ -118,7 +158,7 @@ test('E4 a process of another PID namespace, and a peer that is none, are refuse
 });
 
 test('an attestor that hangs fails the attestation', async () => {
-  const { attest, clock } = setUp([{ name: 'unix', attest: () => new Promise(() => {}) }]);
+  const { attest, clock } = setUp([{ name: 'unix', holds, attest: () => new Promise(() => {}) }]);
   const answer = attest(connection({ kind: 'process', process: peerProcess() }));
   await new Promise(setImmediate);
   clock.advance(10_000);

@@ -11,6 +11,8 @@ export interface Workload {
   readonly selectors: readonly string[];
   /** One text for one set of selectors: the key of what is shared by equal workloads. */
   readonly key: string;
+  /** Whether the process is still what its selectors say: it may have changed its uid or program. */
+  readonly holds: () => boolean;
 }
 
 /** What one attestation came to, for log and metrics. */
@@ -39,37 +41,60 @@ const FAILED = 'workload attestation failed';
 
 /**
  * Who is at the other end of a connection. The facts are learnt once per connection and calls that
- * come meanwhile share the work; that the process still lives is asked each time. A failure is not
+ * come meanwhile share the work; that the process still lives, and still is what it was, is asked each
+ * time: one that has taken another uid or program since is looked at anew (E3). A failure is not
  * kept: the next call tries again. Fails with WORKLOAD_ATTESTATION_FAILED.
  */
 export function createWorkloadAttestation(
   parts: AttestationParts,
 ): (connection: Connection) => Promise<Result<Workload>> {
   return async (connection) => {
-    const pending = connection.memo.get(ATTESTED) as Promise<Result<Workload>> | undefined;
-    // The cast holds: only this module has the symbol.
-    const work = pending ?? attestConnection(parts, connection);
-    if (pending === undefined) connection.memo.set(ATTESTED, work);
-    const workload = await work;
-    if (!workload.ok) {
-      if (connection.memo.get(ATTESTED) === work) connection.memo.delete(ATTESTED);
-      return workload;
-    }
-    return isAlive(workload.value) ? workload : fail('WORKLOAD_ATTESTATION_FAILED', FAILED);
+    const work = attestOnce(parts, connection);
+    const kept = await work;
+    if (kept.ok && isAlive(kept.value)) return kept;
+    forget(connection, work);
+    if (!kept.ok) return kept;
+    const again = attestOnce(parts, connection);
+    const anew = await again;
+    if (anew.ok && isAlive(anew.value)) return anew;
+    forget(connection, again);
+    return anew.ok ? fail('WORKLOAD_ATTESTATION_FAILED', FAILED) : anew;
   };
 }
 
-/** Whether the very process that was attested still lives: asked before everything it is handed. */
+/** The attestation of a connection that is done or under way, or else a new one. */
+function attestOnce(parts: AttestationParts, connection: Connection): Promise<Result<Workload>> {
+  // The cast holds: only this module has the symbol.
+  const known = connection.memo.get(ATTESTED) as Promise<Result<Workload>> | undefined;
+  if (known !== undefined) return known;
+  const work = attestConnection(parts, connection);
+  connection.memo.set(ATTESTED, work);
+  return work;
+}
+
+/** Lets the next call attest anew, unless another one has begun to already. */
+function forget(connection: Connection, work: Promise<Result<Workload>>): void {
+  if (connection.memo.get(ATTESTED) === work) connection.memo.delete(ATTESTED);
+}
+
+/**
+ * Whether the very process that was attested still lives and is what it was: asked before everything
+ * it is handed.
+ */
 export function isAlive(workload: Workload): boolean {
-  return workload.process.isAlive();
+  return workload.process.isAlive() && workload.holds();
 }
 
 /** A workload from its process and selectors. */
-export function makeWorkload(process: PeerProcess, selectors: readonly string[]): Workload {
+export function makeWorkload(
+  process: PeerProcess,
+  selectors: readonly string[],
+  holds: () => boolean = () => true,
+): Workload {
   const sorted = [...new Set(selectors)].sort();
   // A newline could make two sets one: the parts are prefixed by their length.
   const key = sorted.map((selector) => `${selector.length}:${selector}`).join('');
-  return { process, selectors: sorted, key };
+  return { process, selectors: sorted, key, holds };
 }
 
 async function attestConnection(
@@ -110,8 +135,12 @@ async function attestProcess(
     if (!answer.ok) return answer;
     selectors.push(...answer.value);
   }
+  const holds = (): boolean => parts.attestors.every((one) => one.holds(process, selectors));
   // Alive now means alive throughout: what was read under its pid is about it (E2).
-  return process.isAlive() ? ok(makeWorkload(process, selectors)) : gone(process);
+  if (!process.isAlive()) return gone(process);
+  // It may have run another program between two readings, and the facts are of both (E3).
+  if (holds()) return ok(makeWorkload(process, selectors, holds));
+  return fail('AGENT_PROCESS_UNREADABLE', `process ${process.pid} changed while it was looked at`);
 }
 
 function gone(process: PeerProcess): Result<never> {

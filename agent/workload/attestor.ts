@@ -14,4 +14,9 @@ export interface WorkloadAttestor {
    * and after; what is read in between may be another's and is then thrown away.
    */
   attest(process: PeerProcess): Promise<Result<readonly string[]>>;
+  /**
+   * Whether the process is still what `attest` said of it, `selectors` being those of all attestors.
+   * Asked before everything that a process is handed, so it has to be cheap.
+   */
+  holds(process: PeerProcess, selectors: readonly string[]): boolean;
 }

@@ -91,3 +91,24 @@ test('F9 any fact that cannot be learnt refuses all: never fewer selectors', asy
     assertRefused(await attestor.attest(PEER), code);
   }
 });
+
+test('E3 what was attested holds while ids, groups and program stay, and no longer', async () => {
+  const status = { pid: 42, state: 'S', uid: 1000, gid: 1000, supplementaryGids: [27, 4000] };
+  const whole = createUnixAttestor(facts({ discoverPath: true }));
+  const selectors = assertValue(await whole.attest(PEER));
+  assert.equal(whole.holds(PEER, selectors), true);
+  assert.equal(whole.holds(PEER, [...selectors, 'k8s:ns:a']), true, "others' selectors are theirs");
+  const changes: readonly [string, Partial<UnixFacts>][] = [
+    ['another uid', { status: () => ok({ ...status, uid: 0 }) }],
+    ['another gid', { status: () => ok({ ...status, gid: 0 }) }],
+    ['a group less', { status: () => ok({ ...status, supplementaryGids: [27] }) }],
+    ['a group more', { status: () => ok({ ...status, supplementaryGids: [27, 4000, 0] }) }],
+    ['another program', { binaryPath: () => ok('/usr/bin/other') }],
+    ['a program that cannot be read', { binaryPath: refusing('AGENT_PROCESS_UNREADABLE') }],
+    ['a status that cannot be read', { status: refusing('AGENT_PROCESS_UNREADABLE') }],
+  ];
+  for (const [name, change] of changes) {
+    const now = createUnixAttestor(facts({ discoverPath: true, ...change }));
+    assert.equal(now.holds(PEER, selectors), false, name);
+  }
+});

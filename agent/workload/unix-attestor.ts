@@ -36,7 +36,27 @@ export function createUnixAttestor(facts: UnixFacts): WorkloadAttestor {
       const binary = await attestBinary(facts, process.pid);
       return binary.ok ? ok([...account.value, ...binary.value]) : binary;
     },
+    holds: (process, selectors) => stillHolds(facts, process, selectors),
   };
+}
+
+/**
+ * Looks at ids and path again, which costs microseconds, against those that the selectors tell. The
+ * hash is not made again: it follows the path, but for a file that was replaced in its place.
+ */
+function stillHolds(facts: UnixFacts, process: PeerProcess, selectors: readonly string[]): boolean {
+  const account = attestAccount(facts, process);
+  if (!account.ok) return false;
+  const now = new Set(account.value);
+  if (facts.discoverPath) {
+    const path = facts.binaryPath(process.pid);
+    if (!path.ok) return false;
+    now.add(`unix:path:${path.value}`);
+  }
+  const before = selectors.filter(
+    (selector) => selector.startsWith('unix:') && !selector.startsWith('unix:sha256:'),
+  );
+  return new Set(before).size === now.size && before.every((selector) => now.has(selector));
 }
 
 function attestAccount(facts: UnixFacts, process: PeerProcess): Result<readonly string[]> {
