@@ -86,8 +86,12 @@ export class TlsAcceptor {
 
   #shakeHands(socket: Socket, address: string): void {
     const key = endpoint(socket);
+    let counted = true;
     const done = (): void => {
-      if (this.#handshaking.delete(key)) this.#handshakes.remove(address);
+      // A client that resets and comes again from the same port may be here twice for a moment.
+      if (this.#handshaking.get(key) === done) this.#handshaking.delete(key);
+      if (counted) this.#handshakes.remove(address);
+      counted = false;
       // From here on the TLS socket stands for it: closing the listener must not cut it off.
       this.#pending.delete(socket);
     };
