@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { chmodSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import type { Client, ServiceError } from '@grpc/grpc-js';
 import { AgentSyncService } from '../../src/gen/signet/agent/v1/agent.ts';
 import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
@@ -103,5 +107,34 @@ describe('who may call what, over real sockets', () => {
     const path = '/spire.api.server.logger.v1.Logger/SetLogLevel';
     assert.equal(await statusOf(server.admin(), path), UNIMPLEMENTED);
     assert.equal(await statusOf(await server.tcp(), path), UNIMPLEMENTED);
+  });
+});
+
+describe('the admin socket', () => {
+  const GROUP = 54_321;
+  const child = new URL('../support/count-entries.ts', import.meta.url).pathname;
+
+  /** What a process of another user is told. */
+  async function askAs(socket: string, gid: number): Promise<string> {
+    const { stdout } = await promisify(execFile)(process.execPath, [child, socket], {
+      uid: 12_345,
+      gid,
+    });
+    return stdout;
+  }
+
+  test('lets members of the configured group in, and other users not even by a wider mode', {
+    skip: process.geteuid?.() === 0 ? false : 'needs root to run as other users',
+  }, async () => {
+    const grouped = await TestServer.start({ adminGroup: GROUP });
+    const { path } = grouped.config.adminSocket;
+    chmodSync(grouped.dir, 0o711);
+    assert.equal(await askAs(path, GROUP), 'count 0');
+    assert.match(await askAs(path, 12_345), /EACCES/);
+    // An operator who opened folder and socket to everyone still lets nobody else in.
+    chmodSync(dirname(path), 0o711);
+    chmodSync(path, 0o666);
+    assert.match(await askAs(path, 12_345), /PERMISSION_DENIED/);
+    await grouped.stop();
   });
 });

@@ -142,7 +142,7 @@ export class TestServer {
   }
 
   get config(): ServerConfig {
-    return testConfig(this.dir, this.#options);
+    return testConfig(this.dir, { ...this.#options });
   }
 
   /** Starts, or stops and starts again on the same state. */
@@ -226,14 +226,18 @@ export class TestServer {
   }
 }
 
-/** A checked configuration for a server in `dir`. */
-export function testConfig(dir: string, options: object = {}): ServerConfig {
+/** A checked configuration for a server in `dir`; `adminGroup` is a group for its own admin socket. */
+export function testConfig(
+  dir: string,
+  { adminGroup, ...options }: { readonly [key: string]: unknown } = {},
+): ServerConfig {
+  const group = adminGroup === undefined ? {} : { group: String(adminGroup) };
   const checked = checkConfigValue(
     {
       trustDomain: TRUST_DOMAIN,
       dataDir: join(dir, 'data'),
       listen: { address: '127.0.0.1', port: 0 },
-      adminSocket: { path: join(dir, 'admin', 'api.sock') },
+      adminSocket: { path: join(dir, 'admin', 'api.sock'), ...group },
       ...options,
     },
     serverConfigSchema,
