@@ -311,6 +311,8 @@ export class Standing {
   #end(error: SignetError): void {
     if (this.#over) return;
     this.stop();
+    const { code, message, action } = error;
+    this.#parts.log.error({ code, reason: message, action }, 'this agent cannot go on');
     this.#parts.onEnd(error);
   }
 

@@ -331,6 +331,31 @@ test('WLAPI-8 WLAPI-22 WLAPI-23 WLAPI-24 FetchJWTSVID answers what was asked for
   assert.ok(away.details.startsWith('could not fetch JWT-SVID: '), away.details);
 });
 
+test('WLAPI-24 a token that comes after its entry was withdrawn is not handed out', async (context) => {
+  const { api, ca, identities } = await setUpReady(context);
+  identities.replaceEntries([wireEntry('a', MINE), wireEntry('b', MINE)]);
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  ca.beforeJwt = () => held;
+  const fetch = () =>
+    answerOf<{ svids: { spiffeId: string }[] }>((done) =>
+      api.fetchJwtsvid({ audience: ['x'], spiffeId: '' }, securityHeader(), done),
+    );
+  const both = fetch();
+  await settle(() => ca.jwtCalls.length === 2);
+  identities.changeEntries([], ['a']);
+  release();
+  assert.deepEqual(
+    (await both).value?.svids.map(({ spiffeId }) => spiffeId),
+    ['spiffe://example.org/b'],
+  );
+  ca.beforeJwt = () => {
+    identities.changeEntries([], ['b']);
+    return Promise.resolve();
+  };
+  identities.changeEntries([wireEntry('b', { ...MINE, revisionNumber: 1n })], []);
+  assert.equal((await fetch()).code, status.PERMISSION_DENIED);
+});
+
 test('WLAPI-28 WLAPI-29 WLAPI-30 ValidateJWTSVID applies the rules and shows the claims', async (context) => {
   const { api, ca, identities } = await setUpReady(context);
   identities.replaceEntries([wireEntry('a', MINE)]);

@@ -88,20 +88,29 @@ async function fetchJwtSvid(
   if (!wanted.ok) return wanted;
   const caller = await identify(parts, context);
   if (!caller.ok) return caller;
-  const { workload, view } = caller.value;
-  const entries = view.entries.filter(
-    ({ spiffeId }) => wanted.value === undefined || spiffeId.uri === wanted.value.uri,
-  );
+  const { workload } = caller.value;
+  const served = (): readonly AgentEntry[] =>
+    parts.identities
+      .view(workload)
+      .entries.filter(
+        ({ spiffeId }) => wanted.value === undefined || spiffeId.uri === wanted.value.uri,
+      );
+  const entries = served();
   // WLAPI-24: not authorised at all, and not for the identity asked for, are one answer.
   if (entries.length === 0) return noIdentity();
   const tokens = await Promise.all(
     entries.map((entry) => jwtSvid(parts.identities, entry, audience.value)),
   );
+  // The server may have taken its time: what was withdrawn meanwhile is not handed out.
+  const still = new Set(served());
   const svids: JWTSVID[] = [];
-  for (const token of tokens) {
+  for (const [index, entry] of entries.entries()) {
+    const token = tokens[index];
+    if (token === undefined || !still.has(entry)) continue;
     if (!token.ok) return token;
     svids.push(token.value);
   }
+  if (svids.length === 0) return noIdentity();
   return isAlive(workload) ? ok({ svids }) : gone();
 }
 

@@ -37,7 +37,7 @@ export function readProcessStatus(pid: number): Result<ProcessStatus> {
     if (length === MAX_STATUS_BYTES) {
       return fail('AGENT_PROCESS_UNREADABLE', `${path} is longer than ${MAX_STATUS_BYTES} bytes`);
     }
-    return parseProcessStatus(statusBuffer.latin1Slice(0, length));
+    return parseProcessStatus(statusBuffer.toString('latin1', 0, length));
   } catch (error) {
     return fail('AGENT_PROCESS_UNREADABLE', `${path} cannot be read (${errnoCode(error)})`, {
       cause: error,

@@ -46,6 +46,8 @@ export class TestAgentCa {
   readonly jwtCalls: [string, readonly string[]][] = [];
   /** Fails whole calls while set. */
   down = false;
+  /** What a request for a token waits for. */
+  beforeJwt: () => Promise<void> = () => Promise.resolve();
   /** Refuses these entries. */
   readonly refused = new Set<string>();
   /** Life of what is minted, in milliseconds from now. */
@@ -89,7 +91,7 @@ export class TestAgentCa {
   /** NewJWTSVID. */
   readonly mintJwt: MintJwt = async (entryId, audience) => {
     this.jwtCalls.push([entryId, audience]);
-    await Promise.resolve();
+    await this.beforeJwt();
     if (this.down) return fail('AGENT_SERVER_UNAVAILABLE', 'server: planted outage');
     if (this.refused.has(entryId)) return fail('AGENT_SERVER_REFUSED', 'server: planted refusal');
     return ok(this.token(this.#uriOf(entryId), audience));
