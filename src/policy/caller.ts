@@ -71,7 +71,7 @@ export function resolveLocal(peer: ProcessFacts, context: PolicyContext): Result
  */
 export function resolveAgent(peer: SvidFacts, context: PolicyContext): Result<AgentCaller> {
   const { id, serialDecimal: serial } = peer;
-  if (nowSeconds(context) > peer.notAfterSeconds) {
+  if (isExpired(peer, context)) {
     return refuseAgent('AGENT_EXPIRED', `SVID of agent ${id.uri} has expired`);
   }
   const agent = context.registry.agent(id);
@@ -99,16 +99,25 @@ function authorizeSvid(
   peer: SvidFacts,
   context: PolicyContext,
 ): Result<Caller> {
-  const admin = allowed.includes('admin') ? resolveAdmin(peer, context) : undefined;
+  // The chain was judged when the connection opened, which may outlive it.
+  const expired = isExpired(peer, context);
+  const admin = allowed.includes('admin') && !expired ? resolveAdmin(peer, context) : undefined;
   if (admin !== undefined) return ok(admin);
   if (!isMemberOf(peer.id, context.registry.trustDomain)) {
     return fail('CALLER_FOREIGN', `${peer.id.uri} is of another trust domain`);
   }
-  const downstream = allowed.includes('downstream') ? resolveDownstream(peer, context) : undefined;
+  const mayBeDownstream = allowed.includes('downstream') && !expired;
+  const downstream = mayBeDownstream ? resolveDownstream(peer, context) : undefined;
   if (downstream !== undefined) return ok(downstream);
-  if (!allowed.includes('agent')) return refuse(method, peer.id.uri);
+  if (!allowed.includes('agent')) {
+    return refuse(method, expired ? `the expired SVID of ${peer.id.uri}` : peer.id.uri);
+  }
   const agent = resolveAgent(peer, context);
   return agent.ok || !allowed.includes('anonymous') ? agent : ok({ kind: 'anonymous' });
+}
+
+function isExpired(peer: SvidFacts, context: PolicyContext): boolean {
+  return nowSeconds(context) > peer.notAfterSeconds;
 }
 
 function resolveAdmin(peer: SvidFacts, context: PolicyContext): AdminCaller | undefined {

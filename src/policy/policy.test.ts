@@ -83,6 +83,9 @@ function svid(path: string, extra: Partial<SvidFacts> = {}): SvidFacts {
   return { kind: 'svid', id: id(path), serialDecimal: '1', notAfterSeconds: NOW, ...extra };
 }
 
+/** An SVID that ended while its connection stayed open. */
+const PAST: Partial<SvidFacts> = { notAfterSeconds: NOW - 1 };
+
 const process = (uid: number, gid = 5, groups: readonly number[] = []): PeerFacts => ({
   kind: 'process',
   uid,
@@ -153,6 +156,10 @@ describe('the table of calls', () => {
     ['an agent', svid('/spire/agent/a'), ['agent', 'anonymous']],
     ['an agent that is not known', svid('/spire/agent/b'), ['anonymous']],
     ['a workload', svid('/web'), ['anonymous']],
+    ['a listed admin after its end', svid('/operator', PAST), ['anonymous']],
+    ['an admin by its entry, after its end', svid('/boss', PAST), ['anonymous']],
+    ['a downstream server after its end', svid('/down', PAST), ['anonymous']],
+    ['an agent after its end', svid('/spire/agent/a', PAST), ['anonymous']],
   ];
 
   for (const [name, peer, kinds] of peers) {
