@@ -3,6 +3,7 @@ import { ok, type Result } from '../base/result.ts';
 import { authorizeCall } from '../policy/caller.ts';
 import type { AgentCaller, Caller } from '../policy/grant.ts';
 import type { CallContext, CallGuard } from '../rpc/service.ts';
+import { addressKey } from '../tls/address-key.ts';
 import { type ApiContext, rememberCaller } from './context.ts';
 import { peerFacts } from './peer-facts.ts';
 import { withDeniedReason } from './permission-denied.ts';
@@ -34,13 +35,13 @@ function judge(api: ApiContext, limits: CallLimits, context: CallContext): Resul
     facts.kind === 'anonymous' || (facts.kind === 'svid' && context.method === ATTEST);
   if (unknown) {
     const limit = context.method === ATTEST ? limits.attestation : limits.anonymousCalls;
-    const paced = limit.take(remoteAddress);
+    const paced = limit.take(addressKey(remoteAddress));
     if (!paced.ok) return paced;
   }
   const caller = authorizeCall(context.method, facts, api.policy);
   if (!caller.ok) {
     // Refused callers fill the log no faster than unknown ones may call.
-    if (unknown || limits.anonymousCalls.take(remoteAddress).ok) {
+    if (unknown || limits.anonymousCalls.take(addressKey(remoteAddress)).ok) {
       logRefusal(api, context, caller.error);
     }
     return caller;
