@@ -46,8 +46,6 @@ export async function startTelemetry(
   parts: TelemetryParts,
 ): Promise<Result<Telemetry>> {
   if (config.port === undefined) return ok({ port: undefined, close: async () => {} });
-  // Only here: an import of node:http at the top loads its fetch client too, 30 ms and 8 MiB.
-  const { createServer } = await import('node:http');
   // Loaded only where it is needed: node:http brings an HTTP client of its own, 40 ms of a start.
   const { createServer } = await import('node:http');
   const server = createServer(
