@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type BigIntStats, readlinkSync } from 'node:fs';
+import { type BigIntStats, readlinkSync, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import { errnoCode } from '../../src/runtime/atomic-file.ts';
@@ -19,12 +19,19 @@ export interface BinaryHashes {
   sha256(pid: number): Promise<Result<string>>;
 }
 
-/** The path of the binary that a process runs, as the kernel states it. */
-export function readBinaryPath(pid: number): Result<string> {
+/**
+ * The path of the binary that a process runs, as the kernel states it. Undefined where the path does
+ * not name that file, or is not to be believed: in a user namespace of their own anyone can mount
+ * anything anywhere, and a binary taken out of one keeps the path that it had there. A binary that was
+ * replaced while it runs has none either.
+ */
+export function readBinaryPath(pid: number): Result<string | undefined> {
   try {
     const bytes = readlinkSync(`/proc/${pid}/exe`, { encoding: 'buffer' });
     // A path is bytes. One that is no text could equal another after replacement characters.
-    return ok(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+    const path = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    if (readlinkSync(`/proc/${pid}/ns/user`) !== ownUserNamespace()) return ok(undefined);
+    return ok(isSameFile(`/proc/${pid}/exe`, `/proc/${pid}/root${path}`) ? path : undefined);
   } catch (error) {
     return fail(
       'AGENT_PROCESS_UNREADABLE',
@@ -32,6 +39,36 @@ export function readBinaryPath(pid: number): Result<string> {
       { cause: error },
     );
   }
+}
+
+/**
+ * Which file a process runs, for comparing: it stays when the file is replaced on disk, and changes
+ * when the process runs another one, whatever that one's path. Fails with AGENT_PROCESS_UNREADABLE.
+ */
+export function readBinaryFile(pid: number): Result<string> {
+  try {
+    const { dev, ino, birthtimeNs } = statSync(`/proc/${pid}/exe`, { bigint: true });
+    return ok(`${dev}:${ino}:${birthtimeNs}`);
+  } catch (error) {
+    return fail(
+      'AGENT_PROCESS_UNREADABLE',
+      `the binary of process ${pid} cannot be told (${errnoCode(error)})`,
+      { cause: error },
+    );
+  }
+}
+
+let userNamespace: string | undefined;
+
+function ownUserNamespace(): string {
+  userNamespace ??= readlinkSync('/proc/self/ns/user');
+  return userNamespace;
+}
+
+function isSameFile(path: string, other: string): boolean {
+  const one = statSync(path, { bigint: true });
+  const two = statSync(other, { bigint: true, throwIfNoEntry: false });
+  return two !== undefined && one.dev === two.dev && one.ino === two.ino;
 }
 
 /**

@@ -17,6 +17,7 @@ function facts(changes: Partial<UnixFacts> = {}): UnixFacts {
   return {
     status: (pid) => ok({ pid, state: 'S', uid: 1000, gid: 1000, supplementaryGids: [27, 4000] }),
     binaryPath: () => ok('/usr/bin/worker'),
+    binaryFile: () => ok('1:2:3'),
     names: { user: (uid) => ok(USERS.get(uid)), group: (gid) => ok(GROUPS.get(gid)) },
     hashes: { sha256: async () => ok('aa'.repeat(32)) },
     discoverPath: false,
@@ -80,6 +81,7 @@ test('F9 any fact that cannot be learnt refuses all: never fewer selectors', asy
       'AGENT_PROCESS_UNREADABLE',
     ],
     ['path', { binaryPath: refusing('AGENT_PROCESS_UNREADABLE') }, 'AGENT_PROCESS_UNREADABLE'],
+    ['file', { binaryFile: refusing('AGENT_PROCESS_UNREADABLE') }, 'AGENT_PROCESS_UNREADABLE'],
     [
       'hash',
       { hashes: { sha256: async () => refusing('AGENT_BINARY_UNREADABLE')() } },
@@ -94,21 +96,37 @@ test('F9 any fact that cannot be learnt refuses all: never fewer selectors', asy
 
 test('E3 what was attested holds while ids, groups and program stay, and no longer', async () => {
   const status = { pid: 42, state: 'S', uid: 1000, gid: 1000, supplementaryGids: [27, 4000] };
-  const whole = createUnixAttestor(facts({ discoverPath: true }));
-  const selectors = assertValue(await whole.attest(PEER));
-  assert.equal(whole.holds(PEER, selectors), true);
-  assert.equal(whole.holds(PEER, [...selectors, 'k8s:ns:a']), true, "others' selectors are theirs");
+  let now: UnixFacts = facts({ discoverPath: true });
+  const attestor = createUnixAttestor({
+    ...now,
+    status: (pid) => now.status(pid),
+    binaryFile: (pid) => now.binaryFile(pid),
+  });
+  const selectors = assertValue(await attestor.attest(PEER));
+  assert.equal(attestor.holds(PEER, selectors), true);
+  assert.equal(attestor.holds(PEER, [...selectors, 'k8s:ns:a']), true, 'of another attestor');
   const changes: readonly [string, Partial<UnixFacts>][] = [
     ['another uid', { status: () => ok({ ...status, uid: 0 }) }],
     ['another gid', { status: () => ok({ ...status, gid: 0 }) }],
     ['a group less', { status: () => ok({ ...status, supplementaryGids: [27] }) }],
     ['a group more', { status: () => ok({ ...status, supplementaryGids: [27, 4000, 0] }) }],
-    ['another program', { binaryPath: () => ok('/usr/bin/other') }],
-    ['a program that cannot be read', { binaryPath: refusing('AGENT_PROCESS_UNREADABLE') }],
+    ['another program', { binaryFile: () => ok('1:2:4') }],
+    ['a program that cannot be told', { binaryFile: refusing('AGENT_PROCESS_UNREADABLE') }],
     ['a status that cannot be read', { status: refusing('AGENT_PROCESS_UNREADABLE') }],
   ];
   for (const [name, change] of changes) {
-    const now = createUnixAttestor(facts({ discoverPath: true, ...change }));
-    assert.equal(now.holds(PEER, selectors), false, name);
+    now = facts(change);
+    assert.equal(attestor.holds(PEER, selectors), false, name);
   }
+  now = facts();
+  assert.equal(attestor.holds(PEER, selectors), true, 'all as it was');
+});
+
+test('a binary without a path to believe has no path selector', async () => {
+  const attestor = createUnixAttestor(
+    facts({ discoverPath: true, binaryPath: () => ok(undefined) }),
+  );
+  const selectors = assertValue(await attestor.attest(PEER));
+  assert.ok(selectors.includes(`unix:sha256:${'aa'.repeat(32)}`));
+  assert.ok(!selectors.some((selector) => selector.startsWith('unix:path:')));
 });

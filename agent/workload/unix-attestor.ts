@@ -2,13 +2,16 @@ import { fail, ok, type Result } from '../../src/base/result.ts';
 import type { PeerProcess } from '../../src/rpc/service.ts';
 import type { AccountNames } from './account-names.ts';
 import type { WorkloadAttestor } from './attestor.ts';
-import { type BinaryHashes, readBinaryPath } from './binary.ts';
+import { type BinaryHashes, readBinaryFile, readBinaryPath } from './binary.ts';
 import { type ProcessStatus, readProcessStatus } from './proc-status.ts';
 
 /** What the `unix` attestor asks, handed in so that tests can answer. */
 export interface UnixFacts {
   readonly status: (pid: number) => Result<ProcessStatus>;
-  readonly binaryPath: (pid: number) => Result<string>;
+  /** Undefined where the binary has no path that can be believed: then there is no `path`. */
+  readonly binaryPath: (pid: number) => Result<string | undefined>;
+  /** Which file it runs: another text for another file. */
+  readonly binaryFile: (pid: number) => Result<string>;
   readonly names: AccountNames;
   /** Absent where binaries are not hashed. */
   readonly hashes: BinaryHashes | undefined;
@@ -17,44 +20,51 @@ export interface UnixFacts {
 }
 
 /** The kernel's own answers. */
-export const kernelFacts: Pick<UnixFacts, 'status' | 'binaryPath'> = {
+export const kernelFacts: Pick<UnixFacts, 'status' | 'binaryPath' | 'binaryFile'> = {
   status: readProcessStatus,
   binaryPath: readBinaryPath,
+  binaryFile: readBinaryFile,
 };
 
 /**
  * The `unix` attestor, with SPIRE's selectors: `uid`, `user`, `gid`, `group`, `supplementary_gid`,
  * `supplementary_group`, and on request `path` and `sha256`. A number without a name has no selector
- * for the name. Fails with AGENT_PROCESS_UNREADABLE or AGENT_BINARY_UNREADABLE.
+ * for the name, a binary without a path to believe none for the path. Fails with AGENT_PROCESS_UNREADABLE or AGENT_BINARY_UNREADABLE.
  */
 export function createUnixAttestor(facts: UnixFacts): WorkloadAttestor {
+  /** The file that each process ran when it was attested. */
+  const files = new WeakMap<PeerProcess, string>();
   return {
     name: 'unix',
     async attest(process) {
       const account = attestAccount(facts, process);
       if (!account.ok || !facts.discoverPath) return account;
+      const file = facts.binaryFile(process.pid);
+      if (!file.ok) return file;
+      files.set(process, file.value);
       const binary = await attestBinary(facts, process.pid);
       return binary.ok ? ok([...account.value, ...binary.value]) : binary;
     },
-    holds: (process, selectors) => stillHolds(facts, process, selectors),
+    holds(process, selectors) {
+      if (!accountHolds(facts, process, selectors)) return false;
+      if (!facts.discoverPath) return true;
+      const file = facts.binaryFile(process.pid);
+      // Path and hash follow the file; reading them again would cost more.
+      return file.ok && file.value === files.get(process);
+    },
   };
 }
 
-/**
- * Looks at ids and path again, which costs microseconds, against those that the selectors tell. The
- * hash is not made again: it follows the path, but for a file that was replaced in its place.
- */
-function stillHolds(facts: UnixFacts, process: PeerProcess, selectors: readonly string[]): boolean {
+function accountHolds(
+  facts: UnixFacts,
+  process: PeerProcess,
+  selectors: readonly string[],
+): boolean {
   const account = attestAccount(facts, process);
   if (!account.ok) return false;
   const now = new Set(account.value);
-  if (facts.discoverPath) {
-    const path = facts.binaryPath(process.pid);
-    if (!path.ok) return false;
-    now.add(`unix:path:${path.value}`);
-  }
   const before = selectors.filter(
-    (selector) => selector.startsWith('unix:') && !selector.startsWith('unix:sha256:'),
+    (selector) => selector.startsWith('unix:') && !/^unix:(?:path|sha256):/.test(selector),
   );
   return new Set(before).size === now.size && before.every((selector) => now.has(selector));
 }
@@ -100,7 +110,7 @@ function contradiction(status: ProcessStatus, process: PeerProcess): string | un
 async function attestBinary(facts: UnixFacts, pid: number): Promise<Result<readonly string[]>> {
   const path = facts.binaryPath(pid);
   if (!path.ok) return path;
-  const selectors = [`unix:path:${path.value}`];
+  const selectors = path.value === undefined ? [] : [`unix:path:${path.value}`];
   if (facts.hashes !== undefined) {
     const hash = await facts.hashes.sha256(pid);
     if (!hash.ok) return hash;
