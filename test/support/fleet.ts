@@ -12,10 +12,6 @@ export interface FleetOptions {
   readonly x509SvidTtl?: string;
   readonly caTtl?: string;
   readonly jwtTtl?: string;
-  /** Rate limits off: for figures, never for tests of behaviour. */
-  readonly unlimited?: boolean;
-  /** The `unix` attestor tells path and hash as well. */
-  readonly discoverPath?: boolean;
   /** Starts no agent. */
   readonly serverOnly?: boolean;
   readonly agentTtl?: string;
