@@ -36,17 +36,6 @@ export async function loadConfig<S extends z.ZodType>(
   return fail('CONFIG_INVALID', lines.join('\n'));
 }
 
-/** Everything that is wrong with a configuration file; empty when nothing is. For `validate`. */
-export async function findConfigProblems(
-  path: string,
-  schema: z.ZodType,
-): Promise<Result<readonly ConfigProblem[]>> {
-  const text = await readConfigText(path);
-  if (!text.ok) return text;
-  const checked = checkConfig(text.value, schema);
-  return ok(checked.ok ? [] : checked.problems);
-}
-
 /** Checks the text of a configuration against its schema. */
 export function checkConfig<S extends z.ZodType>(
   text: string,

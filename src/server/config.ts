@@ -1,12 +1,7 @@
 import { z } from 'zod';
 import type { Result } from '../base/result.ts';
 import { KEY_TYPES } from '../keys/key-manager.ts';
-import {
-  type ConfigProblem,
-  configJsonSchema,
-  findConfigProblems,
-  loadConfig,
-} from '../runtime/config.ts';
+import { configJsonSchema, loadConfig } from '../runtime/config.ts';
 import { LOG_LEVELS } from '../runtime/log.ts';
 import { telemetrySchema } from '../runtime/telemetry.ts';
 import { durationSetting } from '../runtime/units.ts';
@@ -190,11 +185,6 @@ export type ServerConfig = z.output<typeof serverConfigSchema>;
 /** Reads `server.yaml`; fails with CONFIG_UNREADABLE, CONFIG_SYNTAX or CONFIG_INVALID. */
 export function loadServerConfig(path: string): Promise<Result<ServerConfig>> {
   return loadConfig(path, serverConfigSchema);
-}
-
-/** Everything that is wrong with a `server.yaml`; empty when nothing is. */
-export function validateServerConfig(path: string): Promise<Result<readonly ConfigProblem[]>> {
-  return findConfigProblems(path, serverConfigSchema);
 }
 
 /** JSON Schema of `server.yaml`, for editors. */
