@@ -294,3 +294,23 @@ test('the stream ends with the SVID of its agent', async () => {
   await assertStatus(stream.end(), 'AGENT_EXPIRED');
   await server.stop();
 });
+
+test('a connection with an open stream outlives the age that ends others', async () => {
+  const clock = new ManualClock(Date.now());
+  const listen = { address: '127.0.0.1', port: 0, maxConnectionAge: '1m' };
+  const server = await TestServer.start({ limits, listen }, { clock });
+  const agent = await server.attest();
+  const stream = await Stream.open(server, agent);
+  await stream.next('snapshot');
+  await stream.next('bundle');
+  // Past the age with its jitter, then past what open calls are given after it.
+  clock.advance(67_000);
+  clock.advance(61_000);
+  const entry = await server.register({ spiffeId: td('/held'), parentId: td(agent.path) });
+  assert.deepEqual(
+    (await stream.next('delta')).upserts.map(({ id }) => id),
+    [entry.id],
+  );
+  stream.call.cancel();
+  await server.stop();
+});
