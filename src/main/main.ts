@@ -17,28 +17,42 @@ async function readStdin(maxBytes: number): Promise<Result<Uint8Array>> {
   return ok(Buffer.concat(chunks));
 }
 
-/** A reader that went away (`signet entry show | head`) ends the command as it does other programs. */
-function endWithReader(): void {
+/** The process's side of a command. */
+interface Process {
+  readonly io: CliIo;
+  /** Ends a command that waits, so that it cleans up; false where none does. */
+  interrupt(): boolean;
+}
+
+/**
+ * A reader that went away (`signet entry show | head`) ends the command as it does other programs;
+ * one that runs other processes (`dev`, `demo`) stops them first.
+ */
+function endWithReader({ interrupt }: Process): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (interrupt()) return;
       process.exit(error.code === 'EPIPE' ? 128 + constants.signals.SIGPIPE : 1);
     });
   }
 }
 
 /** The real process; asking for its signal takes over Ctrl-C, so only commands that wait do. */
-function processIo(): CliIo {
+function realProcess(): Process {
   let abort: AbortController | undefined;
-  return {
+  const interrupt = () => {
+    abort?.abort();
+    return abort !== undefined;
+  };
+  const io: CliIo = {
     env: process.env,
     clock: systemClock,
     random: systemRandom,
     get signal() {
       if (abort === undefined) {
-        const controller = new AbortController();
-        abort = controller;
-        process.once('SIGINT', () => controller.abort());
-        process.once('SIGTERM', () => controller.abort());
+        abort = new AbortController();
+        process.once('SIGINT', interrupt);
+        process.once('SIGTERM', interrupt);
       }
       return abort.signal;
     },
@@ -46,7 +60,9 @@ function processIo(): CliIo {
     err: (text) => process.stderr.write(text),
     readStdin,
   };
+  return { io, interrupt };
 }
 
-endWithReader();
-process.exitCode = await runCli(process.argv.slice(2), processIo(), commands);
+const real = realProcess();
+endWithReader(real);
+process.exitCode = await runCli(process.argv.slice(2), real.io, commands);

@@ -92,3 +92,20 @@ test('after kill -9 of the demo all its processes end', linux, async (context) =
   child.kill('SIGKILL');
   await eventually(() => [...family.keys()].every(isGone), 30_000);
 });
+
+test(
+  'a demo whose reader goes away stops what it started and leaves nothing behind',
+  linux,
+  async (context) => {
+    const before = leftInDist();
+    const { child, folder } = await startDemo(context);
+    const family = descendants(child.pid ?? 0);
+    const closed = once(child, 'close');
+    child.stdout?.destroy();
+    await closed;
+    assert.notEqual(child.exitCode, 0);
+    for (const [pid, command] of family) assert.ok(isGone(pid), command);
+    assert.deepEqual(readdirSync(folder), []);
+    assert.deepEqual(leftInDist(), before);
+  },
+);
