@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { configJsonSchema } from '../src/runtime/config.ts';
+import { configJsonSchema, hostSetting } from '../src/runtime/config.ts';
 import { LOG_LEVELS } from '../src/runtime/log.ts';
 import { telemetrySchema } from '../src/runtime/telemetry.ts';
 import { durationSetting, sizeSetting } from '../src/runtime/units.ts';
@@ -103,7 +103,7 @@ export const agentConfigSchema = z.strictObject({
     .default(DEFAULT_AGENT_DATA_DIR)
     .describe("The agent's own SVID and key; 0700, one agent at a time."),
   server: z.strictObject({
-    address: z.string().min(1).describe('Host name or IP address of the server.'),
+    address: hostSetting.describe('Host name or IP address of the server.'),
     port: z.int().min(1).max(65_535).default(8081).describe('Port of the server.'),
   }),
   bootstrap: bootstrapSchema,

@@ -23,6 +23,9 @@ const STATUS_ADVICE: Readonly<Partial<Record<GrpcStatusName, string>>> = {
   DataLoss: 'Look at the log of the other side.',
 };
 
+/** Longest line of a refusal that is printed, in characters: a message may quote what was given. */
+const MAX_LINE = 1000;
+
 /** A refusal as it is printed: what failed, its code, what to do next. */
 export function formatError(error: SignetError, command?: string): string {
   const action =
@@ -32,7 +35,18 @@ export function formatError(error: SignetError, command?: string): string {
       ? `Run "signet ${command} --help" for the flags and an example.`
       : (action ?? ERRORS[error.code].action);
   const status = error.code === 'CLI_USAGE' ? '' : ` (${error.statusName})`;
-  return `signet: ${safeLines(error.message)}\n  code: ${error.code}${status}\n  next: ${safe(help)}\n`;
+  return `signet: ${clipLines(safeLines(error.message))}\n  code: ${error.code}${status}\n  next: ${safe(help)}\n`;
+}
+
+function clipLines(text: string): string {
+  return text
+    .split('\n')
+    .map((line) =>
+      line.length <= MAX_LINE
+        ? line
+        : `${line.slice(0, MAX_LINE)}… (${line.length - MAX_LINE} characters more)`,
+    )
+    .join('\n');
 }
 
 /** Exit code that a refusal ends the process with. */

@@ -141,6 +141,8 @@ function overrideOf(
   if (takesValue === undefined) return ok(input.has(name) ? { key, value: true } : undefined);
   const text = input.text(name);
   if (text === undefined) return ok(undefined);
+  // Resolved, an empty path would be the current folder.
+  if (kind === 'path' && text === '') return flagError(name, 'is empty');
   if (kind === 'path') return ok({ key, value: resolve(text) });
   if (kind === 'lowercase') return ok({ key, value: text.toLowerCase() });
   if (kind !== 'number') return ok({ key, value: text });

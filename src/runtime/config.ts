@@ -14,6 +14,11 @@ export type { ConfigProblem } from './config-problems.ts';
 /** Largest configuration file in bytes. */
 export const MAX_CONFIG_BYTES = 1024 * 1024;
 
+/** An address setting: an IP address, or a name that may stand in DNS. */
+export const hostSetting = z
+  .string()
+  .regex(/^[A-Za-z0-9_.:%-]{1,253}$/, 'must be an IP address or a host name');
+
 /** A configuration that was read: the value, or everything that is wrong with it. */
 export type ConfigCheck<T> =
   | { readonly ok: true; readonly value: T }

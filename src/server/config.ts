@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Result } from '../base/result.ts';
 import { KEY_TYPES } from '../keys/key-manager.ts';
-import { configJsonSchema, loadConfig } from '../runtime/config.ts';
+import { configJsonSchema, hostSetting, loadConfig } from '../runtime/config.ts';
 import { LOG_LEVELS } from '../runtime/log.ts';
 import { telemetrySchema } from '../runtime/telemetry.ts';
 import { durationSetting } from '../runtime/units.ts';
@@ -34,7 +34,7 @@ const nameText = z.string().min(1).max(64);
 
 const listenSchema = z
   .strictObject({
-    address: z.string().min(1).default('::').describe(':: is IPv4 and IPv6.'),
+    address: hostSetting.default('::').describe(':: is IPv4 and IPv6.'),
     port: z.int().min(0).max(65_535).default(8081).describe('0 chooses a free one.'),
     minTlsVersion: z
       .enum(['1.3', '1.2'])

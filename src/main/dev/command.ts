@@ -67,11 +67,9 @@ export const dev: CommandSpec = {
     if (!settings.ok) return settings;
     const fallback = parseTrustDomain(DEFAULT_TRUST_DOMAIN);
     if (!fallback.ok) return fallback;
-    const layout = await openDevDir(
-      input.text('dir') ?? defaultDir(io),
-      trustDomain.value,
-      fallback.value,
-    );
+    const dir = input.text('dir') ?? defaultDir(io);
+    if (dir === '') return flagError('dir', 'is empty');
+    const layout = await openDevDir(dir, trustDomain.value, fallback.value);
     if (!layout.ok) return layout;
     try {
       return await runDev(layout.value, settings.value, input, io);
@@ -134,9 +132,9 @@ function trustDomainFlag(input: Input): Result<TrustDomain | undefined> {
 }
 
 async function settingsOf(input: Input): Promise<Result<DevSettings>> {
-  const portText = input.text('port');
-  const chosen = Number(portText ?? 0);
-  if (!Number.isInteger(chosen) || chosen < 0 || chosen > 65_535) {
+  const portText = input.text('port') ?? '0';
+  const chosen = /^\d{1,5}$/.test(portText) ? Number(portText) : Number.NaN;
+  if (!(chosen <= 65_535)) {
     return flagError('port', 'must be a number from 1 to 65535, or 0 for a free one');
   }
   const ttls: (number | undefined)[] = [];
