@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type ClientHttp2Session, connect } from 'node:http2';
 import { after, before, describe, test } from 'node:test';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { ManualClock } from '../../src/base/clock.ts';
+import { encodePem } from '../../src/der/pem.ts';
 import {
   type AgentMessage,
   AgentSyncService,
@@ -10,6 +13,7 @@ import {
 } from '../../src/gen/signet/agent/v1/agent.ts';
 import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import { EntryService } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
+import { messageFrame } from '../support/http2-frames.ts';
 import {
   ask,
   assertStatus,
@@ -295,22 +299,48 @@ test('the stream ends with the SVID of its agent', async () => {
   await server.stop();
 });
 
+/** A bare HTTP/2 session with an agent's SVID, which tells of GOAWAY. */
+function session(server: TestServer, agent: TestAgent): ClientHttp2Session {
+  return connect(`https://127.0.0.1:${server.running.port}`, {
+    rejectUnauthorized: false,
+    servername: 'server.test',
+    key: agent.key.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    cert: agent.chain.map((der) => encodePem('CERTIFICATE', der)).join(''),
+  });
+}
+
 test('a connection with an open stream outlives the age that ends others', async () => {
   const clock = new ManualClock(Date.now());
   const listen = { address: '127.0.0.1', port: 0, maxConnectionAge: '1m' };
   const server = await TestServer.start({ limits, listen }, { clock });
-  const agent = await server.attest();
-  const stream = await Stream.open(server, agent);
-  await stream.next('snapshot');
-  await stream.next('bundle');
-  // Past the age with its jitter, then past what open calls are given after it.
+  const held = session(server, await server.attest());
+  const idle = session(server, await server.attest());
+  const idleIsServed = once(idle, 'remoteSettings');
+  const call = held.request({
+    ':method': 'POST',
+    ':path': AgentSyncService.sync.path,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  });
+  const value = { feedId: '', revision: 0n, bundleSequence: 0n, agentVersion: '' };
+  const hello = AgentSyncService.sync.requestSerialize({ kind: { $case: 'hello', value } });
+  call.write(messageFrame(1, hello).subarray(9));
+  await once(call, 'data');
+  await idleIsServed;
+  let goneAway = false;
+  held.on('goaway', () => {
+    goneAway = true;
+  });
+  const idleGoesAway = once(idle, 'goaway');
+  // Past the age with its jitter.
   clock.advance(67_000);
-  clock.advance(61_000);
-  const entry = await server.register({ spiffeId: td('/held'), parentId: td(agent.path) });
-  assert.deepEqual(
-    (await stream.next('delta')).upserts.map(({ id }) => id),
-    [entry.id],
-  );
-  stream.call.cancel();
+  await idleGoesAway;
+  await new Promise((resolve) => held.ping(resolve));
+  assert.equal(goneAway, false);
+  const heldGoesAway = once(held, 'goaway');
+  call.close();
+  await heldGoesAway;
+  idle.destroy();
+  held.destroy();
   await server.stop();
 });
