@@ -316,6 +316,68 @@ test('a list past its cap is never repaired; after a repair it is made one that 
   assert.deepEqual(lists(after)[1], fields([':authority', '']));
 });
 
+/** Indexes a field of nearly the whole dynamic table; 0xbe refers to it from then on. */
+const LARGE_ENTRY = Buffer.concat([
+  Buffer.of(0x40),
+  encodeLiterals([{ name: 'n', value: 'v'.repeat(4000) }]).subarray(1),
+]);
+
+test('short references to a large entry end the connection before they fill the memory', () => {
+  const request = encodeLiterals(grpcFields('ok', PATH));
+  const chunks = [CLIENT_HELLO, requestFrame(1, '/a')];
+  chunks.push(frame(TYPE.headers, 4, 3, Buffer.concat([request, LARGE_ENTRY])));
+  const amplifying = frame(TYPE.headers, 4, 5, Buffer.alloc(16, 0xbe));
+  for (let i = 0; i < 2000; i++) chunks.push(amplifying);
+  const received = chunks.reduce((sum, { length }) => sum + length, 0);
+  const out = filtered([Buffer.concat(chunks)]);
+  assert.ok(isPoisoned(out));
+  assert.ok(out.length < 33 * received + 256 * 1024, `${received} in, ${out.length} out`);
+});
+
+test('4,000 calls of a client that indexes all its fields are repaired, each as the first', () => {
+  // What grpc-java sends: every field indexed with the first call, one octet each from then on.
+  const list = [
+    ...grpcFields('/run/signet/agent/public/api.sock', PATH),
+    ...fields(
+      ['user-agent', 'grpc-java-netty/1.68.1'],
+      ['grpc-accept-encoding', 'gzip'],
+      ['workload.spiffe.io', 'true'],
+    ),
+  ];
+  const first = list.map((field) => {
+    const literal = encodeLiterals([field]);
+    literal[0] = 0x40;
+    return literal;
+  });
+  const later = Buffer.from(list.map((_, index) => 0x80 + 62 + index));
+  const hello = Buffer.concat([CLIENT_HELLO, frame(TYPE.headers, 4, 1, Buffer.concat(first))]);
+  const out: Buffer[] = [];
+  const filter = new AuthorityFilter((bytes) => out.push(bytes), false);
+  filter.push(hello);
+  for (let call = 1; call < 4000; call++) {
+    filter.push(frame(TYPE.headers, 4, 2 * call + 1, later));
+    filter.push(messageFrame(2 * call + 1));
+  }
+  const found = lists(Buffer.concat(out));
+  assert.equal(found.length, 4000);
+  const sorted = (fields: readonly HeaderField[] | undefined): string[] =>
+    (fields ?? []).map(({ name, value }) => `${name}: ${value}`).sort();
+  assert.deepEqual(sorted(found.at(-1)), sorted(found[0]));
+  assert.equal(found.at(-1)?.[0]?.value, 'localhost');
+});
+
+test('a filter that is stopped from where its bytes go looks at nothing more', () => {
+  let emitted = 0;
+  const filter = new AuthorityFilter(() => {
+    emitted++;
+    if (emitted === 4) filter.stop();
+  }, false);
+  const frames = Array.from({ length: 50 }, (_, i) => requestFrame(2 * i + 1, '/a'));
+  filter.push(Buffer.concat([CLIENT_HELLO, ...frames]));
+  assert.equal(emitted, 4);
+  assert.equal(filter.midFrame, false);
+});
+
 test('bytes that are no preface go on untouched, for nghttp2 to answer', () => {
   const http1 = Buffer.from('GET / HTTP/1.1\r\nhost: x\r\n\r\n');
   assert.ok(filtered([http1]).equals(http1));

@@ -27,6 +27,14 @@ type State =
   | 'pass'
   | 'discard';
 
+/**
+ * How much longer rewritten blocks may be, in all, than what the client has sent. A client that indexes
+ * everything, as grpc-java does, comes to about ten times; one index of a large entry, repeated, to a
+ * thousand times. The allowance is for large blocks early on.
+ */
+const MAX_EXPANSION = 32;
+const EXPANSION_ALLOWANCE_BYTES = 256 * 1024;
+
 /** A list that nghttp2 answers with a reset of the stream: stands for one that passed its cap. */
 const REFUSED_LIST = [{ name: ':authority', value: '' }];
 
@@ -47,6 +55,8 @@ export class AuthorityFilter {
   #block: HeaderBlock | undefined;
   #highestStreamId = 0;
   #rewriting = false;
+  #receivedBytes = 0;
+  #rewrittenBytes = 0;
   #swallowAck: boolean;
 
   /**
@@ -66,8 +76,16 @@ export class AuthorityFilter {
 
   /** Takes bytes of the client. */
   push(chunk: Buffer): void {
+    this.#receivedBytes += chunk.length;
     let rest = chunk;
     while (rest.length > 0) rest = this.#step(rest);
+  }
+
+  /** Nobody takes what goes on any more: the rest, also of a chunk under way, is not looked at. */
+  stop(): void {
+    this.#block = undefined;
+    this.#collected = [];
+    this.#state = 'discard';
   }
 
   #step(bytes: Buffer): Buffer {
@@ -93,17 +111,17 @@ export class AuthorityFilter {
       this.#state = 'pass';
       return bytes;
     }
-    this.#emit(part);
     this.#matched += part.length;
     if (this.#matched === PREFACE.length) this.#expectHead();
+    this.#emit(part);
     return bytes.subarray(part.length);
   }
 
   #forward(bytes: Buffer): Buffer {
     const part = bytes.subarray(0, this.#missing);
-    this.#emit(part);
     this.#missing -= part.length;
     if (this.#missing === 0) this.#expectHead();
+    this.#emit(part);
     return bytes.subarray(part.length);
   }
 
@@ -151,11 +169,12 @@ export class AuthorityFilter {
   }
 
   #beginForward(header: FrameHeader, bytes: Buffer): void {
-    this.#emit(bytes);
     this.#expectHead();
-    if (header.length === 0) return;
-    this.#missing = header.length;
-    this.#state = 'forward';
+    if (header.length > 0) {
+      this.#missing = header.length;
+      this.#state = 'forward';
+    }
+    this.#emit(bytes);
   }
 
   #beginBlockFrame(header: FrameHeader, bytes: Buffer): void {
@@ -180,11 +199,12 @@ export class AuthorityFilter {
   #onFrame(header: FrameHeader, block: HeaderBlock, frame: Buffer): void {
     const fits = block.add(header, frame);
     const ends = (header.flags & FLAG.endHeaders) !== 0;
-    if (fits && (!ends || this.#onBlock(block))) this.#expectHead();
-    else this.#poison();
+    // First, since whoever takes the bytes may stop this.
+    this.#expectHead();
+    if (!fits || (ends && !this.#onBlock(block))) this.#poison();
   }
 
-  /** Judges a whole block and hands it on; false when it is broken. */
+  /** Judges a whole block and hands it on; false when it is broken or grows too much. */
   #onBlock(block: HeaderBlock): boolean {
     this.#block = undefined;
     const list = this.#decoder.decode(block.compressed);
@@ -197,18 +217,24 @@ export class AuthorityFilter {
     if (!this.#rewriting) {
       for (const frame of block.raw) this.#emit(frame);
     } else if (overflowed) {
-      this.#emit(block.rewritten(REFUSED_LIST));
+      return this.#emitRewritten(block.rewritten(REFUSED_LIST));
     } else {
-      this.#emit(block.rewritten(repairs ? withAuthority(fields) : fields));
+      return this.#emitRewritten(block.rewritten(repairs ? withAuthority(fields) : fields));
     }
+    return true;
+  }
+
+  #emitRewritten(bytes: Buffer): boolean {
+    this.#rewrittenBytes += bytes.length;
+    const allowed = EXPANSION_ALLOWANCE_BYTES + MAX_EXPANSION * this.#receivedBytes;
+    if (this.#rewrittenBytes > allowed) return false;
+    this.#emit(bytes);
     return true;
   }
 
   /** Makes nghttp2 end the connection, and hands it nothing more. */
   #poison(): void {
     this.#emit(POISON);
-    this.#block = undefined;
-    this.#collected = [];
-    this.#state = 'discard';
+    this.stop();
   }
 }

@@ -71,6 +71,7 @@ export class FilteredSocket extends Duplex {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#timer?.();
+    this.#filter.stop();
     this.#socket.destroy();
     done(error);
   }
