@@ -15,6 +15,18 @@ describe('validity of certificates', () => {
     assert.equal(x509('workload', 0).notBeforeSeconds, NOW - 60);
   });
 
+  for (const [ttl, backdate] of [
+    [239, 59],
+    [240, 60],
+    [241, 60],
+    [10, 2],
+    [3, 0],
+  ] as const) {
+    test(`of ${ttl} s begins ${backdate} s in the past: a quarter of what lies ahead at most`, () => {
+      assert.equal(x509('workload', ttl).notBeforeSeconds, NOW - backdate);
+    });
+  }
+
   test('does not begin before its authority', () => {
     const young = { ...CA, notBeforeMs: (NOW - 10) * 1000 };
     assert.equal(x509('workload', 0, young).notBeforeSeconds, NOW - 10);

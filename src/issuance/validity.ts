@@ -15,6 +15,12 @@ export interface Validity {
 }
 
 /**
+ * Backdating takes at most this share of the time that lies ahead. Agents renew at half of the time
+ * between the certificate's two dates: one that lives 30 s and starts 60 s ago would be overdue at once.
+ */
+const MAX_BACKDATE_SHARE = 1 / 4;
+
+/**
  * Validity of a certificate: backdated, so that a node whose clock is behind accepts it, and inside
  * that of the authority (X509-26).
  */
@@ -26,13 +32,15 @@ export function x509Validity(
 ): Validity {
   const nowSeconds = Math.floor(nowMs / 1000);
   const usual = grant.purpose === 'agent' ? lifetimes.agentSeconds : lifetimes.x509Seconds;
-  const endSeconds = nowSeconds + (grant.ttlSeconds || usual);
+  const notAfterSeconds = Math.min(
+    nowSeconds + (grant.ttlSeconds || usual),
+    authority.notAfterMs / 1000,
+  );
+  const longest = Math.floor((notAfterSeconds - nowSeconds) * MAX_BACKDATE_SHARE);
+  const backdateSeconds = Math.max(0, Math.min(lifetimes.backdateSeconds, longest));
   return {
-    notBeforeSeconds: Math.max(
-      nowSeconds - lifetimes.backdateSeconds,
-      authority.notBeforeMs / 1000,
-    ),
-    notAfterSeconds: Math.min(endSeconds, authority.notAfterMs / 1000),
+    notBeforeSeconds: Math.max(nowSeconds - backdateSeconds, authority.notBeforeMs / 1000),
+    notAfterSeconds,
   };
 }
 
