@@ -22,6 +22,16 @@ test('what was saved is found again, in a file that is 0600', async (context) =>
   assert.deepEqual(again.current, { trustDomain: 'example.org', svid: SVID, bundle: 'DDDD' });
 });
 
+test('what was asked to be saved is on disk when the state has settled', async (context) => {
+  const dir = testFolder(context);
+  const state = assertValue(await openState(dir, AGENT_TEST_DOMAIN));
+  void state.save({ bundle: 'AAAA' });
+  void state.save({ svid: SVID });
+  await state.settled();
+  const again = assertValue(await openState(dir, AGENT_TEST_DOMAIN));
+  assert.deepEqual(again.current.svid, SVID);
+});
+
 test('A12 a state with any bit changed, cut short or added to is never used', async (context) => {
   const dir = testFolder(context);
   const whole = Buffer.from(encodeState({ trustDomain: 'example.org', svid: SVID }));

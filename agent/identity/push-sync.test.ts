@@ -48,7 +48,11 @@ class Recorder implements SyncSink {
 }
 
 /** A push server whose stream the test writes, and a follower of it. */
-async function setUp(context: TestContext, position: Partial<FeedPosition> = {}) {
+async function setUp(
+  context: TestContext,
+  position: Partial<FeedPosition> = {},
+  onFresh: (abort: AbortController) => void = () => {},
+) {
   const server = await startScriptedServer(context);
   const received: AgentMessage['kind'][] = [];
   let stream: ResponseStream<ServerMessage> | undefined;
@@ -78,7 +82,7 @@ async function setUp(context: TestContext, position: Partial<FeedPosition> = {})
       trustDomainName: 'example.org',
       clock: new ManualClock(NOW_MS),
       offset,
-      onFresh: () => {},
+      onFresh: () => onFresh(abort),
       onReattest: (reason) => sink.heard.push(`reattest ${reason}`),
       onRebalance: (seconds) => sink.heard.push(`rebalance ${seconds}`),
       onQuarantine: () => {},
@@ -185,6 +189,15 @@ test('an aborted stream applies nothing more', async (context) => {
   await Promise.race([send(snapshot(['a'], true)), new Promise(setImmediate)]);
   assert.equal(await done, undefined);
   assert.deepEqual(sink.heard, []);
+});
+
+test('a stream that is aborted by its own message applies none of those behind it', async (context) => {
+  const { sink, done, send } = await setUp(context, {}, (abort) => abort.abort());
+  void send(snapshot(['a'], true));
+  void send(snapshot(['b'], true));
+  void send(snapshot(['c'], true));
+  assert.equal(await done, undefined);
+  assert.deepEqual(sink.heard, ['replace a', 'synchronised']);
 });
 
 test('a stream that the server ends without a reason is no error', async (context) => {

@@ -4,6 +4,7 @@ import { watch } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
+import { pino } from 'pino';
 import { type RunningAgent, startAgent } from '../../agent/agent.ts';
 import { agentConfigSchema } from '../../agent/config.ts';
 import type { Result } from '../../src/base/result.ts';
@@ -13,7 +14,7 @@ import { BundleClient } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts
 import { EntryClient } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
 import type { X509SVIDResponse } from '../../src/gen/workload.ts';
 import { type ClientConstructor, openUnixChannel, type RpcChannel } from '../../src/rpc/channel.ts';
-import { createLogger } from '../../src/runtime/log.ts';
+import { createLogger, type Logger } from '../../src/runtime/log.ts';
 import { serverConfigSchema } from '../../src/server/config.ts';
 import { type RunningServer, startServer } from '../../src/server/server.ts';
 import { wireEntry } from '../support/agent-ca.ts';
@@ -74,7 +75,7 @@ class Field {
   }
 
   /** Starts an agent; stopped after the test. */
-  async agent(settings: object): Promise<Result<RunningAgent>> {
+  async agent(settings: object, agentLog: Logger = log): Promise<Result<RunningAgent>> {
     const config = agentConfigSchema.parse({
       trustDomain: 'example.org',
       dataDir: join(this.dir, 'a'),
@@ -85,7 +86,7 @@ class Field {
       startupGrace: '2m',
       ...settings,
     });
-    const agent = await startAgent(config, { log, version: 'test/1' });
+    const agent = await startAgent(config, { log: agentLog, version: 'test/1' });
     if (agent.ok) this.#context.after(() => agent.value.stop('test is over'));
     return agent;
   }
@@ -243,11 +244,12 @@ test('an evicted agent attests again with a new token, and ends where there is n
   writeFileSync(tokenPath, `${first}\n`);
   const agent = assertValue(await field.agent({ join: { tokenPath } }));
   const { api } = workloadClient(context, agent.workloadSocket);
+  // Older than what the first agent follows last: it must not be resumed from there as the second.
+  const second = await field.token();
+  await field.createEntry(second, '/two');
   await field.createEntry(first, '/one');
   const old = new Reading(api.fetchX509Svid({}, securityHeader()));
   await old.message(1);
-  const second = await field.token();
-  await field.createEntry(second, '/two');
   writeFileSync(tokenPath, second);
   await field.evict(first);
   // The entries of the agent that it was are gone, those of the agent that it is are there.
@@ -291,9 +293,18 @@ test('a server that the bootstrap bundle does not vouch for gets no token', asyn
   const token = await field.token();
   const bundlePath = join(field.dir, 'bundle.pem');
   writeFileSync(bundlePath, await foreign.bundlePem());
-  const agent = assertValue(await field.agent({ join: { token }, bootstrap: { bundlePath } }));
+  const { promise: refused, resolve } = Promise.withResolvers<void>();
+  const listening = pino(
+    { level: 'warn' },
+    { write: (line) => line.includes('SERVER_CERTIFICATE_REFUSED') && resolve() },
+  );
+  const agent = assertValue(
+    await field.agent({ join: { token }, bootstrap: { bundlePath } }, listening),
+  );
   const { api } = workloadClient(context, agent.workloadSocket);
   const reading = new Reading(api.fetchX509Svid({}, securityHeader()));
+  await refused;
+  assert.equal(reading.end, undefined);
   writeFileSync(bundlePath, await field.bundlePem());
   // The file is read at each attempt: corrected, the same token still works, so it was never used.
   assert.equal((await reading.ended()).code, status.PERMISSION_DENIED);
