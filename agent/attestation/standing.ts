@@ -7,13 +7,13 @@ import type { Bundle } from '../../src/spiffe/bundle.ts';
 import type { TrustDomain } from '../../src/spiffe/trust-domain.ts';
 import type { AgentConfig } from '../config.ts';
 import { backOffMs } from '../identity/back-off.ts';
-import { createKeyAndRequest } from '../identity/csr.ts';
 import type { TrustBundle } from '../identity/trust-bundle.ts';
 import { renewalTime, validityProblem } from '../identity/x509-svid.ts';
 import { type Attested, attestNode } from './attest.ts';
 import { bootstrapTrust } from './bootstrap.ts';
 import type { NodeAttestor } from './node-attestor.ts';
-import { type OwnSvid, readOwnSvid, storedSvid } from './own-svid.ts';
+import { type OwnSvid, storedSvid } from './own-svid.ts';
+import { renewSvid } from './renew.ts';
 import { callServer, type Denial, denialOf } from './server-call.ts';
 import type { DialServer, ServerClients } from './server-clients.ts';
 import type { StateFile } from './state.ts';
@@ -27,8 +27,8 @@ const RENEW_RETRY = { firstMs: 1000, longestMs: 60_000 };
 /** Shortest time from an SVID to its renewal, whatever its life, in milliseconds. */
 const SHORTEST_RENEWAL_MS = 500;
 
-/** Longest wait for a renewal, in milliseconds. */
-const RENEW_TIMEOUT_MS = 30_000;
+/** Longest wait when the version is reported, in milliseconds. */
+const REPORT_TIMEOUT_MS = 30_000;
 
 /** What the agent's standing with its server needs. */
 export interface StandingParts {
@@ -156,10 +156,8 @@ export class Standing {
         this.#attesting = false;
         // A key that was refused is not shown again: the next token gets another.
         void this.#parts.state.save({ pendingKey: undefined });
-        if (onRefusal === 'end')
-          this.#end(denied === undefined ? error : mustAttest(denied, error));
-        else
-          this.#parts.log.error({ code: error.code, reason: error.message }, 'not attested anew');
+        if (onRefusal === 'go on') this.#goOn(error);
+        else this.#end(denied === undefined ? error : mustAttest(denied, error));
         return;
       }
       const delayMs = backOffMs(ATTEST_RETRY, failures, this.#parts.random);
@@ -169,6 +167,12 @@ export class Standing {
       );
       await this.#pause(delayMs);
     }
+  }
+
+  /** Keeps the SVID that is held, and its renewal, after an attestation that was only asked for. */
+  #goOn({ code, message }: SignetError): void {
+    this.#parts.log.error({ code, reason: message }, 'not attested anew');
+    if (this.#svid !== undefined) this.#schedule(this.#svid);
   }
 
   async #attemptAttestation(): Promise<Result<Attested>> {
@@ -236,7 +240,7 @@ export class Standing {
     if (this.#reported) return;
     this.#reported = true;
     const request = { currentBundleSerial: 0n, agentVersion: this.#parts.version };
-    void callServer(agent.postStatus.bind(agent), request, RENEW_TIMEOUT_MS).then((answer) => {
+    void callServer(agent.postStatus.bind(agent), request, REPORT_TIMEOUT_MS).then((answer) => {
       if (!answer.ok) this.#parts.log.debug({ reason: answer.error.message }, 'status not posted');
     });
   }
@@ -254,7 +258,7 @@ export class Standing {
     const svid = this.#svid;
     const clients = this.#clients;
     if (svid === undefined || clients === undefined || this.#over || this.#attesting) return;
-    const renewed = await this.#requestRenewal(svid, clients);
+    const renewed = await renewSvid({ ...this.#parts, renewal: this.#renewal }, svid, clients);
     if (this.#over || this.#attesting || this.#svid !== svid) return;
     if (renewed.ok) {
       // Durable before its first use, which ends the old one's validity at the server.
@@ -264,22 +268,6 @@ export class Standing {
       return;
     }
     this.#renewalFailed(svid, renewed.error);
-  }
-
-  async #requestRenewal(svid: OwnSvid, { agent }: ServerClients): Promise<Result<OwnSvid>> {
-    const request = await createKeyAndRequest('ec-p256', undefined);
-    const answer = await callServer(
-      agent.renewAgent.bind(agent),
-      { params: { csr: Buffer.from(request.csr) } },
-      RENEW_TIMEOUT_MS,
-    );
-    if (!answer.ok) return answer;
-    const bytes = {
-      chainDer: answer.value.svid?.certChain ?? [],
-      privateKeyPkcs8: request.privateKeyPkcs8,
-      reattestable: svid.reattestable,
-    };
-    return readOwnSvid(bytes, this.#parts.trustDomain, this.#renewal);
   }
 
   #renewalFailed(svid: OwnSvid, error: SignetError): void {

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { ManualClock } from '../../src/base/clock.ts';
+import { SignetError } from '../../src/base/errors.ts';
+import { seededRandom } from '../../src/base/random.ts';
+import { fail, ok, type Result } from '../../src/base/result.ts';
+import {
+  AgentService,
+  type AttestAgentResponse,
+  type RenewAgentResponse,
+} from '../../src/gen/spire/api/server/agent/v1/agent.ts';
+import { createLogger } from '../../src/runtime/log.ts';
+import { parseCsr } from '../../src/x509/csr.ts';
+import { AGENT_TEST_DOMAIN, settle, TestAgentCa } from '../../test/support/agent-ca.ts';
+import { assertValue } from '../../test/support/refused.ts';
+import { startScriptedServer } from '../../test/support/scripted-server.ts';
+import { testFolder } from '../../test/support/workload-api.ts';
+import { makeKey, makeLeaf } from '../../test/support/x509.ts';
+import { createJoinTokenAttestor } from './join_token/agent.ts';
+import { type OwnSvid, readOwnSvid } from './own-svid.ts';
+import { Standing } from './standing.ts';
+import { openState } from './state.ts';
+
+const START_MS = Date.UTC(2030, 0, 1);
+const LIFE_MS = 3_600_000;
+const AGENT_ID = 'spiffe://example.org/spire/agent/join_token/abc';
+
+/** A standing that holds an SVID of an hour, and a server whose answers the test sets. */
+async function setUp(context: TestContext) {
+  const clock = new ManualClock(START_MS);
+  const ca = new TestAgentCa(() => clock.nowMs());
+  const answers = {
+    renew: (): Result<void> => ok(undefined),
+    attest: (): Result<AttestAgentResponse> => fail('INTERNAL', 'used', { status: 'NotFound' }),
+  };
+  const counts = { renewals: 0, attestations: 0 };
+  const chainFor = (spki: Uint8Array): Buffer[] => {
+    const key = { ...makeKey(), spki, publicKey: { ...makeKey().publicKey, spki } };
+    const leaf = makeLeaf(ca.root, AGENT_ID, {
+      key,
+      notBeforeMs: clock.nowMs() - 60_000,
+      notAfterMs: clock.nowMs() + LIFE_MS,
+    });
+    return [Buffer.from(leaf.der)];
+  };
+  const server = await startScriptedServer(context);
+  server.serve(AgentService, {
+    renewAgent: ({ params }): Result<RenewAgentResponse> => {
+      counts.renewals++;
+      const verdict = answers.renew();
+      if (!verdict.ok) return verdict;
+      const { publicKey } = assertValue(parseCsr(params?.csr ?? Buffer.alloc(0)));
+      const certChain = chainFor(publicKey.spki);
+      return ok({ svid: { certChain, id: undefined, expiresAt: 0n, hint: '' } });
+    },
+    attestAgent: async (requests, stream) => {
+      for await (const _request of requests) {
+        counts.attestations++;
+        const answer = answers.attest();
+        if (!answer.ok) return answer;
+        stream.write(answer.value);
+      }
+      return ok(undefined);
+    },
+  });
+  const state = assertValue(await openState(testFolder(context), AGENT_TEST_DOMAIN));
+  const channels: string[] = [];
+  const ended = Promise.withResolvers<SignetError>();
+  const standing = new Standing({
+    trustDomain: AGENT_TEST_DOMAIN,
+    bootstrap: { insecure: true, bundleFormat: 'pem' },
+    attestor: createJoinTokenAttestor({ token: 'abc' }),
+    state,
+    dial: () => ok(server.clients()),
+    clock,
+    random: seededRandom(1),
+    log: createLogger({ level: 'silent' }),
+    version: 'test/1',
+    bundle: () => ca.bundle(),
+    onBundle: () => {},
+    onClients: (_clients, svid) => channels.push(svid.serial),
+    onEnd: ended.resolve,
+  });
+  context.after(() => standing.stop());
+  standing.start(ownSvid(ca, clock));
+  assert.equal(channels.length, 1);
+  return { clock, standing, state, answers, counts, channels, ended: ended.promise };
+}
+
+function ownSvid(ca: TestAgentCa, clock: ManualClock): OwnSvid {
+  const key = makeKey();
+  const leaf = makeLeaf(ca.root, AGENT_ID, {
+    key,
+    notBeforeMs: clock.nowMs() - 60_000,
+    notAfterMs: clock.nowMs() + LIFE_MS,
+  });
+  const bytes = {
+    chainDer: [leaf.der],
+    privateKeyPkcs8: key.privateKey.export({ type: 'pkcs8', format: 'der' }),
+    reattestable: false,
+  };
+  const renewal = (): number => clock.nowMs() + LIFE_MS / 2;
+  return assertValue(readOwnSvid(bytes, AGENT_TEST_DOMAIN, renewal));
+}
+
+function unavailable(): Result<never> {
+  return fail('INTERNAL', 'away', { status: 'Unavailable' });
+}
+
+test('a renewed SVID is on disk before the channel under it is handed out', async (context) => {
+  const { clock, standing, state, channels, counts } = await setUp(context);
+  const before = standing.svid?.notAfterMs;
+  clock.advance(LIFE_MS / 2 - 1);
+  assert.equal(counts.renewals, 0);
+  clock.advance(1);
+  await settle(() => channels.length === 2);
+  assert.ok((standing.svid?.notAfterMs ?? 0) > (before ?? 0));
+  const stored = state.current.svid?.chain[0];
+  const held = Buffer.from(standing.svid?.tls.chainDer[0] ?? []).toString('base64');
+  assert.equal(stored, held);
+});
+
+test('a server that is away is asked again until the SVID lapses; then an attestation decides', async (context) => {
+  const { clock, standing, answers, counts, ended } = await setUp(context);
+  answers.renew = unavailable;
+  clock.advance(LIFE_MS / 2);
+  await settle(() => counts.renewals === 1);
+  for (let minute = 0; minute < 29; minute++) {
+    clock.advance(60_000);
+    const asked = counts.renewals;
+    await settle(() => counts.renewals > asked);
+    assert.ok(standing.svid, `minute ${minute}`);
+  }
+  assert.ok(counts.renewals > 10 && counts.renewals < 60, String(counts.renewals));
+  assert.equal(counts.attestations, 0);
+  // The join token is used up: nothing is left but to say so.
+  for (let step = 0; step < 10 && counts.attestations === 0; step++) {
+    clock.advance(30_000);
+    const asked = counts.renewals;
+    await settle(() => counts.renewals > asked || counts.attestations > 0);
+  }
+  const end = await ended;
+  assert.equal(end.code, 'AGENT_MUST_ATTEST');
+  assert.ok(end.message.includes('lapsed') && end.message.includes('used'), end.message);
+});
+
+test('Reattest that the server then refuses leaves the SVID in use, and its renewal', async (context) => {
+  const { clock, standing, counts, channels } = await setUp(context);
+  standing.reattest('firmware');
+  await settle(() => counts.attestations === 1);
+  for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate);
+  assert.ok(standing.svid);
+  clock.advance(LIFE_MS / 2);
+  await settle(() => channels.length === 2);
+  assert.equal(counts.renewals, 1);
+});
+
+test('after a jump of the clock an SVID that is due is renewed soon', async (context) => {
+  const { clock, standing, channels } = await setUp(context);
+  clock.setWallClock(START_MS + LIFE_MS * 0.75);
+  standing.recheck();
+  clock.advance(500);
+  await settle(() => channels.length === 2);
+  assert.equal(channels.length, 2);
+});
+
+test('a denial forgets the stored SVID at once: a restart must not go on with it', async (context) => {
+  const { standing, state, ended } = await setUp(context);
+  standing.denied('not-attested', 'gone');
+  standing.denied('not-attested', 'gone');
+  assert.equal(state.current.svid, undefined);
+  const end = await ended;
+  assert.equal(end.code, 'AGENT_MUST_ATTEST');
+  assert.ok(end instanceof SignetError);
+});
