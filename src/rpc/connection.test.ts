@@ -7,6 +7,7 @@ function connection(done: string[] = []): LiveConnection {
     id: 'c',
     remoteAddress: 'unix',
     peer: { kind: 'anonymous' },
+    countedAs: 'x',
     destroy: () => done.push('destroyed'),
     drain: (graceMs) => done.push(`drained ${graceMs}`),
   });

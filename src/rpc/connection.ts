@@ -5,6 +5,8 @@ export interface ConnectionOptions {
   readonly id: string;
   readonly remoteAddress: string;
   readonly peer: Peer;
+  /** Who the peer is where callers are limited one by one. */
+  readonly countedAs: string;
   /** Ends the transport at once. */
   readonly destroy: () => void;
   /** Refuses new calls, lets open ones end for `graceMs`, then ends the transport. */
@@ -19,6 +21,7 @@ export class LiveConnection implements Connection {
   readonly id: string;
   readonly remoteAddress: string;
   readonly peer: Peer;
+  readonly countedAs: string;
   readonly #destroy: () => void;
   readonly #drain: (graceMs: number) => void;
   readonly #closers: (() => void)[] = [];
@@ -31,6 +34,7 @@ export class LiveConnection implements Connection {
     this.id = options.id;
     this.remoteAddress = options.remoteAddress;
     this.peer = options.peer;
+    this.countedAs = options.countedAs;
     this.#destroy = options.destroy;
     this.#drain = options.drain;
   }

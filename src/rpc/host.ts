@@ -2,11 +2,8 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import {
   type ConnectionInjector,
-  experimental,
-  Server,
+  type Server,
   ServerCredentials,
-  ServerInterceptingCall,
-  type ServerInterceptor,
   setLogger,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
@@ -16,7 +13,8 @@ import { SignetError } from '../base/errors.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { OpenCall } from './call.ts';
 import { LiveConnection } from './connection.ts';
-import type { RpcLimits } from './limits.ts';
+import { createGrpcServer, namingCredentials } from './grpc-server.ts';
+import type { CallLimits, RpcLimits } from './limits.ts';
 import { type MethodHost, type WireCall, wireDefinition, wireHandler } from './methods.ts';
 import { createRequestWait } from './request-wait.ts';
 import type { RpcMetrics } from './rpc-metrics.ts';
@@ -38,6 +36,8 @@ export interface RpcHostOptions {
 export interface Accepted {
   readonly remoteAddress: string;
   readonly peer: Peer;
+  /** Who the peer is where callers are limited one by one: a uid, a SPIFFE ID, an address. */
+  readonly countedAs: string;
 }
 
 /** The services of one listener. */
@@ -85,28 +85,6 @@ function quietLibrary(log: Logger): void {
   setLogger({ error: say, info: say, debug: say });
 }
 
-function createGrpcServer(limits: RpcLimits, interceptor: ServerInterceptor): Server {
-  const server = new Server({
-    interceptors: [interceptor],
-    'grpc.enable_channelz': 0,
-    'grpc.max_receive_message_length': limits.maxReceiveBytes,
-    'grpc.max_concurrent_streams': limits.maxStreamsPerConnection,
-    'grpc-node.max_session_memory': limits.maxSessionMegabytes,
-  });
-  // grpc-js has no option for these two; it spreads this object into those of every HTTP/2 server.
-  const http2Options: unknown = Reflect.get(server, 'commonServerOptions');
-  if (typeof http2Options !== 'object' || http2Options === null) {
-    throw new TypeError('grpc-js keeps its HTTP/2 options elsewhere: adapt createGrpcServer');
-  }
-  return Object.assign(server, {
-    commonServerOptions: {
-      ...http2Options,
-      streamResetBurst: limits.resetBurst,
-      streamResetRate: limits.resetPerSecond,
-    },
-  });
-}
-
 const STATUS_NAMES = new Map<number, string>(
   Object.entries(GRPC_STATUS).map(([name, number]) => [number, name]),
 );
@@ -124,6 +102,8 @@ class Host implements RpcHost, MethodHost {
   readonly stalledWriteMs: number;
   readonly #guards: readonly CallGuard[];
   readonly #server: Server;
+  /** Serves anonymous callers: grpc-js has one limit of message length for all of a server. */
+  readonly #anonymousServer: Server;
   readonly #credentials = ServerCredentials.createInsecure();
   readonly #connections = new Map<string, LiveConnection>();
   readonly #calls = new Set<OpenCall>();
@@ -140,9 +120,9 @@ class Host implements RpcHost, MethodHost {
     this.metrics = options.metrics;
     this.stalledWriteMs = options.limits.stalledWriteMs;
     this.#guards = options.guards;
-    const { requestTimeoutMs } = options.limits;
-    const wait = createRequestWait(options.clock, requestTimeoutMs, (peer) => this.#onLate(peer));
-    this.#server = createGrpcServer(options.limits, wait.interceptor);
+    const { limits } = options;
+    this.#server = this.#createServer(limits);
+    this.#anonymousServer = limits.anonymous ? this.#createServer(limits.anonymous) : this.#server;
   }
 
   get connectionCount(): number {
@@ -160,11 +140,12 @@ class Host implements RpcHost, MethodHost {
         throw new TypeError(`${method.path} has no handler`);
       implementation[name] = wireHandler(this, method, handlers[name], guards);
     }
-    this.#server.addService(wireDefinition(service), implementation);
+    const definition = wireDefinition(service);
+    for (const server of this.#servers()) server.addService(definition, implementation);
   }
 
   mount(register: (server: Pick<Server, 'addService'>) => void): void {
-    register(this.#server);
+    for (const server of this.#servers()) register(server);
   }
 
   accept(transport: Duplex, accepted: Accepted): LiveConnection {
@@ -213,6 +194,21 @@ class Host implements RpcHost, MethodHost {
     return this.#connectionAt(call.getPeer());
   }
 
+  #servers(): ReadonlySet<Server> {
+    return new Set([this.#server, this.#anonymousServer]);
+  }
+
+  #createServer(calls: CallLimits): Server {
+    const requests = createRequestWait({
+      clock: this.clock,
+      limits: calls,
+      peerOf: (key) => this.#connectionAt(key)?.countedAs,
+      onLate: (key) => this.#onLate(key),
+      onRefused: (method) => this.metrics.callEnded(method, 'ResourceExhausted'),
+    });
+    return createGrpcServer(this.limits, calls, requests.interceptor);
+  }
+
   #connectionAt(peer: string): LiveConnection | undefined {
     // TLS sockets append their port.
     const colon = peer.indexOf(':');
@@ -239,19 +235,15 @@ class Host implements RpcHost, MethodHost {
     else this.log.debug({ ...facts, ...error.details }, error.message);
   }
 
-  #injectorFor(transport: Duplex, accepted: Accepted, id: string): ConnectionInjector {
+  #injectorFor(transport: Duplex, { peer }: Accepted, id: string): ConnectionInjector {
+    const server = peer.kind === 'anonymous' ? this.#anonymousServer : this.#server;
     if (!(transport instanceof Socket)) {
-      const interceptor: ServerInterceptor = (_method, call) => new NamedCall(call, id);
-      return this.#server.createConnectionInjector(
-        experimental.createServerCredentialsWithInterceptors(this.#credentials, [interceptor]),
-      );
+      return server.createConnectionInjector(namingCredentials(this.#credentials, id));
     }
     Object.defineProperty(transport, 'remoteAddress', { value: id });
-    if (accepted.peer.kind !== 'process') {
-      // Its own injector, so that GOAWAY can be sent to this connection alone.
-      return this.#server.createConnectionInjector(this.#credentials);
-    }
-    this.#shared ??= this.#server.createConnectionInjector(this.#credentials);
+    // Its own injector, so that GOAWAY can be sent to this connection alone.
+    if (peer.kind !== 'process') return server.createConnectionInjector(this.#credentials);
+    this.#shared ??= server.createConnectionInjector(this.#credentials);
     return this.#shared;
   }
 
@@ -265,19 +257,5 @@ class Host implements RpcHost, MethodHost {
     this.metrics.openConnections(this.name, -1);
     connection.ended();
     if (this.#connections.size === 0) this.#onEmpty?.();
-  }
-}
-
-/** A call that answers its connection's key where the address of its peer is asked for. */
-class NamedCall extends ServerInterceptingCall {
-  readonly #key: string;
-
-  constructor(call: ConstructorParameters<typeof ServerInterceptingCall>[0], key: string) {
-    super(call);
-    this.#key = key;
-  }
-
-  override getPeer(): string {
-    return this.#key;
   }
 }

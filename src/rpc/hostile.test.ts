@@ -517,6 +517,57 @@ test('at shutdown a client that reads nothing is cut off after the grace', async
   }
 });
 
+/** HEADERS of a call and all but the last byte of its request. */
+function unfinished(streamId: number): Buffer {
+  const message = frame(TYPE.data, 0, streamId, Buffer.of(0, 0, 0, 0, 2, 0));
+  return Buffer.concat([requestFrame(streamId, 'localhost', JWT), message]);
+}
+
+test('calls of one uid that wait for their request are limited, over all its connections', async (context) => {
+  const { host, path } = await serve(context, { limits: { maxOpenRequestsPerPeer: 3 } });
+  const [first, second] = [rawUnix(context, path), rawUnix(context, path)];
+  const two = Buffer.concat([unfinished(1), unfinished(3)]);
+  for (const client of [first, second]) client.socket.write(Buffer.concat([CLIENT_HELLO, two]));
+  const ends = [first.until(answered(3)), second.until(answered(3))];
+  const refused = await Promise.race(ends);
+  assert.equal(grpcStatus(refused, 3), '8');
+  assert.ok(serverHeaders(refused).get(3)?.includes('signet-error-code: TOO_MANY_OPEN_REQUESTS'));
+  assert.equal(grpcStatus(refused, 1), undefined);
+  // Each that has sent its request whole makes room for another, each that goes too.
+  const last = first.received().length === refused.length ? first : second;
+  last.socket.write(frame(TYPE.data, 1, 1, Buffer.of(0)));
+  await last.until(answered(1));
+  last.socket.write(Buffer.concat([unfinished(5), unfinished(7)]));
+  assert.equal(grpcStatus(await last.until(answered(7)), 7), '8');
+  assert.equal(grpcStatus(last.received(), 5), undefined);
+  first.socket.destroy();
+  second.socket.destroy();
+  await emptied(host);
+  await assertServes(context, path);
+});
+
+test('1,000 streams of one uid are open at once, each begun before the first request', async (context) => {
+  const { path } = await serve(context, { limits: { maxStreamsPerConnection: 100 } });
+  const clients = Array.from({ length: 10 }, () => rawUnix(context, path));
+  const ids = Array.from({ length: 100 }, (_, index) => 2 * index + 1);
+  const stream = '/SpiffeWorkloadAPI/FetchX509SVID';
+  const ping = frame(TYPE.ping, 0, 0, Buffer.alloc(8));
+  const hasPing = (bytes: Buffer): boolean =>
+    readFrames(bytes).some(({ type }) => type === TYPE.ping);
+  for (const { socket } of clients) {
+    const requests = ids.map((id) => requestFrame(id, 'localhost', stream));
+    socket.write(Buffer.concat([CLIENT_HELLO, ...requests, ping]));
+  }
+  await Promise.all(clients.map((client) => client.until(hasPing)));
+  for (const { socket } of clients) socket.write(Buffer.concat(ids.map((id) => messageFrame(id))));
+  for (const client of clients) {
+    const bytes = await client.until(
+      (all) => readFrames(all).filter(({ type }) => type === TYPE.data).length === ids.length,
+    );
+    for (const id of ids) assert.equal(grpcStatus(bytes, id), undefined);
+  }
+});
+
 test('the limit of streams is told to the client', async (context) => {
   const { path } = await serve(context, { limits: { maxStreamsPerConnection: 7 } });
   const client = rawUnix(context, path);

@@ -1,26 +1,40 @@
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { Clock } from '../base/clock.ts';
+import { SignetError } from '../base/errors.ts';
+import { wireStatus } from './call.ts';
+import type { CallLimits } from './limits.ts';
+import { readMessagesCompactly } from './message-reader.ts';
+import { PeerCount } from './peer-count.ts';
 
 type WireInterceptingCall = ConstructorParameters<typeof ServerInterceptingCall>[0];
 type WireListener = Parameters<WireInterceptingCall['start']>[0];
 
-/** Calls whose one request message has not arrived. */
+/** What watching for requests needs. Keys are what `getPeer` answers. */
+export interface RequestWaitOptions {
+  readonly clock: Clock;
+  readonly limits: CallLimits;
+  /** What a call's peer counts as; undefined when its connection has ended. */
+  readonly peerOf: (key: string) => string | undefined;
+  /** Told of a call whose one message did not arrive in time. */
+  readonly onLate: (key: string) => void;
+  /** Told of the method of a call that was one too many. */
+  readonly onRefused: (method: string) => void;
+}
+
+/** Calls whose requests have not all arrived. */
 export interface RequestWait {
-  /** Watches calls of methods without a request stream; to be given to grpc-js's server. */
+  /** To be given to grpc-js's server. */
   readonly interceptor: ServerInterceptor;
 }
 
 /**
- * Watches for calls whose request message does not arrive, since grpc-js waits for it for ever. One
- * timer serves all calls, so that a call costs two operations on a set.
- *
- * @param onLate Told of a call that waited for `timeoutMs` or more, by the key of `getPeer`.
+ * Bounds what callers make grpc-js hold before any guard has judged them: how many calls may be without
+ * their whole request at once, and for how long (but for methods with a request stream, whose handlers
+ * see to that), since grpc-js waits for ever. One timer serves all calls.
  */
-export function createRequestWait(
-  clock: Clock,
-  timeoutMs: number,
-  onLate: (peer: string) => void,
-): RequestWait {
+export function createRequestWait(options: RequestWaitOptions): RequestWait {
+  const { clock, limits } = options;
+  const open = new PeerCount(limits.maxOpenRequests, limits.maxOpenRequestsPerPeer);
   // In order of their beginning.
   const waiting = new Set<WaitingCall>();
   let armed = false;
@@ -32,60 +46,89 @@ export function createRequestWait(
     armed = false;
     const nowMs = clock.monotonicMs();
     for (const call of waiting) {
-      const leftMs = call.startedMs + timeoutMs - nowMs;
+      const leftMs = call.startedMs + limits.requestTimeoutMs - nowMs;
       if (leftMs > 0) {
         arm(leftMs);
         return;
       }
       waiting.delete(call);
-      onLate(call.getPeer());
+      options.onLate(call.getPeer());
     }
   };
-  const begin = (call: WaitingCall): void => {
-    waiting.add(call);
-    if (!armed) arm(timeoutMs);
+  const gate: Gate = {
+    enter(call) {
+      const peer = options.peerOf(call.getPeer()) ?? '';
+      if (!open.add(peer)) {
+        options.onRefused(call.method);
+        return undefined;
+      }
+      if (!call.streamsRequests) {
+        waiting.add(call);
+        if (!armed) arm(limits.requestTimeoutMs);
+      }
+      return () => {
+        open.remove(peer);
+        waiting.delete(call);
+      };
+    },
   };
   return {
     interceptor: (method, call) => {
-      if (method.requestStream) return new ServerInterceptingCall(call);
-      return new WaitingCall(call, clock.monotonicMs(), begin, (arrived) =>
-        waiting.delete(arrived),
-      );
+      readMessagesCompactly(call, limits.maxReceiveBytes);
+      const facts = { method: method.path, streamsRequests: method.requestStream };
+      return new WaitingCall(call, { ...facts, startedMs: clock.monotonicMs() }, gate);
     },
   };
 }
 
-/** A call that tells when its request has arrived whole, or it has ended. */
+/** What counts calls in; answers how to count one out, or undefined where there are too many. */
+interface Gate {
+  enter(call: WaitingCall): (() => void) | undefined;
+}
+
+interface Facts {
+  readonly method: string;
+  readonly streamsRequests: boolean;
+  readonly startedMs: number;
+}
+
+/** A call that is counted until its requests have arrived whole, or it has ended. */
 class WaitingCall extends ServerInterceptingCall {
+  readonly method: string;
+  readonly streamsRequests: boolean;
   readonly startedMs: number;
   readonly #call: WireInterceptingCall;
-  readonly #begin: (call: WaitingCall) => void;
-  readonly #done: (call: WaitingCall) => void;
+  readonly #gate: Gate;
 
-  constructor(
-    call: WireInterceptingCall,
-    startedMs: number,
-    begin: (call: WaitingCall) => void,
-    done: (call: WaitingCall) => void,
-  ) {
+  constructor(call: WireInterceptingCall, facts: Facts, gate: Gate) {
     super(call);
     this.#call = call;
-    this.startedMs = startedMs;
-    this.#begin = begin;
-    this.#done = done;
+    this.method = facts.method;
+    this.streamsRequests = facts.streamsRequests;
+    this.startedMs = facts.startedMs;
+    this.#gate = gate;
   }
 
   override start(listener: WireListener): void {
-    this.#begin(this);
+    let leave = this.#gate.enter(this);
+    if (leave === undefined) {
+      const refusal = 'too many calls are waiting for their request';
+      this.#call.sendStatus(wireStatus(new SignetError('TOO_MANY_OPEN_REQUESTS', refusal)));
+      return;
+    }
+    const done = (): void => {
+      leave?.();
+      leave = undefined;
+    };
     this.#call.start({
       onReceiveMetadata: (metadata) => listener.onReceiveMetadata(metadata),
       onReceiveMessage: (message) => listener.onReceiveMessage(message),
       onReceiveHalfClose: () => {
-        this.#done(this);
+        done();
         listener.onReceiveHalfClose();
       },
       onCancel: () => {
-        this.#done(this);
+        done();
         listener.onCancel();
       },
     });

@@ -143,7 +143,8 @@ class Acceptor {
       onTransport: (transport) => {
         this.#pending.delete(socket);
         const peer = { kind: 'process', process } as const;
-        this.#host.accept(transport, { remoteAddress: 'unix', peer });
+        const countedAs = `uid ${process.uid}`;
+        this.#host.accept(transport, { remoteAddress: 'unix', peer, countedAs });
       },
       onTimeout: () => this.#host.metrics.connectionRefused(this.#host.name, 'too-slow'),
     });

@@ -43,6 +43,7 @@ export class TlsAcceptor {
   readonly #connections: PeerCount;
   readonly #handshakes: PeerCount;
   readonly #anonymous: RateLimiter | undefined;
+  readonly #anonymousConnections: PeerCount | undefined;
   readonly #pending = new Set<Socket>();
   /** How to count a handshake out, by the client's address and port. */
   readonly #handshaking = new Map<string, () => void>();
@@ -51,8 +52,10 @@ export class TlsAcceptor {
     this.#options = options;
     this.#host = host;
     this.#tls = tls;
-    const { maxConnections, maxConnectionsPerPeer } = host.limits;
+    const { maxConnections, maxConnectionsPerPeer, anonymous } = host.limits;
     this.#connections = new PeerCount(maxConnections, maxConnectionsPerPeer);
+    this.#anonymousConnections =
+      anonymous && new PeerCount(anonymous.maxConnections, anonymous.maxConnectionsPerPeer);
     this.#handshakes = new PeerCount(
       options.maxPendingHandshakes ?? MAX_PENDING_HANDSHAKES,
       options.maxPendingHandshakesPerAddress ?? MAX_PENDING_HANDSHAKES_PER_ADDRESS,
@@ -134,8 +137,15 @@ export class TlsAcceptor {
       const { code, message } = valid.error;
       return { refused: 'client-certificate', why: `${code}: ${message}` };
     }
-    const allowed = this.#anonymous?.take(addressKey(remoteAddress)) ?? true;
-    return allowed ? { peer: { kind: 'anonymous' } } : { refused: 'rate-limit' };
+    return this.#admitAnonymous(socket, addressKey(remoteAddress));
+  }
+
+  #admitAnonymous(socket: TLSSocket, address: string): Admission {
+    if (this.#anonymous?.take(address) === false) return { refused: 'rate-limit' };
+    const open = this.#anonymousConnections;
+    if (open?.add(address) === false) return { refused: 'anonymous-limit' };
+    socket.once('close', () => open?.remove(address));
+    return { peer: { kind: 'anonymous' } };
   }
 
   /** An exception here would end the process: the socket's event has nobody to catch it. */
@@ -151,7 +161,8 @@ export class TlsAcceptor {
 
   #open(socket: TLSSocket, remoteAddress: string, peer: Peer): void {
     this.#pending.delete(socket);
-    const connection = this.#host.accept(socket, { remoteAddress, peer });
+    const countedAs = peer.kind === 'svid' ? peer.id.uri : addressKey(remoteAddress);
+    const connection = this.#host.accept(socket, { remoteAddress, peer, countedAs });
     if (this.#options.maxConnectionAgeMs > 0) this.#limitAge(connection);
   }
 

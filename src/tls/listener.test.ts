@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { connect as connectHttp2, constants } from 'node:http2';
 import { connect as connectTcp } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
@@ -27,6 +28,7 @@ import {
   ServerReflectionService,
 } from '../gen/grpc/reflection/v1/reflection.ts';
 import { JWTSVIDResponse } from '../gen/workload.ts';
+import { SERVER_LIMITS, WORKLOAD_LIMITS } from '../rpc/limits.ts';
 import type { CallGuard } from '../rpc/service.ts';
 import { createMetrics, type Metrics } from '../runtime/metrics.ts';
 import type { ChainValidator, TlsIdentity } from './identity.ts';
@@ -359,6 +361,102 @@ test('anonymous connections of one address are limited, those with an SVID are n
   assert.equal(await whoAmI(dial(context, server, identity)), 'spiffe://example.org/a');
   clock.advance(1000);
   assert.equal(await whoAmI(dial(context, server)), 'anonymous');
+});
+
+/** The status that a message of `bytes` zeros (unknown fields) is answered with. */
+async function statusOf({ tls }: TlsClient, bytes: number): Promise<string | undefined> {
+  const session = connectHttp2('https://server.test', { createConnection: () => tls });
+  const stream = session.request({
+    [constants.HTTP2_HEADER_METHOD]: 'POST',
+    [constants.HTTP2_HEADER_PATH]: JWT,
+    [constants.HTTP2_HEADER_TE]: 'trailers',
+    [constants.HTTP2_HEADER_CONTENT_TYPE]: 'application/grpc',
+  });
+  let status: unknown;
+  const note = (headers: object): void => {
+    status = Reflect.get(headers, 'grpc-status') ?? status;
+  };
+  stream
+    .on('response', note)
+    .on('trailers', note)
+    .on('error', () => {});
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(bytes, 1);
+  stream.end(Buffer.concat([prefix, unknownField(bytes)]));
+  stream.resume();
+  await once(stream, 'close');
+  session.destroy();
+  return status === undefined ? undefined : String(status);
+}
+
+/** A message of so many bytes that every type can read: one field of bytes that none has. */
+function unknownField(bytes: number): Buffer {
+  const length = bytes - 6;
+  const head = [0x82, 0x7d, 0, 0, 0, 0].map((byte, at) =>
+    at < 2 ? byte : ((length >>> (7 * (at - 2))) & 0x7f) | (at < 5 ? 0x80 : 0),
+  );
+  return Buffer.concat([Buffer.from(head), Buffer.alloc(length)]);
+}
+
+test('callers without a certificate may send 256 KiB and 16 calls at once, others 4 MiB', async (context) => {
+  const server = await serveTls(context, {}, testHost({ limits: SERVER_LIMITS }));
+  const identity = tlsIdentity(makeLeaf(server.root, 'spiffe://example.org/agent/1'));
+  const small = 256 * 1024;
+  const large = 4 * 1024 * 1024;
+  assert.equal(await statusOf(dial(context, server), small), '0');
+  assert.equal(await statusOf(dial(context, server), small + 1), '8');
+  assert.equal(await statusOf(dial(context, server, identity), small + 1), '0');
+  assert.equal(await statusOf(dial(context, server, identity), large), '0');
+  assert.equal(await statusOf(dial(context, server, identity), large + 1), '8');
+  for (const [client, streams] of [
+    [dial(context, server), 16],
+    [dial(context, server, identity), 100],
+  ] as const) {
+    await whoAmI(client);
+    const [settings] = readFrames(client.received());
+    const values = settings?.payload ?? Buffer.alloc(0);
+    const ids = Array.from({ length: values.length / 6 }, (_, i) => values.readUInt16BE(6 * i));
+    assert.equal(values.readUInt32BE(6 * ids.indexOf(3) + 2), streams);
+  }
+  await server.host.shutdown(0);
+  assert.equal(server.host.connectionCount, 0);
+});
+
+test('anonymous connections that are open at once are limited by address', async (context) => {
+  const root = makeRoot();
+  const metrics = createMetrics('test');
+  const anonymous = { ...WORKLOAD_LIMITS, maxConnectionsPerPeer: 2 };
+  const host = testHost({ metrics, limits: { anonymous } });
+  const server = await serveTls(context, { validateClient: validatorFor(root) }, host);
+  const open = [dial(context, server), dial(context, server)];
+  for (const client of open) assert.equal(await whoAmI(client), 'anonymous');
+  await dial(context, server).closed;
+  assert.ok(await refusals(metrics, 'anonymous-limit'));
+  const identity = tlsIdentity(makeLeaf(root, 'spiffe://example.org/a'));
+  const known = dial(context, server, identity);
+  assert.equal(await whoAmI(known), 'spiffe://example.org/a');
+  open[0]?.socket.destroy();
+  while (host.connectionCount > 2) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(await whoAmI(dial(context, server)), 'anonymous');
+});
+
+test('an anonymous caller who keeps a call waiting is gone sooner than one with an SVID', async (context) => {
+  const clock = new ManualClock(0);
+  const server = await serveTls(context, {}, testHost({ clock, limits: SERVER_LIMITS }));
+  const identity = tlsIdentity(makeLeaf(server.root, 'spiffe://example.org/agent/1'));
+  const clients = [dial(context, server), dial(context, server, identity)] as const;
+  for (const client of clients) {
+    await whoAmI(client);
+    client.socket.write(
+      Buffer.concat([requestFrame(3, 'localhost', JWT), frame(TYPE.ping, 0, 0, Buffer.alloc(8))]),
+    );
+    await client.until((bytes) => readFrames(bytes).some(({ type }) => type === TYPE.ping));
+  }
+  clock.advance(10_000);
+  await clients[0].closed;
+  assert.equal(server.host.connectionCount, 1);
+  clock.advance(20_000);
+  await clients[1].closed;
 });
 
 test('a connection of its age gets GOAWAY, unless a stream holds it open', async (context) => {

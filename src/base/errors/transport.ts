@@ -69,6 +69,18 @@ export const transportErrors = defineErrors({
     means: 'A caller sent more requests than its limit allows.',
     action: 'Slow the caller down, or raise the limit in the configuration.',
   },
+  MESSAGE_TOO_LONG: {
+    status: 'ResourceExhausted',
+    retryable: false,
+    means: 'A request message is longer than callers of its kind may send.',
+    action: 'Split the request; callers without an identity may send 256 KiB, others more.',
+  },
+  TOO_MANY_OPEN_REQUESTS: {
+    status: 'ResourceExhausted',
+    retryable: true,
+    means: 'A caller, or all together, began more calls than may wait for their request at once.',
+    action: 'Begin fewer calls at once, and send each request whole without delay.',
+  },
   CLIENT_CERTIFICATE_REFUSED: {
     status: 'Unauthenticated',
     retryable: false,
