@@ -40,6 +40,25 @@ export interface WireCall {
   on(event: 'cancelled', listener: () => void): unknown;
 }
 
+/**
+ * A request that is not decoded yet. grpc-js holds on to it until its call ends, for days where a
+ * stream stays open: its bytes go when they are decoded.
+ */
+class RawRequest {
+  #bytes: Buffer | undefined;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  /** The bytes, once. */
+  take(): Buffer {
+    const bytes = this.#bytes ?? Buffer.alloc(0);
+    this.#bytes = undefined;
+    return bytes;
+  }
+}
+
 type StreamHandler = ServerStreamHandler<unknown, unknown> | BidiHandler<unknown, unknown>;
 
 /**
@@ -54,7 +73,7 @@ export function wireDefinition(service: ServiceShape): ServiceDefinition {
       requestStream: method.requestStream,
       responseStream: method.responseStream,
       requestSerialize: (bytes: Buffer) => bytes,
-      requestDeserialize: (bytes: Buffer) => bytes,
+      requestDeserialize: (bytes: Buffer) => new RawRequest(bytes),
       responseSerialize: serializer(method),
       responseDeserialize: (bytes: Buffer) => bytes,
     },
@@ -87,7 +106,7 @@ function unary(
   method: MethodShape,
   handler: UnaryHandler<unknown, unknown>,
   guards: readonly CallGuard[],
-): handleUnaryCall<Buffer, unknown> {
+): handleUnaryCall<RawRequest, unknown> {
   return (wire, callback: sendUnaryData<unknown>) => {
     let answer: unknown;
     const send = (error: SignetError | undefined): void =>
@@ -114,7 +133,7 @@ function streaming(
   method: MethodShape,
   handler: StreamHandler,
   guards: readonly CallGuard[],
-): handleBidiStreamingCall<Buffer, unknown> {
+): handleBidiStreamingCall<RawRequest, unknown> {
   return (wire) => {
     const send = (error: SignetError | undefined): void => {
       if (error === undefined) wire.end();
@@ -131,7 +150,7 @@ function streaming(
         return (handler as BidiHandler<unknown, unknown>)(input, stream, call);
       }
       // grpc-js hands server-streaming calls a stream with the one request on it.
-      const one = wire as unknown as ServerWritableStream<Buffer, unknown>;
+      const one = wire as unknown as ServerWritableStream<RawRequest, unknown>;
       const request = decode(method, one.request);
       if (!request.ok) return request;
       return (handler as ServerStreamHandler<unknown, unknown>)(request.value, stream, call);
@@ -178,9 +197,9 @@ async function judge(guards: readonly CallGuard[], call: OpenCall): Promise<Resu
   return { ok: true, value: undefined };
 }
 
-function decode(method: MethodShape, bytes: Buffer): Result<unknown> {
+function decode(method: MethodShape, request: RawRequest): Result<unknown> {
   try {
-    return { ok: true, value: method.requestDeserialize(bytes) };
+    return { ok: true, value: method.requestDeserialize(request.take()) };
   } catch (cause) {
     const message = `request of ${method.path} is not valid protobuf`;
     return { ok: false, error: new SignetError('REQUEST_MALFORMED', message, { cause }) };
@@ -189,12 +208,12 @@ function decode(method: MethodShape, bytes: Buffer): Result<unknown> {
 
 function bidiInput(
   method: MethodShape,
-  wire: ServerDuplexStream<Buffer, unknown>,
+  wire: ServerDuplexStream<RawRequest, unknown>,
   call: OpenCall,
 ): AsyncIterable<unknown> {
   const onEnd = (action: () => void): void => call.onEnd(action);
-  return requestsOf(wire, onEnd, (bytes) => {
-    const request = decode(method, bytes);
+  return requestsOf(wire, onEnd, (raw: RawRequest) => {
+    const request = decode(method, raw);
     if (request.ok) return request.value;
     call.finish(request.error);
     return undefined;

@@ -26,7 +26,7 @@ test('no message is read before it is asked for', async () => {
   const requests = requestsOf(
     wire,
     () => {},
-    (bytes) => bytes[0],
+    (bytes: Buffer) => bytes[0],
   )[Symbol.asyncIterator]();
   await settled();
   assert.equal(reads(), 0);
@@ -43,7 +43,7 @@ test('all messages come in order, then the end, and the end again', async () => 
   const requests = requestsOf(
     wire,
     () => {},
-    (bytes) => bytes[0],
+    (bytes: Buffer) => bytes[0],
   );
   const seen: number[] = [];
   for await (const request of requests) seen.push(request);
@@ -59,7 +59,7 @@ test("the call's end ends a reader that waits", async () => {
     (action) => {
       end = action;
     },
-    (bytes) => bytes[0],
+    (bytes: Buffer) => bytes[0],
   );
   const next = requests[Symbol.asyncIterator]().next();
   end();
@@ -71,7 +71,7 @@ test('a message that cannot be decoded ends the requests', async () => {
   const requests = requestsOf(
     wire,
     () => {},
-    (bytes) => (bytes[0] === 2 ? undefined : bytes[0]),
+    (bytes: Buffer) => (bytes[0] === 2 ? undefined : bytes[0]),
   );
   const seen: number[] = [];
   for await (const request of requests) seen.push(request);

@@ -8,14 +8,14 @@ import type { Readable } from 'node:stream';
  * @param onEnd Registers what to do at the call's end.
  * @param decode Answers undefined for a message that ends the call; the callee has refused it.
  */
-export function requestsOf<Req>(
+export function requestsOf<Raw, Req>(
   wire: Readable,
   onEnd: (action: () => void) => void,
-  decode: (bytes: Buffer) => Req | undefined,
+  decode: (message: Raw) => Req | undefined,
 ): AsyncIterable<Req> {
   const readNext = wire._read.bind(wire, 0);
   wire._read = () => {};
-  const arrived: Buffer[] = [];
+  const arrived: Raw[] = [];
   let ended = false;
   let waiting: (() => void) | undefined;
   const wake = (): void => {
@@ -26,8 +26,8 @@ export function requestsOf<Req>(
     ended = true;
     wake();
   };
-  wire.on('data', (bytes: Buffer) => {
-    arrived.push(bytes);
+  wire.on('data', (message: Raw) => {
+    arrived.push(message);
     wake();
   });
   wire.on('end', end);
@@ -40,8 +40,8 @@ export function requestsOf<Req>(
         readNext();
       });
     }
-    const bytes = arrived.shift();
-    const value = bytes === undefined ? undefined : decode(bytes);
+    const message = arrived.shift();
+    const value = message === undefined ? undefined : decode(message);
     return value === undefined ? { done: true, value: undefined } : { done: false, value };
   };
   return { [Symbol.asyncIterator]: () => ({ next }) };
