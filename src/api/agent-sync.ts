@@ -1,13 +1,12 @@
 import { fail, ok, type Result } from '../base/result.ts';
 import type { AgentMessage, AgentSyncService, Hello } from '../gen/signet/agent/v1/agent.ts';
 import type { PeerFacts } from '../policy/caller.ts';
-import { resolveAgent } from '../policy/caller.ts';
 import type { AgentCaller } from '../policy/grant.ts';
 import type { CallContext, Encoded, Handlers, ResponseStream } from '../rpc/service.ts';
 import { noteAgentVersion } from './agent-service.ts';
+import { judgeAgent } from './agent-standing.ts';
 import { type ApiContext, agentCaller } from './context.ts';
 import { peerFacts } from './peer-facts.ts';
-import { withDeniedReason } from './permission-denied.ts';
 import { type PushMessages, pushMessages } from './push-messages.ts';
 import type { PushStreams } from './push-streams.ts';
 import { nextMessage } from './streams.ts';
@@ -159,9 +158,7 @@ class PushSession {
 
   /** Whether the SVID that opened the connection is still that of a live agent. */
   #judge(): Result<void> {
-    if (this.#facts.kind !== 'svid') return fail('CALLER_NOT_ALLOWED', 'push is for agents');
-    const agent = resolveAgent(this.#facts, this.#api.policy);
-    return agent.ok ? ok(undefined) : { ok: false, error: withDeniedReason(agent.error) };
+    return judgeAgent(this.#api, this.#facts);
   }
 
   #armExpiry(): void {

@@ -35,17 +35,21 @@ export function answerAuthorizedEntries(
 /**
  * SyncAuthorizedEntries, as polling agents speak it. Up to a page of entries go whole in the first
  * answer and the stream ends. More: first the revisions of all, in pages, then whole the entries that
- * the agent asks for. The entries are those of the moment the stream began, also for later questions.
+ * the agent asks for. The entries are those of the moment the stream began, also for later questions;
+ * the caller is judged anew at each, since a stream may outlive its agent's standing.
  */
 export async function syncAuthorizedEntries(
   api: ApiContext,
   caller: AgentCaller,
   requests: AsyncIterable<SyncAuthorizedEntriesRequest>,
   stream: ResponseStream<SyncAuthorizedEntriesResponse>,
+  judge: () => Result<void>,
 ): Promise<Result<void>> {
   const reader = requests[Symbol.asyncIterator]();
   const first = await reader.next();
   if (first.done) return ok(undefined);
+  const judged = judge();
+  if (!judged.ok) return judged;
   const checked = checkFirst(first.value);
   if (!checked.ok) return checked;
   const mask = first.value.outputMask;
@@ -61,6 +65,8 @@ export async function syncAuthorizedEntries(
   const byId = new Map(entries.map((entry) => [entry.id, entry]));
   for (let next = await reader.next(); !next.done; next = await reader.next()) {
     const asked = next.value;
+    const still = judge();
+    if (!still.ok) return still;
     if (asked.outputMask !== undefined) {
       return fail('SYNC_PROTOCOL', 'only the first request of a stream may have an output mask');
     }

@@ -12,6 +12,7 @@ import type { Entry as WireEntry } from '../gen/spire/api/types/entry.ts';
 import type { NewEntry } from '../registry/registry.ts';
 import type { CallContext, Encoded, Handlers } from '../rpc/service.ts';
 import { checkEntryId } from '../rules/entry-id.ts';
+import { judgeAgent } from './agent-standing.ts';
 import { answerAuthorizedEntries, syncAuthorizedEntries } from './authorized-entries.ts';
 import { checkBatch, fitAnswer, runBatch } from './batch.ts';
 import { type ApiContext, agentCaller, audit } from './context.ts';
@@ -20,6 +21,7 @@ import { maskEntry } from './convert/masks.ts';
 import { itemStatus, OK_STATUS } from './convert/status.ts';
 import { entryFacts } from './entry-facts.ts';
 import { updateEntries } from './entry-update.ts';
+import { peerFacts } from './peer-facts.ts';
 
 /** `spire.api.server.entry.v1.Entry`: registration, and the entries of the calling agent. */
 export function createEntryService(api: ApiContext): Handlers<EntryService> {
@@ -54,7 +56,10 @@ export function createEntryService(api: ApiContext): Handlers<EntryService> {
     },
     async syncAuthorizedEntries(requests, stream, context) {
       const caller = agentCaller(context);
-      return caller.ok ? syncAuthorizedEntries(api, caller.value, requests, stream) : caller;
+      if (!caller.ok) return caller;
+      const facts = peerFacts(context.connection, false);
+      const judge = (): Result<void> => judgeAgent(api, facts);
+      return syncAuthorizedEntries(api, caller.value, requests, stream, judge);
     },
   };
 }

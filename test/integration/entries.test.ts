@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Client } from '@grpc/grpc-js';
+import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import {
   EntryService,
   type ListEntriesRequest,
@@ -463,5 +464,26 @@ describe('entries of the calling agent', () => {
     call.write({ outputMask: undefined, ids: [] });
     call.write({ outputMask: agentMask, ids: [] });
     await assertStatus(call.toArray(), 'SYNC_PROTOCOL');
+  });
+
+  test('an agent that is banned meanwhile is told nothing more on a stream that is open', async () => {
+    const agent = await server.attest();
+    const entries = Array.from({ length: 501 }, (_, index) =>
+      wireEntry({ spiffeId: td(`/banned/${index}`), parentId: td(agent.path) }),
+    );
+    await ask(admin, EntryService.batchCreateEntry, { entries, outputMask: NO_FIELDS });
+    const client = await server.tcp(agent);
+    const asking = open(client, EntryService.syncAuthorizedEntries);
+    const answers = asking[Symbol.asyncIterator]();
+    asking.write({ outputMask: undefined, ids: [] });
+    const revisions: SyncAuthorizedEntriesResponse[] = [];
+    do revisions.push((await answers.next()).value);
+    while (revisions.at(-1)!.more);
+    const ids = [revisions[0]!.entryRevisions[0]!.id];
+    asking.write({ outputMask: undefined, ids });
+    assert.equal((await answers.next()).value.entries.length, 1);
+    await ask(admin, AgentService.banAgent, { id: td(agent.path) });
+    asking.write({ outputMask: undefined, ids });
+    await assertStatus(answers.next(), 'AGENT_BANNED');
   });
 });
