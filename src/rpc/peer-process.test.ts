@@ -46,6 +46,18 @@ function kernel(
   };
 }
 
+test('a poll that a signal interrupted is tried again, and one that keeps failing is no life', () => {
+  for (const [interruptions, alive] of [
+    [1, true],
+    [9, true],
+    [10, false],
+  ] as const) {
+    let left: number = interruptions;
+    const calls = { ...kernel({ fd: 33 }), poll: () => (left-- > 0 ? -1 : 0) };
+    assert.equal(unwrap(peerProcessOf(socket, calls)).isAlive(), alive, `${interruptions}`);
+  }
+});
+
 test('a pidfd tells a living process from one that exited, and is closed once', () => {
   const calls = kernel({ fd: 33 });
   const peer = unwrap(peerProcessOf(socket, calls));

@@ -81,6 +81,9 @@ function holdProcess(socketFd: number, pid: number, calls: PeerSyscalls): Result
   return fail('PEER_CREDENTIALS_UNAVAILABLE', `SO_PEERPIDFD failed with errno ${errno}`);
 }
 
+/** How often a poll that a signal interrupted (EINTR) is tried again before it counts as a failure. */
+const MAX_POLLS = 10;
+
 function holdDescriptor(calls: PeerSyscalls, fd: number): Held {
   const pollfd = Buffer.alloc(8);
   pollfd.writeInt32LE(fd, 0);
@@ -88,7 +91,13 @@ function holdDescriptor(calls: PeerSyscalls, fd: number): Held {
   let open = true;
   return {
     // A pidfd becomes readable when its process has exited, reaped or not.
-    isAlive: () => open && calls.poll(pollfd) === 0,
+    isAlive: () => {
+      for (let polls = 0; open && polls < MAX_POLLS; polls++) {
+        const ready = calls.poll(pollfd);
+        if (ready >= 0) return ready === 0;
+      }
+      return false;
+    },
     release: () => {
       if (open) calls.close(fd);
       open = false;
