@@ -36,8 +36,8 @@ describe('AttestAgent with a join token', () => {
 
   test('F1 a token used by 50 callers at the same moment admits exactly one', async () => {
     const token = await server.token();
-    const client = await server.tcp();
-    const calls = Array.from({ length: 50 }, () => attest(client, token, makeCsr()));
+    const clients = await Promise.all(Array.from({ length: 50 }, () => server.tcp()));
+    const calls = clients.map((client) => attest(client, token, makeCsr()));
     const outcomes = await Promise.allSettled(calls);
     assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
     for (const outcome of outcomes) {
