@@ -98,7 +98,10 @@ async function attestationKey(state: StateFile): Promise<Result<KeyAndRequest>> 
   if (stored !== undefined) return ok(stored);
   const request = createRequest('ec-p256', await createKey('ec-p256'), undefined);
   const saved = await state.save({ pendingKey: request.privateKeyPkcs8.toString('base64') });
-  return saved.ok ? ok(request) : saved;
+  if (saved.ok) return ok(request);
+  // Not durable, so not to be shown by the next attempt either: a token would be spent on it.
+  void state.save({ pendingKey: undefined });
+  return saved;
 }
 
 function restoreKey({ pendingKey }: AgentState): KeyAndRequest | undefined {

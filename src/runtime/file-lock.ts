@@ -32,10 +32,18 @@ export function lockFile(path: string): Result<FileLock> {
   }
   const errno = tryLock(fd);
   if (errno !== 0) return refuse(path, fd, errno);
-  // For people and for the refusal above; nothing decides by it.
-  ftruncateSync(fd);
-  writeSync(fd, `${process.pid}\n`, 0);
+  noteHolder(fd);
   return ok(heldLock(fd));
+}
+
+/** For people and for the refusal above; nothing decides by it, so a full disk does not matter. */
+function noteHolder(fd: number): void {
+  try {
+    ftruncateSync(fd);
+    writeSync(fd, `${process.pid}\n`, 0);
+  } catch {
+    // The lock is held all the same.
+  }
 }
 
 function tryLock(fd: number): number {
