@@ -139,7 +139,7 @@ test(
   asRoot,
   async (context) => {
     const dir = devFolder(context);
-    const fleet = await Fleet.start({ serverOnly: true, caTtl: '20s', x509SvidTtl: '1s' });
+    const fleet = await Fleet.start({ serverOnly: true, caTtl: '12s', x509SvidTtl: '1s' });
     await fleet.stopServer();
     rmSync(join(fleet.dir, 'server/data'), { recursive: true });
     mkdirSync(join(fleet.dir, 'server/data'), { mode: 0o700 });
@@ -202,7 +202,7 @@ test(
       ],
       ...['--socket-path', join(fleet.dir, 'w/api.sock'), '--join-token', token],
     ];
-    const full = await run('timeout', ['-k', '1', '-s', 'TERM', '4', SIGNET, ...argv]);
+    const full = await run('timeout', ['-k', '1', '-s', 'TERM', '2', SIGNET, ...argv]);
     assert.match(full.stderr, /"code":"DISK_FULL"/);
     assert.doesNotMatch(
       full.stderr,

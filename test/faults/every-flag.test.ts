@@ -137,14 +137,14 @@ describe('every flag of what runs refuses what it cannot mean', () => {
       'socket-path': 'made.sock',
     },
   };
-  /** What looks odd and may be the name of a file, or of a host, or a token all the same. */
+  /** What looks odd and may be the name of a file all the same. */
   const MAY_BE: Readonly<Record<string, readonly string[]>> = {
-    dir: ['controls', 'dots', 'number', 'negative'],
-    'data-dir': ['controls', 'dots', 'number', 'negative'],
-    'socket-path': ['controls', 'dots', 'number', 'negative'],
-    'server-address': ['number', 'negative'],
-    'trust-domain': ['number', 'negative'],
+    dir: ['controls'],
+    'data-dir': ['controls'],
+    'socket-path': ['controls'],
   };
+  /** A process each: fewer than above, where a value costs nothing. */
+  const values = BAD_VALUES.filter(([name]) => ['empty', 'controls', 'huge'].includes(name));
 
   for (const [command, base] of Object.entries(BASE)) {
     test(`signet ${command}`, async () => {
@@ -152,7 +152,7 @@ describe('every flag of what runs refuses what it cannot mean', () => {
       const cwd = mkdtempSync(join(folder, 'run-'));
       const cases = allFlags(spec)
         .filter(({ value }) => value !== undefined)
-        .flatMap((flag) => BAD_VALUES.map((bad) => [flag, ...bad] as const))
+        .flatMap((flag) => values.map((bad) => [flag, ...bad] as const))
         .filter(([{ name }, kind]) => MAY_BE[name]?.includes(kind) !== true);
       const one = async ([flag, name, value]: (typeof cases)[number]): Promise<void> => {
         const { [flag.name]: _, ...others } = base;

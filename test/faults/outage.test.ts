@@ -77,7 +77,7 @@ test('G10 a server that is away is not noticed by workloads, and its return is',
 });
 
 test('an agent that starts while the server is away serves once it is back', async (context) => {
-  const fleet = await Fleet.start();
+  const fleet = await Fleet.start({ agentYaml: 'startupGrace: 1s\n' });
   context.after(() => fleet.stop());
   await fleet.register('/web');
   await fleet.stopServer('SIGKILL');
