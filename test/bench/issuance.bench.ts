@@ -1,7 +1,7 @@
 /**
  * What issuing costs: CPU of all threads per SVID, beside what the cryptography alone costs. All rows
- * are measured in turns, so that a busy machine slows each of them alike. Prints a table. Run it with
- * `npm run bench`, or directly with Node.
+ * are measured in turns, so that a busy machine slows each of them alike. Prints a table and writes
+ * `bench-issuance.json`. Run it with `npm run bench`, or directly with Node.
  */
 import { createPublicKey, sign, verify } from 'node:crypto';
 import { systemRandom } from '../../src/base/random.ts';
@@ -10,6 +10,7 @@ import type { Issuer } from '../../src/issuance/issuer.ts';
 import { createLeafIssuer, draftLeaf, signLeaf } from '../../src/issuance/leaf.ts';
 import { jwtGrant, makeIssuer, startAuthorities, x509Grant } from '../support/issuance.ts';
 import { makeCsr, makeKey } from '../support/x509.ts';
+import { quantile, report } from './report.ts';
 
 const AGENTS = 8;
 const BATCH = 50;
@@ -123,18 +124,17 @@ for (let turn = 0; turn < WARM_UP_TURNS + TURNS; turn++) {
 for (const each of desks) await each.close();
 await authority.close();
 
-const quantile = (samples: readonly number[], part: number): number =>
-  samples.toSorted((a, b) => a - b)[Math.floor(samples.length * part)] ?? 0;
 const medianOf = (name: string): number =>
   quantile(rows.find((each) => each.name === name)?.samples ?? [], 0.5);
-console.table(
+report(
+  'issuance',
   Object.fromEntries(
     rows.map(({ name, above, samples }) => [
       name,
       {
-        'CPU µs, median': medianOf(name).toFixed(1),
-        'tenth percentile': quantile(samples, 0.1).toFixed(1),
-        'above the cryptography': above ? (medianOf(name) - medianOf(above)).toFixed(1) : '',
+        'CPU µs, median': medianOf(name),
+        'tenth percentile': quantile(samples, 0.1),
+        'above the cryptography': above ? medianOf(name) - medianOf(above) : undefined,
       },
     ]),
   ),

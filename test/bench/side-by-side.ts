@@ -104,12 +104,11 @@ async function restartWithoutHashing(script: string, dir: string): Promise<void>
   process.kill(Number(readFileSync(pidPath, 'utf8')));
   const config = readFileSync(join(dir, 'agent.conf'), 'utf8');
   writeFileSync(join(dir, 'agent.conf'), config.replace('discover_workload_path = true', ''));
-  const generated = await must(join(bin, 'spire-server'), [
-    'token',
-    'generate',
-    '-socketPath',
-    join(dir, 'server.sock'),
-  ]);
+  const socket = ['-socketPath', join(dir, 'server.sock')];
+  const agents = await must(join(bin, 'spire-server'), ['agent', 'list', ...socket]);
+  const old = /(spiffe:\/\/\S+)/.exec(agents)?.[1] ?? '';
+  await must(join(bin, 'spire-server'), ['agent', 'evict', ...socket, '-spiffeID', old]);
+  const generated = await must(join(bin, 'spire-server'), ['token', 'generate', ...socket]);
   const token = /Token: (\S+)/.exec(generated)?.[1] ?? '';
   const agent = spawn(
     join(bin, 'spire-agent'),
@@ -207,12 +206,12 @@ try {
     const target = await start();
     try {
       results[target.label] = await measureAll(loadgen, target);
+      writeFileSync('bench-side-by-side.json', `${JSON.stringify(results, null, 2)}\n`);
     } finally {
       await target.stop();
     }
   }
   printTable(results);
-  writeFileSync('bench-side-by-side.json', `${JSON.stringify(results, null, 2)}\n`);
 } finally {
   rmSync(dir, { recursive: true, force: true });
 }
