@@ -17,9 +17,6 @@ import type { Store } from '../store/store.ts';
 import type { ServerBase } from './server.ts';
 import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
 
-/** Time between two sweeps of what has expired, in milliseconds (A.5). */
-const PRUNE_INTERVAL_MS = 5 * 60 * 1000;
-
 /** The server without its listeners. */
 export interface ServerCore {
   readonly registry: Registry;
@@ -77,7 +74,6 @@ async function startState(
   });
   if (!registry.ok) return registry;
   life.add('registry', () => registry.value.close());
-  pruneNowAndThen(base, store.value);
   watchRegistry(registry.value, { health, metrics, maxStalenessMs: stalenessMs(base) });
   return ok({ store: store.value, registry: registry.value, directory });
 }
@@ -171,19 +167,6 @@ function startIssuance(
 
 function stalenessMs({ config }: ServerBase): number {
   return config.limits.authorizationStaleness * 1000;
-}
-
-function pruneNowAndThen({ clock, life, log }: ServerBase, store: Store): void {
-  let cancel = (): void => {};
-  const arm = (): void => {
-    cancel = clock.after(PRUNE_INTERVAL_MS, async () => {
-      const pruned = await store.prune(Math.floor(clock.nowMs() / 1000));
-      if (!pruned.ok) log.error({ code: pruned.error.code }, 'removing what has expired failed');
-      if (!life.stopping) arm();
-    });
-  };
-  arm();
-  life.add('pruning', () => cancel());
 }
 
 function watchRegistry(
