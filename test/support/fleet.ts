@@ -29,6 +29,7 @@ export class Fleet {
   readonly #options: FleetOptions;
   #server: ChildProcess | undefined;
   #agent: ChildProcess | undefined;
+  #agentId: string | undefined;
 
   private constructor(dir: string, port: number, options: FleetOptions) {
     this.dir = dir;
@@ -69,13 +70,15 @@ export class Fleet {
     return this.#agent?.pid ?? 0;
   }
 
-  /** SPIFFE ID of the agent, once it has attested. */
+  /** SPIFFE ID of the fleet's own agent; of the only one where the fleet started none. */
   async agentId(): Promise<string> {
-    const list = (await this.json('agent', 'list')) as {
+    if (this.#agentId !== undefined) return this.#agentId;
+    const { agents } = (await this.json('agent', 'list')) as {
       agents: { id: { trustDomain: string; path: string } }[];
     };
-    const id = list.agents[0]?.id;
-    return id === undefined ? '' : `spiffe://${id.trustDomain}${id.path}`;
+    const [only, ...others] = agents;
+    if (only === undefined || others.length > 0) throw new TypeError(`${agents.length} agents`);
+    return `spiffe://${only.id.trustDomain}${only.id.path}`;
   }
 
   /** Runs a command of the CLI against this fleet. */
@@ -147,6 +150,7 @@ export class Fleet {
     writeFileSync(this.bundlePath, bundle.stdout);
     const token = (await this.json('token', 'generate')) as { value: string };
     writeFileSync(join(this.dir, 'join-token'), token.value, { mode: 0o600 });
+    this.#agentId = `spiffe://${this.trustDomain}/spire/agent/join_token/${token.value}`;
     await this.startAgent();
     await this.#untilHealthy();
   }
