@@ -314,7 +314,12 @@ test('WLAPI-8 WLAPI-22 WLAPI-23 WLAPI-24 FetchJWTSVID answers what was asked for
   const refused: readonly [string[], string, number, string][] = [
     [[], '', status.INVALID_ARGUMENT, 'audience must be specified'],
     [[''], '', status.INVALID_ARGUMENT, 'an audience is empty'],
-    [Array.from({ length: 1000 }, String), '', status.INVALID_ARGUMENT, 'more than 32 audiences'],
+    [
+      Array.from({ length: 1000 }, (_, index) => `${index}`),
+      '',
+      status.INVALID_ARGUMENT,
+      'more than 32 audiences',
+    ],
     [['x'], 'spiffe://example.org/a/', status.INVALID_ARGUMENT, 'invalid requested SPIFFE ID: '],
     [['x'], 'https://example.org/a', status.INVALID_ARGUMENT, 'invalid requested SPIFFE ID: '],
     [['x'], 'spiffe://example.org/z', status.PERMISSION_DENIED, 'no identity issued'],

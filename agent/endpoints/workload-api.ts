@@ -46,7 +46,7 @@ export function createWorkloadApi(parts: WorkloadApiParts): Handlers<SpiffeWorkl
     fetchJwtsvid: (request, context) => fetchJwtSvid(parts, request, context),
     async validateJwtsvid(request, context) {
       // Workload API §4.5: mandatory fields first, whoever asks.
-      if (request.audience === '') return fail('AUDIENCE_INVALID', 'audience must be specified');
+      if (request.audience === '') return fail('AUDIENCE_EMPTY', 'audience must be specified');
       if (request.svid === '') return fail('WORKLOAD_SVID_MISSING', 'svid must be specified');
       const caller = await identify(parts, context);
       if (!caller.ok) return caller;

@@ -1,9 +1,9 @@
 import { fail, ok, type Result } from '../base/result.ts';
-import { checkAudience } from '../rules/audience.ts';
 import { checkDnsNames } from '../rules/dns-name.ts';
 import type { Entry } from '../rules/entry.ts';
 import { MAX_TTL_SECONDS } from '../rules/entry-draft.ts';
 import { isAgentId, isReservedId, serverUri } from '../rules/reserved-ids.ts';
+import { checkAudience } from '../spiffe/audience.ts';
 import { isMemberOf, parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { nowSeconds, type PolicyContext } from './context.ts';

@@ -6,7 +6,6 @@ import { ManualClock } from '../base/clock.ts';
 import { seededRandom } from '../base/random.ts';
 import { unwrap } from '../base/result.ts';
 import { parseTrustDomain } from '../spiffe/trust-domain.ts';
-import { checkAudience } from './audience.ts';
 import { checkDnsNames } from './dns-name.ts';
 import type { Entry } from './entry.ts';
 import { checkEntryId, newEntryId } from './entry-id.ts';
@@ -93,29 +92,6 @@ describe('DNS names', () => {
     assert.equal(codeOf(checkDnsNames(names(64))), undefined);
     assert.equal(codeOf(checkDnsNames(names(65))), 'DNS_NAMES_TOO_MANY');
   });
-});
-
-describe('audiences', () => {
-  const many = (count: number) => Array.from({ length: count }, (_, index) => `a${index}`);
-  const cases: readonly [string, readonly string[], string | undefined][] = [
-    ['one', ['a'], undefined],
-    ['32', many(32), undefined],
-    ['1024 bytes', ['a'.repeat(1024)], undefined],
-    ['none', [], 'AUDIENCE_EMPTY'],
-    ['an empty one', ['a', ''], 'AUDIENCE_EMPTY'],
-    ['33', many(33), 'AUDIENCE_TOO_MANY'],
-    ['1,000', many(1000), 'AUDIENCE_TOO_MANY'],
-    ['1025 bytes', ['a'.repeat(1025)], 'AUDIENCE_INVALID'],
-    ['1026 bytes in 342 letters', ['字'.repeat(342)], 'AUDIENCE_INVALID'],
-    ['one twice', ['a', 'b', 'a'], 'AUDIENCE_INVALID'],
-    ['a NUL', ['a\0'], 'AUDIENCE_INVALID'],
-    ['a lone surrogate', ['\udc00'], 'AUDIENCE_INVALID'],
-  ];
-  for (const [name, audience, code] of cases) {
-    it(`${code === undefined ? 'accepts' : 'refuses'} ${name}`, () => {
-      assert.equal(codeOf(checkAudience(audience)), code);
-    });
-  }
 });
 
 describe('entry IDs', () => {

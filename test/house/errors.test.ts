@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { ERRORS, type ErrorCode } from '../../src/base/errors.ts';
 import { productSources } from './boundaries.ts';
@@ -9,6 +9,18 @@ const codes = Object.keys(ERRORS) as ErrorCode[];
 
 test('docs/errors.md is what the table says, no code more and none less', () => {
   assert.equal(readFileSync(ERRORS_PAGE, 'utf8'), renderErrorsPage(), 'run: npm run docs');
+});
+
+test('no two sections of the table define one code', () => {
+  const rows = readdirSync('src/base/errors').flatMap((file) =>
+    [...readFileSync(`src/base/errors/${file}`, 'utf8').matchAll(/^ {2}([A-Z][A-Z0-9_]+):/gm)].map(
+      ([, code]) => code,
+    ),
+  );
+  assert.deepEqual(
+    rows.filter((code, index) => rows.indexOf(code) !== index),
+    [],
+  );
 });
 
 test('every code is used by the product', () => {

@@ -184,8 +184,15 @@ describe('NewJWTSVID', () => {
       ask1(Array.from({ length: 33 }, (_, index) => `a${index}`)),
       'AUDIENCE_TOO_MANY',
     );
-    await ask1(['a'.repeat(1024)]);
-    await assertStatus(ask1(['a'.repeat(1025)]), 'AUDIENCE_INVALID');
+    await ask1(['a'.repeat(8192)]);
+    await assertStatus(ask1(['a'.repeat(8193)]), 'AUDIENCE_INVALID');
+  });
+
+  test('embeds an audience once that is asked for twice', async () => {
+    const { svid } = await ask1(['db', 'cache', 'db']);
+    const [, claims] = svid!.token.split('.');
+    const { aud } = JSON.parse(Buffer.from(claims!, 'base64url').toString());
+    assert.deepEqual(aud, ['db', 'cache']);
   });
 
   test('refuses the entry of another node and an unknown one alike', async () => {

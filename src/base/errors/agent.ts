@@ -46,13 +46,6 @@ export const agentErrors = defineErrors({
     means: 'The server no longer accepts the SVID of this agent; it has to attest again.',
     action: 'Give the agent a new join token and start it again.',
   },
-  AGENT_BANNED: {
-    status: 'PermissionDenied',
-    retryable: false,
-    means: 'The server has banned this agent. Its identity was removed from the data directory.',
-    action:
-      'Find out why it was banned; to let it in again, evict it on the server and attest anew.',
-  },
   AGENT_SERVER_UNAVAILABLE: {
     status: 'Unavailable',
     retryable: true,

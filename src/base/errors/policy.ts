@@ -48,8 +48,10 @@ export const policyErrors = defineErrors({
   AGENT_BANNED: {
     status: 'PermissionDenied',
     retryable: false,
-    means: 'The agent is banned.',
-    action: 'Delete the agent to let the node attest again.',
+    means:
+      'The agent is banned. Once it learns of it, it removes its identity from its data directory.',
+    action:
+      'Find out why it was banned; to let it in again, evict it on the server and attest anew.',
   },
   AGENT_MUST_REATTEST: {
     status: 'PermissionDenied',
@@ -86,23 +88,5 @@ export const policyErrors = defineErrors({
     retryable: true,
     means: 'The server has not followed the changes of its database for too long to issue by them.',
     action: 'Bring the database back; the log says why the change feed cannot be read.',
-  },
-  AUDIENCE_EMPTY: {
-    status: 'InvalidArgument',
-    retryable: false,
-    means: 'A JWT-SVID was asked for without an audience, or with an empty one.',
-    action: 'Name at least one audience.',
-  },
-  AUDIENCE_TOO_MANY: {
-    status: 'InvalidArgument',
-    retryable: false,
-    means: 'A JWT-SVID was asked for with more than 32 audiences.',
-    action: 'Ask for several JWT-SVIDs.',
-  },
-  AUDIENCE_INVALID: {
-    status: 'InvalidArgument',
-    retryable: false,
-    means: 'An audience is longer than 1024 bytes, repeated or not valid text.',
-    action: 'Correct the audience.',
   },
 });

@@ -128,9 +128,17 @@ export const spiffeErrors = defineErrors({
     'The token is for another audience.',
     'Have the caller ask for a token with the audience that the message names.',
   ),
+  AUDIENCE_EMPTY: refusedToken(
+    'A JWT-SVID was asked for, or one was to be validated, without an audience or with an empty one.',
+    'Name at least one audience.',
+  ),
+  AUDIENCE_TOO_MANY: refusedToken(
+    'A JWT-SVID was asked for with more than 32 audiences.',
+    'Ask for several JWT-SVIDs.',
+  ),
   AUDIENCE_INVALID: refusedToken(
-    'The audiences are none, too many, too long, or one is empty.',
-    'Ask for 1 to 32 audiences, none empty, 8192 bytes in all.',
+    'The audiences are longer than 8192 bytes together, or one holds a NUL or is not Unicode text.',
+    'Correct the audiences.',
   ),
 
   X509_SVID_URI_SAN: refusedSvid('A certificate has no URI name, or more than one.'),
