@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { socketPathSetting } from '../src/rpc/socket-setting.ts';
 import { configJsonSchema, hostSetting } from '../src/runtime/config.ts';
 import { LOG_LEVELS } from '../src/runtime/log.ts';
 import { telemetrySchema } from '../src/runtime/telemetry.ts';
@@ -63,7 +64,7 @@ const joinSchema = z
 
 const workloadSocketSchema = z
   .strictObject({
-    path: absolutePath.default(DEFAULT_WORKLOAD_SOCKET).describe('Where workloads connect.'),
+    path: socketPathSetting.default(DEFAULT_WORKLOAD_SOCKET).describe('Where workloads connect.'),
     mode: z
       .string()
       .regex(/^0?[0-7]{3}$/, 'must be an octal mode such as "0777"')

@@ -21,7 +21,7 @@ export interface SocketPlace {
  */
 export async function claimSocketPath(place: SocketPlace): Promise<Result<void>> {
   const { path } = place;
-  const spelled = checkSpelling(path);
+  const spelled = checkSocketPath(path);
   if (!spelled.ok) return spelled;
   const folder = claimFolder(dirname(path), place);
   if (!folder.ok) return folder;
@@ -36,7 +36,8 @@ export async function claimSocketPath(place: SocketPlace): Promise<Result<void>>
   return attempt(`removing the stale socket ${path}`, () => unlinkSync(path));
 }
 
-function checkSpelling(path: string): Result<void> {
+/** Checks how a socket's path is spelled: SOCKET_PATH_TOO_LONG or SOCKET_PATH_INVALID. Reads no disk. */
+export function checkSocketPath(path: string): Result<void> {
   const bytes = Buffer.byteLength(path);
   if (bytes > MAX_SOCKET_PATH_BYTES) {
     return fail(

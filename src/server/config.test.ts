@@ -34,6 +34,8 @@ test('a trust domain is all that is needed; defaults are those of SPIRE where it
 const refused: readonly (readonly [string, string])[] = [
   ['a trust domain in upper case', 'trustDomain: Example.org'],
   ['a relative data directory', 'trustDomain: a\ndataDir: data'],
+  ['a socket path of 108 bytes', `trustDomain: a\nadminSocket: {path: /${'x'.repeat(107)}}`],
+  ['a relative socket path', 'trustDomain: a\nadminSocket: {path: api.sock}'],
   ['a TLS version of the past', 'trustDomain: a\nlisten: {minTlsVersion: "1.1"}'],
   ['an admin ID that is no SPIFFE ID', 'trustDomain: a\nadminIds: [admin]'],
   ['a country of three letters', 'trustDomain: a\nca: {subject: {country: USA}}'],
@@ -48,6 +50,11 @@ for (const [name, text] of refused) {
     assert.equal(checkConfig(text, serverConfigSchema).ok, false);
   });
 }
+
+test('takes a socket path of 107 bytes', () => {
+  const path = `/${'x'.repeat(106)}`;
+  assert.equal(read(`trustDomain: a\nadminSocket: {path: ${path}}`).adminSocket.path, path);
+});
 
 test('a group goes by its name in /etc/group, or by its number', () => {
   assert.equal(read('trustDomain: a\nadminSocket: {group: root}').adminSocket.group, 0);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Result } from '../base/result.ts';
 import { KEY_TYPES } from '../keys/key-manager.ts';
+import { socketPathSetting } from '../rpc/socket-setting.ts';
 import { configJsonSchema, hostSetting, loadConfig } from '../runtime/config.ts';
 import { LOG_LEVELS } from '../runtime/log.ts';
 import { telemetrySchema } from '../runtime/telemetry.ts';
@@ -48,7 +49,7 @@ const listenSchema = z
 
 const adminSocketSchema = z
   .strictObject({
-    path: absolutePath
+    path: socketPathSetting
       .default(DEFAULT_ADMIN_SOCKET)
       .describe("Where operators' commands connect; its folder is 0700."),
     group: parsed(operatorGroupId)
