@@ -98,6 +98,22 @@ const svidSchema = z
   })
   .prefault({});
 
+const agentsSchema = z
+  .strictObject({
+    pruneAfter: durationSetting({ max: '3650d' })
+      .prefault('30d')
+      .describe(
+        'Agents whose SVID expired so long ago are forgotten; banned ones never. 0s keeps all.',
+      ),
+    pruneNonReattestable: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Forgets also agents that cannot attest again by themselves: those of join tokens.',
+      ),
+  })
+  .prefault({});
+
 const rate = (perSecond: number, burst: number) =>
   z
     .strictObject({
@@ -160,6 +176,7 @@ export const serverConfigSchema = z
     ca: caSchema,
     jwt: jwtSchema,
     svid: svidSchema,
+    agents: agentsSchema,
     adminIds: z
       .array(spiffeIdSetting)
       .max(1000)

@@ -10,6 +10,7 @@ import type { KeyManager } from '../keys/key-manager.ts';
 import { createMemoryKeyManager } from '../keys/memory-key-manager.ts';
 import type { PolicyContext } from '../policy/context.ts';
 import { recheckGrant } from '../policy/grants.ts';
+import { startAgentPruner } from '../registry/agent-pruner.ts';
 import { createRegistry, type Registry } from '../registry/registry.ts';
 import { openDataDir } from '../runtime/data-dir.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
@@ -74,6 +75,16 @@ async function startState(
   });
   if (!registry.ok) return registry;
   life.add('registry', () => registry.value.close());
+  const stopPruner = startAgentPruner({
+    store: store.value,
+    clock,
+    random,
+    expiredForSeconds: config.agents.pruneAfter,
+    nonReattestable: config.agents.pruneNonReattestable,
+    onPruned: (count) => log.info({ count }, 'agents forgotten that expired long ago'),
+    onFault: (error) => log.error({ code: error.code, reason: error.message }, 'pruning agents'),
+  });
+  life.add('agent pruner', stopPruner);
   watchRegistry(registry.value, { health, metrics, maxStalenessMs: stalenessMs(base) });
   return ok({ store: store.value, registry: registry.value, directory });
 }

@@ -365,6 +365,45 @@ for (const backend of BACKENDS) {
       );
       assert.deepEqual(unwrap(await store.loadSnapshot()).agents, []);
     });
+
+    it('that expired are pruned, at the second of it, the first that ended first', async (context) => {
+      const store = await opened(context);
+      const record = (name: string, extra: Partial<AgentRecord>) =>
+        store.recordAttestation(attestation(agentRecord(name, { canReattest: true, ...extra })));
+      unwrap(await record('b', { expiresAtSeconds: NOW }));
+      unwrap(await record('a', { expiresAtSeconds: NOW - 1 }));
+      unwrap(await record('next', { expiresAtSeconds: NOW + 1 }));
+      unwrap(await record('banned', { expiresAtSeconds: NOW - 9, banned: true }));
+      unwrap(await record('token', { expiresAtSeconds: NOW - 9, canReattest: false }));
+      unwrap(await record('renewed', { expiresAtSeconds: NOW - 9 }));
+      const renewal = { kind: 'renewed', newSerial: '2', newExpiresAtSeconds: NOW + 1 } as const;
+      unwrap(await store.changeAgent(agentRecord('renewed').id, renewal));
+      const left = async () =>
+        unwrap(await store.loadSnapshot()).agents.map(({ id: { path } }) => path.split('/').at(-1));
+      const prune = async (limit: number, nonReattestable = false) =>
+        unwrap(await store.pruneAgents({ expiredBySeconds: NOW, nonReattestable, limit }));
+
+      assert.equal(await prune(1), 1);
+      assert.deepEqual(await left(), ['b', 'banned', 'next', 'renewed', 'token']);
+      assert.equal(await prune(9), 1);
+      assert.deepEqual(await left(), ['banned', 'next', 'renewed', 'token']);
+      assert.equal(await prune(9), 0);
+      assert.equal(await prune(9, true), 1);
+      assert.deepEqual(await left(), ['banned', 'next', 'renewed']);
+    });
+
+    it('that are pruned leave the feed and take their alias along', async (context) => {
+      const store = await opened(context);
+      const agent = agentRecord('a', { expiresAtSeconds: NOW, canReattest: true });
+      const aliasEntry = { id: 'alias', draft: draft('/node', '/spire/server') };
+      unwrap(await store.recordAttestation(attestation(agent, { aliasEntry })));
+      const { sequence } = unwrap(await store.loadSnapshot());
+      unwrap(await store.pruneAgents({ expiredBySeconds: NOW, nonReattestable: false, limit: 1 }));
+      assert.deepEqual(
+        unwrap(await store.changesAfter(sequence, 10)).map(({ kind }) => kind),
+        ['agent-deleted', 'entry-deleted'],
+      );
+    });
   });
 
   describe(`join tokens in ${backend.name}`, () => {

@@ -98,6 +98,16 @@ export type AgentChange =
   | { readonly kind: 'banned' }
   | { readonly kind: 'status'; readonly agentVersion: string };
 
+/** Which agents are to be forgotten. */
+export interface AgentPrune {
+  /** Unix seconds: those whose SVIDs, a renewed one that was not used yet included, ended by then. */
+  readonly expiredBySeconds: number;
+  /** Whether those go too that cannot attest again by themselves. */
+  readonly nonReattestable: boolean;
+  /** Most that go at once; those that ended first go first. */
+  readonly limit: number;
+}
+
 /** Authorities' journal and bundle, written together by compare-and-swap. */
 export interface AuthorityWrite {
   /** Version that was read; 0 when there was none. */
@@ -147,6 +157,8 @@ export interface Store {
   changeAgent(agentId: SpiffeId, change: AgentChange): Promise<Result<AgentRecord | undefined>>;
   /** Deletes an agent and the alias entry that its attestation made; false when it was gone. */
   deleteAgent(agentId: SpiffeId): Promise<Result<boolean>>;
+  /** Deletes expired agents in one transaction, as `deleteAgent` does, never banned ones; answers how many. */
+  pruneAgents(prune: AgentPrune): Promise<Result<number>>;
   /** Deletes join tokens past their end and their retry window, entries past their expiry. */
   prune(nowSeconds: number): Promise<Result<void>>;
 

@@ -63,6 +63,23 @@ export function deleteAgent(db: Database, { id }: ArgsOf<'deleteAgent'>): boolea
   return deleted;
 }
 
+/** Deletes agents that expired by a moment, never banned ones; answers how many. */
+export function pruneAgents(
+  db: Database,
+  { expiredBySeconds, nonReattestable, limit }: ArgsOf<'pruneAgents'>,
+): number {
+  const ids = db.all<{ id: string }>(
+    `SELECT id FROM agents
+     WHERE max(expires_at, coalesce(new_expires_at, 0)) <= ? AND banned = 0 AND can_reattest >= ?
+     ORDER BY expires_at LIMIT ?`,
+    expiredBySeconds,
+    nonReattestable ? 0 : 1,
+    limit,
+  );
+  for (const agent of ids) deleteAgent(db, agent);
+  return ids.length;
+}
+
 /** The row after a step; the same object where the step has no effect. */
 function applyChange(row: AgentRow, change: AgentChange): AgentRow {
   switch (change.kind) {

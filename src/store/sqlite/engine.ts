@@ -1,5 +1,5 @@
 import { type Failed, ok, type Result } from '../../base/result.ts';
-import { changeAgent, deleteAgent, recordAttestation } from './agents.ts';
+import { changeAgent, deleteAgent, pruneAgents, recordAttestation } from './agents.ts';
 import { commitAuthorities, loadJournal } from './authorities.ts';
 import type { Database } from './database.ts';
 import { createEntries, deleteEntries, deleteExpiredEntries, updateEntries } from './entries.ts';
@@ -144,6 +144,7 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
     recordAttestation: (args) => recordAttestation(db, args),
     changeAgent: (args) => ok(changeAgent(db, args)),
     deleteAgent: (args) => ok(deleteAgent(db, args)),
+    pruneAgents: (args) => ok(pruneAgents(db, args)),
     prune: ({ now }) => {
       deleteExpiredEntries(db, now);
       deleteExpiredTokens(db, now);

@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../base/errors.ts';
-import type { AgentChange } from '../store.ts';
+import type { AgentChange, AgentPrune } from '../store.ts';
 import type { AgentRow, BundleRow, EntryDraftRow, EntryRow, TokenRow } from './rows.ts';
 
 /** An operation of the worker: what it takes and what it answers. */
@@ -103,6 +103,7 @@ export interface Operations {
     AgentRow | undefined
   >;
   deleteAgent: Operation<{ readonly id: string }, boolean>;
+  pruneAgents: Operation<AgentPrune, number>;
   prune: Operation<{ readonly now: number }, undefined>;
   loadJournal: Operation<
     undefined,

@@ -6,6 +6,7 @@ import type { SpiffeId } from '../../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import type {
   AgentChange,
+  AgentPrune,
   AttestationWrite,
   AuthorityWrite,
   Change,
@@ -144,6 +145,10 @@ export class SqliteStore implements Store {
 
   deleteAgent(agentId: SpiffeId): Promise<Result<boolean>> {
     return this.#worker.call('deleteAgent', { id: agentId.uri });
+  }
+
+  pruneAgents(prune: AgentPrune): Promise<Result<number>> {
+    return this.#worker.call('pruneAgents', prune);
   }
 
   prune(nowSeconds: number): Promise<Result<void>> {
