@@ -8,6 +8,7 @@ import { type ErrorRow, GRPC_STATUS, type GrpcStatusName } from './errors/define
 import { encodingErrors } from './errors/encoding.ts';
 import { issuanceErrors } from './errors/issuance.ts';
 import { keysErrors } from './errors/keys.ts';
+import { ledgerErrors } from './errors/ledger.ts';
 import { policyErrors } from './errors/policy.ts';
 import { registryErrors } from './errors/registry.ts';
 import { spiffeErrors } from './errors/spiffe.ts';
@@ -31,6 +32,7 @@ export const ERRORS = {
   ...policyErrors,
   ...attestationErrors,
   ...authorityErrors,
+  ...ledgerErrors,
   ...issuanceErrors,
   ...apiErrors,
   ...agentErrors,
