@@ -1,11 +1,11 @@
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail, ok, type Result } from '../base/result.ts';
 import { removeStaleTemporaries, writeFileAtomic } from '../runtime/atomic-file.ts';
 import { decodeKeyFile, encodeKeyFile } from './key-file.ts';
 import type { KeyManager, KeyType, SigningKey } from './key-manager.ts';
-import { generateLocalKey } from './local-key.ts';
+import { generateLocalKey, localCapabilities } from './local-key.ts';
 import { checkSlot } from './slot.ts';
 
 const SUFFIX = '.key';
@@ -62,7 +62,7 @@ function checkMode(path: string, found: { mode: number; uid: number }): Result<v
 
 class DiskKeyManager implements KeyManager {
   readonly name = 'disk';
-  readonly persistent = true;
+  readonly capabilities = localCapabilities({ persistent: true });
   readonly #directory: string;
   readonly #keys: Map<string, SigningKey>;
   /** Writes go one after another: two of one slot must not share the temporary file. */
@@ -99,6 +99,34 @@ class DiskKeyManager implements KeyManager {
 
   list(): readonly SigningKey[] {
     return [...this.#keys.values()];
+  }
+
+  release(slot: string): Promise<Result<void>> {
+    const removed = this.#lastWrite.then(() => this.#remove(slot));
+    this.#lastWrite = removed;
+    return removed;
+  }
+
+  async #remove(slot: string): Promise<Result<void>> {
+    const key = this.#keys.get(slot);
+    if (key === undefined) return ok(undefined);
+    const path = join(this.#directory, key.slot + SUFFIX);
+    try {
+      await rm(path, { force: true });
+    } catch (cause) {
+      return fail('KEY_DIRECTORY', `cannot remove ${path}`, { cause });
+    }
+    this.#keys.delete(slot);
+    return ok(undefined);
+  }
+
+  /** Nobody else writes the folder: the data directory is locked. */
+  refresh(): Promise<Result<void>> {
+    return Promise.resolve(ok(undefined));
+  }
+
+  standing(): Result<void> {
+    return ok(undefined);
   }
 
   async close(): Promise<void> {

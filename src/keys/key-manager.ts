@@ -27,17 +27,39 @@ export interface SigningKey {
   exportPkcs8(): Uint8Array | undefined;
 }
 
-/** Where signing keys live. */
-export interface KeyManager {
-  /** Name of the backend: `memory`, `disk`. */
-  readonly name: string;
+/** What a backend can do; the conformance suite and the protections of authorities go by it. */
+export interface KeyCapabilities {
   /** Whether keys are found again after a restart. */
   readonly persistent: boolean;
+  /** Whether private keys are in this process (`exportPkcs8` answers). */
+  readonly inProcess: boolean;
+  /** Whether a curve signs with any hash; else P-256 with SHA-256 and P-384 with SHA-384 only. */
+  readonly anyHash: boolean;
+  readonly keyTypes: readonly KeyType[];
+}
+
+/** Where signing keys live. */
+export interface KeyManager {
+  /** Name of the backend: `memory`, `disk`, `aws-kms`, `pkcs11`, `vault-transit`. */
+  readonly name: string;
+  readonly capabilities: KeyCapabilities;
   /** Makes a key in a slot; a key that was there is replaced, durably, before this answers. */
   generate(slot: string, type: KeyType): Promise<Result<SigningKey>>;
-  /** The key of a slot, if it has one. */
+  /** The key of a slot, if it has one. A key once given out stays the key that it is. */
   get(slot: string): SigningKey | undefined;
   /** Every key held. */
   list(): readonly SigningKey[];
+  /**
+   * Gives up the key of a slot for good; an empty slot is fine. A backend that delays deletion, as
+   * KMS does by a week, lets an operator take it back until then.
+   */
+  release(slot: string): Promise<Result<void>>;
+  /**
+   * Looks anew at what is behind the slots; backends outside the process also do so by themselves.
+   * Refuses with what is wrong there: keys already given out are kept.
+   */
+  refresh(): Promise<Result<void>>;
+  /** What {@link refresh} found last: a refusal that stands until a later look finds all well. */
+  standing(): Result<void>;
   close(): Promise<void>;
 }

@@ -8,7 +8,13 @@ import {
   type SignKeyObjectInput,
 } from 'node:crypto';
 import { fail, ok, type Result } from '../base/result.ts';
-import type { KeyType, SigningKey, SignOptions } from './key-manager.ts';
+import {
+  KEY_TYPES,
+  type KeyCapabilities,
+  type KeyType,
+  type SigningKey,
+  type SignOptions,
+} from './key-manager.ts';
 import { publicKeyType } from './scheme.ts';
 
 const CURVES = { 'ec-p256': 'P-256', 'ec-p384': 'P-384' } as const;
@@ -17,6 +23,11 @@ const OPENSSL_CURVES: Readonly<Record<string, KeyType>> = {
   secp384r1: 'ec-p384',
 };
 const MODULUS_BITS = { 'rsa-2048': 2048, 'rsa-4096': 4096 } as const;
+
+/** What a backend whose keys are in this process can do. */
+export function localCapabilities(differing: Pick<KeyCapabilities, 'persistent'>): KeyCapabilities {
+  return { ...differing, inProcess: true, anyHash: true, keyTypes: KEY_TYPES };
+}
 
 /** Makes a private key in this process, off the event loop (an RSA key takes up to seconds). */
 export function generateLocalKey(slot: string, type: KeyType): Promise<Result<SigningKey>> {

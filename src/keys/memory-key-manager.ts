@@ -1,6 +1,6 @@
-import type { Result } from '../base/result.ts';
+import { ok, type Result } from '../base/result.ts';
 import type { KeyManager, KeyType, SigningKey } from './key-manager.ts';
-import { generateLocalKey } from './local-key.ts';
+import { generateLocalKey, localCapabilities } from './local-key.ts';
 import { checkSlot } from './slot.ts';
 
 /** Keys that end with the process. */
@@ -8,7 +8,7 @@ export function createMemoryKeyManager(): KeyManager {
   const keys = new Map<string, SigningKey>();
   return {
     name: 'memory',
-    persistent: false,
+    capabilities: localCapabilities({ persistent: false }),
     async generate(slot: string, type: KeyType): Promise<Result<SigningKey>> {
       const named = checkSlot(slot);
       if (!named.ok) return named;
@@ -18,6 +18,12 @@ export function createMemoryKeyManager(): KeyManager {
     },
     get: (slot) => keys.get(slot),
     list: () => [...keys.values()],
+    async release(slot) {
+      keys.delete(slot);
+      return ok(undefined);
+    },
+    refresh: async () => ok(undefined),
+    standing: () => ok(undefined),
     async close() {
       keys.clear();
     },

@@ -1,0 +1,71 @@
+import { type ErrorCode, SignetError } from '../../base/errors.ts';
+import { fail, type Result } from '../../base/result.ts';
+
+/**
+ * Names that KMS gives its refusals. Not every one has a class in the SDK (ThrottlingException and
+ * AccessDeniedException have none), so all are told apart by name.
+ */
+const CODES: Readonly<Record<string, ErrorCode>> = {
+  ThrottlingException: 'KEY_MANAGER_THROTTLED',
+  TooManyRequestsException: 'KEY_MANAGER_THROTTLED',
+  RequestLimitExceeded: 'KEY_MANAGER_THROTTLED',
+  AccessDeniedException: 'KEY_PERMISSION',
+  KMSInternalException: 'KEY_MANAGER_FAULT',
+  DependencyTimeoutException: 'KEY_MANAGER_DEPENDENCY',
+  KeyUnavailableException: 'KEY_UNAVAILABLE',
+  DisabledException: 'KEY_DISABLED',
+  // For a signature: the key waits for its deletion.
+  KMSInvalidStateException: 'KEY_DELETED',
+  NotFoundException: 'KEY_DELETED',
+  LimitExceededException: 'KEY_MANAGER_LIMIT',
+  InvalidKeyUsageException: 'KEY_ALGORITHM',
+  UnsupportedOperationException: 'KEY_ALGORITHM',
+  UnrecognizedClientException: 'KEY_MANAGER_CREDENTIALS',
+  InvalidClientTokenId: 'KEY_MANAGER_CREDENTIALS',
+  InvalidSignatureException: 'KEY_MANAGER_CREDENTIALS',
+  SignatureDoesNotMatch: 'KEY_MANAGER_CREDENTIALS',
+  IncompleteSignatureException: 'KEY_MANAGER_CREDENTIALS',
+  MissingAuthenticationTokenException: 'KEY_MANAGER_CREDENTIALS',
+  ExpiredTokenException: 'KEY_MANAGER_CREDENTIALS',
+  ExpiredToken: 'KEY_MANAGER_CREDENTIALS',
+  CredentialsProviderError: 'KEY_MANAGER_CREDENTIALS',
+  TokenProviderError: 'KEY_MANAGER_CREDENTIALS',
+  AbortError: 'KEY_MANAGER_TIMEOUT',
+  TimeoutError: 'KEY_MANAGER_TIMEOUT',
+};
+
+/** The part of what the SDK throws that tells what happened. */
+interface Thrown {
+  readonly name?: unknown;
+  readonly $metadata?: { readonly httpStatusCode?: number };
+}
+
+/** The refusal that an error of the SDK stands for; the SDK's text stays in the log. */
+export function kmsFault(thrown: unknown, operation: string): Result<never> {
+  if (thrown instanceof SignetError) return { ok: false, error: thrown };
+  const code = kmsFaultCode(thrown);
+  return fail(code, `AWS KMS, ${operation}: ${nameOf(thrown)}`, { cause: thrown });
+}
+
+function kmsFaultCode(thrown: unknown): ErrorCode {
+  const known = CODES[nameOf(thrown)];
+  if (known !== undefined) return known;
+  const status = statusOf(thrown);
+  // Without an answer it was the way there: refused, reset, no such name, no trust.
+  if (status === undefined) return 'KEY_MANAGER_UNREACHABLE';
+  if (status === 429) return 'KEY_MANAGER_THROTTLED';
+  if (status === 401 || status === 403) return 'KEY_PERMISSION';
+  return status >= 500 ? 'KEY_MANAGER_FAULT' : 'KEY_MANAGER_REFUSED';
+}
+
+function nameOf(thrown: unknown): string {
+  return isThrown(thrown) && typeof thrown.name === 'string' ? thrown.name : 'unknown error';
+}
+
+function statusOf(thrown: unknown): number | undefined {
+  return isThrown(thrown) ? thrown.$metadata?.httpStatusCode : undefined;
+}
+
+function isThrown(thrown: unknown): thrown is Thrown {
+  return typeof thrown === 'object' && thrown !== null;
+}
