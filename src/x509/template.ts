@@ -69,7 +69,7 @@ const LEAF_SUBJECT = derSequence(LEAF_RDNS);
 const COMMON_NAME_OID = derOid(OID.commonName);
 
 /** Longest common name (RFC 5280 Appendix A.1, ub-common-name), in characters. */
-const MAX_COMMON_NAME = 64;
+export const MAX_COMMON_NAME = 64;
 
 /** Prepares what every leaf of an issuer shares. */
 export function createLeafTemplate(issuer: LeafIssuer): LeafTemplate {

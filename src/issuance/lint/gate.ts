@@ -4,7 +4,8 @@ import { parseJwtSvidUnverified } from '../../spiffe/jwt-svid.ts';
 import type { JwtSvidClaims } from '../../spiffe/jwt-svid-encoding.ts';
 import { checkIssuedLeaf, type ExpectedLeaf } from '../../spiffe/x509-profile.ts';
 import { parseCertificate } from '../../x509/certificate.ts';
-import { assembleCertificate } from '../../x509/template.ts';
+import { derName } from '../../x509/name-writer.ts';
+import { assembleCertificate, MAX_COMMON_NAME } from '../../x509/template.ts';
 import type { KeyUsage } from '../../x509/types.ts';
 
 /**
@@ -66,11 +67,23 @@ export function lintLeaf(tbs: Uint8Array, expected: LeafExpectation): Result<Lin
   if (leaf.subjectKeyId === undefined || !equalBytes(leaf.subjectKeyId, expected.keyId)) {
     return fail('LINT_REFUSED', 'certificate has another subject key identifier');
   }
+  if (!equalBytes(leaf.subjectDer, expectedSubject(expected.dnsNames))) {
+    return fail('LINT_REFUSED', 'certificate has another subject than the profile');
+  }
   if (!hasProfileUsage(leaf.keyUsage)) {
     return fail('LINT_REFUSED', 'certificate has other key usages than the profile');
   }
   // The reader copied the bytes: what it read is what will be signed.
   return ok(new LintToken(leaf.tbs));
+}
+
+/**
+ * The subject of SPIRE's leaves, put together here once more: the builder's own idea of it would agree
+ * with whatever the builder wrote. Databases take the common name for the client's name.
+ */
+function expectedSubject([first = '']: readonly string[]): Uint8Array {
+  const commonName = first.length > MAX_COMMON_NAME ? '' : first;
+  return derName({ country: 'US', organization: 'SPIRE', commonName });
 }
 
 /** X509-9, X509-10: the three usages of SPIRE's leaves; the profile check refused the CA's before. */
