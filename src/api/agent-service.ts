@@ -26,6 +26,10 @@ import { withDeniedReason } from './permission-denied.ts';
 /** Longest version text of an agent, in bytes (PostStatus, push). */
 export const MAX_AGENT_VERSION_BYTES = 255;
 
+/** What operators are told of a ban that the store does not have yet. */
+const LOCAL_BAN_NOTE =
+  'the database does not answer: the ban is in force on this server only, survives its restart and is written to the database when that answers again';
+
 /** `spire.api.server.agent.v1.Agent`: how agents join and stay, and what operators see of them. */
 export function createAgentService(
   api: ApiContext,
@@ -58,13 +62,31 @@ export function createAgentService(
     async banAgent(request, context) {
       const id = fromWireId(request.id, 'id');
       if (!id.ok) return id;
-      const banned = await api.registry.changeAgent(id.value, { kind: 'banned' });
-      if (!banned.ok) return banned;
-      if (banned.value === undefined) return unknownAgent(id.value);
-      audit(api, context, { agentId: id.value.uri });
-      return ok({});
+      return banAgent(api, id.value, context);
     },
   };
+}
+
+/**
+ * A ban by the admin socket takes effect on this server even while its store is away (design §3). One
+ * by TCP may have reached any server, so there it is the store's or it is refused.
+ */
+async function banAgent(
+  api: ApiContext,
+  id: SpiffeId,
+  context: CallContext,
+): Promise<Result<Record<string, never>>> {
+  const orHere = context.connection.peer.kind === 'process';
+  const banned = await api.registry.banAgent(id, orHere);
+  if (!banned.ok) {
+    // In force all the same; who did it is to be found.
+    if (banned.error.code === 'BAN_NOT_KEPT') audit(api, context, { agentId: id.uri, kept: false });
+    return banned;
+  }
+  if (banned.value === undefined) return unknownAgent(id);
+  audit(api, context, { agentId: id.uri, reach: banned.value });
+  if (banned.value === 'here') context.note(LOCAL_BAN_NOTE);
+  return ok({});
 }
 
 function listAgents(api: ApiContext, request: ListAgentsRequest): Result<Encoded> {

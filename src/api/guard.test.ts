@@ -24,7 +24,7 @@ function anonymousCall(method: string, remoteAddress: string): CallContext {
     onClose() {},
     holdOpen: () => () => {},
   };
-  return { connection, method, metadata: new Metadata(), signal: AbortSignal.abort() };
+  return { connection, method, metadata: new Metadata(), signal: AbortSignal.abort(), note() {} };
 }
 
 /** The codes that calls from these addresses get, where each address may call once. */

@@ -1,5 +1,12 @@
 import { statSync } from 'node:fs';
-import { type CallOptions, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import {
+  type CallOptions,
+  type ClientUnaryCall,
+  Metadata,
+  type ServiceError,
+  type StatusObject,
+  status,
+} from '@grpc/grpc-js';
 import { SignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import {
@@ -8,6 +15,7 @@ import {
   sentErrorCode,
   statusNameOf,
 } from '../client/remote-error.ts';
+import { NOTE_KEY } from '../rpc/service.ts';
 import type { Connects } from './spec.ts';
 
 /** A generated client's unary method, bound to its request. */
@@ -15,7 +23,7 @@ export type UnaryCall<Res> = (
   metadata: Metadata,
   options: Partial<CallOptions>,
   callback: (error: ServiceError | null, response: Res) => void,
-) => unknown;
+) => Pick<ClientUnaryCall, 'on'>;
 
 /** What a call needs besides itself. */
 export interface CallSettings {
@@ -24,6 +32,8 @@ export interface CallSettings {
   readonly address: string;
   readonly timeoutMs: number;
   readonly metadata?: Metadata;
+  /** Told what the other side adds to an answer, before the answer. */
+  readonly onNote?: (text: string) => void;
 }
 
 /**
@@ -37,9 +47,15 @@ export function callUnary<Res>(
 ): Promise<Result<Res>> {
   return new Promise((resolve) => {
     const options = { deadline: Date.now() + settings.timeoutMs };
-    call(settings.metadata ?? new Metadata(), options, (error, response) => {
-      if (error === null) resolve(ok(response));
-      else resolve({ ok: false, error: remoteError(doing, error, settings) });
+    let result: Result<Res>;
+    const running = call(settings.metadata ?? new Metadata(), options, (error, response) => {
+      result =
+        error === null ? ok(response) : { ok: false, error: remoteError(doing, error, settings) };
+    });
+    // grpc-js tells the status, with the notes, after the answer.
+    running.on('status', ({ metadata }: StatusObject) => {
+      for (const note of metadata.get(NOTE_KEY)) settings.onNote?.(String(note));
+      resolve(result);
     });
   });
 }

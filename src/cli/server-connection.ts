@@ -5,6 +5,7 @@ import { MAX_SOCKET_PATH_BYTES } from '../rpc/unix-path.ts';
 import { flagError, timeoutFlag } from './flags.ts';
 import { type CallSettings, callUnary, type UnaryCall } from './remote.ts';
 import type { CliIo, Input } from './spec.ts';
+import { safe } from './text.ts';
 
 /** Where the admin socket is unless said otherwise. */
 export const DEFAULT_SERVER_SOCKET = '/run/signet/server/private/api.sock';
@@ -33,14 +34,19 @@ export async function withServer<T>(
   if (!timeoutMs.ok) return timeoutMs;
   const channel = openUnixChannel(path.value);
   try {
-    return await work(connectionOf(channel, path.value, timeoutMs.value));
+    const onNote = (text: string): void => io.err(`note: ${safe(text)}\n`);
+    return await work(connectionOf(channel, path.value, { timeoutMs: timeoutMs.value, onNote }));
   } finally {
     channel.close();
   }
 }
 
-function connectionOf(channel: RpcChannel, address: string, timeoutMs: number): ServerConnection {
-  const settings: CallSettings = { peer: 'server', address, timeoutMs };
+function connectionOf(
+  channel: RpcChannel,
+  address: string,
+  more: Pick<CallSettings, 'timeoutMs' | 'onNote'>,
+): ServerConnection {
+  const settings: CallSettings = { peer: 'server', address, ...more };
   return {
     address,
     settings,

@@ -1,7 +1,7 @@
 import type { Cancel, Clock } from '../base/clock.ts';
 import type { SignetError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
-import { ok, type Result } from '../base/result.ts';
+import { fail, ok, type Result } from '../base/result.ts';
 import type { AgentRecord, Entry } from '../rules/entry.ts';
 import { newEntryId } from '../rules/entry-id.ts';
 import { type AgentFilter, agentMatcher, type EntryFilter, entryMatcher } from '../rules/match.ts';
@@ -19,9 +19,11 @@ import type {
   StoreSnapshot,
   UpdatedEntry,
 } from '../store/store.ts';
+import { BanKeeper, type BanReach, type KeptBanEvent } from './ban-keeper.ts';
 import { ExpiryTimer } from './expiry-timer.ts';
 import { Follower } from './follower.ts';
 import { countMatching, listPage } from './listing.ts';
+import type { LocalBans } from './local-bans.ts';
 import type {
   AgentSubscription,
   AttestationRecord,
@@ -43,6 +45,9 @@ export interface LiveRegistryParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly onFault: (error: SignetError) => void;
+  /** Bans that the store does not have; without, a ban needs the store. */
+  readonly localBans?: LocalBans | undefined;
+  readonly onKeptBan?: ((event: KeptBanEvent) => void) | undefined;
 }
 
 /** The registry over one store: the view, what keeps it new, and the writes. */
@@ -55,6 +60,7 @@ export class LiveRegistry implements Registry {
   readonly #view: View;
   readonly #follower: Follower;
   readonly #expiry: ExpiryTimer;
+  readonly #bans: BanKeeper | undefined;
   #cancelPrune: Cancel | undefined;
   #closed = false;
 
@@ -64,7 +70,11 @@ export class LiveRegistry implements Registry {
     this.#clock = parts.clock;
     this.#random = parts.random;
     this.#onFault = parts.onFault;
-    this.#view = new View(parts.trustDomain, () => this.#nowSeconds());
+    this.#view = new View(
+      parts.trustDomain,
+      () => this.#nowSeconds(),
+      (uri) => this.#bans?.isKept(uri) ?? false,
+    );
     this.#expiry = new ExpiryTimer(this.#view, parts.clock, () => void this.#prune());
     this.#follower = new Follower({
       store: parts.store,
@@ -73,14 +83,18 @@ export class LiveRegistry implements Registry {
       onFault: parts.onFault,
       onApplied: () => this.#expiry.arm(),
     });
+    this.#bans = parts.localBans && this.#keepBans(parts, parts.localBans);
   }
 
   /** Takes the state that the feed is followed from; answers when the view is up to date. */
-  start(snapshot: StoreSnapshot): Promise<Result<void>> {
+  async start(snapshot: StoreSnapshot): Promise<Result<void>> {
     this.#view.load(snapshot);
     this.#expiry.arm();
     this.#armPrune();
-    return this.#follower.start();
+    const started = await this.#follower.start();
+    // Bans of the run before: in force already, and now to be written where they can be.
+    if (started.ok) await this.#bans?.flush();
+    return started;
   }
 
   get feedId(): string {
@@ -193,23 +207,40 @@ export class LiveRegistry implements Registry {
     return this.#store.claimJoinToken(tokenHash, csrKeyHash, this.#nowSeconds());
   }
 
-  recordAttestation(record: AttestationRecord): Promise<Result<void>> {
-    const { aliasEntry } = record;
-    return this.#write(
+  async recordAttestation(record: AttestationRecord): Promise<Result<void>> {
+    const { aliasEntry, agent } = record;
+    if (this.#bans?.isKept(agent.id.uri)) return bannedHere(agent.id);
+    const recorded = await this.#write(
       this.#store.recordAttestation({
         ...record,
         aliasEntry: aliasEntry === undefined ? undefined : this.#withId(aliasEntry),
         nowSeconds: this.#nowSeconds(),
       }),
     );
+    // The store may not have known of a ban that came while it wrote.
+    return recorded.ok && this.#bans?.isKept(agent.id.uri) ? bannedHere(agent.id) : recorded;
   }
 
-  changeAgent(agentId: SpiffeId, change: AgentChange): Promise<Result<AgentRecord | undefined>> {
-    return this.#write(this.#store.changeAgent(agentId, change));
+  async changeAgent(
+    agentId: SpiffeId,
+    change: AgentChange,
+  ): Promise<Result<AgentRecord | undefined>> {
+    const changed = await this.#write(this.#store.changeAgent(agentId, change));
+    if (!changed.ok || changed.value === undefined) return changed;
+    return ok(this.#view.judged(changed.value));
   }
 
-  deleteAgent(agentId: SpiffeId): Promise<Result<boolean>> {
-    return this.#write(this.#store.deleteAgent(agentId));
+  async banAgent(agentId: SpiffeId, orHere: boolean): Promise<Result<BanReach | undefined>> {
+    if (this.#bans !== undefined) return this.#bans.ban(agentId, orHere);
+    const banned = await this.changeAgent(agentId, { kind: 'banned' });
+    if (!banned.ok) return banned;
+    return ok(banned.value === undefined ? undefined : 'everywhere');
+  }
+
+  async deleteAgent(agentId: SpiffeId): Promise<Result<boolean>> {
+    const deleted = await this.#write(this.#store.deleteAgent(agentId));
+    if (deleted.ok) await this.#bans?.lift(agentId.uri);
+    return deleted;
   }
 
   catchUp(): Promise<Result<void>> {
@@ -220,6 +251,7 @@ export class LiveRegistry implements Registry {
     this.#closed = true;
     this.#expiry.close();
     this.#cancelPrune?.();
+    await this.#bans?.close();
     await this.#follower.close();
   }
 
@@ -229,6 +261,17 @@ export class LiveRegistry implements Registry {
     // A view that cannot follow says so by its staleness; the write itself is durable.
     if (written.ok) await this.#follower.catchUp();
     return written;
+  }
+
+  #keepBans(parts: LiveRegistryParts, bans: LocalBans): BanKeeper {
+    return new BanKeeper({
+      ...parts,
+      bans,
+      agent: (id) => this.agent(id),
+      onBanned: (uri) => this.#view.reconsider(uri),
+      catchUp: () => this.catchUp(),
+      onEvent: (event) => parts.onKeptBan?.(event),
+    });
   }
 
   #withId({ id, draft }: NewEntry): EntryCreation {
@@ -257,6 +300,11 @@ export class LiveRegistry implements Registry {
   #nowSeconds(): number {
     return Math.floor(this.#clock.nowMs() / 1000);
   }
+}
+
+function bannedHere(id: SpiffeId): Result<never> {
+  const reason = 'AGENT_BANNED';
+  return fail(reason, `agent ${id.uri} is banned`, { details: { reason } });
 }
 
 /** Loads the view from the store; see {@link Registry}. */

@@ -17,7 +17,9 @@ import type {
   Store,
   UpdatedEntry,
 } from '../store/store.ts';
+import type { BanReach, KeptBanEvent } from './ban-keeper.ts';
 import { loadRegistry } from './live-registry.ts';
+import type { LocalBans } from './local-bans.ts';
 
 /** What a registry stands on. */
 export interface RegistryOptions {
@@ -28,6 +30,10 @@ export interface RegistryOptions {
   readonly random: Random;
   /** Told when the feed cannot be followed; the registry tries again by itself. */
   readonly onFault?: (error: SignetError) => void;
+  /** Where bans are kept that the store does not take; without, a ban needs the store. */
+  readonly localBans?: LocalBans;
+  /** Told what becomes of such bans. */
+  readonly onKeptBan?: (event: KeptBanEvent) => void;
 }
 
 /** One page of a list. */
@@ -138,6 +144,13 @@ export interface Registry {
   /** Fails with AGENT_BANNED when the agent is banned. */
   recordAttestation(record: AttestationRecord): Promise<Result<void>>;
   changeAgent(agentId: SpiffeId, change: AgentChange): Promise<Result<AgentRecord | undefined>>;
+  /**
+   * Bans an agent; undefined where there is none. With `orHere` it takes effect on this server also
+   * while the store does not answer, outlives the process, and is written to the store as soon as that
+   * can be; fails with BAN_NOT_KEPT where it is in force but would not outlive the process.
+   */
+  banAgent(agentId: SpiffeId, orHere: boolean): Promise<Result<BanReach | undefined>>;
+  /** Deletes an agent and lifts its ban; false where there is none. */
   deleteAgent(agentId: SpiffeId): Promise<Result<boolean>>;
 
   /** Answers when the view shows everything that was committed before the call. */

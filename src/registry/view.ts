@@ -24,13 +24,22 @@ export class View {
   sequence = 0n;
   bundle: Bundle | undefined;
   readonly #now: () => number;
+  readonly #isBannedHere: (agentUri: string) => boolean;
   readonly #agents: AgentViews;
   readonly #bundleListeners = new Set<(bundle: Bundle) => void>();
   #history = new History(0n);
 
-  /** @param nowSeconds Unix seconds; an entry that has expired is as if it were not there. */
-  constructor(trustDomain: TrustDomain, nowSeconds: () => number) {
+  /**
+   * @param nowSeconds Unix seconds; an entry that has expired is as if it were not there.
+   * @param isBannedHere Whether an agent is banned whatever the store says of it.
+   */
+  constructor(
+    trustDomain: TrustDomain,
+    nowSeconds: () => number,
+    isBannedHere: (agentUri: string) => boolean = () => false,
+  ) {
     this.#now = nowSeconds;
+    this.#isBannedHere = isBannedHere;
     this.graph = new Graph(trustDomain);
     this.#agents = new AgentViews(this.graph);
   }
@@ -42,7 +51,9 @@ export class View {
     this.graph.clear();
     this.expiries.clear();
     this.#history = new History(snapshot.sequence);
-    for (const agent of snapshot.agents) this.graph.putAgent(agent, snapshot.sequence);
+    for (const agent of snapshot.agents) {
+      this.graph.putAgent(this.judged(agent), snapshot.sequence);
+    }
     for (const entry of snapshot.entries) if (!this.#isExpired(entry)) this.#put(entry);
     this.entryIds = new SortedKeys([...this.graph.entries.keys()]);
     this.agentIds = new SortedKeys([...this.graph.agents.keys()]);
@@ -72,6 +83,21 @@ export class View {
     }
     this.#agents.flush();
     return dropped;
+  }
+
+  /** An agent's record as everybody is to see it: banned also where only this server bans it. */
+  judged(record: AgentRecord): AgentRecord {
+    return record.banned || !this.#isBannedHere(record.id.uri)
+      ? record
+      : { ...record, banned: true };
+  }
+
+  /** Looks at an agent anew that is banned here from now on, and tells its streams. */
+  reconsider(agentUri: string): void {
+    const node = this.graph.agents.get(agentUri);
+    if (node === undefined) return;
+    this.#changeAgent(node.record);
+    this.#agents.flush();
   }
 
   /** What an agent serves; the same array until it changes. */
@@ -158,7 +184,7 @@ export class View {
   #changeAgent(record: AgentRecord): void {
     const { uri } = record.id;
     const before = this.graph.agents.get(uri);
-    this.graph.putAgent(record, this.sequence);
+    this.graph.putAgent(this.judged(record), this.sequence);
     if (before === undefined) this.agentIds.add(uri);
     const moved = before?.selectorsSince !== this.graph.agents.get(uri)?.selectorsSince;
     if (moved) this.#agents.invalidate(uri);

@@ -2,7 +2,13 @@ import { Metadata } from '@grpc/grpc-js';
 import type { Clock } from '../base/clock.ts';
 import { SignetError } from '../base/errors.ts';
 import { Status } from '../gen/google/rpc/status.ts';
-import type { CallContext, Connection, Encoded, ResponseStream } from './service.ts';
+import {
+  type CallContext,
+  type Connection,
+  type Encoded,
+  NOTE_KEY,
+  type ResponseStream,
+} from './service.ts';
 import { statusDetails } from './status.ts';
 
 /** Longest `grpc-message` that is sent, in UTF-16 units. */
@@ -59,6 +65,7 @@ export class OpenCall implements CallContext {
   readonly #host: CallHost;
   readonly #send: (error: SignetError | undefined) => void;
   #controller: AbortController | undefined;
+  #trailer: Metadata | undefined;
   #gone = false;
   #finished = false;
   #onEnd: (() => void)[] = [];
@@ -84,6 +91,16 @@ export class OpenCall implements CallContext {
       if (this.#gone) this.#controller.abort();
     }
     return this.#controller.signal;
+  }
+
+  /** What leaves after the answer; most calls have nothing to add. */
+  get trailer(): Metadata | undefined {
+    return this.#trailer;
+  }
+
+  note(text: string): void {
+    this.#trailer ??= new Metadata();
+    this.#trailer.add(NOTE_KEY, text);
   }
 
   get finished(): boolean {

@@ -110,8 +110,8 @@ function unary(
   return (wire, callback: sendUnaryData<unknown>) => {
     let answer: unknown;
     const send = (error: SignetError | undefined): void =>
-      error === undefined ? callback(null, answer) : callback(wireStatus(error));
-    const call = begin(host, method, wire, send);
+      error === undefined ? callback(null, answer, call?.trailer) : callback(wireStatus(error));
+    const call: OpenCall | undefined = begin(host, method, wire, send);
     if (call === undefined) return;
     void settle(call, async () => {
       const verdict = await judge(guards, call);

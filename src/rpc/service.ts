@@ -47,7 +47,12 @@ export interface CallContext {
   readonly metadata: Metadata;
   /** Aborts when the caller cancels or the connection ends. */
   readonly signal: AbortSignal;
+  /** Sends a line of ASCII with the answer of a unary call, as its trailer {@link NOTE_KEY}. */
+  note(text: string): void;
 }
+
+/** Trailer with what the caller should know besides the answer, for operators to read. */
+export const NOTE_KEY = 'signet-note';
 
 /** Response bytes that were encoded once and are shared by many calls. */
 export class Encoded {

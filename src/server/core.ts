@@ -11,8 +11,11 @@ import { createMemoryKeyManager } from '../keys/memory-key-manager.ts';
 import type { PolicyContext } from '../policy/context.ts';
 import { recheckGrant } from '../policy/grants.ts';
 import { startAgentPruner } from '../registry/agent-pruner.ts';
+import type { KeptBanEvent } from '../registry/ban-keeper.ts';
+import { openLocalBans } from '../registry/local-bans.ts';
 import { createRegistry, type Registry } from '../registry/registry.ts';
 import { openDataDir } from '../runtime/data-dir.ts';
+import type { Logger } from '../runtime/log.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { Store } from '../store/store.ts';
 import type { ServerBase } from './server.ts';
@@ -66,8 +69,13 @@ async function startState(
   });
   if (!store.ok) return store;
   life.add('store', () => store.value.close());
+  const bans = await openLocalBans(join(directory, 'local-bans'));
+  if (!bans.ok) return bans;
+  metrics.gaugeOf('local_bans', 'Bans that the database does not have yet.', () => bans.value.size);
   const registry = await createRegistry({
     store: store.value,
+    localBans: bans.value,
+    onKeptBan: (event) => logKeptBan(log, event),
     trustDomain,
     clock,
     random,
@@ -87,6 +95,17 @@ async function startState(
   life.add('agent pruner', stopPruner);
   watchRegistry(registry.value, { health, metrics, maxStalenessMs: stalenessMs(base) });
   return ok({ store: store.value, registry: registry.value, directory });
+}
+
+function logKeptBan(log: Logger, event: KeptBanEvent): void {
+  if (event.kind === 'failed') {
+    const { code, message: reason } = event.error;
+    log.error({ code, reason, retryMs: event.retryMs }, 'local bans are not in the database yet');
+    return;
+  }
+  const agentId = event.agentId.uri;
+  if (event.kind === 'written') log.info({ agentId }, 'local ban is in the database now');
+  else log.warn({ agentId }, 'local ban dropped: the database has no such agent');
 }
 
 async function startAuthority(

@@ -74,6 +74,21 @@ export const storeErrors = defineErrors({
     means: 'The changes asked for are no longer kept.',
     action: 'Nothing: the follower reads the whole state again.',
   },
+  BAN_NOT_KEPT: {
+    status: 'Unavailable',
+    retryable: true,
+    means:
+      'The agent is banned on this server, but neither the database nor the data directory could keep that: it ends with the process.',
+    action:
+      'Do not stop the server; free space in dataDir or bring its disk back, then ban the agent again.',
+  },
+  LOCAL_BANS_DAMAGED: {
+    status: 'DataLoss',
+    retryable: false,
+    means: 'The file of bans that the database does not have yet is damaged; nobody is let in.',
+    action:
+      'Find out from the audit whom it banned, remove dataDir/local-bans, start the server and ban them again.',
+  },
   STORE_FAILED: {
     status: 'Internal',
     retryable: false,
