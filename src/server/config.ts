@@ -54,7 +54,7 @@ const adminSocketSchema = z
       .describe("Where operators' commands connect; its folder is 0700."),
     group: parsed(operatorGroupId)
       .optional()
-      .describe('Name or number of a group whose members may use the socket too.'),
+      .describe('Name in /etc/group, or number, of a group whose members may use the socket too.'),
   })
   .prefault({});
 
