@@ -39,10 +39,18 @@ async function setUp(context: TestContext) {
   });
   identities.installBundle(ca.bundle());
   const denials: string[] = [];
+  const delays: number[] = [];
   const sync = new Sync({
     identities,
     trustDomain: AGENT_TEST_DOMAIN,
-    clock,
+    clock: {
+      nowMs: () => clock.nowMs(),
+      monotonicMs: () => clock.monotonicMs(),
+      after: (delayMs, action) => {
+        delays.push(delayMs);
+        return clock.after(delayMs, action);
+      },
+    },
     random,
     log: createLogger({ level: 'silent' }),
     offset: createClockOffset(),
@@ -56,7 +64,7 @@ async function setUp(context: TestContext) {
     sync.stop();
     identities.close();
   });
-  return { clock, ca, identities, sync, server, denials };
+  return { clock, ca, identities, sync, server, denials, delays };
 }
 
 test('a feed is resumed by the agent that followed it, and by no other', async (context) => {
@@ -147,3 +155,34 @@ test('a denial is told, and the attempts go on with growing delays', async (cont
   await settle(() => denials.length === 2);
   assert.equal(attempts, 2);
 });
+
+const streams: readonly (readonly [name: string, messages: boolean, ms: number, grows: boolean])[] =
+  [
+    ['served for less than 10 s', true, 9_999, true],
+    ['served for longer than 10 s', true, 10_001, false],
+    ['that hung for 20 s without a message', false, 20_000, true],
+  ];
+for (const [name, messages, ms, grows] of streams) {
+  test(`after a stream ${name} the delay ${grows ? 'grows' : 'begins anew'}`, async (context) => {
+    const { sync, server, clock, delays } = await setUp(context);
+    server.serve(AgentSyncService, {
+      sync: async (_requests, stream) => {
+        if (messages) {
+          const value = { feedId: 'f', revision: 1n, entries: [], last: true, serverTimeMs: 0n };
+          stream.write({ kind: { $case: 'snapshot', value } });
+          await settle(() => sync.mode === 'push');
+        }
+        clock.advance(ms);
+        return { ok: false, error: new SignetError('SERVER_STOPPING', 'stopping') };
+      },
+    });
+    sync.use(server.clients(), ONE);
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      await settle(() => delays.length === attempt);
+      const full = grows ? 200 * 2 ** (attempt - 1) : 200;
+      const delay = delays[attempt - 1] ?? 0;
+      assert.ok(delay >= full / 2 && delay <= full, `attempt ${attempt}: ${delay} ms of ${full}`);
+      clock.advance(delay);
+    }
+  });
+}

@@ -18,7 +18,11 @@ const POLL_MS = 5000;
 /** Delays after failures. */
 const RETRY = { firstMs: 200, longestMs: 30_000 };
 
-/** A stream that lived so long was no failure: the next attempt is at once, in milliseconds. */
+/**
+ * A stream that was served so long was no failure, in milliseconds: delays begin anew. One that ends
+ * sooner keeps them growing: a server that comes up and falls, or two agents that take one identity
+ * from each other, would otherwise send a snapshot five times a second.
+ */
 const GOOD_STREAM_MS = 10_000;
 
 /** How the agent learns of changes. */
@@ -89,25 +93,29 @@ export class Sync {
 
   async #run(clients: ServerClients, signal: AbortSignal): Promise<void> {
     for (let failures = 0; !signal.aborted; ) {
-      const startedMs = this.#parts.clock.monotonicMs();
-      const error = await this.#push(clients, signal);
+      const { error, servedMs } = await this.#push(clients, signal);
       if (signal.aborted) return;
       if (error !== undefined && isUnimplemented(error)) {
         await this.#poll(clients, signal);
         return;
       }
       this.#mode = 'none';
-      const lived = this.#parts.clock.monotonicMs() - startedMs;
-      failures = lived > GOOD_STREAM_MS ? 1 : failures + 1;
+      failures = servedMs > GOOD_STREAM_MS ? 1 : failures + 1;
       this.#failed(error, failures);
       await this.#pause(backOffMs(RETRY, failures, this.#parts.random), signal);
     }
   }
 
-  #push(clients: ServerClients, signal: AbortSignal): Promise<SignetError | undefined> {
+  /** Follows one stream to its end: why it ended, and for how long it was served. */
+  async #push(
+    clients: ServerClients,
+    signal: AbortSignal,
+  ): Promise<{ readonly error: SignetError | undefined; readonly servedMs: number }> {
     const { identities, clock, offset, version, log } = this.#parts;
     this.#position.bundleSequence = identities.ownBundle?.bundle.sequence ?? 0n;
-    return followPush(
+    // Not since the attempt: one that hangs for long and fails was no good stream.
+    let servedSinceMs: number | undefined;
+    const error = await followPush(
       {
         client: clients.sync,
         sink: identities,
@@ -120,6 +128,7 @@ export class Sync {
           if (signal.aborted) return;
           this.#mode = 'push';
           this.#freshMs = clock.monotonicMs();
+          servedSinceMs ??= this.#freshMs;
         },
         onReattest: this.#parts.onReattest,
         onRebalance: (withinSeconds) => this.#scheduleRedial(withinSeconds),
@@ -129,6 +138,8 @@ export class Sync {
       },
       signal,
     );
+    const nowMs = clock.monotonicMs();
+    return { error, servedMs: nowMs - (servedSinceMs ?? nowMs) };
   }
 
   async #poll(clients: ServerClients, signal: AbortSignal): Promise<void> {
