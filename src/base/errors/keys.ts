@@ -148,7 +148,7 @@ export const keysErrors = defineErrors({
     action:
       'Treat it as an incident: find out who moved it, and point it at the key named in the log.',
   },
-  KEY_ALGORITHM: {
+  KEY_SIGNING_UNSUPPORTED: {
     status: 'InvalidArgument',
     retryable: false,
     means: 'The key manager cannot sign with this key and this hash, or cannot make such a key.',

@@ -18,8 +18,8 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   KMSInvalidStateException: 'KEY_DELETED',
   NotFoundException: 'KEY_DELETED',
   LimitExceededException: 'KEY_MANAGER_LIMIT',
-  InvalidKeyUsageException: 'KEY_ALGORITHM',
-  UnsupportedOperationException: 'KEY_ALGORITHM',
+  InvalidKeyUsageException: 'KEY_SIGNING_UNSUPPORTED',
+  UnsupportedOperationException: 'KEY_SIGNING_UNSUPPORTED',
   UnrecognizedClientException: 'KEY_MANAGER_CREDENTIALS',
   InvalidClientTokenId: 'KEY_MANAGER_CREDENTIALS',
   InvalidSignatureException: 'KEY_MANAGER_CREDENTIALS',
@@ -37,6 +37,8 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
 /** The part of what the SDK throws that tells what happened. */
 interface Thrown {
   readonly name?: unknown;
+  /** Of the operating system, such as ECONNRESET. */
+  readonly code?: unknown;
   readonly $metadata?: { readonly httpStatusCode?: number };
 }
 
@@ -48,6 +50,10 @@ export function kmsFault(thrown: unknown, operation: string): Result<never> {
 }
 
 function kmsFaultCode(thrown: unknown): ErrorCode {
+  // The SDK calls a connection that broke off a TimeoutError too.
+  if (isThrown(thrown) && (thrown.code === 'ECONNRESET' || thrown.code === 'EPIPE')) {
+    return 'KEY_MANAGER_UNREACHABLE';
+  }
   const known = CODES[nameOf(thrown)];
   if (known !== undefined) return known;
   const status = statusOf(thrown);

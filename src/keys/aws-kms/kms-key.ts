@@ -116,7 +116,10 @@ async function signDigest(order: {
   const { calls, keyId, type, digest, options } = order;
   const algorithm = algorithmOf(type, options);
   if (algorithm === undefined) {
-    return fail('KEY_ALGORITHM', `AWS KMS does not sign ${options.hash} with a ${type} key`);
+    return fail(
+      'KEY_SIGNING_UNSUPPORTED',
+      `AWS KMS does not sign ${options.hash} with a ${type} key`,
+    );
   }
   const answer = await calls.send('Sign', (client, sendOptions) =>
     client.send(

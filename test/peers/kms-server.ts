@@ -1,0 +1,56 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { freePort, run, stopChild } from '../support/processes.ts';
+import { build, buildDir, has } from './build.ts';
+
+/** A KMS server of somebody else's (ministack), on a port of this machine. */
+export interface KmsServer {
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** Installs the server where it is not installed yet; says why when it cannot. */
+export async function prepareKms(): Promise<string | undefined> {
+  const dir = buildDir('kms');
+  if (existsSync(join(dir, 'ready'))) return undefined;
+  if (!(await has('python3'))) return 'python3 is not installed';
+  const built = await build([
+    ['python3', ['-m', 'venv', dir], '.'],
+    [join(dir, 'bin/pip'), ['install', '-q', '-r', 'test/peers/kms/requirements.txt'], '.'],
+    ['touch', [join(dir, 'ready')], '.'],
+  ]);
+  return built.missing;
+}
+
+/** Starts it; what it holds ends with it. */
+export async function startKms(): Promise<KmsServer> {
+  const port = await freePort();
+  const child = spawn(join(buildDir('kms'), 'bin/ministack'), [], {
+    stdio: 'ignore',
+    env: {
+      PATH: process.env.PATH,
+      SERVICES: 'kms',
+      // Else it binds every interface, and opens ports for services that nobody asked for.
+      BIND_HOST: '127.0.0.1',
+      GATEWAY_PORT: String(port),
+      IOT_MTLS_ENABLED: '0',
+      SFTP_ENABLED: '0',
+    },
+  });
+  await answers(port, child);
+  return { port, stop: () => stopChild(child, 'SIGKILL') };
+}
+
+async function answers(port: number, child: ChildProcess): Promise<void> {
+  const url = `http://127.0.0.1:${port}/`;
+  for (;;) {
+    if (child.exitCode !== null) throw new TypeError(`the KMS server ended with ${child.exitCode}`);
+    const answered = await fetch(url).then(
+      () => true,
+      () => false,
+    );
+    if (answered) return;
+    await run('sleep', ['0.05']);
+  }
+}
