@@ -1,4 +1,5 @@
 import { type SignetError, toSignetError } from '../base/errors.ts';
+import { nearest } from '../base/nearest.ts';
 import { EXIT, exitCodeOf, formatError } from './report.ts';
 import { type CliIo, type CommandEntry, GLOBAL_FLAGS } from './spec.ts';
 import { safe } from './text.ts';
@@ -16,7 +17,7 @@ export async function runCli(
   const wantsHelp = rest[0] === 'help' || isHelp(rest[0]);
   const words = wantsHelp ? rest.slice(1) : rest;
   if (words.length === 0) return overview(wantsHelp, io, table);
-  if (words[0] === '--version') return runCli(['version'], io, table);
+  if (words[0] === '--version' || words[0] === '-version') return runCli(['version'], io, table);
   const entry = findEntry(words, table);
   if (entry === undefined) return listOrRefuse(words, wantsHelp, io, table);
   const own = words.slice(entry.path.split(' ').length);
@@ -118,25 +119,4 @@ function listOrRefuse(
       '  code: CLI_USAGE\n  next: Run "signet --help" for the list of commands.\n',
   );
   return EXIT.usage;
-}
-
-function nearest(given: string, paths: readonly string[]): string | undefined {
-  const scored = paths.map((path) => ({ path, distance: editDistance(given, path) }));
-  scored.sort((a, b) => a.distance - b.distance);
-  const best = scored[0];
-  return best !== undefined && best.distance <= 2 ? best.path : undefined;
-}
-
-function editDistance(a: string, b: string): number {
-  if (Math.abs(a.length - b.length) > 2) return 3;
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

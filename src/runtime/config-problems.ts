@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { nearest } from '../base/nearest.ts';
 
 /** Where in a file a key or value is. */
 export type KeyPath = readonly (string | number)[];
@@ -54,22 +55,8 @@ export function formatKeyPath(path: KeyPath): string {
     .replace(/^\./, '');
 }
 
-/** The candidate that differs from `word` by at most two edits, if one does. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let bestDistance = 3;
-  for (const candidate of candidates) {
-    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance && distance < candidate.length) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
-}
-
 function unknownKey(key: string, allowed: readonly string[]): string {
-  const near = nearest(key.slice(0, 64), allowed);
+  const near = nearest(key, allowed);
   const hint = near === undefined ? '' : `; did you mean "${near}"?`;
   return `unknown key${hint} (allowed: ${allowed.join(', ') || 'none'})`;
 }
@@ -155,28 +142,4 @@ function childOf(schema: z.ZodObject, key: PropertyKey): z.core.$ZodType | undef
 function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): readonly string[] {
   const found = descend(schema, path);
   return found instanceof z.ZodObject ? Object.keys(found.shape) : [];
-}
-
-/** Insertions, deletions, replacements and swaps of neighbours (optimal string alignment). */
-function editDistance(a: string, b: string): number {
-  let beforeLast: number[] = [];
-  let last = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1];
-      let cost = Math.min(
-        (last[j] ?? 0) + 1,
-        (row[j - 1] ?? 0) + 1,
-        (last[j - 1] ?? 0) + (same ? 0 : 1),
-      );
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) {
-        cost = Math.min(cost, (beforeLast[j - 2] ?? 0) + 1);
-      }
-      row.push(cost);
-    }
-    beforeLast = last;
-    last = row;
-  }
-  return last[b.length] ?? 0;
 }
