@@ -288,3 +288,17 @@ test('join tokens name their end, and a second token differs', linux, async (con
   assert.match(out, /^Token: [0-9a-f-]{36}\nExpires: .*\(in (59s|1m)\)\n$/);
   assert.notEqual((await json('token', 'generate')).value, (await json('token', 'generate')).value);
 });
+
+test(
+  'a join token that is written to a file is all that the file holds, 0600',
+  linux,
+  async (context) => {
+    const { signet, folder } = await rig(context);
+    const path = join(folder, 'join-token');
+    const { out, err } = await signet(['token', 'generate', '--write', path]);
+    assert.equal(out, '');
+    assert.match(err, /^Join token written to .*join-token; expires /);
+    assert.match(readFileSync(path, 'utf8'), /^[0-9a-f-]{36}\n$/);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+  },
+);
