@@ -89,7 +89,10 @@ async function createEntries(
     const { entry } = outcome.value;
     const answer = maskEntry(toWireEntry(entry), request.outputMask);
     if (outcome.value.outcome === 'exists') {
-      const { error } = fail('ENTRY_EXISTS', `entry ${entry.id} is the same or has the ID`);
+      const { error } = fail(
+        'ENTRY_EXISTS',
+        `entry ${entry.id} has the same ID, or the same identity, parent and selectors`,
+      );
       return { status: itemStatus(error), entry: answer };
     }
     audit(api, context, entryFacts(entry));

@@ -29,9 +29,27 @@ export function parseCommand(
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return ok({ help: printed });
-    return fail('CLI_USAGE', error.message.replace(/^error: /, ''));
+    return fail('CLI_USAGE', usageProblem(error, command, flags));
   }
   return ok({ input: inputOf(command, flags) });
+}
+
+/** The parser's refusal in our words where its own would not say which flag or word. */
+function usageProblem(
+  { code, message }: CommanderError,
+  command: Command,
+  flags: readonly FlagSpec[],
+): string {
+  if (code === 'commander.missingMandatoryOptionValue') {
+    const missing = flags.filter(
+      ({ name, required }) => required === true && optionValue(command, name) === undefined,
+    );
+    return `needs ${missing.map(({ name }) => `--${name}`).join(', ')}`;
+  }
+  if (code === 'commander.excessArguments') {
+    return `"${command.args[0]?.slice(0, 80)}" is too much: this command takes only flags`;
+  }
+  return message.replace(/^error: /, '');
 }
 
 function buildCommand(path: string, summary: string, spec: CommandSpec): Command {
@@ -73,14 +91,18 @@ function helpTail(spec: CommandSpec): string {
   return `\n${lines.length === 1 ? 'Example' : 'Examples'}:\n${lines.join('\n')}`;
 }
 
+function optionValue(command: Command, name: string): unknown {
+  return command.getOptionValue(
+    name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
+  );
+}
+
 function inputOf(command: Command, flags: readonly FlagSpec[]): Input {
   const read = (name: string): unknown => {
     if (!flags.some((flag) => flag.name === name)) {
       throw new TypeError(`${command.name()} has no flag ${name}`);
     }
-    return command.getOptionValue(
-      name.replace(/-([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()),
-    );
+    return optionValue(command, name);
   };
   return {
     args: command.args,

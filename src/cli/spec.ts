@@ -87,7 +87,7 @@ export const OUTPUT_FLAG: FlagSpec = {
 const TIMEOUT_FLAG: FlagSpec = {
   name: 'timeout',
   value: 'duration',
-  help: 'how long to wait for an answer, such as 5s',
+  help: 'how long to wait for an answer; unless told 30s for a server, 5s for an agent',
 };
 
 const SOCKET_FLAGS: Readonly<Record<Connects, FlagSpec>> = {

@@ -160,6 +160,15 @@ for (const [name, argv] of unusable) {
   });
 }
 
+test('all required flags that are missing are named at once', async () => {
+  assert.match((await run('jwt', 'mint')).err, /^signet: needs --spiffe-id, --audience\n/);
+  assert.match((await run('jwt', 'mint', '--audience', 'a')).err, /^signet: needs --spiffe-id\n/);
+});
+
+test('a word too many is named', async () => {
+  assert.match((await run('entry', 'show', 'all')).err, /^signet: "all" is too much: /);
+});
+
 const absent: readonly (readonly [string, readonly string[], string])[] = [
   ['server', ['entry', 'show', '--server-socket', '/nowhere/api.sock'], 'CLI_SERVER_UNREACHABLE'],
   ['agent', ['api', 'fetch', '--agent-socket', '/nowhere/api.sock'], 'CLI_AGENT_UNREACHABLE'],
@@ -206,6 +215,8 @@ for (const shell of ['bash', 'zsh', 'fish']) {
 
 test('version prints for people and for programs', async () => {
   assert.match((await run('version')).out, /^signet \d+\.\d+\.\d+ \(Node\.js /);
-  assert.match((await run('--version')).out, /^signet /);
+  for (const flag of ['--version', '-version']) {
+    assert.match((await run(flag)).out, /^signet /);
+  }
   assert.match(JSON.parse((await run('version', '-o', 'json')).out).signet, /^\d+\.\d+\.\d+$/);
 });

@@ -42,6 +42,23 @@ test('flags alone are enough where the default file is absent', async (context) 
   assert.equal(assertValue(await loadFrom(file, schema)).name, 'a');
 });
 
+test('what flags alone leave open is not blamed on a file that is absent', async (context) => {
+  const overrides = [{ key: 'listen.port', value: 70_000 }];
+  const file = source(context, undefined, { required: false, overrides });
+  const refused = await loadFrom(file, schema);
+  assertRefused(refused, 'CONFIG_INVALID');
+  const [first, ...problems] = refused.ok ? [] : refused.error.message.split('\n');
+  assert.match(first ?? '', /config\.yaml does not exist, and by flags alone:$/);
+  assert.equal(problems.length, 1);
+  assert.match(problems[0] ?? '', /^ {2}.*listen\.port: must be/);
+});
+
+test('a file that is no map is named without a place', async (context) => {
+  const refused = await loadFrom(source(context, 'text'), schema);
+  assertRefused(refused, 'CONFIG_INVALID');
+  assert.match(refused.ok ? '' : refused.error.message, /config\.yaml: must be a map of keys$/);
+});
+
 test('a file that was named must exist', async (context) => {
   assertRefused(await loadFrom(source(context, undefined), schema), 'CONFIG_UNREADABLE');
 });

@@ -5,7 +5,12 @@ import { fail, ok, type Result } from '../base/result.ts';
 import { flagError } from '../cli/flags.ts';
 import type { CliIo, FlagSpec, Input } from '../cli/spec.ts';
 import { readFileIfPresent } from '../runtime/atomic-file.ts';
-import { checkConfig, formatProblem, MAX_CONFIG_BYTES } from '../runtime/config.ts';
+import {
+  checkConfig,
+  formatProblem,
+  formatProblemIn,
+  MAX_CONFIG_BYTES,
+} from '../runtime/config.ts';
 
 /** A setting that a flag stands for. */
 export interface Override {
@@ -49,18 +54,25 @@ export async function loadFrom<S extends z.ZodType>(
 ): Promise<Result<z.output<S>>> {
   const text = await readText(source);
   if (!text.ok) return text;
-  const laid = layOver(text.value, source.overrides);
+  const laid = layOver(text.value ?? '', source.overrides);
   const checked = checkConfig(laid, schema);
   if (checked.ok) return ok(checked.value);
-  const lines = checked.problems.map((problem) => `${source.path}:${formatProblem(problem)}`);
-  return fail('CONFIG_INVALID', lines.join('\n'));
+  const lines = checked.problems.map((problem) =>
+    text.value === undefined
+      ? `  ${formatProblem(problem)}`
+      : formatProblemIn(source.path, problem),
+  );
+  const absent =
+    text.value === undefined ? [`${source.path} does not exist, and by flags alone:`] : [];
+  return fail('CONFIG_INVALID', [...absent, ...lines].join('\n'));
 }
 
-async function readText(source: ConfigSource): Promise<Result<string>> {
+/** The file's text; undefined where it is absent and may be. */
+async function readText(source: ConfigSource): Promise<Result<string | undefined>> {
   const bytes = await readFileIfPresent(source.path, MAX_CONFIG_BYTES);
   if (!bytes.ok) return fail('CONFIG_UNREADABLE', bytes.error.message, { cause: bytes.error });
   if (bytes.value === undefined) {
-    if (!source.required) return ok('');
+    if (!source.required) return ok(undefined);
     return fail('CONFIG_UNREADABLE', `${source.path} does not exist`);
   }
   const text = Buffer.from(bytes.value).toString('utf8');

@@ -37,7 +37,7 @@ export async function loadConfig<S extends z.ZodType>(
   if (!text.ok) return text;
   const checked = checkConfig(text.value, schema);
   if (checked.ok) return ok(checked.value);
-  const lines = checked.problems.map((problem) => `${path}:${formatProblem(problem)}`);
+  const lines = checked.problems.map((problem) => formatProblemIn(path, problem));
   return fail('CONFIG_INVALID', lines.join('\n'));
 }
 
@@ -70,6 +70,11 @@ export function checkConfigValue<S extends z.ZodType>(
 export function formatProblem(problem: ConfigProblem): string {
   const place = problem.line === undefined ? '' : `${problem.line}:${problem.column ?? 1}: `;
   return `${place}${problem.path === '' ? '' : `${problem.path}: `}${problem.message}`;
+}
+
+/** The same with its file in front: `agent.yaml:12:3: …`, or `agent.yaml: …` where the place is unknown. */
+export function formatProblemIn(file: string, problem: ConfigProblem): string {
+  return `${file}:${problem.line === undefined ? ' ' : ''}${formatProblem(problem)}`;
 }
 
 /** JSON Schema (2020-12) of a configuration file, for editors. */

@@ -21,7 +21,7 @@ const FILTER_FLAGS: readonly FlagSpec[] = [
     spire: 'matchSelectorsOn',
     value: 'how',
     choices: MATCH_NAMES,
-    help: "how the node's selectors lie to those given; superset unless told",
+    help: "how the node's selectors relate to those given; superset unless told",
   },
   {
     name: 'attestation-type',

@@ -19,19 +19,21 @@ const AGENT_FLAG: FlagSpec = {
 export const agentBan = removal('ban', 'banAgent', {
   about:
     'Its SVID is refused from now on, and it cannot attest again under this ID. SVIDs of workloads that it holds live on until they expire.',
+  doing: 'banning the agent',
   done: 'Banned',
 });
 
 /** `signet agent evict`. */
 export const agentEvict = removal('evict', 'deleteAgent', {
   about: 'The server forgets the agent; it may attest again, where its attestor allows that.',
+  doing: 'evicting the agent',
   done: 'Evicted',
 });
 
 function removal(
   verb: 'ban' | 'evict',
   method: 'banAgent' | 'deleteAgent',
-  { about, done }: { about: string; done: string },
+  { about, doing, done }: { about: string; doing: string; done: string },
 ): CommandSpec {
   return {
     connects: 'server',
@@ -50,7 +52,7 @@ function removal(
       const uri = id.value.uri;
       return withServer(input, io, async (server) => {
         const client = server.client(AgentClient);
-        const answer = await server.call<Empty>(`${verb} agent`, (metadata, options, callback) =>
+        const answer = await server.call<Empty>(doing, (metadata, options, callback) =>
           client[method]({ id: wireId }, metadata, options, callback),
         );
         if (!answer.ok) return answer;

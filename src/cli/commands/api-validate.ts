@@ -10,7 +10,12 @@ export const apiValidate: CommandSpec = {
   args: '[jwt]',
   about: 'Has the agent validate a JWT-SVID, as a process without a JWT library would.',
   flags: [
-    { name: 'audience', value: 'audience', required: true, help: 'the name of the one who asks' },
+    {
+      name: 'audience',
+      value: 'audience',
+      required: true,
+      help: 'audience that the token must name: yours',
+    },
     { name: 'svid', value: 'token', required: true, help: 'the token; "-" reads standard input' },
   ],
   examples: ['signet api validate jwt --audience db --svid "$TOKEN"'],

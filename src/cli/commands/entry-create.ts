@@ -1,4 +1,4 @@
-import { ok, type Result } from '../../base/result.ts';
+import type { Result } from '../../base/result.ts';
 import {
   BatchCreateEntryResponse,
   EntryClient,
@@ -6,9 +6,8 @@ import {
 import type { Entry } from '../../gen/spire/api/types/entry.ts';
 import { parseEntries } from '../entry-data.ts';
 import { checkComplete, ENTRY_FLAGS, entryFromFlags } from '../entry-flags.ts';
-import { formatEntry } from '../entry-view.ts';
+import { reportEntries } from '../entry-results.ts';
 import { readData } from '../files.ts';
-import { batchResult, itemError } from '../remote.ts';
 import { withServer } from '../server-connection.ts';
 import type { CliIo, CommandSpec, Input } from '../spec.ts';
 import { safeJson } from '../text.ts';
@@ -59,15 +58,7 @@ function create(entries: Entry[], input: Input, io: CliIo): Promise<Result<void>
     if (input.text('output') === 'json') {
       io.out(`${safeJson(BatchCreateEntryResponse.toJSON(answer.value))}\n`);
     }
-    const errors = entries.flatMap((entry, i) => {
-      const result = answer.value.results[i];
-      const error = itemError(`creating ${wireIdText(entry.spiffeId)}`, result?.status);
-      if (error !== undefined) return [error];
-      if (input.text('output') !== 'json' && result?.entry !== undefined) {
-        io.out(`${formatEntry(result.entry, io)}\n`);
-      }
-      return [];
-    });
-    return errors.length === 0 ? ok(undefined) : batchResult(errors, entries.length);
+    const asked = entries.map(({ spiffeId }) => `creating ${wireIdText(spiffeId)}`);
+    return reportEntries(asked, answer.value.results, input, io);
   });
 }

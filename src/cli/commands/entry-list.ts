@@ -27,7 +27,7 @@ const FILTER_FLAGS: readonly FlagSpec[] = [
     spire: 'matchSelectorsOn',
     value: 'how',
     choices: MATCH_NAMES,
-    help: "how the entry's selectors lie to those given; superset unless told",
+    help: "how the entry's selectors relate to those given; superset unless told",
   },
   {
     name: 'federates-with',
@@ -41,7 +41,7 @@ const FILTER_FLAGS: readonly FlagSpec[] = [
     spire: 'matchFederatesWithOn',
     value: 'how',
     choices: MATCH_NAMES,
-    help: "how the entry's trust domains lie to those given; superset unless told",
+    help: "how the entry's trust domains relate to those given; superset unless told",
   },
   {
     name: 'downstream',

@@ -6,9 +6,8 @@ import {
 import type { Entry, EntryMask } from '../../gen/spire/api/types/entry.ts';
 import { parseEntries } from '../entry-data.ts';
 import { checkComplete, ENTRY_FLAGS, entryFromFlags } from '../entry-flags.ts';
-import { formatEntry } from '../entry-view.ts';
+import { reportEntries } from '../entry-results.ts';
 import { readData } from '../files.ts';
-import { batchResult, itemError } from '../remote.ts';
 import { withServer } from '../server-connection.ts';
 import type { CliIo, CommandSpec, Input } from '../spec.ts';
 import { safeJson } from '../text.ts';
@@ -25,7 +24,7 @@ export const entryUpdate: CommandSpec = {
   prints: true,
   about:
     'With SPIFFE ID, parent and selectors given (or with --data), the entry is replaced as a whole, ' +
-    'as SPIRE does it. With less, only what is given changes.',
+    'as SPIRE does it. With less, only what is given changes; switches are only turned on that way.',
   flags: ENTRY_FLAGS,
   refused: { instance: 'name the socket with --server-socket' },
   examples: [
@@ -73,15 +72,10 @@ function send({ entries, inputMask }: Update, input: Input, io: CliIo): Promise<
         ),
     );
     if (!answer.ok) return answer;
-    const json = input.text('output') === 'json';
-    if (json) io.out(`${safeJson(BatchUpdateEntryResponse.toJSON(answer.value))}\n`);
-    const errors = entries.flatMap((entry, i) => {
-      const result = answer.value.results[i];
-      const error = itemError(`updating ${entry.id}`, result?.status);
-      if (error !== undefined) return [error];
-      if (!json && result?.entry !== undefined) io.out(`${formatEntry(result.entry, io)}\n`);
-      return [];
-    });
-    return errors.length === 0 ? ok(undefined) : batchResult(errors, entries.length);
+    if (input.text('output') === 'json') {
+      io.out(`${safeJson(BatchUpdateEntryResponse.toJSON(answer.value))}\n`);
+    }
+    const asked = entries.map(({ id }) => `updating ${id}`);
+    return reportEntries(asked, answer.value.results, input, io);
   });
 }

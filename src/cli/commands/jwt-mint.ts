@@ -50,7 +50,7 @@ export const jwtMint: CommandSpec = {
         const file = { name: basename(path), content: svid.token, secret: true };
         const written = await writeFiles(dirname(path), [file]);
         if (!written.ok) return written;
-        io.err(`JWT-SVID written to ${path}\n`);
+        io.err(`JWT-SVID written to ${safe(path)}\n`);
       } else if (input.text('output') === 'json') {
         io.out(`${safeJson(MintJWTSVIDResponse.toJSON(answer.value))}\n`);
       } else {
