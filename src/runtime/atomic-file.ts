@@ -123,7 +123,8 @@ async function writeDurably(path: string, bytes: Uint8Array, mode: number): Prom
   }
 }
 
-async function syncDirectory(path: string): Promise<void> {
+/** Answers when the names in a folder are durable. */
+export async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
     await handle.sync();
