@@ -5,6 +5,8 @@ import {
   ServerInterceptingCall,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
+import { SignetError } from '../base/errors.ts';
+import { wireStatus } from './call.ts';
 import type { CallLimits, RpcLimits } from './limits.ts';
 
 /** A server of grpc-js with the limits of its listener and of its calls. */
@@ -25,7 +27,18 @@ export function createGrpcServer(
   if (typeof http2Options !== 'object' || http2Options === null) {
     throw new TypeError('grpc-js keeps its HTTP/2 options elsewhere: adapt createGrpcServer');
   }
+  // Of calls to methods that nobody serves no interceptor is told; this answers them and nothing else.
+  const refuse: unknown = Reflect.get(server, '_respondWithError');
+  if (typeof refuse !== 'function') {
+    throw new TypeError('grpc-js refuses unknown methods elsewhere: adapt createGrpcServer');
+  }
   return Object.assign(server, {
+    _respondWithError: (_status: unknown, stream: unknown) =>
+      // What was called stands in the path, whose bytes are the caller's: it is not sent back.
+      Reflect.apply(refuse, server, [
+        wireStatus(new SignetError('METHOD_UNKNOWN', 'the method is not served here')),
+        stream,
+      ]),
     commonServerOptions: {
       ...http2Options,
       streamResetBurst: limits.resetBurst,

@@ -164,6 +164,7 @@ test('a message over the limit is RESOURCE_EXHAUSTED, one of the limit is taken'
   assert.equal((await fetchJwt(client, ofSize(1000))).error, undefined);
   const { error } = await fetchJwt(client, ofSize(1001));
   assert.equal(error?.code, status.RESOURCE_EXHAUSTED);
+  assert.deepEqual(error?.metadata.get('signet-error-code'), ['MESSAGE_TOO_LONG']);
 });
 
 test('an unknown method is UNIMPLEMENTED, whatever its path holds', async (context) => {
@@ -174,6 +175,8 @@ test('an unknown method is UNIMPLEMENTED, whatever its path holds', async (conte
       client.makeUnaryRequest(path, raw, raw, Buffer.alloc(0), resolve);
     });
     assert.equal(error?.code, status.UNIMPLEMENTED, path);
+    assert.deepEqual(error?.metadata.get('signet-error-code'), ['METHOD_UNKNOWN']);
+    assert.equal(error?.details, 'the method is not served here');
   }
 });
 
@@ -326,6 +329,32 @@ test('a malformed message in a bidirectional call ends it with REQUEST_MALFORMED
   call.write(Buffer.of(0xff, 0xff));
   const [error] = await once(call, 'error');
   assert.deepEqual(error.metadata.get('signet-error-code'), ['REQUEST_MALFORMED']);
+});
+
+test('a message over the limit ends a call that was answered before with its code', async (context) => {
+  const host = testHost({ limits: { maxReceiveBytes: 1000 } });
+  host.addService(ServerReflectionService, {
+    serverReflectionInfo: async (requests, stream) => {
+      for await (const { host: name } of requests) {
+        stream.write({ validHost: name, originalRequest: undefined, messageResponse: undefined });
+      }
+      return ok(undefined);
+    },
+  });
+  const { address } = await serveUnix(context, host);
+  const channel = openUnixChannel(address);
+  context.after(() => channel.close());
+  const call = channel.client(ServerReflectionClient).serverReflectionInfo();
+  const ended = once(call, 'error');
+  call.write({ host: 'a', messageRequest: undefined });
+  const [answer] = await once(call, 'data');
+  assert.equal(answer.validHost, 'a');
+  call.resume();
+  call.write({ host: 'a'.repeat(1001), messageRequest: undefined });
+  call.write({ host: 'b', messageRequest: undefined });
+  const [error] = await ended;
+  assert.equal(error.code, status.RESOURCE_EXHAUSTED);
+  assert.deepEqual(error.metadata.get('signet-error-code'), ['MESSAGE_TOO_LONG']);
 });
 
 test('shutdown ends open streams with UNAVAILABLE, and calls that wait', async (context) => {

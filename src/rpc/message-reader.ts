@@ -1,5 +1,6 @@
 import type { ServerInterceptingCall } from '@grpc/grpc-js';
-import { SignetError } from '../base/errors.ts';
+import { SignetError, toSignetError } from '../base/errors.ts';
+import { wireStatus } from './call.ts';
 
 type WireInterceptingCall = ConstructorParameters<typeof ServerInterceptingCall>[0];
 
@@ -16,12 +17,34 @@ export function readMessagesCompactly(call: WireInterceptingCall, maxBytes: numb
   let base: unknown = call;
   while (typeof base === 'object' && base !== null) {
     if (Reflect.has(base, 'decoder')) {
-      Reflect.set(base, 'decoder', new MessageReader(maxBytes));
+      Reflect.set(base, 'decoder', refusingReader(new MessageReader(maxBytes), call));
       return;
     }
     base = Reflect.get(base, 'nextCall');
   }
   throw new TypeError('grpc-js keeps its decoder elsewhere: adapt readMessagesCompactly');
+}
+
+/**
+ * Ends the call with the reader's refusal, code and all. grpc-js ends it once more at the throw, with
+ * less: of two ends the first is sent.
+ */
+function refusingReader(reader: MessageReader, call: WireInterceptingCall): Decoder {
+  return {
+    write: (data) => {
+      try {
+        return reader.write(data);
+      } catch (thrown) {
+        call.sendStatus(wireStatus(toSignetError(thrown, 'reading a request')));
+        throw thrown;
+      }
+    },
+  };
+}
+
+/** What grpc-js asks for the messages in the bytes that came. */
+interface Decoder {
+  write(data: Buffer): Buffer[];
 }
 
 /**

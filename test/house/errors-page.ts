@@ -10,6 +10,10 @@ Every refusal has a code. Over gRPC it travels with the status below, its messag
 was wrong, and where the table says *retry* the same request may succeed later without anybody's
 act. The command line prints the code and the last column. Codes are never renamed or reused.
 
+The code travels in the trailer \`signet-error-code\`. A few refusals come from the gRPC library itself
+and have none: a message in a compression that it does not know or that grows too large, a malformed
+\`grpc-timeout\`, a deadline that passed, and an HTTP request that is not gRPC.
+
 This page is written from the table in \`src/base/errors/\` by \`npm run docs\`; a test compares them.
 `;
 

@@ -45,6 +45,13 @@ export const transportErrors = defineErrors({
     means: 'A request message is not valid protobuf of its type.',
     action: 'Update the caller, or look for what damages its messages.',
   },
+  METHOD_UNKNOWN: {
+    status: 'Unimplemented',
+    retryable: false,
+    means: 'A call is for a method that this listener does not serve.',
+    action:
+      'Check the address and the versions of both sides; some methods are on one socket only.',
+  },
   HEALTH_SERVICE_UNKNOWN: {
     status: 'NotFound',
     retryable: false,
