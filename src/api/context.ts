@@ -27,23 +27,34 @@ export interface ApiContext {
   readonly limits: ApiLimits;
 }
 
-const callers = new WeakMap<CallContext, Caller>();
+/** A caller that the guard let through. */
+class Judged {
+  readonly caller: Caller;
+
+  constructor(caller: Caller) {
+    this.caller = caller;
+  }
+}
 
 /** Keeps who calls, once the guard has judged it. */
 export function rememberCaller(context: CallContext, caller: Caller): void {
-  callers.set(context, caller);
+  context.judged = new Judged(caller);
+}
+
+function callerOf(context: CallContext): Caller | undefined {
+  return context.judged instanceof Judged ? context.judged.caller : undefined;
 }
 
 /** The agent that calls. The matrix lets only agents here; without a judgement nobody is one. */
 export function agentCaller(context: CallContext): Result<AgentCaller> {
-  const caller = callers.get(context);
+  const caller = callerOf(context);
   if (caller?.kind === 'agent') return ok(caller);
   return fail('CALLER_NOT_ALLOWED', `${context.method} is for agents`);
 }
 
 /** The operator that calls. The matrix lets only operators here. */
 export function operatorCaller(context: CallContext): Result<LocalCaller | AdminCaller> {
-  const caller = callers.get(context);
+  const caller = callerOf(context);
   if (caller?.kind === 'local' || caller?.kind === 'admin') return ok(caller);
   return fail('CALLER_NOT_ALLOWED', `${context.method} is for operators`);
 }
@@ -58,7 +69,7 @@ export function audit(
 }
 
 function callerFacts(context: CallContext): Readonly<Record<string, unknown>> {
-  const caller = callers.get(context);
+  const caller = callerOf(context);
   switch (caller?.kind) {
     case 'local':
       return { callerUid: caller.uid, callerPid: caller.pid };

@@ -24,7 +24,14 @@ function anonymousCall(method: string, remoteAddress: string): CallContext {
     onClose() {},
     holdOpen: () => () => {},
   };
-  return { connection, method, metadata: new Metadata(), signal: AbortSignal.abort(), note() {} };
+  return {
+    connection,
+    method,
+    metadata: new Metadata(),
+    signal: AbortSignal.abort(),
+    note() {},
+    judged: undefined,
+  };
 }
 
 /** The codes that calls from these addresses get, where each address may call once. */

@@ -127,5 +127,5 @@ async function signToken(token: LintToken, signer: JwtSigner): Promise<Result<st
       });
     }
   }
-  return ok(encodeJwtSvid(Buffer.from(input.value), signature.value));
+  return ok(encodeJwtSvid(Buffer.from(input.value).toString('latin1'), signature.value));
 }

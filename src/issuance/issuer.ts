@@ -191,11 +191,16 @@ function jwtSignerCache(): (authority: JwtAuthority) => Result<JwtSigner> {
   };
 }
 
+const SVID_KINDS = ['x509', 'jwt'] as const;
+
 function createIssuanceMetrics(metrics: Metrics, queued: () => number) {
-  const svids = metrics.counter('svids_total', 'SVIDs by kind and outcome: ok, or the code', [
-    'svid',
-    'code',
-  ]);
+  const issued = { x509: new Map<string, number>(), jwt: new Map<string, number>() };
+  const help = 'SVIDs by kind and outcome: ok, or the code';
+  metrics.kept('counter', 'svids_total', help, ['svid', 'code'], () =>
+    SVID_KINDS.flatMap((svid) =>
+      [...issued[svid]].map(([code, count]) => [{ svid, code }, count] as const),
+    ),
+  );
   const seconds = metrics.seconds('issuance_seconds', 'Time to issue, a whole batch at once', [
     'svid',
   ]);
@@ -203,12 +208,11 @@ function createIssuanceMetrics(metrics: Metrics, queued: () => number) {
   return {
     seconds: (svid: 'x509' | 'jwt', value: number): void => seconds.observe({ svid }, value),
     count(svid: 'x509' | 'jwt', outcomes: readonly Result<unknown>[]): void {
-      let succeeded = 0;
+      const counts = issued[svid];
       for (const outcome of outcomes) {
-        if (outcome.ok) succeeded += 1;
-        else svids.inc({ svid, code: outcome.error.code });
+        const code = outcome.ok ? 'ok' : outcome.error.code;
+        counts.set(code, (counts.get(code) ?? 0) + 1);
       }
-      if (succeeded > 0) svids.inc({ svid, code: 'ok' }, succeeded);
       if (svid === 'x509') waiting.set(queued());
     },
   };

@@ -62,6 +62,7 @@ export class OpenCall implements CallContext {
   readonly method: string;
   readonly metadata: Metadata;
   readonly startedMs: number;
+  judged: unknown = undefined;
   readonly #host: CallHost;
   readonly #send: (error: SignetError | undefined) => void;
   #controller: AbortController | undefined;
@@ -142,7 +143,9 @@ export class OpenCall implements CallContext {
   }
 
   #settle(error: SignetError | undefined): void {
-    for (const action of this.#onEnd.splice(0)) action();
+    const actions = this.#onEnd;
+    this.#onEnd = [];
+    for (const action of actions) action();
     this.#host.ended(this, error);
   }
 }

@@ -16,14 +16,10 @@ export interface RpcMetrics {
 
 /** Registers the metrics of calls and connections; once for each process. */
 export function createRpcMetrics(metrics: Metrics): RpcMetrics {
-  const calls = metrics.counter('rpc_calls_total', 'Calls that ended, by method and status.', [
-    'method',
-    'code',
-  ]);
   const seconds = metrics.seconds('rpc_seconds', 'Seconds to the first answer of a call.', [
     'method',
   ]);
-  const open = metrics.gauge('rpc_open_calls', 'Calls that are open now.', ['method']);
+  const methods = keepMethodCounts(metrics);
   const connections = metrics.gauge('connections_open', 'Connections that are open now.', [
     'listener',
   ]);
@@ -33,10 +29,42 @@ export function createRpcMetrics(metrics: Metrics): RpcMetrics {
     ['listener', 'reason'],
   );
   return {
-    callEnded: (method, code) => calls.inc({ method, code }),
+    callEnded(method, code) {
+      const { ended } = methods(method);
+      ended.set(code, (ended.get(code) ?? 0) + 1);
+    },
     firstAnswer: (method, value) => seconds.observe({ method }, value),
-    openCalls: (method, step) => open.inc({ method }, step),
+    openCalls(method, step) {
+      methods(method).open += step;
+    },
     openConnections: (listener, step) => connections.inc({ listener }, step),
     connectionRefused: (listener, reason) => refused.inc({ listener, reason }),
+  };
+}
+
+interface MethodCounts {
+  open: number;
+  /** By the name of the status. */
+  readonly ended: Map<string, number>;
+}
+
+/** Methods are those that are served, so that callers cannot add any. */
+function keepMethodCounts(metrics: Metrics): (method: string) => MethodCounts {
+  const counts = new Map<string, MethodCounts>();
+  metrics.kept('gauge', 'rpc_open_calls', 'Calls that are open now.', ['method'], () =>
+    [...counts].map(([method, { open }]) => [{ method }, open] as const),
+  );
+  const help = 'Calls that ended, by method and status.';
+  metrics.kept('counter', 'rpc_calls_total', help, ['method', 'code'], () =>
+    [...counts].flatMap(([method, { ended }]) =>
+      [...ended].map(([code, count]) => [{ method, code }, count] as const),
+    ),
+  );
+  return (method) => {
+    const known = counts.get(method);
+    if (known !== undefined) return known;
+    const made = { open: 0, ended: new Map<string, number>() };
+    counts.set(method, made);
+    return made;
   };
 }

@@ -49,6 +49,8 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** Sends a line of ASCII with the answer of a unary call, as its trailer {@link NOTE_KEY}. */
   note(text: string): void;
+  /** What a guard left for the handler of the same call: who calls, once judged. */
+  judged: unknown;
 }
 
 /** Trailer with what the caller should know besides the answer, for operators to read. */

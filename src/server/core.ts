@@ -213,9 +213,9 @@ function watchRegistry(
     const stale = registry.stalenessMs();
     return stale > maxStalenessMs ? `no changes could be read for ${stale} ms` : undefined;
   });
-  metrics.gaugeOf('registry_staleness_seconds', 'How long the view is known to lag behind.', () => {
+  metrics.reading('registry_staleness_seconds', 'How long the view is known to lag behind.', () => {
     return registry.stalenessMs() / 1000;
   });
-  metrics.gaugeOf('entries', 'Registration entries.', () => registry.countEntries());
-  metrics.gaugeOf('agents', 'Attested agents.', () => registry.countAgents());
+  metrics.reading('entries', 'Registration entries.', () => registry.countEntries());
+  metrics.reading('agents', 'Attested agents.', () => registry.countAgents());
 }

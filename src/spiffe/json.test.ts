@@ -119,6 +119,20 @@ test('refuses bytes that are not UTF-8, and a byte order mark', () => {
   assert.equal(codeOf(Uint8Array.from([0xef, 0xbb, 0xbf, 0x7b, 0x7d])), 'JSON_SYNTAX');
 });
 
+test('reads integers alike on the short way and on the long one', () => {
+  for (let digits = 1; digits <= 20; digits++) {
+    const text = '9'.repeat(digits);
+    const value = BigInt(text);
+    const exact = value <= BigInt(Number.MAX_SAFE_INTEGER);
+    assert.equal(read(text), exact ? Number(value) : value);
+    assert.equal(read(`-${text}`), exact ? -Number(value) : -value);
+    assert.equal(read(`${text}.5`), Number(`${text}.5`));
+    assert.equal(read(`${text}e1`), Number(`${text}e1`));
+    assert.equal(read(`${text}E-1`), Number(`${text}E-1`));
+  }
+  assert.equal(read('0'), 0);
+});
+
 test('keeps integers exact beyond 2^53 and leaves the others numbers', () => {
   assert.equal(read('9007199254740991'), 9007199254740991);
   assert.equal(read('9007199254740993'), 9007199254740993n);

@@ -196,6 +196,27 @@ function readEscape(cursor: Cursor): string | undefined {
 }
 
 function readNumber(cursor: Cursor): number | bigint | undefined {
+  return readShortInteger(cursor) ?? readAnyNumber(cursor);
+}
+
+/** Times are most of the numbers that are read: up to fifteen digits, nothing else. */
+function readShortInteger(cursor: Cursor): number | undefined {
+  const { text, at: start } = cursor;
+  let value = 0;
+  let at = start;
+  for (; at - start < 16; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (!(digit >= 0 && digit <= 9)) break;
+    value = value * 10 + digit;
+  }
+  const digits = at - start;
+  if (digits === 0 || digits === 16 || text[start] === '0') return undefined;
+  if (text[at] === '.' || text[at] === 'e' || text[at] === 'E') return undefined;
+  cursor.at = at;
+  return value;
+}
+
+function readAnyNumber(cursor: Cursor): number | bigint | undefined {
   NUMBER.lastIndex = cursor.at;
   const match = NUMBER.exec(cursor.text);
   if (match === null) return stop(cursor, 'lacks a value');

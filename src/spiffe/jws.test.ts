@@ -37,3 +37,16 @@ test('a payload may be empty or any bytes; only claims must be JSON', () => {
     assert.equal(verify(token, P256.authority.publicKeySpki), 'ok');
   }
 });
+
+test('a header that was read before is read alike, whatever came between', () => {
+  const tokenWith = (header: object) =>
+    signCompact(header, '{}', signerFor('ES256', P256.privateKey));
+  const first = tokenWith({ alg: 'ES256', kid: 'first' });
+  const refused = tokenWith({ alg: 'none', kid: 'first' });
+  for (let index = 0; index < 100; index++) {
+    assert.equal(unwrap(parseCompactJws(first, 16_384)).keyId, 'first');
+    assert.equal(parseCompactJws(refused, 16_384).ok, false);
+    const other = unwrap(parseCompactJws(tokenWith({ alg: 'ES256', kid: `${index}` }), 16_384));
+    assert.equal(other.keyId, `${index}`);
+  }
+});

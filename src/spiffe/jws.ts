@@ -37,14 +37,18 @@ function ecdsa(hash: SignatureScheme['hash']): SignatureScheme {
   return { kind: 'ecdsa', hash, encoding: 'p1363' };
 }
 
-/** A token in JWS compact form, taken apart; its signature is not checked. */
-export interface CompactJws {
+/** The header of a token, accepted. */
+interface JwsHeader {
   readonly algorithm: JwsAlgorithm;
   readonly keyId: string | undefined;
   readonly header: JsonObject;
+}
+
+/** A token in JWS compact form, taken apart; its signature is not checked. */
+export interface CompactJws extends JwsHeader {
   readonly payload: Uint8Array;
-  /** The ASCII bytes that are signed. */
-  readonly signingInput: Uint8Array;
+  /** The ASCII text that is signed. */
+  readonly signingInput: string;
   readonly signature: Uint8Array;
 }
 
@@ -83,23 +87,44 @@ export function parseCompactJws(token: string, maxBytes: number): Result<Compact
   if (parts.length !== 3 || !headerText || payloadText === undefined || !signatureText) {
     return fail('JWT_SVID_MALFORMED', 'token is not three parts with a header and a signature');
   }
-  const headerBytes = decodeBase64Url(headerText);
+  const header = readHeader(headerText, maxBytes);
+  if (!header.ok) return header;
   const payload = decodeBase64Url(payloadText);
   const signature = decodeBase64Url(signatureText);
-  if (headerBytes === undefined || payload === undefined || signature === undefined) {
-    return fail('JWT_SVID_MALFORMED', 'token is not exact base64url without padding');
-  }
-  const header = parseJsonObject(headerBytes, { maxBytes });
-  if (!header.ok) return header;
-  const fixed = readHeader(header.value);
-  if (!fixed.ok) return fixed;
-  const signingInput = Buffer.from(token.slice(0, token.lastIndexOf('.')), 'latin1');
-  return ok({ ...fixed.value, header: header.value, payload, signingInput, signature });
+  if (payload === undefined || signature === undefined) return fail(...NOT_BASE64URL);
+  const { algorithm, keyId } = header.value;
+  const signingInput = token.slice(0, token.lastIndexOf('.'));
+  return ok({ algorithm, keyId, header: header.value.header, payload, signingInput, signature });
 }
 
-function readHeader(
-  header: JsonObject,
-): Result<{ readonly algorithm: JwsAlgorithm; readonly keyId: string | undefined }> {
+const NOT_BASE64URL = [
+  'JWT_SVID_MALFORMED',
+  'token is not exact base64url without padding',
+] as const;
+
+/** Headers kept by their text: all the tokens of a key share one. */
+const KEPT_HEADERS = 32;
+/** Longest text of a header that is kept. */
+const KEPT_HEADER_LENGTH = 512;
+const keptHeaders = new Map<string, Result<JwsHeader>>();
+
+/** The header that a text says. Depends on the text alone, so what was read once need not be again. */
+function readHeader(text: string, maxBytes: number): Result<JwsHeader> {
+  const kept = keptHeaders.get(text);
+  if (kept !== undefined) return kept;
+  const bytes = decodeBase64Url(text);
+  if (bytes === undefined) return fail(...NOT_BASE64URL);
+  const json = parseJsonObject(bytes, { maxBytes });
+  if (!json.ok) return json;
+  const header = checkHeader(json.value);
+  if (header.ok && text.length <= KEPT_HEADER_LENGTH) {
+    if (keptHeaders.size === KEPT_HEADERS) keptHeaders.clear();
+    keptHeaders.set(text, header);
+  }
+  return header;
+}
+
+function checkHeader(header: JsonObject): Result<JwsHeader> {
   const algorithm = header.get('alg');
   if (typeof algorithm !== 'string' || !isJwsAlgorithm(algorithm)) {
     return fail('JWT_SVID_ALGORITHM', 'token header has no allowed signature algorithm');
@@ -116,7 +141,7 @@ function readHeader(
   if (keyId !== undefined && typeof keyId !== 'string') {
     return fail('JWT_SVID_HEADER', 'token header has a key id that is not a string');
   }
-  return ok({ algorithm, keyId });
+  return ok({ algorithm, keyId, header });
 }
 
 /** Checks the signature with a key; the algorithm must be one that fits it. */
@@ -125,7 +150,8 @@ export function verifyCompactJws(jws: CompactJws, key: PublicKey): Result<void> 
   if (row === undefined || row.keyType !== key.type) {
     return fail('JWT_SVID_KEY', `a key of type ${key.type} does not fit ${jws.algorithm}`);
   }
-  const verified = verifyWithScheme(key, row.scheme, jws.signingInput, jws.signature);
+  const input = Buffer.from(jws.signingInput, 'latin1');
+  const verified = verifyWithScheme(key, row.scheme, input, jws.signature);
   if (verified.ok) return ok(undefined);
   return fail('JWT_SVID_SIGNATURE', 'token signature does not verify', { cause: verified.error });
 }

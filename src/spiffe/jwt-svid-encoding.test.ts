@@ -21,7 +21,7 @@ const HEADER = encodeJwtSvidHeader('ES256', KEY.keyId);
 const CLAIMS = { id: ID, audience: ['a', 'b'], issuedAtSeconds: 1_000, expiresAtSeconds: 1_300 };
 
 function partsOf(claims: JwtSvidClaims): { header: string; payload: string } {
-  const [header = '', payload = ''] = encodeJwtSvidInput(HEADER, claims).toString().split('.');
+  const [header = '', payload = ''] = encodeJwtSvidInput(HEADER, claims).split('.');
   const text = (part: string): string => Buffer.from(part, 'base64url').toString();
   return { header: text(header), payload: text(payload) };
 }
@@ -29,7 +29,7 @@ function partsOf(claims: JwtSvidClaims): { header: string; payload: string } {
 function issue(claims: JwtSvidClaims): string {
   const input = encodeJwtSvidInput(HEADER, claims);
   const key = { key: KEY.privateKey, dsaEncoding: 'ieee-p1363' } as const;
-  return encodeJwtSvid(input, sign('sha256', input, key));
+  return encodeJwtSvid(input, sign('sha256', Buffer.from(input), key));
 }
 
 test('JWT-2, JWT-5, JWT-6 the header is alg, kid and typ JWT, and nothing else', () => {

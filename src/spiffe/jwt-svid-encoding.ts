@@ -24,10 +24,10 @@ export function encodeJwtSvidHeader(algorithm: JwsAlgorithm, keyId: string): str
 }
 
 /**
- * The bytes to sign: a prepared header and the claims. `aud` is always an array and `iat` always
- * there (older clients need both), times are JSON integers (JWT-SVID schema).
+ * The text to sign, all ASCII: a prepared header and the claims. `aud` is always an array and `iat`
+ * always there (older clients need both), times are JSON integers (JWT-SVID schema).
  */
-export function encodeJwtSvidInput(header: string, claims: JwtSvidClaims): Buffer {
+export function encodeJwtSvidInput(header: string, claims: JwtSvidClaims): string {
   const { id, audience, issuedAtSeconds, expiresAtSeconds, issuer, jwtId } = claims;
   if (!Number.isSafeInteger(issuedAtSeconds) || !Number.isSafeInteger(expiresAtSeconds)) {
     throw new TypeError('times of a JWT-SVID are whole seconds');
@@ -41,10 +41,10 @@ export function encodeJwtSvidInput(header: string, claims: JwtSvidClaims): Buffe
     iss: issuer,
     jti: jwtId,
   });
-  return Buffer.from(`${header}.${Buffer.from(json).toString('base64url')}`, 'latin1');
+  return `${header}.${Buffer.from(json).toString('base64url')}`;
 }
 
 /** The token: what was signed, and its signature (for ECDSA in the form of RFC 7518 §3.4, r then s). */
-export function encodeJwtSvid(input: Buffer, signature: Uint8Array): string {
-  return `${input.toString('latin1')}.${encodeBase64Url(signature)}`;
+export function encodeJwtSvid(input: string, signature: Uint8Array): string {
+  return `${input}.${encodeBase64Url(signature)}`;
 }

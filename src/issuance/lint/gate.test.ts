@@ -129,7 +129,7 @@ describe('lint of tokens', () => {
 
   test('I3 a token is good for one signature', () => {
     const token = unwrap(lintJwt(input, claims));
-    assert.deepEqual(unwrap(redeem(token)), input);
+    assert.deepEqual(unwrap(redeem(token)), Buffer.from(input));
     assert.equal(code(redeem(token)), 'LINT_TOKEN_USED');
   });
 
@@ -156,8 +156,8 @@ describe('lint of tokens', () => {
   });
 
   test('refuses a claim that nobody asked for', () => {
-    const json = JSON.parse(Buffer.from(input.toString().split('.')[1]!, 'base64url').toString());
+    const json = JSON.parse(Buffer.from(input.split('.')[1]!, 'base64url').toString());
     const more = Buffer.from(JSON.stringify({ ...json, admin: true })).toString('base64url');
-    assert.equal(code(lintJwt(Buffer.from(`${header}.${more}`), claims)), 'LINT_REFUSED');
+    assert.equal(code(lintJwt(`${header}.${more}`, claims)), 'LINT_REFUSED');
   });
 });

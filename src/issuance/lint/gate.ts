@@ -99,9 +99,8 @@ function hasProfileUsage(usage: KeyUsage | undefined): boolean {
 const NO_JWS_SIGNATURE = '.AAAA';
 
 /** Lints the signing input of a JWT-SVID on what the validator's reader reads back (JWT-SVID §2, §3). */
-export function lintJwt(input: Uint8Array, expected: JwtSvidClaims): Result<LintToken> {
-  const text = Buffer.from(input.buffer, input.byteOffset, input.length).toString('latin1');
-  const read = parseJwtSvidUnverified(text + NO_JWS_SIGNATURE);
+export function lintJwt(input: string, expected: JwtSvidClaims): Result<LintToken> {
+  const read = parseJwtSvidUnverified(input + NO_JWS_SIGNATURE);
   if (!read.ok) return refuseLint('token', read);
   const svid = read.value;
   const claims = 4 + Number(expected.issuer !== undefined) + Number(expected.jwtId !== undefined);
@@ -116,7 +115,7 @@ export function lintJwt(input: Uint8Array, expected: JwtSvidClaims): Result<Lint
     svid.claims.get('jti') === expected.jwtId &&
     svid.claims.size === claims;
   return same
-    ? ok(new LintToken(input))
+    ? ok(new LintToken(Buffer.from(input, 'latin1')))
     : fail('LINT_REFUSED', 'token has other claims than asked');
 }
 
