@@ -71,7 +71,7 @@ async function startState(
   life.add('store', () => store.value.close());
   const bans = await openLocalBans(join(directory, 'local-bans'));
   if (!bans.ok) return bans;
-  metrics.gaugeOf('local_bans', 'Bans that the database does not have yet.', () => bans.value.size);
+  metrics.reading('local_bans', 'Bans that the database does not have yet.', () => bans.value.size);
   const registry = await createRegistry({
     store: store.value,
     localBans: bans.value,
