@@ -16,7 +16,7 @@ const FIRST_BYTES = 1024;
 export function readMessagesCompactly(call: WireInterceptingCall, maxBytes: number): void {
   let base: unknown = call;
   while (typeof base === 'object' && base !== null) {
-    if (Reflect.has(base, 'decoder')) {
+    if ('decoder' in base) {
       Reflect.set(base, 'decoder', refusingReader(new MessageReader(maxBytes), call));
       return;
     }
