@@ -3,7 +3,7 @@ import type { MintJwt } from '../../agent/identity/jwt-cache.ts';
 import { encodeTrustBundle, type TrustBundle } from '../../agent/identity/trust-bundle.ts';
 import type { MintRequest, MintX509 } from '../../agent/identity/x509-mint.ts';
 import { fail, ok, type Result, unwrap } from '../../src/base/result.ts';
-import type { Entry } from '../../src/gen/spire/api/types/entry.ts';
+import { Entry } from '../../src/gen/spire/api/types/entry.ts';
 import { emptyBundle } from '../../src/spiffe/bundle.ts';
 import { parseTrustDomain, type TrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { parseCsr, verifyCsrSignature } from '../../src/x509/csr.ts';
@@ -16,20 +16,10 @@ export const AGENT_TEST_DOMAIN: TrustDomain = unwrap(parseTrustDomain('example.o
 /** An entry as the server sends it; what is left out gets a harmless value. */
 export function wireEntry(id: string, changes: Partial<Entry> = {}): Entry {
   return {
+    ...Entry.fromJSON({}),
     id,
     spiffeId: { trustDomain: 'example.org', path: `/${id}` },
-    parentId: undefined,
     selectors: [{ type: 'unix', value: 'uid:1000' }],
-    x509SvidTtl: 0,
-    federatesWith: [],
-    admin: false,
-    downstream: false,
-    expiresAt: 0n,
-    dnsNames: [],
-    revisionNumber: 0n,
-    storeSvid: false,
-    jwtSvidTtl: 0,
-    hint: '',
     createdAt: 1n,
     ...changes,
   };

@@ -4,22 +4,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { DevLine } from '../../src/main/demo/dev-process.ts';
 import { run } from './processes.ts';
 
 /** The launcher of this checkout. */
 export const SIGNET = join(process.cwd(), 'bin/signet');
-
-/** What `signet dev --json` prints. */
-export interface DevLine {
-  readonly trustDomain: string;
-  readonly serverAddress: string;
-  readonly adminSocket: string;
-  readonly workloadSocket: string;
-  readonly bundlePath: string;
-  readonly agentId: string;
-  readonly serverPid: number;
-  readonly agentPid: number;
-}
 
 /** A `signet dev` that runs. */
 export interface Dev {

@@ -20,7 +20,7 @@ import {
 } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
-import type { Entry as WireEntry } from '../../src/gen/spire/api/types/entry.ts';
+import { Entry as WireEntry } from '../../src/gen/spire/api/types/entry.ts';
 import { checkConfigValue } from '../../src/runtime/config.ts';
 import { createLogger } from '../../src/runtime/log.ts';
 import { type ServerConfig, serverConfigSchema } from '../../src/server/config.ts';
@@ -249,22 +249,10 @@ export function testConfig(
 /** An entry as it travels, with what is left out filled in. */
 export function wireEntry(entry: Partial<WireEntry>): WireEntry {
   return {
-    id: '',
+    ...WireEntry.fromJSON({}),
     spiffeId: { trustDomain: TRUST_DOMAIN, path: '/web' },
     parentId: { trustDomain: TRUST_DOMAIN, path: '/spire/agent/none' },
     selectors: [{ type: 'unix', value: 'uid:1000' }],
-    x509SvidTtl: 0,
-    federatesWith: [],
-    admin: false,
-    downstream: false,
-    expiresAt: 0n,
-    dnsNames: [],
-    revisionNumber: 0n,
-    storeSvid: false,
-    jwtSvidTtl: 0,
-    hint: '',
-    createdAt: 0n,
-    additionalAttributes: undefined,
     ...entry,
   };
 }
