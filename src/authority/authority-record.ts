@@ -4,7 +4,7 @@ import type { Logger } from '../runtime/log.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { Store } from '../store/store.ts';
-import { emptyBundle } from './bundle-change.ts';
+import { firstBundle } from './bundle-change.ts';
 import { decodeJournal, encodeJournal, type JournalEntry } from './journal.ts';
 import { KIND_RULES } from './kinds.ts';
 
@@ -40,7 +40,7 @@ export class AuthorityRecord {
 
   /** The bundle, or an empty one to begin with. */
   bundleToChange(): Bundle {
-    return this.#bundle ?? emptyBundle(this.#options.trustDomain);
+    return this.#bundle ?? firstBundle(this.#options.trustDomain);
   }
 
   /** Reads the store where what is held may not be what it holds: at start and after a failure. */

@@ -1,4 +1,4 @@
-import type { Bundle } from '../spiffe/bundle.ts';
+import { type Bundle, emptyBundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { JournalEntry } from './journal.ts';
 import { pruneAtMs } from './schedule.ts';
@@ -8,15 +8,9 @@ import { pruneAtMs } from './schedule.ts';
  */
 const MAX_REFRESH_HINT_SECONDS = 300;
 
-/** A bundle with nothing in it. */
-export function emptyBundle(trustDomain: TrustDomain): Bundle {
-  return {
-    trustDomain,
-    x509Authorities: [],
-    jwtAuthorities: [],
-    sequence: 0n,
-    refreshHintSeconds: MAX_REFRESH_HINT_SECONDS,
-  };
+/** A bundle that trusts nothing yet, with how often to ask for more. */
+export function firstBundle(trustDomain: TrustDomain): Bundle {
+  return { ...emptyBundle(trustDomain), refreshHintSeconds: MAX_REFRESH_HINT_SECONDS };
 }
 
 /**

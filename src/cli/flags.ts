@@ -29,7 +29,7 @@ export function selectorFlags(input: Input, flag: string): Result<readonly Selec
 }
 
 /** Seconds of a flag: a duration with a unit, or SPIRE's bare number of seconds. */
-export function secondsFlag(input: Input, flag: string): Result<number | undefined> {
+function secondsFlag(input: Input, flag: string): Result<number | undefined> {
   const text = input.text(flag);
   if (text === undefined) return ok(undefined);
   if (/^\d{1,9}$/.test(text)) return ok(Number(text));

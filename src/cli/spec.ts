@@ -76,7 +76,7 @@ export interface CommandEntry {
 }
 
 /** Flags of every command that prints something for programs. */
-export const OUTPUT_FLAG: FlagSpec = {
+const OUTPUT_FLAG: FlagSpec = {
   name: 'output',
   short: 'o',
   value: 'form',

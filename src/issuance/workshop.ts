@@ -19,7 +19,7 @@ export interface Workshop {
 }
 
 /** Answers what was prepared once per authority. */
-export function leafIssuerCache(): (authority: X509Authority) => LeafIssuer {
+function leafIssuerCache(): (authority: X509Authority) => LeafIssuer {
   const issuers = new WeakMap<X509Authority, LeafIssuer>();
   return (authority) => {
     const known = issuers.get(authority);

@@ -55,7 +55,7 @@ export function authorizeCall(
 }
 
 /** Whether a process may use the admin socket at all, whatever it calls. */
-export function resolveLocal(peer: ProcessFacts, context: PolicyContext): Result<LocalCaller> {
+function resolveLocal(peer: ProcessFacts, context: PolicyContext): Result<LocalCaller> {
   const { uid, gid, pid } = peer;
   const member =
     context.adminGid !== undefined &&

@@ -118,7 +118,7 @@ function checkMember(
 }
 
 /** Checks the selectors of an entry: 1 to 256, each once. Order is kept. */
-export function checkSelectors(
+function checkSelectors(
   inputs: readonly { readonly type: string; readonly value: string }[],
 ): Result<readonly Selector[]> {
   if (inputs.length === 0) return fail('ENTRY_SELECTORS_EMPTY', 'at least one selector is needed');

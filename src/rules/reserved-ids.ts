@@ -10,11 +10,6 @@ export function isReservedId(id: SpiffeId): boolean {
   return id.path === '/spire' || id.path.startsWith(RESERVED_PREFIX);
 }
 
-/** Whether the ID is that of a server. */
-export function isServerId(id: SpiffeId): boolean {
-  return id.path === SERVER_PATH;
-}
-
 /** Whether the ID is an agent's: below `/spire/agent/`. */
 export function isAgentId(id: SpiffeId): boolean {
   return id.path.startsWith(AGENT_PREFIX);

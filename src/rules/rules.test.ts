@@ -16,7 +16,7 @@ import {
   entryMatcher,
   matchesSet,
 } from './match.ts';
-import { isAgentId, isReservedId, isServerId } from './reserved-ids.ts';
+import { isAgentId, isReservedId } from './reserved-ids.ts';
 import { isSubset, parseSelector, selectorSet } from './selector.ts';
 
 function codeOf(result: { ok: boolean; error?: { code: string } }): string | undefined {
@@ -120,8 +120,6 @@ describe('entry IDs', () => {
 
 describe('reserved IDs', () => {
   it('are the server, the agents and all else below /spire', () => {
-    assert.equal(isServerId(id('/spire/server')), true);
-    assert.equal(isServerId(id('/spire/server/a')), false);
     assert.equal(isAgentId(id('/spire/agent/x')), true);
     assert.equal(isAgentId(id('/spire/agent')), false);
     for (const path of ['/spire', '/spire/server', '/spire/agent/x', '/spire/other']) {

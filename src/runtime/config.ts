@@ -83,7 +83,7 @@ export function configJsonSchema(schema: z.ZodType, title: string): Record<strin
 }
 
 /** Freezes a value and everything in it. */
-export function deepFreeze<T>(value: T): T {
+function deepFreeze<T>(value: T): T {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
     Object.freeze(value);
     for (const inner of Object.values(value)) deepFreeze(inner);

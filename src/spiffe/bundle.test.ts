@@ -7,9 +7,6 @@ import {
   type Bundle,
   emptyBundle,
   sameBundleContents,
-  withJwtAuthority,
-  withoutJwtAuthority,
-  withoutX509Authority,
   withX509Authority,
   x509Roots,
 } from './bundle.ts';
@@ -25,7 +22,7 @@ function bundleOf(change: Partial<Bundle> = {}): Bundle {
   return { ...emptyBundle(TD), x509Authorities: [ROOT_1], jwtAuthorities: [KEY_1], ...change };
 }
 
-test('an authority is added at the end, replaced in its place and taken out', () => {
+test('an authority is added at the end, and replaced in its place', () => {
   const both = withX509Authority(bundleOf(), ROOT_2);
   assert.deepEqual(x509Roots(both), [ROOT_1.certificate, ROOT_2.certificate]);
   const tainted = withX509Authority(both, { ...ROOT_1, tainted: true });
@@ -33,20 +30,6 @@ test('an authority is added at the end, replaced in its place and taken out', ()
     tainted.x509Authorities.map((authority) => authority.tainted),
     [true, false],
   );
-  const left = withoutX509Authority(both, ROOT_1.certificate.der);
-  assert.deepEqual(x509Roots(left), [ROOT_2.certificate]);
-
-  const keys = withJwtAuthority(bundleOf(), KEY_2);
-  assert.deepEqual(
-    keys.jwtAuthorities.map(({ keyId }) => keyId),
-    ['k1', 'k2'],
-  );
-  const renewed = withJwtAuthority(keys, { ...KEY_1, expiresAtSeconds: 5 });
-  assert.deepEqual(
-    renewed.jwtAuthorities.map((key) => key.expiresAtSeconds),
-    [5, 0],
-  );
-  assert.deepEqual(withoutJwtAuthority(keys, 'k1').jwtAuthorities, [KEY_2]);
 });
 
 test('BUNDLE-4 equal contents in another order, and with another sequence, are the same', () => {

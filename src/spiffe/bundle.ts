@@ -63,26 +63,6 @@ export function withX509Authority(bundle: Bundle, authority: BundleX509Authority
   return { ...bundle, x509Authorities: replaced(bundle.x509Authorities, authority, same) };
 }
 
-/** With the authority at the end, or in the place of the one with the same key id. */
-export function withJwtAuthority(bundle: Bundle, authority: BundleJwtAuthority): Bundle {
-  const same = (other: BundleJwtAuthority): boolean => other.keyId === authority.keyId;
-  return { ...bundle, jwtAuthorities: replaced(bundle.jwtAuthorities, authority, same) };
-}
-
-/** Without the authority of this certificate. */
-export function withoutX509Authority(bundle: Bundle, certificateDer: Uint8Array): Bundle {
-  const kept = bundle.x509Authorities.filter(
-    ({ certificate }) => !equalBytes(certificate.der, certificateDer),
-  );
-  return { ...bundle, x509Authorities: kept };
-}
-
-/** Without the authority of this key id. */
-export function withoutJwtAuthority(bundle: Bundle, keyId: string): Bundle {
-  const kept = bundle.jwtAuthorities.filter((authority) => authority.keyId !== keyId);
-  return { ...bundle, jwtAuthorities: kept };
-}
-
 /**
  * Whether two bundles say the same: trust domain, authorities in any order and refresh hint. The
  * sequence is left out, since it is what has to grow when this is false (BUNDLE-4).

@@ -26,12 +26,7 @@ import {
   derTime,
   derUnsigned,
 } from '../der/writer.ts';
-import {
-  parseCertificate,
-  parseCertificates,
-  parseCertificatesPem,
-  parseOwnCertificate,
-} from './certificate.ts';
+import { parseCertificate, parseCertificates, parseCertificatesPem } from './certificate.ts';
 import { derExtension } from './extension-writer.ts';
 import { derName } from './name-writer.ts';
 import { OID } from './oids.ts';
@@ -274,12 +269,6 @@ describe('parseCertificate', () => {
     bytes.fill(0);
     assert.deepEqual([...certificate.der], [...leaf.der]);
     assert.equal(certificate.serial[1], 0xeb);
-  });
-
-  it('reads own bytes as it reads foreign ones', () => {
-    const own = assertValue(parseOwnCertificate(leaf.der));
-    assert.equal(own.serialDecimal, leaf.certificate.serialDecimal);
-    assertRefused(parseOwnCertificate(leaf.der.subarray(1)), 'DER_TAG');
   });
 
   it('never throws on a truncated certificate, and always refuses it', () => {

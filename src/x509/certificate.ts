@@ -125,14 +125,6 @@ function readCertificate(cursor: DerCursor): Certificate {
 }
 
 /**
- * As `parseCertificate`, without the copy: for bytes that this program made and nobody changes, such as
- * a leaf that is parsed back before it is released.
- */
-export function parseOwnCertificate(der: Uint8Array): Result<Certificate> {
-  return readDer('certificate', der, readCertificate);
-}
-
-/**
  * Reads one certificate (RFC 5280 §4.1): DER, version 3, serial number above zero, no extension twice,
  * the same algorithm inside and outside. The bytes are copied first, so what was read cannot change.
  * Errors: DER_*, CERTIFICATE_*, PUBLIC_KEY_*.

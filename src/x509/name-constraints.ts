@@ -170,7 +170,7 @@ function readSubtrees(fields: DerCursor, number: number): Subtree[] {
 }
 
 /** Reads the value of the extension. Stops with `refuse`. */
-export function readNameConstraints(value: Uint8Array): NameConstraints {
+function readNameConstraints(value: Uint8Array): NameConstraints {
   const cursor = new DerCursor(value);
   const fields = cursor.sequence('name constraints');
   const constraints = { permitted: readSubtrees(fields, 0), excluded: readSubtrees(fields, 1) };

@@ -34,7 +34,7 @@ export function isSelfIssued(certificate: Certificate): boolean {
 }
 
 /** Names a certificate in a message: by its serial number, which says nothing secret. */
-export function labelOf(certificate: Certificate): string {
+function labelOf(certificate: Certificate): string {
   return `certificate ${certificate.serialDecimal}`;
 }
 
