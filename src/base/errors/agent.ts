@@ -129,7 +129,8 @@ export const agentErrors = defineErrors({
     status: 'InvalidArgument',
     retryable: false,
     means: 'A JWT-SVID does not validate.',
-    action: 'The message says which rule it breaks.',
+    action:
+      'Ask the sender for a new token, made for this audience; the message says which rule this one breaks.',
   },
   WORKLOAD_JWT_UNAVAILABLE: {
     status: 'Unavailable',
