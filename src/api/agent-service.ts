@@ -15,7 +15,7 @@ import type { AgentRecord } from '../rules/entry.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import { type Attestation, attestAgent } from './attest-agent.ts';
 import { fitAnswer } from './batch.ts';
-import { type ApiContext, agentCaller, audit } from './context.ts';
+import { type ApiContext, agentCaller, audit, noteAct } from './context.ts';
 import { fromWireAgentFilter, toWireAgent } from './convert/agents.ts';
 import { fromWireId } from './convert/ids.ts';
 import { maskAgent } from './convert/masks.ts';
@@ -57,6 +57,7 @@ export function createAgentService(
       if (!deleted.ok) return deleted;
       if (!deleted.value) return unknownAgent(id.value);
       audit(api, context, { agentId: id.value.uri });
+      await noteAct(api, context, { act: 'evict', spiffeId: id.value.uri });
       return ok({});
     },
     async banAgent(request, context) {
@@ -80,11 +81,15 @@ async function banAgent(
   const banned = await api.registry.banAgent(id, orHere);
   if (!banned.ok) {
     // In force all the same; who did it is to be found.
-    if (banned.error.code === 'BAN_NOT_KEPT') audit(api, context, { agentId: id.uri, kept: false });
+    if (banned.error.code === 'BAN_NOT_KEPT') {
+      audit(api, context, { agentId: id.uri, kept: false });
+      await noteAct(api, context, { act: 'ban', spiffeId: id.uri });
+    }
     return banned;
   }
   if (banned.value === undefined) return unknownAgent(id);
   audit(api, context, { agentId: id.uri, reach: banned.value });
+  await noteAct(api, context, { act: 'ban', spiffeId: id.uri });
   if (banned.value === 'here') context.note(LOCAL_BAN_NOTE);
   return ok({});
 }

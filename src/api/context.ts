@@ -2,8 +2,10 @@ import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { Issuer } from '../issuance/issuer.ts';
+import type { RecordAct, RecordedAct } from '../issuance/ledger-recorder.ts';
 import type { PolicyContext } from '../policy/context.ts';
 import type { AdminCaller, AgentCaller, Caller, LocalCaller } from '../policy/grant.ts';
+import { operatorName } from '../policy/grants.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { CallContext } from '../rpc/service.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -25,6 +27,8 @@ export interface ApiContext {
   readonly random: Random;
   readonly log: Logger;
   readonly limits: ApiLimits;
+  /** Writes acts of operators into the ledger, where there is one. */
+  readonly recordAct?: RecordAct | undefined;
 }
 
 /** A caller that the guard let through. */
@@ -66,6 +70,23 @@ export function audit(
   facts: Readonly<Record<string, unknown>>,
 ): void {
   api.log.info({ audit: context.method, ...callerFacts(context), ...facts }, 'audit');
+}
+
+/**
+ * Writes an act that was done into the ledger. It stands whether or not that succeeds: a full disk
+ * must not keep a node from being banned.
+ */
+export async function noteAct(
+  api: Pick<ApiContext, 'log' | 'recordAct'>,
+  context: CallContext,
+  act: Omit<RecordedAct, 'requestedBy'>,
+): Promise<void> {
+  const caller = operatorCaller(context);
+  if (!caller.ok || api.recordAct === undefined) return;
+  const recorded = await api.recordAct({ ...act, requestedBy: operatorName(caller.value) });
+  if (recorded.ok) return;
+  const { code, message: reason } = recorded.error;
+  api.log.error({ ...act, code, reason }, 'an act is not in the ledger');
 }
 
 function callerFacts(context: CallContext): Readonly<Record<string, unknown>> {

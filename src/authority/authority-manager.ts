@@ -15,7 +15,7 @@ import { nextPruneMs, pruneBundle, refreshHintSeconds } from './bundle-change.ts
 import { AUTHORITY_KINDS, type AuthorityKind, type JournalEntry } from './journal.ts';
 import { entryCertificate, KIND_RULES } from './kinds.ts';
 import { nextStep, pruneAtMs, type Step } from './schedule.ts';
-import { DEFAULT_CA_SUBJECT } from './x509-certificate.ts';
+import { DEFAULT_CA_SUBJECT, type RecordCa } from './x509-certificate.ts';
 
 /** What the authorities' life stands on. */
 export interface AuthorityManagerOptions {
@@ -36,6 +36,8 @@ export interface AuthorityManagerOptions {
   readonly jwtKeyType?: KeyType;
   /** SPIRE's (`C=US, O=SPIFFE`) unless given. */
   readonly subject?: CaSubject;
+  /** Told of each CA certificate before it is signed; nobody unless given. */
+  readonly recordCa?: RecordCa;
 }
 
 /**
@@ -180,6 +182,7 @@ class Manager implements AuthorityManager {
       issuedAtSeconds,
       notBeforeSeconds: issuedAtSeconds - backdateSeconds,
       notAfterSeconds: issuedAtSeconds + ttlSeconds,
+      record: this.#options.recordCa,
     });
     if (!made.ok) return made;
     const published = KIND_RULES[kind].publish(this.#record.bundleToChange(), made.value);

@@ -11,7 +11,7 @@ import { drawSerial } from '../x509/serial.ts';
 import type { Certificate } from '../x509/types.ts';
 import type { AuthorityKind, JournalEntry } from './journal.ts';
 
-import { signRoot } from './x509-certificate.ts';
+import { type RecordCa, signRoot } from './x509-certificate.ts';
 
 /** A journal entry before it has a state. */
 export type NewEntry = Omit<JournalEntry, 'state'>;
@@ -25,6 +25,8 @@ export interface MakeRequest {
   readonly issuedAtSeconds: number;
   readonly notBeforeSeconds: number;
   readonly notAfterSeconds: number;
+  /** Told of a CA certificate before it is signed. */
+  readonly record?: RecordCa | undefined;
 }
 
 /** The three things in which the kinds of authority differ; all else is one code path. */

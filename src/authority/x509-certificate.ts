@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { equalBytes } from '../base/bytes.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { SigningKey } from '../keys/key-manager.ts';
@@ -19,7 +20,25 @@ export interface RootFields {
   readonly serial: Uint8Array;
   readonly notBeforeSeconds: number;
   readonly notAfterSeconds: number;
+  /** Told before the signature is made; a refusal ends it. */
+  readonly record?: RecordCa | undefined;
 }
+
+/** A CA certificate that is about to be signed. */
+export interface CaRecord {
+  readonly trustDomain: TrustDomain;
+  /** Subject key identifier: the authority's name. */
+  readonly keyId: Uint8Array;
+  /** Big-endian. */
+  readonly serial: Uint8Array;
+  readonly notBeforeSeconds: number;
+  readonly notAfterSeconds: number;
+  /** SHA-256 of the TBSCertificate. */
+  readonly tbsHash: Uint8Array;
+}
+
+/** Makes intent to sign a CA certificate durable; nothing is signed unless it answers ok. */
+export type RecordCa = (record: CaRecord) => Promise<Result<void>>;
 
 /** Subject of CA certificates, SPIRE's, where the configuration says nothing. */
 export const DEFAULT_CA_SUBJECT: CaSubject = { country: 'US', organization: 'SPIFFE' };
@@ -34,16 +53,26 @@ export async function signRoot(key: SigningKey, fields: RootFields): Promise<Res
   if (!publicKey.ok) return publicKey;
   const scheme = certificateScheme(key.type);
   const signatureAlgorithm = signatureAlgorithmDer(scheme);
+  const keyId = subjectKeyId(publicKey.value);
   const tbs = buildCaTbs({
     serial: fields.serial,
     notBeforeMs: fields.notBeforeSeconds * 1000,
     notAfterMs: fields.notAfterSeconds * 1000,
     spki: key.publicKeySpki,
-    keyId: subjectKeyId(publicKey.value),
+    keyId,
     subject: fields.subject,
     uri: fields.trustDomain.id,
     signatureAlgorithm,
   });
+  // On record before it is signed, as every leaf is (I2).
+  const { trustDomain, serial, notBeforeSeconds, notAfterSeconds } = fields;
+  const facts = { trustDomain, serial, notBeforeSeconds, notAfterSeconds };
+  const recorded = await fields.record?.({
+    ...facts,
+    keyId,
+    tbsHash: hash('sha256', tbs, 'buffer'),
+  });
+  if (recorded?.ok === false) return recorded;
   const signature = await key.sign(tbs, { hash: scheme.hash, encoding: 'der' });
   if (!signature.ok) return signature;
   const read = parseCertificate(assembleCertificate(tbs, signatureAlgorithm, signature.value));

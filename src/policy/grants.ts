@@ -258,7 +258,8 @@ function isWorkloadId(id: SpiffeId, trustDomain: TrustDomain): boolean {
   return isMemberOf(id, trustDomain) && id.path !== '' && !isReservedId(id);
 }
 
-function operatorName(caller: LocalCaller | AdminCaller): string {
+/** How grants and records name an operator: `local:<uid>` or `admin:<id>`. */
+export function operatorName(caller: LocalCaller | AdminCaller): string {
   return caller.kind === 'local' ? `local:${caller.uid}` : `admin:${caller.id.uri}`;
 }
 

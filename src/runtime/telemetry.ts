@@ -22,6 +22,22 @@ export interface TelemetryParts {
   readonly metrics: Metrics;
   readonly health: Health;
   readonly log: Logger;
+  /** Further pages, by the start of their path. */
+  readonly extra?: ExtraPages | undefined;
+}
+
+/** Pages that a part of the process adds. */
+export interface ExtraPages {
+  /** What their paths start with, such as `/ledger/`. */
+  readonly prefix: string;
+  render(path: string): Promise<ExtraPage>;
+}
+
+/** A page with text or bytes. */
+export interface ExtraPage {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string | Uint8Array;
 }
 
 /** The listener of /metrics, /live and /ready. */
@@ -29,12 +45,6 @@ export interface Telemetry {
   /** The port listened on; undefined when there is none. */
   readonly port: number | undefined;
   close(): Promise<void>;
-}
-
-interface Page {
-  readonly status: number;
-  readonly type: string;
-  readonly body: string;
 }
 
 /**
@@ -83,7 +93,7 @@ async function answer(
   response.end(request.method === 'HEAD' ? undefined : page.body);
 }
 
-async function render(request: IncomingMessage, parts: TelemetryParts): Promise<Page> {
+async function render(request: IncomingMessage, parts: TelemetryParts): Promise<ExtraPage> {
   if (request.method !== 'GET' && request.method !== 'HEAD') return text(405, 'GET or HEAD only');
   if (hasBody(request)) return text(400, 'a body is not allowed');
   switch (request.url) {
@@ -94,11 +104,23 @@ async function render(request: IncomingMessage, parts: TelemetryParts): Promise<
     case '/ready':
       return healthPage(parts.health.report('ready'));
     default:
-      return text(404, 'pages: /metrics, /live, /ready');
+      return extraPage(request.url ?? '', parts);
   }
 }
 
-async function metricsPage(parts: TelemetryParts): Promise<Page> {
+async function extraPage(path: string, { extra, log }: TelemetryParts): Promise<ExtraPage> {
+  if (extra === undefined || !path.startsWith(extra.prefix)) {
+    return text(404, 'pages: /metrics, /live, /ready');
+  }
+  try {
+    return await extra.render(path);
+  } catch (error) {
+    log.error({ err: error, path: path.slice(0, 200) }, 'rendering a page failed');
+    return text(500, 'rendering the page failed');
+  }
+}
+
+async function metricsPage(parts: TelemetryParts): Promise<ExtraPage> {
   const { registry } = parts.metrics;
   try {
     return { status: 200, type: registry.contentType, body: await registry.metrics() };
@@ -108,12 +130,12 @@ async function metricsPage(parts: TelemetryParts): Promise<Page> {
   }
 }
 
-function healthPage(report: HealthReport): Page {
+function healthPage(report: HealthReport): ExtraPage {
   const body = `${JSON.stringify({ ok: report.ok, failures: report.failures })}\n`;
   return { status: report.ok ? 200 : 503, type: 'application/json', body };
 }
 
-function text(status: number, message: string): Page {
+function text(status: number, message: string): ExtraPage {
   return { status, type: 'text/plain; charset=utf-8', body: `${message}\n` };
 }
 

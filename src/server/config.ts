@@ -9,6 +9,7 @@ import { durationSetting } from '../runtime/units.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import { parseTrustDomain, type TrustDomain } from '../spiffe/trust-domain.ts';
 import { operatorGroupId } from './group.ts';
+import { ledgerSchema } from './ledger.ts';
 
 /** Where the server keeps its state unless told. */
 export const DEFAULT_SERVER_DATA_DIR = '/var/lib/signet/server';
@@ -188,6 +189,7 @@ export const serverConfigSchema = z
         level: z.enum(LOG_LEVELS).default('info').describe('Least level that is written.'),
       })
       .prefault({}),
+    ledger: ledgerSchema,
     telemetry: telemetrySchema,
   })
   .superRefine((config, context) => {

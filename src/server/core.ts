@@ -4,6 +4,7 @@ import type { AuthorityManager } from '../authority/authority.ts';
 import { createAuthorityManager } from '../authority/authority-manager.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { createIssuer } from '../issuance/issuer.ts';
+import { inTurn, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import { createLogRecorder } from '../issuance/recorder.ts';
 import { openDiskKeyManager } from '../keys/disk-key-manager.ts';
 import type { KeyManager } from '../keys/key-manager.ts';
@@ -18,6 +19,7 @@ import { openDataDir } from '../runtime/data-dir.ts';
 import type { Logger } from '../runtime/log.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { Store } from '../store/store.ts';
+import { type ServerLedger, startLedger } from './ledger.ts';
 import type { ServerBase } from './server.ts';
 import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
 
@@ -27,6 +29,8 @@ export interface ServerCore {
   readonly authority: AuthorityManager;
   readonly identity: ServerIdentity;
   readonly api: ApiContext;
+  /** Undefined where it is turned off. */
+  readonly ledger: ServerLedger | undefined;
 }
 
 /** Starts state, keys, authorities and issuance. */
@@ -34,12 +38,15 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   const state = await startState(base);
   if (!state.ok) return state;
   const { store, registry, directory } = state.value;
-  const authority = await startAuthority(base, store, directory);
+  const ledger = await startLedger(base, directory);
+  if (!ledger.ok) return ledger;
+  const recorder = ledger.value?.recorder;
+  const authority = await startAuthority(base, { store, directory, recorder });
   if (!authority.ok) return authority;
   // The authorities' bundle was written just now; callers must see it from the first one on.
   const caughtUp = await registry.catchUp();
   if (!caughtUp.ok) return caughtUp;
-  const api = startIssuance(base, registry, authority.value);
+  const api = startIssuance(base, { registry, authority: authority.value, recorder });
   const identity = await createServerIdentity({
     trustDomain: base.config.trustDomain,
     issuer: api.issuer,
@@ -50,7 +57,13 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   if (!identity.ok) return identity;
   base.life.add('server identity', () => identity.value.close());
   if (base.life.stopping) return fail('START_INTERRUPTED', 'told to stop while starting');
-  return ok({ registry, authority: authority.value, identity: identity.value, api });
+  return ok({
+    registry,
+    authority: authority.value,
+    identity: identity.value,
+    api,
+    ledger: ledger.value,
+  });
 }
 
 async function startState(
@@ -108,10 +121,15 @@ function logKeptBan(log: Logger, event: KeptBanEvent): void {
   else log.warn({ agentId }, 'local ban dropped: the database has no such agent');
 }
 
+interface AuthorityParts {
+  readonly store: Store;
+  readonly directory: string;
+  readonly recorder: LedgerRecorder | undefined;
+}
+
 async function startAuthority(
   base: ServerBase,
-  store: Store,
-  directory: string,
+  { store, directory, recorder }: AuthorityParts,
 ): Promise<Result<AuthorityManager>> {
   const { config, life, health, clock, random, log, metrics } = base;
   const keys = await openKeys(config.keys.manager, join(directory, 'keys'));
@@ -126,6 +144,7 @@ async function startAuthority(
     trustDomain: config.trustDomain,
     keys: keys.value,
     store,
+    ...(recorder === undefined ? {} : { recordCa: recorder.recordCa }),
     ttlSeconds: config.ca.ttl,
     backdateSeconds: config.svid.backdate,
     x509KeyType: config.ca.keyType,
@@ -154,10 +173,15 @@ async function openKeys(
   return manager === 'disk' ? openDiskKeyManager(directory) : ok(createMemoryKeyManager());
 }
 
+interface IssuanceParts {
+  readonly registry: Registry;
+  readonly authority: AuthorityManager;
+  readonly recorder: LedgerRecorder | undefined;
+}
+
 function startIssuance(
   base: ServerBase,
-  registry: Registry,
-  authority: AuthorityManager,
+  { registry, authority, recorder }: IssuanceParts,
 ): ApiContext {
   const { config, clock, random, log, metrics, settings, life } = base;
   const policy: PolicyContext = {
@@ -173,7 +197,8 @@ function startIssuance(
   const issuer = createIssuer({
     authority,
     recheck: (grant) => recheckGrant(grant, policy),
-    recorder: createLogRecorder(log),
+    // The ledger first: the log tells only of what is durable.
+    recorder: inTurn([...(recorder === undefined ? [] : [recorder]), createLogRecorder(log)]),
     clock,
     random,
     log,
@@ -192,7 +217,8 @@ function startIssuance(
     maxQueued: config.limits.queuedCsrs,
   });
   life.add('issuer', () => issuer.close());
-  return { registry, issuer, policy, clock, random, log, limits: settings.apiLimits };
+  const recordAct = recorder?.recordAct;
+  return { registry, issuer, policy, clock, random, log, limits: settings.apiLimits, recordAct };
 }
 
 function stalenessMs({ config }: ServerBase): number {

@@ -84,7 +84,8 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
   if (!core.ok) return core;
   const listeners = await startListeners(base, core.value);
   if (!listeners.ok) return listeners;
-  const telemetry = await startTelemetry(config.telemetry, base);
+  const extra = core.value.ledger?.pages;
+  const telemetry = await startTelemetry(config.telemetry, { ...base, extra });
   if (!telemetry.ok) return telemetry;
   life.add('telemetry', () => telemetry.value.close());
   if (life.stopping) return fail('START_INTERRUPTED', 'told to stop while starting');

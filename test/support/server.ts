@@ -147,7 +147,7 @@ export class TestServer {
 
   /** Starts, or stops and starts again on the same state. */
   async restart(): Promise<void> {
-    await this.#halt();
+    await this.halt();
     const running = await startServer(this.config, this.#surroundings);
     if (!running.ok) assert.fail(`${running.error.code}: ${running.error.message}`);
     this.#running = running.value;
@@ -210,7 +210,7 @@ export class TestServer {
 
   async stop(): Promise<void> {
     started.delete(this);
-    await this.#halt();
+    await this.halt();
     rmSync(this.dir, { recursive: true, force: true });
   }
 
@@ -219,7 +219,8 @@ export class TestServer {
     return client;
   }
 
-  async #halt(): Promise<void> {
+  /** Stops the server and keeps its state. */
+  async halt(): Promise<void> {
     for (const client of this.#clients.splice(0)) client.close();
     await this.#running?.stop('test');
     this.#running = undefined;

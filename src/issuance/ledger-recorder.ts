@@ -1,0 +1,91 @@
+import type { RecordCa } from '../authority/x509-certificate.ts';
+import { toHex } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
+import { ok, type Result } from '../base/result.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { type Act, encodeRecord, type LedgerRecord } from '../ledger/record.ts';
+import type { IssuanceRecord, IssuanceRecorder } from './recorder.ts';
+
+/** Something that was done to what was issued. */
+export interface RecordedAct {
+  readonly act: Act;
+  /** What it was done to. */
+  readonly spiffeId?: string;
+  readonly serial?: string;
+  readonly authorityId?: string;
+  /** Who did it, as grants name callers. */
+  readonly requestedBy: string;
+}
+
+/** Writes down acts; answers when the record is durable. */
+export type RecordAct = (act: RecordedAct) => Promise<Result<void>>;
+
+/** What is written into the ledger, by who writes it. */
+export interface LedgerRecorder extends IssuanceRecorder {
+  readonly recordCa: RecordCa;
+  readonly recordAct: RecordAct;
+}
+
+/** Records as leaves of the ledger: one leaf for each SVID, one append for a batch. */
+export function createLedgerRecorder(ledger: Pick<Ledger, 'append'>, clock: Clock): LedgerRecorder {
+  const append = async (records: readonly LedgerRecord[]): Promise<Result<void>> => {
+    const entries = records.map((record) => ({
+      bytes: encodeRecord(record),
+      timeMs: record.timeMs,
+    }));
+    const appended = await ledger.append(entries);
+    return appended.ok ? ok(undefined) : appended;
+  };
+  return {
+    append(records) {
+      const timeMs = clock.nowMs();
+      return append(records.map((record) => svidRecord(record, timeMs)));
+    },
+    recordCa: (ca) =>
+      append([
+        {
+          kind: 'ca',
+          timeMs: clock.nowMs(),
+          spiffeId: ca.trustDomain.id,
+          serial: toHex(ca.serial),
+          authorityId: toHex(ca.keyId),
+          requestedBy: 'self',
+          notBefore: ca.notBeforeSeconds,
+          notAfter: ca.notAfterSeconds,
+          tbsHash: toHex(ca.tbsHash),
+        },
+      ]),
+    recordAct: (act) => append([{ kind: 'act', timeMs: clock.nowMs(), ...act }]),
+  };
+}
+
+/** Tells several recorders one after the other; the first refusal ends it. */
+export function inTurn(recorders: readonly IssuanceRecorder[]): IssuanceRecorder {
+  return {
+    async append(records) {
+      for (const recorder of recorders) {
+        const recorded = await recorder.append(records);
+        if (!recorded.ok) return recorded;
+      }
+      return ok(undefined);
+    },
+  };
+}
+
+function svidRecord(record: IssuanceRecord, timeMs: number): LedgerRecord {
+  const { grant } = record;
+  return {
+    kind: grant.svid === 'x509' && grant.purpose === 'agent' ? 'agent' : grant.svid,
+    timeMs,
+    spiffeId: grant.spiffeId.uri,
+    serial: record.serial.length === 0 ? undefined : toHex(record.serial),
+    authorityId: record.authorityId,
+    entryId: grant.entry?.id,
+    entryRevision: grant.entry?.revision.toString(),
+    agentId: grant.agentId?.uri,
+    requestedBy: grant.requestedBy,
+    notBefore: record.notBeforeSeconds,
+    notAfter: record.notAfterSeconds,
+    tbsHash: toHex(record.tbsHash),
+  };
+}

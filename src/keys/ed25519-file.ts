@@ -1,0 +1,65 @@
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+} from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { fail, ok, type Result } from '../base/result.ts';
+import { errnoCode, writeFileAtomic } from '../runtime/atomic-file.ts';
+
+/** A private Ed25519 key that signs whole messages. */
+export interface Ed25519Key {
+  /** SubjectPublicKeyInfo DER. */
+  readonly publicKeySpki: Uint8Array;
+  sign(message: Uint8Array): Promise<Result<Uint8Array>>;
+}
+
+/**
+ * The key of a file (PKCS#8 PEM, 0600); undefined where there is none. Fails with KEY_PERMISSIONS
+ * where others may read it, KEY_FILE_CORRUPT where it holds something else.
+ */
+export async function readEd25519File(path: string): Promise<Result<Ed25519Key | undefined>> {
+  let file: FileHandle | undefined;
+  try {
+    // Mode and content of one open file, never of a link: a swap between two looks changes nothing.
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const { mode, uid } = await file.stat();
+    if ((mode & 0o077) !== 0 || uid !== process.geteuid?.()) {
+      return fail('KEY_PERMISSIONS', `${path} is open to other users, or not ours`);
+    }
+    return importPem(path, await file.readFile());
+  } catch (cause) {
+    if (errnoCode(cause) === 'ENOENT') return ok(undefined);
+    return fail('KEY_FILE_CORRUPT', `${path} cannot be read (${errnoCode(cause)})`, { cause });
+  } finally {
+    await file?.close();
+  }
+}
+
+/** Makes a key and keeps it in a file; an old one is replaced, durably, before this answers. */
+export async function makeEd25519File(path: string): Promise<Result<Ed25519Key>> {
+  const { privateKey } = generateKeyPairSync('ed25519');
+  const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const written = await writeFileAtomic(path, Buffer.from(pem));
+  return written.ok ? ok(keyOf(privateKey)) : written;
+}
+
+function importPem(path: string, pem: Buffer): Result<Ed25519Key> {
+  try {
+    const key = createPrivateKey({ key: pem, format: 'pem' });
+    if (key.asymmetricKeyType === 'ed25519') return ok(keyOf(key));
+  } catch {
+    // Refused below, with nothing of what the file holds.
+  }
+  return fail('KEY_FILE_CORRUPT', `${path} holds no Ed25519 key`);
+}
+
+function keyOf(key: KeyObject): Ed25519Key {
+  return {
+    publicKeySpki: createPublicKey(key).export({ type: 'spki', format: 'der' }),
+    sign: async (message) => ok(sign(null, message, key)),
+  };
+}

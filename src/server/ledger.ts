@@ -1,0 +1,90 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { fail, ok, type Result } from '../base/result.ts';
+import { createLedgerRecorder, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
+import { type Ed25519Key, makeEd25519File, readEd25519File } from '../keys/ed25519-file.ts';
+import { HEAD_FILE } from '../ledger/files.ts';
+import { type Ledger, openLedger } from '../ledger/ledger.ts';
+import { FileTree } from '../runtime/file-tree.ts';
+import { durationSetting } from '../runtime/units.ts';
+import { createLedgerPages, type LedgerPages } from './ledger-pages.ts';
+import type { ServerBase } from './server.ts';
+
+/** Name of the key of the ledger in the data directory. */
+export const LEDGER_KEY_FILE = 'ledger-key';
+
+/** Schema of the `ledger` section. */
+export const ledgerSchema = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .default(true)
+      .describe('Whether everything signed is recorded first, in dataDir/ledger.'),
+    checkpointInterval: durationSetting({ min: '100ms', max: '1h' })
+      .prefault('1s')
+      .describe('Longest time from a record to a signed checkpoint that covers it.'),
+    publish: z
+      .boolean()
+      .default(false)
+      .describe('Whether the telemetry port serves /ledger/checkpoint and /ledger/tile/.'),
+  })
+  .prefault({});
+
+/** The ledger of a running server. */
+export interface ServerLedger {
+  readonly recorder: LedgerRecorder;
+  /** What the telemetry port shows of it, where configuration says so. */
+  readonly pages: LedgerPages | undefined;
+}
+
+/**
+ * Opens the ledger of the data directory; undefined where it is turned off. What must not be signed
+ * on refuses the start.
+ */
+export async function startLedger(
+  base: ServerBase,
+  directory: string,
+): Promise<Result<ServerLedger | undefined>> {
+  const { config, clock, random, log, life, health } = base;
+  if (!config.ledger.enabled) return ok(undefined);
+  const files = new FileTree(directory);
+  life.add('ledger files', () => files.close());
+  const key = await ledgerKey(files, join(directory, LEDGER_KEY_FILE));
+  if (!key.ok) return key;
+  const opened = await openLedger({
+    files,
+    signer: { ...key.value, algorithm: 'ed25519' },
+    clock,
+    random,
+    originPrefix: `${config.trustDomain.name}/ledger`,
+    checkpointIntervalMs: config.ledger.checkpointInterval * 1000,
+    onFault: ({ code, message, action }) => log.error({ code, reason: message, action }, 'ledger'),
+  });
+  if (!opened.ok) return opened;
+  const ledger = opened.value;
+  life.add('ledger', () => ledger.close());
+  const { origin, size } = ledger.checkpoint;
+  log.info({ origin, size }, 'ledger is open');
+  health.add('ledger', 'ready', () => ledger.fault?.message);
+  watchLedger(base, ledger);
+  const pages = config.ledger.publish ? createLedgerPages(files, ledger) : undefined;
+  return ok({ recorder: createLedgerRecorder(ledger, clock), pages });
+}
+
+/** The key is made with the ledger, never after it: another key would pass for another log. */
+async function ledgerKey(files: FileTree, path: string): Promise<Result<Ed25519Key>> {
+  const found = await readEd25519File(path);
+  if (!found.ok) return found;
+  if (found.value !== undefined) return ok(found.value);
+  const head = await files.size(HEAD_FILE);
+  if (!head.ok) return head;
+  if (head.value === undefined) return makeEd25519File(path);
+  return fail('LEDGER_HEAD_MISSING', `there is a ledger, but ${path} with its key is gone`);
+}
+
+function watchLedger({ metrics }: ServerBase, ledger: Ledger): void {
+  metrics.reading('ledger_records', 'Records in the ledger.', () => ledger.size);
+  metrics.reading('ledger_unpublished_records', 'Records that no checkpoint covers yet.', () => {
+    return ledger.size - ledger.checkpoint.size;
+  });
+}
