@@ -203,8 +203,10 @@ test('a write under way when the ban came does not bring the agent back', async 
   store.feedFails = true;
   const change = { kind: 'renewed', newSerial: '2', newExpiresAtSeconds: 1 } as const;
   assert.equal(unwrap(await registry.changeAgent(AGENT, change))?.banned, true);
-  const again = await registry.recordAttestation({ agent: agentRecord('a'), ...none });
-  assert.equal(codeOf(again), 'AGENT_BANNED');
+  const agent = agentRecord('a', { serial: '9' });
+  assert.equal(codeOf(await registry.recordAttestation({ agent, ...none })), 'AGENT_BANNED');
+  const [stored] = unwrap(await store.real.loadSnapshot()).agents;
+  assert.equal(stored?.serial, '1', 'and nothing was written');
 });
 
 test('a ban that the view cannot learn from the store is in force all the same', async (context) => {

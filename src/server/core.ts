@@ -17,7 +17,9 @@ import { openLocalBans } from '../registry/local-bans.ts';
 import { createRegistry, type Registry } from '../registry/registry.ts';
 import { openDataDir } from '../runtime/data-dir.ts';
 import type { Logger } from '../runtime/log.ts';
+import type { Metrics } from '../runtime/metrics.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
+import type { StoreThreadEvent } from '../store/sqlite/worker-client.ts';
 import type { Store } from '../store/store.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
 import type { ServerBase } from './server.ts';
@@ -79,6 +81,8 @@ async function startState(
     path: join(directory, 'server.sqlite'),
     trustDomain,
     random,
+    clock,
+    onThread: watchStoreThread(log, metrics),
   });
   if (!store.ok) return store;
   life.add('store', () => store.value.close());
@@ -108,6 +112,22 @@ async function startState(
   life.add('agent pruner', stopPruner);
   watchRegistry(registry.value, { health, metrics, maxStalenessMs: stalenessMs(base) });
   return ok({ store: store.value, registry: registry.value, directory });
+}
+
+function watchStoreThread(log: Logger, metrics: Metrics): (event: StoreThreadEvent) => void {
+  const restarts = metrics.counter(
+    'store_thread_restarts_total',
+    'Times that the thread of the database had to be started again.',
+  );
+  return (event) => {
+    if (event.kind === 'restarted') {
+      restarts.inc();
+      log.info('the thread of the database runs again');
+      return;
+    }
+    const { code, message: reason, cause } = event.error;
+    log.error({ code, reason, err: cause, retryMs: event.retryMs }, 'thread of the database');
+  };
 }
 
 function logKeptBan(log: Logger, event: KeptBanEvent): void {

@@ -53,8 +53,10 @@ export const storeErrors = defineErrors({
   STORE_UNAVAILABLE: {
     status: 'Unavailable',
     retryable: true,
-    means: 'The store is closed, or its thread ended.',
-    action: 'Start the server again if it is not stopping; the log says why the thread ended.',
+    means:
+      'The store is closed, or its thread ended and is being started again; a write under way may have been made or not.',
+    action:
+      'Look whether the write was made, else repeat it; if this lasts, the log says why the thread of the database ends.',
   },
   STORE_OVERLOADED: {
     status: 'ResourceExhausted',

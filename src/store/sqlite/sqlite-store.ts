@@ -1,13 +1,14 @@
 import { chmodSync, closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { toHex } from '../../base/bytes.ts';
+import { type Clock, systemClock } from '../../base/clock.ts';
 import { type Random, systemRandom } from '../../base/random.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
 import { lockFile } from '../../runtime/file-lock.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import type { Store } from '../store.ts';
 import { SqliteStore } from './store.ts';
-import { WorkerClient } from './worker-client.ts';
+import { type StoreThreadEvent, WorkerClient } from './worker-client.ts';
 
 /** Changes that the feed keeps unless told otherwise. */
 const DEFAULT_KEPT_CHANGES = 10_000;
@@ -18,8 +19,11 @@ export interface SqliteStoreOptions {
   readonly path: string;
   /** A database of another one is refused. */
   readonly trustDomain: TrustDomain;
-  /** For the identity of the feed. */
+  /** For the identity of the feed, and for the waits before its thread is started again. */
   readonly random?: Random;
+  readonly clock?: Clock;
+  /** Told when the thread of the database ended, and when it runs again. */
+  readonly onThread?: (event: StoreThreadEvent) => void;
   /** Changes that the feed keeps; a follower further behind reads the whole state again. */
   readonly keptChanges?: number;
 }
@@ -32,7 +36,7 @@ export interface SqliteStoreOptions {
  * changes, so nobody may resume across it.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Result<Store>> {
-  const { path, trustDomain, random = systemRandom } = options;
+  const { path, trustDomain, random = systemRandom, clock = systemClock } = options;
   const prepared = prepareFile(path);
   if (!prepared.ok) return prepared;
   const lock = lockFile(`${path}-lock`);
@@ -41,7 +45,12 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Resu
     return fail(code, `database ${path} cannot be locked: ${lock.error.message}`);
   }
   const keptChanges = options.keptChanges ?? DEFAULT_KEPT_CHANGES;
-  const worker = await WorkerClient.start({ path, trustDomain: trustDomain.name, keptChanges });
+  const worker = await WorkerClient.start({
+    start: { path, trustDomain: trustDomain.name, keptChanges },
+    clock,
+    random,
+    onThread: options.onThread ?? (() => {}),
+  });
   if (!worker.ok) {
     lock.value.release();
     return worker;
