@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Result } from '../base/result.ts';
 import { KEY_TYPES } from '../keys/key-manager.ts';
+import { keysSchema } from '../keys/settings.ts';
 import { socketPathSetting } from '../rpc/socket-setting.ts';
 import { configJsonSchema, hostSetting, loadConfig } from '../runtime/config.ts';
 import { LOG_LEVELS } from '../runtime/log.ts';
@@ -166,14 +167,7 @@ export const serverConfigSchema = z
       .describe('Database and keys; 0700, of the server alone, one server at a time.'),
     listen: listenSchema,
     adminSocket: adminSocketSchema,
-    keys: z
-      .strictObject({
-        manager: z
-          .enum(['disk', 'memory'])
-          .default('disk')
-          .describe('Where signing keys live; with memory each start makes new authorities.'),
-      })
-      .prefault({}),
+    keys: keysSchema,
     ca: caSchema,
     jwt: jwtSchema,
     svid: svidSchema,

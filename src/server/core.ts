@@ -6,9 +6,7 @@ import { fail, ok, type Result } from '../base/result.ts';
 import { createIssuer } from '../issuance/issuer.ts';
 import { inTurn, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import { createLogRecorder } from '../issuance/recorder.ts';
-import { openDiskKeyManager } from '../keys/disk-key-manager.ts';
-import type { KeyManager } from '../keys/key-manager.ts';
-import { createMemoryKeyManager } from '../keys/memory-key-manager.ts';
+import { openKeyManager } from '../keys/open.ts';
 import type { PolicyContext } from '../policy/context.ts';
 import { recheckGrant } from '../policy/grants.ts';
 import { startAgentPruner } from '../registry/agent-pruner.ts';
@@ -152,9 +150,21 @@ async function startAuthority(
   { store, directory, recorder }: AuthorityParts,
 ): Promise<Result<AuthorityManager>> {
   const { config, life, health, clock, random, log, metrics } = base;
-  const keys = await openKeys(config.keys.manager, join(directory, 'keys'));
+  const keys = await openKeyManager(config.keys, {
+    trustDomain: config.trustDomain.name,
+    directory: join(directory, 'keys'),
+    clock,
+    random,
+    log,
+    metrics,
+  });
   if (!keys.ok) return keys;
   life.add('keys', () => keys.value.close());
+  metrics.reading(
+    'key_manager_faulty',
+    '1 while a key is disabled, deleted or moved, or cannot be looked at.',
+    () => (keys.value.standing().ok ? 0 : 1),
+  );
   const { country, organization, commonName } = config.ca.subject;
   const authority = createAuthorityManager({
     clock,
@@ -184,13 +194,6 @@ async function startAuthority(
     return active.ok ? (signer.ok ? undefined : signer.error.message) : active.error.message;
   });
   return ok(authority);
-}
-
-async function openKeys(
-  manager: 'disk' | 'memory',
-  directory: string,
-): Promise<Result<KeyManager>> {
-  return manager === 'disk' ? openDiskKeyManager(directory) : ok(createMemoryKeyManager());
 }
 
 interface IssuanceParts {

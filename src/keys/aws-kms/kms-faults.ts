@@ -65,7 +65,11 @@ function kmsFaultCode(thrown: unknown): ErrorCode {
 }
 
 function nameOf(thrown: unknown): string {
-  return isThrown(thrown) && typeof thrown.name === 'string' ? thrown.name : 'unknown error';
+  if (!isThrown(thrown)) return 'unknown error';
+  // Without a name of its own, what the operating system calls it says more, such as ECONNREFUSED.
+  const { name, code } = thrown;
+  if (name === 'Error' && typeof code === 'string') return code;
+  return typeof name === 'string' ? name : 'unknown error';
 }
 
 function statusOf(thrown: unknown): number | undefined {

@@ -1,0 +1,62 @@
+import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import { ok, type Result } from '../base/result.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { Metrics } from '../runtime/metrics.ts';
+import { openDiskKeyManager } from './disk-key-manager.ts';
+import type { KeyManager } from './key-manager.ts';
+import { createMemoryKeyManager } from './memory-key-manager.ts';
+import type { Pace } from './outside/paced-calls.ts';
+import type { KeysConfig } from './settings.ts';
+
+/** What a key manager of any kind may need. */
+export interface KeySurroundings {
+  /** Name of the trust domain whose keys they are. */
+  readonly trustDomain: string;
+  /** Folder of the keys that are kept on disk. */
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/**
+ * Opens the key manager that the configuration names. Backends outside the process are loaded only
+ * here, where they are wanted: their clients cost memory and time that a server with keys of its own
+ * does not pay. Refuses with what the backend found wrong; no key is made.
+ */
+export async function openKeyManager(
+  config: KeysConfig,
+  surroundings: KeySurroundings,
+): Promise<Result<KeyManager>> {
+  const { trustDomain, ...shared } = surroundings;
+  const outside = {
+    ...shared,
+    owner: { namespace: config.namespace, trustDomain },
+    pace: paceOf(config),
+    refreshMs: config.refreshEvery * 1000,
+    sweepAfterMs: config.sweepAfter * 1000,
+  };
+  switch (config.manager) {
+    case 'disk':
+      return openDiskKeyManager(surroundings.directory);
+    case 'memory':
+      return ok(createMemoryKeyManager());
+    case 'aws-kms': {
+      const { openKmsKeyManager } = await import('./aws-kms/kms-key-manager.ts');
+      return openKmsKeyManager({ ...outside, ...config.awsKms });
+    }
+  }
+}
+
+function paceOf({ calls }: KeysConfig): Pace {
+  const { perSecond, burst, inFlight, timeout, deadline } = calls;
+  return {
+    perSecond,
+    burst,
+    inFlight,
+    timeoutMs: timeout * 1000,
+    deadlineMs: deadline * 1000,
+  };
+}
