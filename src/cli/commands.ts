@@ -73,6 +73,31 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/jwt-mint.ts')).jwtMint,
   },
   {
+    path: 'ledger status',
+    summary: 'Show the last checkpoint of the issuance ledger',
+    load: async () => (await import('./commands/ledger-status.ts')).ledgerStatus,
+  },
+  {
+    path: 'ledger search',
+    summary: 'Find records of the issuance ledger',
+    load: async () => (await import('./commands/ledger-search.ts')).ledgerSearch,
+  },
+  {
+    path: 'ledger prove',
+    summary: 'Prove that a record is in the issuance ledger',
+    load: async () => (await import('./commands/ledger-prove.ts')).ledgerProve,
+  },
+  {
+    path: 'ledger verify',
+    summary: 'Check the issuance ledger, or a proof from it',
+    load: async () => (await import('./commands/ledger-verify.ts')).ledgerVerify,
+  },
+  {
+    path: 'ledger export',
+    summary: 'Print the records of the issuance ledger',
+    load: async () => (await import('./commands/ledger-export.ts')).ledgerExport,
+  },
+  {
     path: 'healthcheck server',
     summary: 'Ask a server whether it serves',
     load: async () => (await import('./commands/healthcheck.ts')).healthcheckServer,

@@ -118,7 +118,8 @@ describe('a search', async () => {
   const at = (index: number): number => 1_800_000_000_000 + index * 1000;
 
   test('finds by serial, SPIFFE ID, agent, pod and time, and by all together', async () => {
-    assert.deepEqual(await find({ serial: '000000ff' }), [255]);
+    assert.deepEqual(await find({ serials: ['000000ff'] }), [255]);
+    assert.deepEqual(await find({ serials: ['00000001', '00000101'] }), [1, 257]);
     assert.equal((await find({ spiffeId: 'spiffe://example.org/w/3' })).length, 50);
     assert.equal((await find({ agentId: RECORD.agentId })).length, 500);
     assert.deepEqual(await find({ podUid: 'pod-7' }), [7, 107, 207, 307, 407]);
@@ -130,7 +131,7 @@ describe('a search', async () => {
   test('does not take a part of a value for the value', async () => {
     assert.deepEqual(await find({ spiffeId: 'spiffe://example.org/w' }), []);
     assert.deepEqual(await find({ podUid: 'pod' }), []);
-    assert.deepEqual(await find({ serial: RECORD.tbsHash }), []);
+    assert.deepEqual(await find({ serials: [RECORD.tbsHash ?? ''] }), []);
   });
 
   test('finds nothing behind the checkpoint, and stops when told', async () => {

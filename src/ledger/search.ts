@@ -1,14 +1,14 @@
 import type { Result } from '../base/result.ts';
 import { ok } from '../base/result.ts';
-import type { Frame } from './log-scan.ts';
+import { type Frame, listSegments } from './log-scan.ts';
 import { type ReadableFiles, scanFrames } from './reader.ts';
 import { decodeRecord, fieldBytes, type LedgerRecord } from './record.ts';
 
 /** What a record must be to be found; what is not given does not matter. */
 export interface RecordFilter {
   readonly spiffeId?: string | undefined;
-  /** Lower-case hexadecimal. */
-  readonly serial?: string | undefined;
+  /** Lower-case hexadecimal; any of them. */
+  readonly serials?: readonly string[] | undefined;
   readonly agentId?: string | undefined;
   readonly podUid?: string | undefined;
   /** Not before, Unix milliseconds. */
@@ -35,6 +35,10 @@ export async function searchRecords(
   filter: RecordFilter,
   onRecord: (found: FoundRecord) => boolean,
 ): Promise<Result<void>> {
+  const segments = await listSegments(files);
+  if (!segments.ok) return segments;
+  // Bodies before the oldest segment were dropped: what is left is searched.
+  const start = Math.max(first, segments.value[0]?.first ?? 0);
   const needles = needlesOf(filter);
   let refusal: Result<void> = ok(undefined);
   const onFrame = (frame: Frame): boolean => {
@@ -43,7 +47,7 @@ export async function searchRecords(
     for (const [at, entry] of frame.entries().entries()) {
       const index = frame.header.firstIndex + at;
       if (index >= size) return false;
-      if (index < first || !needles.every((needle) => holds(entry, needle))) continue;
+      if (index < first || !holdsAll(entry, needles)) continue;
       const record = decodeRecord(entry);
       if (!record.ok) {
         refusal = record;
@@ -54,37 +58,41 @@ export async function searchRecords(
     }
     return true;
   };
-  const scanned = await scanFrames(files, first, onFrame);
+  const scanned = await scanFrames(files, start, onFrame);
   return scanned.ok ? refusal : scanned;
 }
 
-function needlesOf({ spiffeId, serial, agentId, podUid }: RecordFilter): readonly Uint8Array[] {
+/** Bytes of which an entry holds at least one of each list. */
+type Needles = readonly (readonly Uint8Array[])[];
+
+function needlesOf({ spiffeId, serials, agentId, podUid }: RecordFilter): Needles {
   return [
-    ...(spiffeId === undefined ? [] : [fieldBytes('spiffeId', spiffeId)]),
-    ...(serial === undefined ? [] : [fieldBytes('serial', serial)]),
-    ...(agentId === undefined ? [] : [fieldBytes('agentId', agentId)]),
-    ...(podUid === undefined ? [] : [fieldBytes('podUid', podUid)]),
+    ...(spiffeId === undefined ? [] : [[fieldBytes('spiffeId', spiffeId)]]),
+    ...(serials === undefined ? [] : [serials.map((serial) => fieldBytes('serial', serial))]),
+    ...(agentId === undefined ? [] : [[fieldBytes('agentId', agentId)]]),
+    ...(podUid === undefined ? [] : [[fieldBytes('podUid', podUid)]]),
   ];
 }
 
 function mayHold(
   { header, payload }: Frame,
-  needles: readonly Uint8Array[],
+  needles: Needles,
   { sinceMs = 0, untilMs = Infinity }: RecordFilter,
 ): boolean {
   if (header.maxTimeMs < sinceMs || header.minTimeMs >= untilMs) return false;
-  return needles.every((needle) => holds(payload, needle));
+  return holdsAll(payload, needles);
 }
 
-function holds(bytes: Uint8Array, needle: Uint8Array): boolean {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes(needle);
+function holdsAll(bytes: Uint8Array, needles: Needles): boolean {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return needles.every((any) => any.some((needle) => buffer.includes(needle)));
 }
 
 function isMatch(record: LedgerRecord, filter: RecordFilter): boolean {
   const { sinceMs = 0, untilMs = Infinity } = filter;
   return (
     (filter.spiffeId === undefined || record.spiffeId === filter.spiffeId) &&
-    (filter.serial === undefined || record.serial === filter.serial) &&
+    (filter.serials?.includes(record.serial ?? '') ?? true) &&
     (filter.agentId === undefined || record.agentId === filter.agentId) &&
     (filter.podUid === undefined || record.podUid === filter.podUid) &&
     record.timeMs >= sinceMs &&

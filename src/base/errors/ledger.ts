@@ -41,6 +41,13 @@ export const ledgerErrors = defineErrors({
     means: 'The ledger has no record of that index, or no tree of that size.',
     action: 'Ask for one within the size that "signet ledger status" shows.',
   },
+  LEDGER_RECORD_UNKNOWN: {
+    status: 'NotFound',
+    retryable: true,
+    means: 'No record that a checkpoint covers is the one that was asked for.',
+    action:
+      'Compare the values with "signet ledger search"; what was signed just now is covered within a second.',
+  },
   LEDGER_BODY_GONE: {
     status: 'NotFound',
     retryable: false,
