@@ -204,6 +204,7 @@ class Host implements RpcHost, MethodHost {
       limits: calls,
       peerOf: (key) => this.#connectionAt(key)?.countedAs,
       onLate: (key) => this.#onLate(key),
+      onTooManyBytes: () => this.metrics.requestRefused(this.name, 'too-many-bytes'),
       onRefused: (method) => this.metrics.callEnded(method, 'ResourceExhausted'),
     });
     return createGrpcServer(this.limits, calls, requests.interceptor);

@@ -546,6 +546,28 @@ test('calls of one uid that wait for their request are limited, over all its con
   await assertServes(context, path);
 });
 
+test('bytes that one uid’s unfinished requests hold are limited, and counted out at their end', async (context) => {
+  // Prefix and two bytes each: two fit.
+  const { host, path } = await serve(context, { limits: { maxRequestBytesPerPeer: 14 } });
+  const client = rawUnix(context, path);
+  client.socket.write(Buffer.concat([CLIENT_HELLO, ...[1, 3, 5].map(unfinished)]));
+  const refused = await client.until(answered(5));
+  assert.equal(grpcStatus(refused, 5), '8');
+  assert.ok(serverHeaders(refused).get(5)?.includes('signet-error-code: TOO_MANY_REQUEST_BYTES'));
+  assert.equal(grpcStatus(refused, 3), undefined);
+  client.socket.write(frame(TYPE.data, 1, 1, Buffer.of(0)));
+  await client.until(answered(1));
+  client.socket.write(Buffer.concat([unfinished(7), unfinished(9)]));
+  assert.equal(grpcStatus(await client.until(answered(9)), 9), '8');
+  assert.equal(grpcStatus(client.received(), 7), undefined);
+  client.socket.destroy();
+  await emptied(host);
+  const next = rawUnix(context, path);
+  next.socket.write(Buffer.concat([CLIENT_HELLO, ...[1, 3, 5].map(unfinished)]));
+  const again = await next.until(answered(5));
+  assert.equal(grpcStatus(again, 3), undefined);
+});
+
 test('1,000 streams of one uid are open at once, each begun before the first request', async (context) => {
   const { path } = await serve(context, { limits: { maxStreamsPerConnection: 100 } });
   const clients = Array.from({ length: 10 }, () => rawUnix(context, path));

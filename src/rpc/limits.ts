@@ -1,6 +1,6 @@
 /**
  * Limits of calls. What callers make a process hold before any guard has judged them is bounded by
- * `maxReceiveBytes` times the open requests.
+ * `maxRequestBytes`, and of one caller by `maxRequestBytesPerPeer`.
  */
 export interface CallLimits {
   /** Longest request message, in bytes. */
@@ -11,6 +11,10 @@ export interface CallLimits {
   readonly maxOpenRequests: number;
   /** The same of one uid (Unix sockets), one SPIFFE ID or, without one, one address. */
   readonly maxOpenRequestsPerPeer: number;
+  /** Bytes held for calls whose caller has not sent its last message whole, in all. */
+  readonly maxRequestBytes: number;
+  /** The same of one uid, SPIFFE ID or address, as above. */
+  readonly maxRequestBytesPerPeer: number;
   /** Time for the one request message of a call to arrive, in milliseconds. */
   readonly requestTimeoutMs: number;
 }
@@ -41,14 +45,18 @@ export interface RpcLimits extends CallLimits {
   readonly anonymous?: AnonymousLimits;
 }
 
+const MIB = 1024 * 1024;
+
 /**
- * What callers without an identity may take: 64 MiB of messages for one address, 512 MiB in all. The
+ * What callers without an identity may take: 16 MiB of messages for one address, 128 MiB in all. The
  * longest message that they have to send is an attestation's evidence, below 128 KiB.
  */
 const ANONYMOUS_LIMITS: AnonymousLimits = {
   maxReceiveBytes: 256 * 1024,
   maxStreamsPerConnection: 16,
   maxOpenRequests: 2_048,
+  maxRequestBytes: 128 * MIB,
+  maxRequestBytesPerPeer: 16 * MIB,
   maxOpenRequestsPerPeer: 256,
   requestTimeoutMs: 10_000,
   maxConnections: 5_000,
@@ -61,6 +69,8 @@ export const SERVER_LIMITS: RpcLimits = {
   maxStreamsPerConnection: 100,
   // Every agent holds one for its push stream.
   maxOpenRequests: 100_000,
+  maxRequestBytes: 512 * MIB,
+  maxRequestBytesPerPeer: 32 * MIB,
   maxOpenRequestsPerPeer: 256,
   maxSessionMegabytes: 64,
   resetBurst: 1_000,
@@ -77,8 +87,10 @@ export const SERVER_LIMITS: RpcLimits = {
 export const WORKLOAD_LIMITS: RpcLimits = {
   maxReceiveBytes: 64 * 1024,
   maxStreamsPerConnection: 64,
-  // 128 MiB of one uid; a stream counts only until its request has arrived.
+  // A stream counts only until its request has arrived.
   maxOpenRequests: 8_192,
+  maxRequestBytes: 128 * MIB,
+  maxRequestBytesPerPeer: 32 * MIB,
   maxOpenRequestsPerPeer: 2_048,
   maxSessionMegabytes: 16,
   // Clients that fetch once cancel their stream each time; java-spiffe does so in a loop.

@@ -58,5 +58,8 @@ test('parts are copied: nothing holds on to the read that they came with', () =>
 
 test('a library that has no decoder where it was is told of, not passed over', () => {
   const call = { nextCall: { nextCall: undefined } };
-  assert.throws(() => readMessagesCompactly(call as never, 100), /adapt readMessagesCompactly/);
+  assert.throws(
+    () => readMessagesCompactly(call as never, new MessageReader(100)),
+    /adapt readMessagesCompactly/,
+  );
 });

@@ -13,11 +13,11 @@ const FIRST_BYTES = 1024;
  * Has a call of grpc-js collect its messages with a {@link MessageReader}. Its own decoder keeps each
  * part as it came: a part of one byte holds on to the whole read that it came with, until the call ends.
  */
-export function readMessagesCompactly(call: WireInterceptingCall, maxBytes: number): void {
+export function readMessagesCompactly(call: WireInterceptingCall, reader: MessageReader): void {
   let base: unknown = call;
   while (typeof base === 'object' && base !== null) {
     if ('decoder' in base) {
-      Reflect.set(base, 'decoder', refusingReader(new MessageReader(maxBytes), call));
+      Reflect.set(base, 'decoder', refusingReader(reader, call));
       return;
     }
     base = Reflect.get(base, 'nextCall');
@@ -35,6 +35,7 @@ function refusingReader(reader: MessageReader, call: WireInterceptingCall): Deco
       try {
         return reader.write(data);
       } catch (thrown) {
+        reader.release();
         call.sendStatus(wireStatus(toSignetError(thrown, 'reading a request')));
         throw thrown;
       }
@@ -53,13 +54,25 @@ interface Decoder {
  */
 export class MessageReader {
   readonly #maxBytes: number;
+  readonly #hold: (step: number) => boolean;
+  #held = 0;
   /** Prefix and message; undefined between messages. */
   #bytes: Buffer | undefined;
   #filled = 0;
 
-  /** @param maxBytes Longest message, without its prefix. */
-  constructor(maxBytes: number) {
+  /**
+   * @param maxBytes Longest message, without its prefix.
+   * @param hold Counts bytes in, or out where negative; false where there is no room for them.
+   */
+  constructor(maxBytes: number, hold: (step: number) => boolean = () => true) {
     this.#maxBytes = maxBytes;
+    this.#hold = hold;
+  }
+
+  /** Counts out what the last message held: nobody waits for another. */
+  release(): void {
+    if (this.#held > 0) this.#hold(-this.#held);
+    this.#held = 0;
   }
 
   /** The messages that are whole with these bytes, each with its prefix. Throws at one too long. */
@@ -100,11 +113,21 @@ export class MessageReader {
     throw new SignetError('MESSAGE_TOO_LONG', message);
   }
 
+  /** A whole message counts until the next begins or {@link release}: somebody may still have to read it. */
+  #account(size: number): void {
+    if (!this.#hold(size - this.#held)) {
+      const message = 'the unfinished requests of this caller, or of all, hold too many bytes';
+      throw new SignetError('TOO_MANY_REQUEST_BYTES', message);
+    }
+    this.#held = size;
+  }
+
   #room(filled: number, wanted: number): Buffer {
     const before = this.#bytes;
     if (before !== undefined && filled <= before.length) return before;
     // Whole messages in one piece get what they need, others twice what has come.
     const size = filled === wanted ? filled : Math.min(wanted, Math.max(FIRST_BYTES, 2 * filled));
+    this.#account(size);
     const bytes = Buffer.allocUnsafe(size);
     before?.copy(bytes, 0, 0, this.#filled);
     this.#bytes = bytes;

@@ -1,9 +1,10 @@
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import type { Clock } from '../base/clock.ts';
 import { SignetError } from '../base/errors.ts';
+import { ByteBudget } from './byte-budget.ts';
 import { wireStatus } from './call.ts';
 import type { CallLimits } from './limits.ts';
-import { readMessagesCompactly } from './message-reader.ts';
+import { MessageReader, readMessagesCompactly } from './message-reader.ts';
 import { PeerCount } from './peer-count.ts';
 
 type WireInterceptingCall = ConstructorParameters<typeof ServerInterceptingCall>[0];
@@ -19,6 +20,8 @@ export interface RequestWaitOptions {
   readonly onLate: (key: string) => void;
   /** Told of the method of a call that was one too many. */
   readonly onRefused: (method: string) => void;
+  /** Told of a request that was refused because too many bytes are held already. */
+  readonly onTooManyBytes: () => void;
 }
 
 /** Calls whose requests have not all arrived. */
@@ -35,6 +38,7 @@ export interface RequestWait {
 export function createRequestWait(options: RequestWaitOptions): RequestWait {
   const { clock, limits } = options;
   const open = new PeerCount(limits.maxOpenRequests, limits.maxOpenRequestsPerPeer);
+  const bytes = new ByteBudget(limits.maxRequestBytes, limits.maxRequestBytesPerPeer);
   // In order of their beginning.
   const waiting = new Set<WaitingCall>();
   let armed = false;
@@ -74,8 +78,20 @@ export function createRequestWait(options: RequestWaitOptions): RequestWait {
   };
   return {
     interceptor: (method, call) => {
-      readMessagesCompactly(call, limits.maxReceiveBytes);
-      const facts = { method: method.path, streamsRequests: method.requestStream };
+      // Asked once: a connection that has ended is nobody's, and its bytes are still to be counted out.
+      let peer: string | undefined;
+      const hold = (step: number): boolean => {
+        peer ??= options.peerOf(call.getPeer()) ?? '';
+        if (step <= 0) bytes.give(peer, -step);
+        else if (!bytes.take(peer, step)) {
+          options.onTooManyBytes();
+          return false;
+        }
+        return true;
+      };
+      const reader = new MessageReader(limits.maxReceiveBytes, hold);
+      readMessagesCompactly(call, reader);
+      const facts = { method: method.path, streamsRequests: method.requestStream, reader };
       return new WaitingCall(call, { ...facts, startedMs: clock.monotonicMs() }, gate);
     },
   };
@@ -90,6 +106,7 @@ interface Facts {
   readonly method: string;
   readonly streamsRequests: boolean;
   readonly startedMs: number;
+  readonly reader: MessageReader;
 }
 
 /** A call that is counted until its requests have arrived whole, or it has ended. */
@@ -99,6 +116,7 @@ class WaitingCall extends ServerInterceptingCall {
   readonly startedMs: number;
   readonly #call: WireInterceptingCall;
   readonly #gate: Gate;
+  readonly #reader: MessageReader;
 
   constructor(call: WireInterceptingCall, facts: Facts, gate: Gate) {
     super(call);
@@ -107,6 +125,7 @@ class WaitingCall extends ServerInterceptingCall {
     this.streamsRequests = facts.streamsRequests;
     this.startedMs = facts.startedMs;
     this.#gate = gate;
+    this.#reader = facts.reader;
   }
 
   override start(listener: WireListener): void {
@@ -119,6 +138,7 @@ class WaitingCall extends ServerInterceptingCall {
     const done = (): void => {
       leave?.();
       leave = undefined;
+      this.#reader.release();
     };
     this.#call.start({
       onReceiveMetadata: (metadata) => listener.onReceiveMetadata(metadata),

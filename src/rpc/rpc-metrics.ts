@@ -12,6 +12,8 @@ export interface RpcMetrics {
   openConnections(listener: string, step: 1 | -1): void;
   /** A connection was turned away or ended by us, with the reason. */
   connectionRefused(listener: string, reason: string): void;
+  /** A request was refused before anything was judged, with the reason. */
+  requestRefused(listener: string, reason: string): void;
 }
 
 /** Registers the metrics of calls and connections; once for each process. */
@@ -28,6 +30,11 @@ export function createRpcMetrics(metrics: Metrics): RpcMetrics {
     'Connections that were turned away or ended by us, by reason.',
     ['listener', 'reason'],
   );
+  const requests = metrics.counter(
+    'requests_refused_total',
+    'Requests that were refused before they were whole, by reason.',
+    ['listener', 'reason'],
+  );
   return {
     callEnded(method, code) {
       const { ended } = methods(method);
@@ -38,6 +45,7 @@ export function createRpcMetrics(metrics: Metrics): RpcMetrics {
       methods(method).open += step;
     },
     openConnections: (listener, step) => connections.inc({ listener }, step),
+    requestRefused: (listener, reason) => requests.inc({ listener, reason }),
     connectionRefused: (listener, reason) => refused.inc({ listener, reason }),
   };
 }

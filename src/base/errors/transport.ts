@@ -45,6 +45,13 @@ export const transportErrors = defineErrors({
     means: 'A request message is not valid protobuf of its type.',
     action: 'Update the caller, or look for what damages its messages.',
   },
+  TOO_MANY_REQUEST_BYTES: {
+    status: 'ResourceExhausted',
+    retryable: true,
+    means: 'The unfinished requests of the caller, or of all callers, hold too many bytes.',
+    action:
+      'Send fewer large requests at once; `requests_refused_total` of the listener says how often it happens.',
+  },
   METHOD_UNKNOWN: {
     status: 'Unimplemented',
     retryable: false,
