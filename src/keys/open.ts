@@ -1,12 +1,14 @@
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
-import { ok, type Result } from '../base/result.ts';
+import { fail, ok, type Result } from '../base/result.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { openDiskKeyManager } from './disk-key-manager.ts';
 import type { KeyManager } from './key-manager.ts';
 import { createMemoryKeyManager } from './memory-key-manager.ts';
 import type { Pace } from './outside/paced-calls.ts';
+import { readSecret } from './outside/secret.ts';
+import type { Pkcs11Options } from './pkcs11/pkcs11-key-manager.ts';
 import type { KeysConfig } from './settings.ts';
 
 /** What a key manager of any kind may need. */
@@ -47,7 +49,21 @@ export async function openKeyManager(
       const { openKmsKeyManager } = await import('./aws-kms/kms-key-manager.ts');
       return openKmsKeyManager({ ...outside, ...config.awsKms });
     }
+    case 'pkcs11':
+      return openToken(config, outside);
   }
+}
+
+async function openToken(
+  { pkcs11 }: KeysConfig,
+  outside: Omit<Pkcs11Options, 'place' | 'threads'>,
+): Promise<Result<KeyManager>> {
+  if (pkcs11 === undefined) return fail('KEY_MANAGER_SETTINGS', 'keys.pkcs11 is not set');
+  const { threads, pinPath, pinEnv, ...place } = pkcs11;
+  const pin = await readSecret({ path: pinPath, variable: pinEnv, setting: 'keys.pkcs11.pinPath' });
+  if (!pin.ok) return pin;
+  const { openPkcs11KeyManager } = await import('./pkcs11/pkcs11-key-manager.ts');
+  return openPkcs11KeyManager({ ...outside, threads, place: { ...place, pin: pin.value } });
 }
 
 function paceOf({ calls }: KeysConfig): Pace {

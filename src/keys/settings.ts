@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { durationSetting } from '../runtime/units.ts';
 
 /** Backends by the names they have in the configuration. */
-export const KEY_MANAGERS = ['disk', 'memory', 'aws-kms'] as const;
+export const KEY_MANAGERS = ['disk', 'memory', 'aws-kms', 'pkcs11'] as const;
+
+const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 
 const callsSchema = z
   .strictObject({
@@ -45,6 +47,34 @@ const awsKmsSchema = z
   })
   .prefault({});
 
+const pkcs11Schema = z
+  .strictObject({
+    module: absolutePath.describe(
+      'The PKCS#11 library of the HSM, such as /usr/lib/softhsm/libsofthsm2.so.',
+    ),
+    tokenLabel: z.string().min(1).max(32).optional().describe('Token by its label.'),
+    slot: z
+      .int()
+      .min(0)
+      .max(0xffff_ffff)
+      .optional()
+      .describe('Token by the number of its slot; without slot and label the only one is taken.'),
+    pinPath: absolutePath.optional().describe("File with the user's PIN; read at start."),
+    pinEnv: z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, 'must be the name of a variable')
+      .default('SIGNET_PKCS11_PIN')
+      .describe('Variable with the PIN, where pinPath is not set.'),
+    threads: z
+      .int()
+      .min(1)
+      .max(64)
+      .default(2)
+      .describe('Threads, each with a session; a device that takes long wants more.'),
+  })
+  .optional()
+  .describe('Needed where keys.manager is pkcs11.');
+
 /** Schema of the `keys` section. */
 export const keysSchema = z
   .strictObject({
@@ -69,6 +99,12 @@ export const keysSchema = z
       .describe('Keys outside that have been without a slot for so long are deleted; 0s never.'),
     calls: callsSchema,
     awsKms: awsKmsSchema,
+    pkcs11: pkcs11Schema,
+  })
+  .superRefine((keys, context) => {
+    if (keys.manager !== 'pkcs11' || keys.pkcs11 !== undefined) return;
+    const message = 'is required where keys.manager is pkcs11: name the library in module';
+    context.addIssue({ code: 'custom', path: ['pkcs11'], message });
   })
   .prefault({});
 

@@ -19,7 +19,12 @@ export function buildDir(name: string): string {
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();
   for (const file of files) hash.update(file).update(readFileSync(file));
-  const dir = join(cache, `${name}-${hash.digest('hex').slice(0, 12)}`);
+  return cacheDir(`${name}-${hash.digest('hex').slice(0, 12)}`);
+}
+
+/** A folder of the cache by its name, made when missing. */
+export function cacheDir(name: string): string {
+  const dir = join(cache, name);
   mkdirSync(dir, { recursive: true });
   return dir;
 }

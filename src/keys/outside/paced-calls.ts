@@ -34,6 +34,8 @@ export interface PacedCall<T> {
   readonly attempt: (signal: AbortSignal) => Promise<Result<T>>;
   /** Refusals after which it is tried again; {@link PASSING_FAULTS} unless given. */
   readonly repeatOn?: readonly ErrorCode[];
+  /** Whether one attempt may take all the time there is. */
+  readonly unhurried?: boolean;
 }
 
 /** Refusals that may pass by themselves, for calls that may be made twice. */
@@ -98,7 +100,8 @@ export class PacedCalls {
     if (!(await this.#turn(endMs))) {
       return fail('KEY_MANAGER_BUSY', 'too many calls wait for the key manager');
     }
-    const limitMs = Math.max(1, Math.min(pace.timeoutMs, endMs - clock.monotonicMs()));
+    const patienceMs = call.unhurried === true ? pace.deadlineMs : pace.timeoutMs;
+    const limitMs = Math.max(1, Math.min(patienceMs, endMs - clock.monotonicMs()));
     const controller = new AbortController();
     const { promise: late, resolve } = Promise.withResolvers<Result<T>>();
     const cancel = clock.after(limitMs, () => {
