@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import { listenerLimitSettings, refuseUselessMemory } from '../src/rpc/limit-settings.ts';
+import { WORKLOAD_LIMITS } from '../src/rpc/limits.ts';
 import { socketPathSetting } from '../src/rpc/socket-setting.ts';
 import { configJsonSchema, hostSetting } from '../src/runtime/config.ts';
 import { LOG_LEVELS } from '../src/runtime/log.ts';
 import { telemetrySchema } from '../src/runtime/telemetry.ts';
-import { durationSetting, sizeSetting } from '../src/runtime/units.ts';
+import { countSetting, durationSetting, sizeSetting } from '../src/runtime/units.ts';
 import { parseTrustDomain, type TrustDomain } from '../src/spiffe/trust-domain.ts';
 
 /** Where the agent keeps its own SVID and key unless told. */
@@ -83,18 +85,18 @@ const unixAttestorSchema = z
   })
   .prefault({});
 
-const count = (fallback: number, max = 1_000_000) => z.int().min(1).max(max).default(fallback);
-
 const limitsSchema = z
   .strictObject({
-    connections: count(10_000).describe('Connections on the Workload API socket.'),
-    connectionsPerUid: count(5000).describe('Connections of one user.'),
-    streamsPerConnection: count(100).describe('Calls under way on one connection.'),
-    streamsPerUid: count(5000).describe('Open streams of one user.'),
-    streams: count(10_000).describe('Open streams in all.'),
-    jwtSvids: count(1000).describe('JWT-SVIDs kept; the least recently used goes first.'),
-    jwtRequests: count(256).describe('Requests for new JWT-SVIDs under way.'),
+    connections: countSetting(10_000).describe('Connections on the Workload API socket.'),
+    connectionsPerUid: countSetting(5000).describe('Connections of one user.'),
+    streamsPerConnection: countSetting(100).describe('Calls under way on one connection.'),
+    streamsPerUid: countSetting(5000).describe('Open streams of one user.'),
+    streams: countSetting(10_000).describe('Open streams in all.'),
+    jwtSvids: countSetting(1000).describe('JWT-SVIDs kept; the least recently used goes first.'),
+    jwtRequests: countSetting(256).describe('Requests for new JWT-SVIDs under way.'),
+    ...listenerLimitSettings(WORKLOAD_LIMITS),
   })
+  .superRefine(refuseUselessMemory)
   .prefault({});
 
 /** Schema of `agent.yaml`. */

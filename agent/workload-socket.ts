@@ -2,7 +2,8 @@ import { ok, type Result } from '../src/base/result.ts';
 import { SpiffeWorkloadAPIService } from '../src/gen/workload.ts';
 import { createHealthBoard } from '../src/rpc/health.ts';
 import { createRpcHost } from '../src/rpc/host.ts';
-import { type RpcLimits, WORKLOAD_LIMITS } from '../src/rpc/limits.ts';
+import { listenerLimitsOf } from '../src/rpc/limit-settings.ts';
+import type { RpcLimits } from '../src/rpc/limits.ts';
 import { serveReflection } from '../src/rpc/reflection.ts';
 import { createRpcMetrics } from '../src/rpc/rpc-metrics.ts';
 import type { Handlers } from '../src/rpc/service.ts';
@@ -53,7 +54,7 @@ export async function openWorkloadSocket(
 /** Twice the streams of a connection: one over the limit is to be refused, not left waiting. */
 function socketLimits({ limits }: AgentConfig): RpcLimits {
   return {
-    ...WORKLOAD_LIMITS,
+    ...listenerLimitsOf(limits),
     maxConnections: limits.connections,
     maxConnectionsPerPeer: limits.connectionsPerUid,
     maxStreamsPerConnection: 2 * limits.streamsPerConnection,

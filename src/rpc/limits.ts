@@ -51,7 +51,7 @@ const MIB = 1024 * 1024;
  * What callers without an identity may take: 16 MiB of messages for one address, 128 MiB in all. The
  * longest message that they have to send is an attestation's evidence, below 128 KiB.
  */
-const ANONYMOUS_LIMITS: AnonymousLimits = {
+export const ANONYMOUS_LIMITS: AnonymousLimits = {
   maxReceiveBytes: 256 * 1024,
   maxStreamsPerConnection: 16,
   maxOpenRequests: 2_048,

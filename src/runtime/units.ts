@@ -58,6 +58,12 @@ export function formatDuration(seconds: number): string {
   return text;
 }
 
+/** A size in a form that {@link parseSize} reads. */
+export function formatSize(bytes: number): string {
+  const fits = Object.entries(BYTES_OF).findLast(([, unit]) => bytes >= unit && bytes % unit === 0);
+  return fits === undefined ? `${bytes}B` : `${bytes / fits[1]}${fits[0]}`;
+}
+
 /** Bounds of a setting, both inclusive, in the form that the setting is written in. */
 export interface Bounds {
   readonly min?: string;
@@ -72,6 +78,11 @@ export function durationSetting(bounds: Bounds = {}): z.ZodType<number, string> 
 /** Schema of a size setting: a string with a unit in the file, bytes in the program. */
 export function sizeSetting(bounds: Bounds = {}): z.ZodType<number, string> {
   return measured(parseSize, bounds, '^[0-9]{1,12}(B|KiB|MiB|GiB)$');
+}
+
+/** Schema of a setting that counts something: a whole number from 1. */
+export function countSetting(preset: number, max = 1_000_000): z.ZodDefault<z.ZodInt> {
+  return z.int().min(1).max(max).default(preset);
 }
 
 function measured(

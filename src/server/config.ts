@@ -2,11 +2,17 @@ import { z } from 'zod';
 import type { Result } from '../base/result.ts';
 import { KEY_TYPES } from '../keys/key-manager.ts';
 import { keysSchema } from '../keys/settings.ts';
+import {
+  anonymousLimitSettings,
+  listenerLimitSettings,
+  refuseUselessMemory,
+} from '../rpc/limit-settings.ts';
+import { ANONYMOUS_LIMITS, SERVER_LIMITS } from '../rpc/limits.ts';
 import { socketPathSetting } from '../rpc/socket-setting.ts';
 import { configJsonSchema, hostSetting, loadConfig } from '../runtime/config.ts';
 import { LOG_LEVELS } from '../runtime/log.ts';
 import { telemetrySchema } from '../runtime/telemetry.ts';
-import { durationSetting } from '../runtime/units.ts';
+import { countSetting, durationSetting } from '../runtime/units.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import { parseTrustDomain, type TrustDomain } from '../spiffe/trust-domain.ts';
 import { operatorGroupId } from './group.ts';
@@ -129,8 +135,6 @@ const rate = (perSecond: number, burst: number) =>
     })
     .prefault({});
 
-const count = (fallback: number, max: number) => z.int().min(1).max(max).default(fallback);
-
 const limitsSchema = z
   .strictObject({
     attestation: rate(10, 100).describe('Attestations of one address.'),
@@ -142,20 +146,25 @@ const limitsSchema = z
     agentSignatures: rate(500, 2000).describe(
       'Signatures for one agent; a batch costs its length.',
     ),
-    batchCsrs: count(500, 500).describe('CSRs in one request.'),
-    batchEntries: count(10_000, 100_000).describe('Entries in one request.'),
-    connections: count(20_000, 1_000_000).describe('Connections in all.'),
-    connectionsPerAddress: count(5000, 1_000_000).describe('Connections of one address.'),
-    callsPerConnection: count(100, 10_000).describe('Calls under way on one connection.'),
-    pendingHandshakes: count(512, 100_000).describe('TLS handshakes under way.'),
-    pendingHandshakesPerAddress: count(128, 100_000).describe('The same of one address.'),
-    queuedCsrs: count(4096, 1_000_000).describe(
+    batchCsrs: countSetting(500, 500).describe('CSRs in one request.'),
+    batchEntries: countSetting(10_000, 100_000).describe('Entries in one request.'),
+    connections: countSetting(20_000, 1_000_000).describe('Connections in all.'),
+    connectionsPerAddress: countSetting(5000, 1_000_000).describe('Connections of one address.'),
+    callsPerConnection: countSetting(100, 10_000).describe('Calls under way on one connection.'),
+    pendingHandshakes: countSetting(512, 100_000).describe('TLS handshakes under way.'),
+    pendingHandshakesPerAddress: countSetting(128, 100_000).describe('The same of one address.'),
+    queuedCsrs: countSetting(4096, 1_000_000).describe(
       'Certificate requests that may wait for a signature.',
     ),
     authorizationStaleness: durationSetting({ min: '1s', max: '24h' })
       .prefault('1h')
       .describe('Nothing is issued by a view that could not be brought up to date for so long.'),
+    ...listenerLimitSettings(SERVER_LIMITS),
+    anonymous: anonymousLimitSettings(ANONYMOUS_LIMITS).describe(
+      'Callers over TCP without a client certificate.',
+    ),
   })
+  .superRefine(refuseUselessMemory)
   .prefault({});
 
 /** Schema of `server.yaml`. */

@@ -16,7 +16,8 @@ import { SVIDService } from '../gen/spire/api/server/svid/v1/svid.ts';
 import type { Registry } from '../registry/registry.ts';
 import { createHealthBoard } from '../rpc/health.ts';
 import { createRpcHost, type RpcHost } from '../rpc/host.ts';
-import { ADMIN_LIMITS, type RpcLimits, SERVER_LIMITS } from '../rpc/limits.ts';
+import { anonymousLimitsOf, listenerLimitsOf } from '../rpc/limit-settings.ts';
+import { ADMIN_LIMITS, type RpcLimits } from '../rpc/limits.ts';
 import { serveReflection } from '../rpc/reflection.ts';
 import { createRpcMetrics, type RpcMetrics } from '../rpc/rpc-metrics.ts';
 import type { CallGuard } from '../rpc/service.ts';
@@ -182,7 +183,8 @@ function clientValidator({ clock, settings }: ServerBase, registry: Registry): C
 
 function tcpLimits({ limits }: ServerConfig): RpcLimits {
   return {
-    ...SERVER_LIMITS,
+    ...listenerLimitsOf(limits),
+    anonymous: anonymousLimitsOf(limits.anonymous),
     maxConnections: limits.connections,
     maxConnectionsPerPeer: limits.connectionsPerAddress,
     maxStreamsPerConnection: limits.callsPerConnection,

@@ -424,7 +424,19 @@ describe('limits', () => {
   });
 
   test('a message above the limit of its caller is refused, one just below is read', async () => {
-    const server = await TestServer.start({ limits: { attestation: OFF } });
+    await assertMessageLimits({}, { anonymous: 256 * 1024, attested: 4 * 1024 * 1024 });
+  });
+
+  test('the longest message is what configuration says, for each kind of caller', async () => {
+    const settings = { messageSize: '32KiB', anonymous: { messageSize: '8KiB' } };
+    await assertMessageLimits(settings, { anonymous: 8 * 1024, attested: 32 * 1024 });
+  });
+
+  const assertMessageLimits = async (
+    settings: object,
+    limits: { readonly anonymous: number; readonly attested: number },
+  ) => {
+    const server = await TestServer.start({ limits: { attestation: OFF, ...settings } });
     const params = { csr: Buffer.from(makeCsr()) };
     const message = (client: Client, bytes: number) => {
       const call = open(client, AgentService.attestAgent);
@@ -434,15 +446,15 @@ describe('limits', () => {
     };
     const agent = await server.attest();
     for (const [client, limit] of [
-      [await server.tcp(), 256 * 1024],
-      [await server.tcp(agent), 4 * 1024 * 1024],
+      [await server.tcp(), limits.anonymous],
+      [await server.tcp(agent), limits.attested],
     ] as const) {
       await assertStatus(message(client, limit - 1024), 'JOIN_TOKEN_MALFORMED');
       await assert.rejects(message(client, limit + 1), { code: 8 });
       await ask(client, BundleService.getBundle, { outputMask: undefined });
     }
     await server.stop();
-  });
+  };
 
   test('I-5 malformed protobuf ends the call, not the process', async () => {
     const server = await TestServer.start({ limits: { attestation: OFF } });
