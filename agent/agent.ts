@@ -70,9 +70,7 @@ export async function startAgent(
   addProcessMetrics(metrics);
   const life = new Lifecycle(log, clock);
   const base = { config, clock, random, log, metrics, health: createHealth(), life, version };
-  const started = await startParts(base);
-  if (!started.ok) await life.stop('start failed');
-  return started;
+  return life.start(() => startParts(base));
 }
 
 async function startParts(base: AgentBase): Promise<Result<RunningAgent>> {

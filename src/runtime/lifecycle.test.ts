@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
 import { ManualClock } from '../base/clock.ts';
+import { fail, ok } from '../base/result.ts';
 import { Lifecycle, STOP_LIMIT_MS, watchLifeline } from './lifecycle.ts';
 import { createLogger } from './log.ts';
 
@@ -20,6 +21,28 @@ test('parts are stopped last first, once, and a failing one does not hold up the
   await first;
   assert.equal(life.signal.aborted, true);
   assert.deepEqual(order, ['listener', 'store']);
+});
+
+for (const [name, end] of [
+  ['is refused', async () => fail('INTERNAL', 'no')],
+  ['throws', () => Promise.reject(new TypeError('no'))],
+] as const) {
+  test(`a start that ${name} stops what had started`, async () => {
+    const life = new Lifecycle(log, new ManualClock(0));
+    const order: string[] = [];
+    const started = life.start(async () => {
+      life.add('store', () => void order.push('store'));
+      return end();
+    });
+    await started.catch((thrown: unknown) => assert.ok(thrown instanceof TypeError));
+    assert.deepEqual(order, ['store']);
+  });
+}
+
+test('a start that succeeds stops nothing', async () => {
+  const life = new Lifecycle(log, new ManualClock(0));
+  assert.deepEqual(await life.start(async () => ok(1)), ok(1));
+  assert.equal(life.stopping, false);
 });
 
 test('a part that is added while stopping is stopped at once', async () => {

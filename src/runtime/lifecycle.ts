@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import type { Clock } from '../base/clock.ts';
+import type { Result } from '../base/result.ts';
 import type { Logger } from './log.ts';
 
 /** Longest that all stop steps together may take before {@link Lifecycle.stop} answers anyway. */
@@ -45,6 +46,18 @@ export class Lifecycle {
     const step = { name, stop };
     if (this.#stopped === undefined) this.#steps.push(step);
     else this.#stopped = this.#stopped.then(() => this.#stopOne(step));
+  }
+
+  /** Runs a start that adds parts: when it is refused or throws, what had started is stopped again. */
+  async start<T>(work: () => Promise<Result<T>>): Promise<Result<T>> {
+    let started = false;
+    try {
+      const outcome = await work();
+      started = outcome.ok;
+      return outcome;
+    } finally {
+      if (!started) await this.stop('start failed');
+    }
   }
 
   /**

@@ -72,9 +72,7 @@ export async function startServer(
     life,
     settings: new LiveSettings(config, clock),
   };
-  const started = await startParts(base);
-  if (!started.ok) await life.stop('start failed');
-  return started;
+  return life.start(() => startParts(base));
 }
 
 async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
