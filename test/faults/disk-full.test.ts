@@ -40,7 +40,7 @@ function fill(folder: string): () => void {
 }
 
 test(
-  'A13 a full database refuses registration, issuance goes on, and room ends it',
+  'A13 a full disk refuses registration and, since nothing can be recorded, issuance; room ends it',
   asRoot,
   async (context) => {
     const fleet = await Fleet.start({ serverOnly: true });
@@ -83,8 +83,15 @@ test(
     assert.match(stderr, /^ {2}next: ./m);
     const params = [{ entryId: first.results[0]?.entry?.id ?? '', csr: Buffer.from(makeCsr()) }];
     const client = await clients.tcp(agent);
-    const issued = await ask(client, SVIDService.batchNewX509Svid, { params });
-    assert.equal(issued.results[0]?.status?.code, 0, 'issuance does not need the disk');
+    const issue = () => ask(client, SVIDService.batchNewX509Svid, { params });
+    // A few records find room in the last block of the ledger.
+    let [refused] = (await issue()).results;
+    for (let index = 0; index < 50 && refused?.status?.code === 0; index++) {
+      [refused] = (await issue()).results;
+    }
+    assert.equal(refused?.status?.code, 8, 'nothing is signed that is not on record');
+    assert.match(refused.status.message, /no space/);
+    assert.equal(refused.svid, undefined);
     assert.equal(fleet.serverPid, serverPid);
     assert.ok(lives(serverPid));
 
@@ -92,6 +99,7 @@ test(
     const again = await register('/after');
     assert.equal(again.results[0]?.status?.code, 0, again.results[0]?.status?.message ?? '');
     answered.push('/after');
+    assert.equal((await issue()).results[0]?.status?.code, 0, 'issuance goes on by itself');
     await fleet.stopServer('SIGKILL');
     await fleet.startServer();
     const { entries } = (await fleet.json('entry', 'show')) as {

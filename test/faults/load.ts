@@ -24,8 +24,8 @@ export class Load {
   readonly deleted = new Set<string>();
   /** Agents whose attestation was answered. */
   readonly agents: TestAgent[] = [];
-  /** SVIDs that were answered. */
-  issued = 0;
+  /** Certificates of the SVIDs that were answered. */
+  readonly issued: Uint8Array[] = [];
   #count = 0;
 
   /** Runs until the first call of each kind fails, which is when the server is killed. */
@@ -74,7 +74,7 @@ export class Load {
     const params = Array.from({ length: 20 }, () => ({ entryId, csr }));
     for (;;) {
       const { results } = await ask(agent, SVIDService.batchNewX509Svid, { params });
-      this.issued += results.filter(({ svid }) => svid !== undefined).length;
+      this.issued.push(...results.flatMap(({ svid }) => svid?.certChain[0] ?? []));
     }
   }
 

@@ -30,7 +30,7 @@ export const storeErrors = defineErrors({
     status: 'ResourceExhausted',
     retryable: true,
     means: 'The disk of the database is full; nothing was written.',
-    action: 'Free space on the file system of dataDir; issuance goes on meanwhile.',
+    action: 'Free space on the file system of dataDir; the ledger needs it to issue anything.',
   },
   STORE_READ_ONLY: {
     status: 'FailedPrecondition',
