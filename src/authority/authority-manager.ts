@@ -3,6 +3,7 @@ import type { SignetError } from '../base/errors.ts';
 import { type Random, randomFraction } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { KeyManager, KeyType } from '../keys/key-manager.ts';
+import { onlyLinted } from '../lint/linted-key.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
@@ -175,7 +176,7 @@ class Manager implements AuthorityManager {
     if (!key.ok) return key;
     const issuedAtSeconds = Math.floor(clock.nowMs() / 1000);
     const made = await KIND_RULES[kind].make({
-      key: key.value,
+      key: onlyLinted(key.value),
       trustDomain,
       subject: subject ?? DEFAULT_CA_SUBJECT,
       random,
@@ -243,14 +244,24 @@ class Manager implements AuthorityManager {
     if (key === undefined) return fail('AUTHORITY_NOT_READY', `slot ${entry.slot} has no key`);
     const { notAfterMs } = certificate.value;
     const { authorityId } = entry;
-    this.#x509 = { authorityId, key, certificate: certificate.value, chain: [], notAfterMs };
+    this.#x509 = {
+      authorityId,
+      key: onlyLinted(key),
+      certificate: certificate.value,
+      chain: [],
+      notAfterMs,
+    };
     return ok(undefined);
   }
 
   #adoptJwt(entry: JournalEntry): void {
     const key = this.#options.keys.get(entry.slot);
     if (key === undefined) return;
-    this.#jwt = { keyId: entry.authorityId, key, expiresAtSeconds: entry.notAfterSeconds };
+    this.#jwt = {
+      keyId: entry.authorityId,
+      key: onlyLinted(key),
+      expiresAtSeconds: entry.notAfterSeconds,
+    };
   }
 
   #sleepMs(): number {

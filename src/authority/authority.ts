@@ -1,5 +1,5 @@
 import type { Result } from '../base/result.ts';
-import type { SigningKey } from '../keys/key-manager.ts';
+import type { LintedKey } from '../lint/linted-key.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { Certificate } from '../x509/types.ts';
 
@@ -7,7 +7,7 @@ import type { Certificate } from '../x509/types.ts';
 export interface X509Authority {
   /** Hex of its subject key identifier: the name it has in logs and commands. */
   readonly authorityId: string;
-  readonly key: SigningKey;
+  readonly key: LintedKey;
   readonly certificate: Certificate;
   /**
    * What follows a leaf in its chain: intermediates up to but not including the root (X509-25).
@@ -21,7 +21,7 @@ export interface X509Authority {
 export interface JwtAuthority {
   /** The `kid` of its tokens. */
   readonly keyId: string;
-  readonly key: SigningKey;
+  readonly key: LintedKey;
   /** Unix seconds. */
   readonly expiresAtSeconds: number;
 }

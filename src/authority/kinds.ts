@@ -1,7 +1,7 @@
 import { equalBytes, toHex } from '../base/bytes.ts';
 import type { Random } from '../base/random.ts';
 import { ok, type Result } from '../base/result.ts';
-import type { SigningKey } from '../keys/key-manager.ts';
+import type { LintedKey } from '../lint/linted-key.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { CaSubject } from '../x509/ca-template.ts';
@@ -10,7 +10,6 @@ import { subjectKeyId } from '../x509/key-id.ts';
 import { drawSerial } from '../x509/serial.ts';
 import type { Certificate } from '../x509/types.ts';
 import type { AuthorityKind, JournalEntry } from './journal.ts';
-
 import { type RecordCa, signRoot } from './x509-certificate.ts';
 
 /** A journal entry before it has a state. */
@@ -18,7 +17,7 @@ export type NewEntry = Omit<JournalEntry, 'state'>;
 
 /** What a new authority is made from. */
 export interface MakeRequest {
-  readonly key: SigningKey;
+  readonly key: LintedKey;
   readonly trustDomain: TrustDomain;
   readonly subject: CaSubject;
   readonly random: Random;

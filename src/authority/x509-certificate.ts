@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto';
 import { equalBytes } from '../base/bytes.ts';
 import { fail, ok, type Result } from '../base/result.ts';
-import type { SigningKey } from '../keys/key-manager.ts';
 import { certificateScheme } from '../keys/scheme.ts';
+import { lintCa } from '../lint/gate.ts';
+import type { LintedKey } from '../lint/linted-key.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
-import { checkCaProfile } from '../spiffe/x509-profile.ts';
-import { buildCaTbs, type CaSubject } from '../x509/ca-template.ts';
+import { buildCaTbs, type CaSubject, caSubjectDer } from '../x509/ca-template.ts';
 import { parseCertificate } from '../x509/certificate.ts';
 import { subjectKeyId } from '../x509/key-id.ts';
 import { parsePublicKey } from '../x509/public-key.ts';
@@ -48,24 +48,33 @@ export const DEFAULT_CA_SUBJECT: CaSubject = { country: 'US', organization: 'SPI
  * a path, keyCertSign and cRLSign). It leaves only when it reads back as what was signed and its own
  * key verifies it, wherever that key lives.
  */
-export async function signRoot(key: SigningKey, fields: RootFields): Promise<Result<Certificate>> {
+export async function signRoot(key: LintedKey, fields: RootFields): Promise<Result<Certificate>> {
   const publicKey = parsePublicKey(key.publicKeySpki);
   if (!publicKey.ok) return publicKey;
   const scheme = certificateScheme(key.type);
   const signatureAlgorithm = signatureAlgorithmDer(scheme);
   const keyId = subjectKeyId(publicKey.value);
-  const tbs = buildCaTbs({
-    serial: fields.serial,
-    notBeforeMs: fields.notBeforeSeconds * 1000,
-    notAfterMs: fields.notAfterSeconds * 1000,
+  const { trustDomain, subject, serial, notBeforeSeconds, notAfterSeconds } = fields;
+  const said = {
+    serial,
+    notBeforeMs: notBeforeSeconds * 1000,
+    notAfterMs: notAfterSeconds * 1000,
     spki: key.publicKeySpki,
     keyId,
-    subject: fields.subject,
-    uri: fields.trustDomain.id,
+    subject,
     signatureAlgorithm,
+  };
+  const tbs = buildCaTbs({ ...said, uri: trustDomain.id });
+  const token = lintCa(tbs, {
+    ...said,
+    trustDomain,
+    selfSigned: true,
+    pathLength: undefined,
+    nameConstraints: undefined,
+    issuer: { ...said, subjectDer: caSubjectDer(serial, subject) },
   });
+  if (!token.ok) return token;
   // On record before it is signed, as every leaf is (I2).
-  const { trustDomain, serial, notBeforeSeconds, notAfterSeconds } = fields;
   const facts = { trustDomain, serial, notBeforeSeconds, notAfterSeconds };
   const recorded = await fields.record?.({
     ...facts,
@@ -73,14 +82,13 @@ export async function signRoot(key: SigningKey, fields: RootFields): Promise<Res
     tbsHash: hash('sha256', tbs, 'buffer'),
   });
   if (recorded?.ok === false) return recorded;
-  const signature = await key.sign(tbs, { hash: scheme.hash, encoding: 'der' });
-  if (!signature.ok) return signature;
-  const read = parseCertificate(assembleCertificate(tbs, signatureAlgorithm, signature.value));
+  const signed = await key.sign(token.value, { hash: scheme.hash, encoding: 'der' });
+  if (!signed.ok) return signed;
+  const { body, signature } = signed.value;
+  const read = parseCertificate(assembleCertificate(body, signatureAlgorithm, signature));
   if (!read.ok) return invalid('is not readable', read.error);
   const certificate = read.value;
   if (!equalBytes(certificate.tbs, tbs)) return invalid('reads back as another');
-  const profile = checkCaProfile(certificate, fields.trustDomain);
-  if (!profile.ok) return invalid('breaks the profile', profile.error);
   const { signature: bits } = certificate;
   const verified = verifySignature(publicKey.value, signatureAlgorithm, tbs, bits);
   return verified.ok ? ok(certificate) : invalid('is not signed by its own key', verified.error);

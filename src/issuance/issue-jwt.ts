@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import type { JwtAuthority } from '../authority/authority.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { certificateScheme, publicKeyType } from '../keys/scheme.ts';
+import { type JwtLintSigner, type LintToken, lintJwt } from '../lint/gate.ts';
 import type { JwtGrant } from '../policy/grant.ts';
 import { defaultJwsAlgorithm } from '../spiffe/jws.ts';
 import {
@@ -15,7 +16,6 @@ import { parsePublicKey } from '../x509/public-key.ts';
 import { verifyWithScheme } from '../x509/signature.ts';
 import type { PublicKey } from '../x509/types.ts';
 import type { IssuanceContext } from './issue-x509.ts';
-import { type LintToken, lintJwt, redeem } from './lint/gate.ts';
 import { jwtValidity } from './validity.ts';
 
 /** A signed JWT-SVID. */
@@ -29,10 +29,8 @@ export interface IssuedJwt {
 }
 
 /** A JWT authority made ready to sign. */
-export interface JwtSigner {
+export interface JwtSigner extends JwtLintSigner {
   readonly authority: JwtAuthority;
-  /** The same in all its tokens. */
-  readonly header: string;
   /** To verify signatures of a key outside this process; undefined where the key is in it. */
   readonly verifier: PublicKey | undefined;
 }
@@ -44,8 +42,9 @@ export function createJwtSigner(authority: JwtAuthority): Result<JwtSigner> {
   if (algorithm === undefined) return fail('INTERNAL', `${key.type} keys do not sign tokens`);
   const publicKey = parsePublicKey(key.publicKeySpki);
   if (!publicKey.ok) return publicKey;
-  const verifier = key.exportPkcs8() === undefined ? publicKey.value : undefined;
-  return ok({ authority, header: encodeJwtSvidHeader(algorithm, keyId), verifier });
+  const verifier = key.local ? undefined : publicKey.value;
+  const header = encodeJwtSvidHeader(algorithm, keyId);
+  return ok({ authority, header, spki: key.publicKeySpki, verifier });
 }
 
 /** Issues one JWT-SVID on this thread: a signature costs less than the way to another. */
@@ -61,7 +60,7 @@ export async function issueJwt(
 
   // 2. Nothing reaches the key that was not linted, on what a validator's reader reads back.
   const input = encodeJwtSvidInput(header, claims);
-  const linted = lintJwt(input, claims);
+  const linted = lintJwt(input, claims, signer);
   if (!linted.ok) return linted;
 
   // 3. Nothing is signed that is not on record.
@@ -113,19 +112,18 @@ function planClaims(
 
 /** The token over what was linted. A signature from outside this process is verified first (B4). */
 async function signToken(token: LintToken, signer: JwtSigner): Promise<Result<string>> {
-  const input = redeem(token);
-  if (!input.ok) return input;
   const { key } = signer.authority;
   const scheme = { ...certificateScheme(key.type), encoding: 'p1363' } as const;
-  const signature = await key.sign(input.value, scheme);
-  if (!signature.ok) return signature;
+  const signed = await key.sign(token, scheme);
+  if (!signed.ok) return signed;
+  const { body, signature } = signed.value;
   if (signer.verifier !== undefined) {
-    const verified = verifyWithScheme(signer.verifier, scheme, input.value, signature.value);
+    const verified = verifyWithScheme(signer.verifier, scheme, body, signature);
     if (!verified.ok) {
       return fail('KEY_SIGNATURE_WRONG', `slot ${key.slot} answered with a wrong signature`, {
         cause: verified.error,
       });
     }
   }
-  return ok(encodeJwtSvid(Buffer.from(input.value).toString('latin1'), signature.value));
+  return ok(encodeJwtSvid(Buffer.from(body).toString('latin1'), signature));
 }

@@ -158,16 +158,11 @@ function batchWorkshop(pool: SignPool, here: Workshop): Workshop {
       sign: async () => merge(keys, await drafts.sign()),
     };
   };
-  const isLocal = new WeakMap<X509Authority, boolean>();
   return {
-    draft(orders, authority, lane) {
-      let local = isLocal.get(authority);
-      if (local === undefined) {
-        local = authority.key.exportPkcs8() !== undefined;
-        isLocal.set(authority, local);
-      }
-      return local ? pool.draft(orders, authority, lane) : draftOutside(orders, authority, lane);
-    },
+    draft: (orders, authority, lane) =>
+      authority.key.local
+        ? pool.draft(orders, authority, lane)
+        : draftOutside(orders, authority, lane),
   };
 }
 

@@ -4,8 +4,10 @@ import { toSignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { readDer } from '../der/reader.ts';
 import { TAG } from '../der/tags.ts';
-import type { SigningKey } from '../keys/key-manager.ts';
 import { certificateScheme } from '../keys/scheme.ts';
+import type { ExpectedIssuer } from '../lint/certificate-lints.ts';
+import { type LintToken, lintLeaf } from '../lint/gate.ts';
+import type { LintedKey } from '../lint/linted-key.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import { parseCsr } from '../x509/csr.ts';
 import { subjectKeyId } from '../x509/key-id.ts';
@@ -19,7 +21,6 @@ import {
 } from '../x509/template.ts';
 import type { Certificate, PublicKey } from '../x509/types.ts';
 import { provenKey } from './csr-key.ts';
-import { type LintToken, lintLeaf, redeem } from './lint/gate.ts';
 
 /** Where a leaf's key comes from. */
 export type KeySource =
@@ -43,12 +44,11 @@ export interface LeafOrder {
 
 /** An authority made ready to sign leaves. */
 export interface LeafIssuer {
-  readonly key: SigningKey;
+  readonly key: LintedKey;
   readonly certificate: Certificate;
-  readonly keyId: Uint8Array;
   readonly template: LeafTemplate;
-  /** Whether the private key is in this process; signatures of others are verified. */
-  readonly local: boolean;
+  /** What leaves must say of it. */
+  readonly expected: ExpectedIssuer;
 }
 
 /** A leaf that may be signed once. */
@@ -59,16 +59,13 @@ export interface DraftLeaf {
 }
 
 /** Prepares what all leaves of an authority share. */
-export function createLeafIssuer(key: SigningKey, certificate: Certificate): LeafIssuer {
+export function createLeafIssuer(key: LintedKey, certificate: Certificate): LeafIssuer {
   const keyId = certificate.subjectKeyId ?? subjectKeyId(certificate.publicKey);
   const signatureAlgorithm = signatureAlgorithmDer(certificateScheme(key.type));
-  const template = createLeafTemplate({
-    subjectDer: certificate.subjectDer,
-    keyId,
-    signatureAlgorithm,
-  });
-  const local = key.exportPkcs8() !== undefined;
-  return { key, certificate, keyId, template, local };
+  const { subjectDer, notBeforeMs, notAfterMs } = certificate;
+  const { spki } = certificate.publicKey;
+  const expected = { subjectDer, keyId, spki, signatureAlgorithm, notBeforeMs, notAfterMs };
+  return { key, certificate, template: createLeafTemplate(expected), expected };
 }
 
 /**
@@ -102,13 +99,7 @@ function lintedBody(order: LeafOrder, publicKey: PublicKey, issuer: LeafIssuer):
     dnsNames: order.dnsNames,
   };
   const tbs = buildLeafTbs(issuer.template, { ...fields, uri: order.id.uri });
-  const token = lintLeaf(tbs, {
-    ...fields,
-    id: order.id,
-    issuerDer: issuer.certificate.subjectDer,
-    issuerKeyId: issuer.keyId,
-    signatureAlgorithm: issuer.template.signatureAlgorithm,
-  });
+  const token = lintLeaf(tbs, { ...fields, id: order.id, issuer: issuer.expected });
   return token.ok ? ok({ token: token.value, tbsHash: hash('sha256', tbs, 'buffer') }) : token;
 }
 
@@ -120,19 +111,18 @@ export async function signLeaf(
   { token, tbsHash }: DraftLeaf,
   issuer: LeafIssuer,
 ): Promise<Result<Uint8Array>> {
-  const tbs = redeem(token);
-  if (!tbs.ok) return tbs;
   const { key, template } = issuer;
   const scheme = certificateScheme(key.type);
-  const signature = await key.sign(tbs.value, { hash: scheme.hash, encoding: 'der' });
-  if (!signature.ok) return signature;
-  if (!issuer.local) {
+  const signed = await key.sign(token, { hash: scheme.hash, encoding: 'der' });
+  if (!signed.ok) return signed;
+  const { body, signature } = signed.value;
+  if (!key.local) {
     // What the key manager was handed is still what is on record, and it is that which it signed.
-    if (!equalBytes(hash('sha256', tbs.value, 'buffer'), tbsHash)) {
+    if (!equalBytes(hash('sha256', body, 'buffer'), tbsHash)) {
       return fail('ISSUANCE_MISMATCH', 'the body of a certificate changed while it was signed');
     }
     const { publicKey } = issuer.certificate;
-    const verified = verifyWithScheme(publicKey, scheme, tbs.value, signature.value);
+    const verified = verifyWithScheme(publicKey, scheme, body, signature);
     if (!verified.ok) {
       return fail('KEY_SIGNATURE_WRONG', `slot ${key.slot} answered with a wrong signature`, {
         cause: verified.error,
@@ -140,8 +130,8 @@ export async function signLeaf(
     }
   }
   const { signatureAlgorithm } = template;
-  const certificate = assembleCertificate(tbs.value, signatureAlgorithm, signature.value);
-  return compareSigned(certificate, { tbs: tbs.value, signatureAlgorithm });
+  const certificate = assembleCertificate(body, signatureAlgorithm, signature);
+  return compareSigned(certificate, { tbs: body, signatureAlgorithm });
 }
 
 /** Takes the certificate apart again: its body must be, byte for byte, what was linted. */

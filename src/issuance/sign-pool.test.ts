@@ -12,6 +12,8 @@ import { SignPool, type SignPoolOptions } from './sign-pool.ts';
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
 const manager = await startAuthorities();
 const authority = unwrap(manager.currentX509());
+/** Inside the life of this authority and of others that start soon after it. */
+const beginSeconds = authority.certificate.notBeforeMs / 1000 + 30;
 const csr = makeCsr();
 const id = unwrap(parseSpiffeId('spiffe://example.org/web'));
 const pools: SignPool[] = [];
@@ -33,8 +35,8 @@ function orders(count: number, extra: Partial<LeafOrder> = {}): LeafOrder[] {
     id,
     dnsNames: [],
     serial: new Uint8Array(16).fill(index + 1),
-    notBeforeSeconds: 1_800_000_000,
-    notAfterSeconds: 1_800_003_600,
+    notBeforeSeconds: beginSeconds,
+    notAfterSeconds: beginSeconds + 3600,
     ...extra,
   }));
 }

@@ -2,6 +2,7 @@ import { setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { ok, type Result, unwrap } from '../base/result.ts';
 import { importLocalKey } from '../keys/local-key.ts';
+import { onlyLinted } from '../lint/linted-key.ts';
 import { parseCertificate } from '../x509/certificate.ts';
 import { checkKeySource, createLeafIssuer, type LeafIssuer } from './leaf.ts';
 import { packOutcomes, unpackOrders } from './packing.ts';
@@ -18,7 +19,7 @@ function adopt(message: ToWorker & { kind: 'authority' }): void {
   const key = importLocalKey({ slot, type, pkcs8, blocking: true });
   if (key === undefined) throw new TypeError(`key of slot ${slot} cannot be imported`);
   pkcs8.fill(0);
-  issuer = createLeafIssuer(key, unwrap(parseCertificate(message.certificate)));
+  issuer = createLeafIssuer(onlyLinted(key), unwrap(parseCertificate(message.certificate)));
 }
 
 function draft(message: ToWorker & { kind: 'draft' }): readonly Result<Uint8Array>[] {

@@ -1,19 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { makeKey, makeRoot } from '../../../test/support/x509.ts';
-import { type Result, unwrap } from '../../base/result.ts';
-import { encodeJwtSvidHeader, encodeJwtSvidInput } from '../../spiffe/jwt-svid-encoding.ts';
-import { parseSpiffeId } from '../../spiffe/spiffe-id.ts';
-import { subjectKeyId } from '../../x509/key-id.ts';
-import { signatureAlgorithmDer } from '../../x509/signature.ts';
-import { buildLeafTbs, createLeafTemplate } from '../../x509/template.ts';
-import { type LeafExpectation, lintJwt, lintLeaf, redeem } from './gate.ts';
+import { makeKey, makeRoot } from '../../test/support/x509.ts';
+import { type Result, unwrap } from '../base/result.ts';
+import { encodeJwtSvidHeader, encodeJwtSvidInput } from '../spiffe/jwt-svid-encoding.ts';
+import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
+import { subjectKeyId } from '../x509/key-id.ts';
+import { signatureAlgorithmDer } from '../x509/signature.ts';
+import { buildLeafTbs, createLeafTemplate } from '../x509/template.ts';
+import { lintJwt, lintLeaf, redeem } from './gate.ts';
+import type { LeafExpectation } from './leaf-lints.ts';
 
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
 const id = (path: string) => unwrap(parseSpiffeId(`spiffe://example.org${path}`));
 
 const root = makeRoot();
 const key = makeKey();
+const OTHER_ALGORITHM = signatureAlgorithmDer({ kind: 'ecdsa', hash: 'sha384' });
 const signatureAlgorithm = signatureAlgorithmDer({ kind: 'ecdsa', hash: 'sha256' });
 const fields = {
   serial: Uint8Array.of(0x80, 2, 3),
@@ -31,25 +33,30 @@ const template = createLeafTemplate({
 const expected: LeafExpectation = {
   ...fields,
   id: id('/web'),
-  issuerDer: root.subjectDer,
-  issuerKeyId: root.keyId,
-  signatureAlgorithm,
+  issuer: {
+    subjectDer: root.subjectDer,
+    keyId: root.keyId,
+    spki: root.key.spki,
+    signatureAlgorithm,
+    notBeforeMs: root.certificate.notBeforeMs,
+    notAfterMs: root.certificate.notAfterMs,
+  },
 };
 const tbs = buildLeafTbs(template, { ...fields, uri: expected.id.uri });
 
 describe('lint of certificates', () => {
   test('I3 a token is good for one signature', () => {
     const token = unwrap(lintLeaf(tbs, expected));
-    assert.deepEqual(Buffer.from(unwrap(redeem(token))), Buffer.from(tbs));
-    assert.equal(code(redeem(token)), 'LINT_TOKEN_USED');
-    assert.equal(code(redeem(token)), 'LINT_TOKEN_USED');
+    assert.deepEqual(Buffer.from(unwrap(redeem(token, root.key.spki))), Buffer.from(tbs));
+    assert.equal(code(redeem(token, root.key.spki)), 'LINT_TOKEN_USED');
+    assert.equal(code(redeem(token, root.key.spki)), 'LINT_TOKEN_USED');
   });
 
   test('what is signed is what was read, though the builder’s bytes change later', () => {
     const mine = Uint8Array.from(tbs);
     const token = unwrap(lintLeaf(mine, expected));
     mine.fill(0);
-    assert.deepEqual(Buffer.from(unwrap(redeem(token))), Buffer.from(tbs));
+    assert.deepEqual(Buffer.from(unwrap(redeem(token, root.key.spki))), Buffer.from(tbs));
   });
 
   const other = makeKey();
@@ -61,13 +68,16 @@ describe('lint of certificates', () => {
     ['subject key identifier', { keyId: subjectKeyId(other.publicKey) }],
     ['beginning', { notBeforeMs: expected.notBeforeMs - 1000 }],
     ['end', { notAfterMs: expected.notAfterMs + 1000 }],
-    ['issuer', { issuerDer: makeRoot('other.example').subjectDer }],
-    ['issuer key identifier', { issuerKeyId: new Uint8Array(20) }],
+    [
+      'issuer',
+      { issuer: { ...expected.issuer, subjectDer: makeRoot('other.example').subjectDer } },
+    ],
+    ['issuer key identifier', { issuer: { ...expected.issuer, keyId: new Uint8Array(20) } }],
     ['set of DNS names', { dnsNames: ['a.example.org'] }],
     ['order of DNS names', { dnsNames: fields.dnsNames.toReversed() }],
     [
       'signature algorithm',
-      { signatureAlgorithm: signatureAlgorithmDer({ kind: 'ecdsa', hash: 'sha384' }) },
+      { issuer: { ...expected.issuer, signatureAlgorithm: OTHER_ALGORITHM } },
     ],
   ];
   for (const [name, change] of mismatches) {
@@ -126,11 +136,12 @@ describe('lint of tokens', () => {
   };
   const header = encodeJwtSvidHeader('ES256', 'k');
   const input = encodeJwtSvidInput(header, claims);
+  const signer = { spki: root.key.spki, header };
 
   test('I3 a token is good for one signature', () => {
-    const token = unwrap(lintJwt(input, claims));
-    assert.deepEqual(unwrap(redeem(token)), Buffer.from(input));
-    assert.equal(code(redeem(token)), 'LINT_TOKEN_USED');
+    const token = unwrap(lintJwt(input, claims, signer));
+    assert.deepEqual(unwrap(redeem(token, root.key.spki)), Buffer.from(input));
+    assert.equal(code(redeem(token, root.key.spki)), 'LINT_TOKEN_USED');
   });
 
   const mismatches: readonly [string, object][] = [
@@ -146,18 +157,18 @@ describe('lint of tokens', () => {
   ];
   for (const [name, change] of mismatches) {
     test(`refuses claims with another ${name} than was asked for`, () => {
-      assert.equal(code(lintJwt(input, { ...claims, ...change })), 'LINT_REFUSED');
+      assert.equal(code(lintJwt(input, { ...claims, ...change }, signer)), 'LINT_REFUSED');
     });
   }
 
   test('refuses a token that ends when it begins', () => {
     const empty = { ...claims, expiresAtSeconds: claims.issuedAtSeconds };
-    assert.equal(code(lintJwt(encodeJwtSvidInput(header, empty), empty)), 'LINT_REFUSED');
+    assert.equal(code(lintJwt(encodeJwtSvidInput(header, empty), empty, signer)), 'LINT_REFUSED');
   });
 
   test('refuses a claim that nobody asked for', () => {
     const json = JSON.parse(Buffer.from(input.split('.')[1]!, 'base64url').toString());
     const more = Buffer.from(JSON.stringify({ ...json, admin: true })).toString('base64url');
-    assert.equal(code(lintJwt(`${header}.${more}`, claims)), 'LINT_REFUSED');
+    assert.equal(code(lintJwt(`${header}.${more}`, claims, signer)), 'LINT_REFUSED');
   });
 });

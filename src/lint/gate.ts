@@ -1,22 +1,30 @@
-import { equalBytes } from '../../base/bytes.ts';
-import { type Failed, fail, ok, type Result } from '../../base/result.ts';
-import { parseJwtSvidUnverified } from '../../spiffe/jwt-svid.ts';
-import type { JwtSvidClaims } from '../../spiffe/jwt-svid-encoding.ts';
-import { checkIssuedLeaf, type ExpectedLeaf } from '../../spiffe/x509-profile.ts';
-import { parseCertificate } from '../../x509/certificate.ts';
-import { derName } from '../../x509/name-writer.ts';
-import { assembleCertificate, MAX_COMMON_NAME } from '../../x509/template.ts';
-import type { KeyUsage } from '../../x509/types.ts';
+import { equalBytes } from '../base/bytes.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import { parseJwtSvidUnverified } from '../spiffe/jwt-svid.ts';
+import type { JwtSvidClaims } from '../spiffe/jwt-svid-encoding.ts';
+import { parseCertificate } from '../x509/certificate.ts';
+import { assembleCertificate } from '../x509/template.ts';
+import { CA_LINTS, type CaExpectation } from './ca-lints.ts';
+import type { CertificateExpectation } from './certificate-lints.ts';
+import { LEAF_LINTS, type LeafExpectation } from './leaf-lints.ts';
+import { brokenLints, DER_LINT, type Lint, READER_LINTS, refuseByLint } from './lint.ts';
 
 /**
- * Proof that a body was linted, good for one signature. Only the functions of this module make one,
- * and the functions that sign take nothing else: what was not linted cannot be signed.
+ * Proof that a body was linted, good for one signature by one key. Only the functions of this module
+ * make one, and a `LintedKey` takes nothing else: what was not linted cannot be signed.
  */
 class LintToken {
   #body: Uint8Array | undefined;
+  readonly #signerSpki: Uint8Array;
 
-  constructor(body: Uint8Array) {
+  constructor(body: Uint8Array, signerSpki: Uint8Array) {
     this.#body = body;
+    this.#signerSpki = signerSpki;
+  }
+
+  /** Whether it was made for this key. */
+  isFor(spki: Uint8Array): boolean {
+    return equalBytes(this.#signerSpki, spki);
   }
 
   /** Gives out the body and forgets it. */
@@ -29,21 +37,18 @@ class LintToken {
 
 export type { LintToken };
 
-/** The body that a token stands for, once: the second time is LINT_TOKEN_USED. */
-export function redeem(token: LintToken): Result<Uint8Array> {
+/**
+ * The body that a token stands for, once: the second time is LINT_TOKEN_USED. For another key than it
+ * was made for it is LINT_TOKEN_KEY, and used up as well.
+ */
+export function redeem(token: LintToken, signerSpki: Uint8Array): Result<Uint8Array> {
   const body = token.take();
-  return body === undefined
-    ? fail('LINT_TOKEN_USED', 'a lint token is good for one signature')
-    : ok(body);
-}
-
-/** What a leaf must say, all of it. */
-export interface LeafExpectation extends ExpectedLeaf {
-  /** Big-endian magnitude. */
-  readonly serial: Uint8Array;
-  readonly keyId: Uint8Array;
-  /** AlgorithmIdentifier DER of the issuer's signatures. */
-  readonly signatureAlgorithm: Uint8Array;
+  if (body === undefined) {
+    return fail('LINT_TOKEN_USED', 'a lint token is good for one signature');
+  }
+  return token.isFor(signerSpki)
+    ? ok(body)
+    : fail('LINT_TOKEN_KEY', 'a lint token was made for another key than it was presented to');
 }
 
 /** Stands where the signature will be, so that the strict reader can read a body before it is signed. */
@@ -51,57 +56,57 @@ const NO_SIGNATURE = new Uint8Array(64);
 
 /**
  * Lints the TBSCertificate of a leaf on what the strict reader reads back from its bytes: the rules
- * for X509-SVIDs (§2–4), and that it says what was asked for and nothing else.
+ * for X509-SVIDs and of RFC 5280, and that it says what was asked for and nothing else. Errors:
+ * LINT_REFUSED with the lints that are broken.
  */
 export function lintLeaf(tbs: Uint8Array, expected: LeafExpectation): Result<LintToken> {
-  const read = parseCertificate(
-    assembleCertificate(tbs, expected.signatureAlgorithm, NO_SIGNATURE),
-  );
-  if (!read.ok) return refuseLint('certificate', read);
-  const leaf = read.value;
-  const profile = checkIssuedLeaf(leaf, expected);
-  if (!profile.ok) return refuseLint('certificate', profile);
-  if (!sameMagnitude(leaf.serial, expected.serial)) {
-    return fail('LINT_REFUSED', 'certificate has another serial number than was drawn');
+  return lintCertificate(tbs, LEAF_LINTS, expected);
+}
+
+/** The same for the certificate of one of our authorities, self-signed or below another. */
+export function lintCa(tbs: Uint8Array, expected: CaExpectation): Result<LintToken> {
+  return lintCertificate(tbs, CA_LINTS, expected);
+}
+
+function lintCertificate<Expected extends CertificateExpectation>(
+  tbs: Uint8Array,
+  lints: readonly Lint<Expected>[],
+  expected: Expected,
+): Result<LintToken> {
+  const { signatureAlgorithm, spki } = expected.issuer;
+  const read = parseCertificate(assembleCertificate(tbs, signatureAlgorithm, NO_SIGNATURE));
+  if (!read.ok) {
+    return refuseByLint('certificate', [READER_LINTS[read.error.code] ?? DER_LINT], read);
   }
-  if (leaf.subjectKeyId === undefined || !equalBytes(leaf.subjectKeyId, expected.keyId)) {
-    return fail('LINT_REFUSED', 'certificate has another subject key identifier');
-  }
-  if (!equalBytes(leaf.subjectDer, expectedSubject(expected.dnsNames))) {
-    return fail('LINT_REFUSED', 'certificate has another subject than the profile');
-  }
-  if (!hasProfileUsage(leaf.keyUsage)) {
-    return fail('LINT_REFUSED', 'certificate has other key usages than the profile');
-  }
+  const broken = brokenLints(lints, read.value, expected);
+  if (broken.length > 0) return refuseByLint('certificate', broken);
   // The reader copied the bytes: what it read is what will be signed.
-  return ok(new LintToken(leaf.tbs));
+  return ok(new LintToken(read.value.tbs, spki));
 }
 
-/**
- * The subject of SPIRE's leaves, put together here once more: the builder's own idea of it would agree
- * with whatever the builder wrote. Databases take the common name for the client's name.
- */
-function expectedSubject([first = '']: readonly string[]): Uint8Array {
-  const commonName = first.length > MAX_COMMON_NAME ? '' : first;
-  return derName({ country: 'US', organization: 'SPIRE', commonName });
-}
-
-/** X509-9, X509-10: the three usages of SPIRE's leaves; the profile check refused the CA's before. */
-function hasProfileUsage(usage: KeyUsage | undefined): boolean {
-  if (usage === undefined) return false;
-  const wanted = usage.digitalSignature && usage.keyEncipherment && usage.keyAgreement;
-  const others =
-    usage.contentCommitment || usage.dataEncipherment || usage.encipherOnly || usage.decipherOnly;
-  return wanted && !others;
+/** The key that a token of ours is to be signed by. */
+export interface JwtLintSigner {
+  /** SubjectPublicKeyInfo DER. */
+  readonly spki: Uint8Array;
+  /** The encoded header of all its tokens: names algorithm and key. */
+  readonly header: string;
 }
 
 /** Three zero bytes in base64url: stands where the signature of a token will be. */
 const NO_JWS_SIGNATURE = '.AAAA';
 
-/** Lints the signing input of a JWT-SVID on what the validator's reader reads back (JWT-SVID §2, §3). */
-export function lintJwt(input: string, expected: JwtSvidClaims): Result<LintToken> {
+/**
+ * Lints the signing input of a JWT-SVID on what the validator's reader reads back (JWT-SVID §2, §3).
+ * Errors: LINT_REFUSED.
+ */
+export function lintJwt(
+  input: string,
+  expected: JwtSvidClaims,
+  signer: JwtLintSigner,
+): Result<LintToken> {
   const read = parseJwtSvidUnverified(input + NO_JWS_SIGNATURE);
-  if (!read.ok) return refuseLint('token', read);
+  if (!read.ok) return refuseByLint('token', [JWT_LINTS.form], read);
+  if (!input.startsWith(`${signer.header}.`)) return refuseByLint('token', [JWT_LINTS.header]);
   const svid = read.value;
   const claims = 4 + Number(expected.issuer !== undefined) + Number(expected.jwtId !== undefined);
   const same =
@@ -115,23 +120,12 @@ export function lintJwt(input: string, expected: JwtSvidClaims): Result<LintToke
     svid.claims.get('jti') === expected.jwtId &&
     svid.claims.size === claims;
   return same
-    ? ok(new LintToken(Buffer.from(input, 'latin1')))
-    : fail('LINT_REFUSED', 'token has other claims than asked');
+    ? ok(new LintToken(Buffer.from(input, 'latin1'), signer.spki))
+    : refuseByLint('token', [JWT_LINTS.claims]);
 }
 
-function refuseLint(what: string, refusal: Failed): Failed {
-  return fail('LINT_REFUSED', `${what} is refused by lint: ${refusal.error.message}`, {
-    cause: refusal.error,
-  });
-}
-
-/** Whether the contents of a DER INTEGER are this magnitude: a zero octet before a high bit aside. */
-function sameMagnitude(integer: Uint8Array, magnitude: Uint8Array): boolean {
-  return equalBytes(withoutZeros(integer), withoutZeros(magnitude)) && (integer[0] ?? 0x80) < 0x80;
-}
-
-function withoutZeros(bytes: Uint8Array): Uint8Array {
-  let start = 0;
-  while (bytes[start] === 0) start += 1;
-  return bytes.subarray(start);
-}
+const JWT_LINTS = {
+  form: { id: 'jwt-form', rule: 'JWT-SVID §2, §3', says: 'A validator reads it as a JWT-SVID.' },
+  header: { id: 'jwt-header', rule: 'JWT-SVID §2', says: 'It names the algorithm and the key.' },
+  claims: { id: 'jwt-claims', rule: 'JWT-SVID §3', says: 'The claims are those asked for.' },
+} as const;

@@ -4,7 +4,6 @@ import {
   directoryName,
   makeCertificate,
   makeIntermediate,
-  makeKey,
   makeLeaf,
   makeRoot,
   type TestCertificateOptions,
@@ -12,16 +11,8 @@ import {
 import { type Result, unwrap } from '../base/result.ts';
 import { derSequence } from '../der/writer.ts';
 import type { KeyUsageBit } from '../x509/extension-writer.ts';
-import { OID } from '../x509/oids.ts';
-import { parseSpiffeId } from './spiffe-id.ts';
 import { parseTrustDomain } from './trust-domain.ts';
-import {
-  checkCaProfile,
-  checkIssuedLeaf,
-  checkLeafProfile,
-  checkSignerId,
-  type ExpectedLeaf,
-} from './x509-profile.ts';
+import { checkCaProfile, checkLeafProfile, checkSignerId } from './x509-profile.ts';
 
 const TD = unwrap(parseTrustDomain('td'));
 const ROOT = makeRoot('td');
@@ -189,80 +180,6 @@ test('X509-16 in a chain only SPIFFE IDs of signing certificates are judged', ()
     assert.equal(outcome(checkSignerId(certificate)), expected, names.join());
   }
 });
-
-const KEY = makeKey();
-const TIMES = { notBeforeMs: Date.UTC(2026, 0, 1), notAfterMs: Date.UTC(2026, 0, 2) };
-const LEAF: TestCertificateOptions = {
-  key: KEY,
-  ...TIMES,
-  dnsNames: ['a.example', 'b.example'],
-  keyUsage: ['digitalSignature', 'keyEncipherment', 'keyAgreement'],
-};
-const EXPECTED: ExpectedLeaf = {
-  id: unwrap(parseSpiffeId(URI)),
-  spki: KEY.spki,
-  dnsNames: ['a.example', 'b.example'],
-  ...TIMES,
-  issuerDer: ROOT.subjectDer,
-  issuerKeyId: ROOT.keyId,
-};
-
-test('X509-1..12, X509-26, X509-27 a leaf that is what was asked for is released', () => {
-  assert.equal(outcome(checkIssuedLeaf(makeLeaf(ROOT, URI, LEAF).certificate, EXPECTED)), 'ok');
-  const bare = makeLeaf(ROOT, URI, {
-    ...LEAF,
-    dnsNames: [],
-    subject: EMPTY_NAME,
-    sanCritical: true,
-  });
-  assert.equal(outcome(checkIssuedLeaf(bare.certificate, { ...EXPECTED, dnsNames: [] })), 'ok');
-});
-
-const WRONG_LEAVES: readonly (readonly [
-  rule: string,
-  name: string,
-  change: TestCertificateOptions,
-])[] = [
-  ['X509-1', 'another SPIFFE ID', uris('spiffe://td/x')],
-  ['X509-1', 'two SPIFFE IDs', uris(URI, URI)],
-  ['X509-1', 'no SPIFFE ID', uris()],
-  ['ID-5', 'the trust domain in upper case', uris('spiffe://TD/w')],
-  ['X509-4', 'a DNS name too few', { dnsNames: ['a.example'] }],
-  ['X509-4', 'a DNS name too many', { dnsNames: ['a.example', 'b.example', 'c.example'] }],
-  ['X509-4', 'DNS names in another order', { dnsNames: ['b.example', 'a.example'] }],
-  ['X509-4', 'an e-mail name', { emails: ['a@b'] }],
-  [
-    'X509-4',
-    'an e-mail name in the place of a DNS name',
-    { dnsNames: ['a.example'], emails: ['b.example'] },
-  ],
-  ['X509-4', 'an IP name', { ips: [Uint8Array.of(1, 2, 3, 4)] }],
-  ['X509-5', 'a SPIFFE ID without a path', uris('spiffe://td')],
-  ['X509-6', 'neither subject nor critical names', { subject: EMPTY_NAME }],
-  ['X509-7', 'the CA flag', { ca: true }],
-  ['X509-7', 'no basic constraints', { ca: null }],
-  ['X509-8', 'no key usage', { keyUsage: null }],
-  ['X509-8', 'key usage that is not critical', { keyUsageCritical: false }],
-  ['X509-9', 'no digitalSignature', usage('keyAgreement')],
-  ['X509-11', 'keyCertSign', usage('digitalSignature', 'keyCertSign')],
-  ['X509-11', 'cRLSign', usage('digitalSignature', 'crlSign')],
-  ['X509-12', 'no extended key usage', { extendedKeyUsage: null }],
-  ['X509-12', 'server authentication alone', { extendedKeyUsage: [OID.serverAuth] }],
-  ['X509-12', 'client authentication alone', { extendedKeyUsage: [OID.clientAuth] }],
-  ['X509-26', 'an earlier start', { notBeforeMs: TIMES.notBeforeMs - 1000 }],
-  ['X509-26', 'a later end', { notAfterMs: TIMES.notAfterMs + 1000 }],
-  ['X509-27', 'no subject key identifier', { subjectKeyId: null }],
-  ['X509-27', 'no authority key identifier', { authorityKeyId: null }],
-  ['X509-27', 'another authority key identifier', { authorityKeyId: new Uint8Array(20) }],
-  ['ID-17', 'another key', { key: makeKey() }],
-  ['ID-17', 'another issuer', { issuerDer: makeRoot('td').subjectDer }],
-];
-for (const [rule, name, change] of WRONG_LEAVES) {
-  test(`${rule} a leaf with ${name} is not released`, () => {
-    const { certificate } = makeLeaf(ROOT, URI, { ...LEAF, ...change });
-    assert.equal(outcome(checkIssuedLeaf(certificate, EXPECTED)), 'X509_LEAF_PROFILE');
-  });
-}
 
 test('X509-27 a serial that is negative, zero or of 21 octets is not even read', () => {
   for (const serialDer of [

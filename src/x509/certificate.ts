@@ -25,6 +25,7 @@ interface Tbs {
   readonly notAfterMs: number;
   readonly subjectDer: Uint8Array;
   readonly publicKey: PublicKey;
+  readonly hasUniqueIds: boolean;
   readonly extensions: ParsedExtensions;
 }
 
@@ -53,11 +54,16 @@ function readSerial(tbs: DerCursor): Uint8Array {
   return serial;
 }
 
-/** Extensions at the end; the unique identifiers before them are passed over. */
-function readTail(tbs: DerCursor): ParsedExtensions {
+/** Passes over the unique identifiers; answers whether there are any. */
+function skipUniqueIds(tbs: DerCursor): boolean {
+  const start = tbs.position;
   for (const number of [1, 2]) {
     if (tbs.nextTag === (0x80 | number)) tbs.skip('unique identifier');
   }
+  return tbs.position !== start;
+}
+
+function readTail(tbs: DerCursor): ParsedExtensions {
   if (tbs.done) return noExtensions();
   const explicit = tbs.enter(contextConstructed(3), 'extensions');
   const extensions = readExtensions(explicit);
@@ -79,6 +85,7 @@ function readTbs(tbs: DerCursor): Tbs {
   }
   const subjectDer = readNameDer(tbs, 'subject');
   const publicKey = readPublicKey(tbs, 'public key');
+  const hasUniqueIds = skipUniqueIds(tbs);
   const extensions = readTail(tbs);
   tbs.finish('certificate');
   return {
@@ -89,6 +96,7 @@ function readTbs(tbs: DerCursor): Tbs {
     notAfterMs,
     subjectDer,
     publicKey,
+    hasUniqueIds,
     extensions,
   };
 }
@@ -118,6 +126,7 @@ function readCertificate(cursor: DerCursor): Certificate {
     notBeforeMs: fields.notBeforeMs,
     notAfterMs: fields.notAfterMs,
     publicKey: fields.publicKey,
+    hasUniqueIds: fields.hasUniqueIds,
     signatureAlgorithm,
     signature,
     ...fields.extensions,

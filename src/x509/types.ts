@@ -80,6 +80,8 @@ export interface Certificate {
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
   readonly publicKey: PublicKey;
+  /** Whether it has an issuer or subject unique identifier (RFC 5280 §4.1.2.8); never in ours. */
+  readonly hasUniqueIds: boolean;
   /** AlgorithmIdentifier DER of the signature, the outer one; the inner one is checked equal. */
   readonly signatureAlgorithm: Uint8Array;
   readonly signature: Uint8Array;

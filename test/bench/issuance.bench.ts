@@ -66,8 +66,8 @@ row(
         id: x509Grant().spiffeId,
         dnsNames: [],
         serial: systemRandom.bytes(16),
-        notBeforeSeconds: 1_800_000_000,
-        notAfterSeconds: 1_800_003_600,
+        notBeforeSeconds: current.certificate.notBeforeMs / 1000,
+        notAfterSeconds: current.certificate.notAfterMs / 1000,
       },
       leafIssuer,
     );

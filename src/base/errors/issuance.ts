@@ -32,6 +32,12 @@ export const issuanceErrors = defineErrors({
     means: 'A lint token was presented for a second signature; nothing was signed.',
     action: 'Report it: it is a fault of the program.',
   },
+  LINT_TOKEN_KEY: {
+    status: 'Internal',
+    retryable: false,
+    means: 'A lint token was presented to another key than it was made for; nothing was signed.',
+    action: 'Report it: it is a fault of the program.',
+  },
   ISSUANCE_MISMATCH: {
     status: 'Internal',
     retryable: false,

@@ -161,12 +161,6 @@ export const spiffeErrors = defineErrors({
     means: 'The private key is not PKCS#8, or is not the key of the certificate.',
     action: 'Fetch the SVID again; certificate and key must come from the same response.',
   },
-  X509_LEAF_PROFILE: {
-    status: 'Internal',
-    retryable: false,
-    means: 'A certificate about to be issued is not what was asked for, or breaks the profile.',
-    action: 'Report it with the log lines around it; nothing was handed out.',
-  },
   X509_CA_PROFILE: {
     status: 'FailedPrecondition',
     retryable: false,
