@@ -8,12 +8,13 @@ import {
   makeNoteSigner,
   openTestLedger,
 } from '../../test/support/ledger.ts';
+import { utf8 } from '../base/bytes.ts';
 import { ManualClock } from '../base/clock.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { fail, ok, type Result, unwrap } from '../base/result.ts';
 import type { SignedCheckpoint } from './checkpoint.ts';
 import { HEAD_FILE, LOG_FOLDER, VERIFIER_FILE } from './files.ts';
-import { splitEntries } from './frame.ts';
+import { encodeFrame, FRAME_HEADER_BYTES, splitEntries } from './frame.ts';
 import { Frontier } from './frontier.ts';
 import { hashLeaf } from './hash.ts';
 import type { Ledger } from './ledger.ts';
@@ -340,6 +341,36 @@ describe('what must not be signed on is refused', () => {
     assert.equal(codeOf(await reopen(content)), 'LEDGER_CORRUPT');
   });
 
+  test('a damaged batch behind the last checkpoint that is not the last one', async () => {
+    const files = new MemoryFiles();
+    const ledger = await open(files);
+    await fill(ledger, 4, 4);
+    await ledger.publish();
+    const start = unwrap(await files.size(segmentName(0))) ?? 0;
+    await fill(ledger, 8, 4);
+    const content = files.afterKill();
+    for (const at of [start, start + 20, start + FRAME_HEADER_BYTES + 3]) {
+      const log = Buffer.from(content.get(segmentName(0))!);
+      log[at] = (log[at] ?? 0) ^ 1;
+      const opened = await reopen(new Map(content).set(segmentName(0), log));
+      assert.equal(codeOf(opened), 'LEDGER_CORRUPT', `byte ${at}`);
+    }
+  });
+
+  test('a batch that was written anew with other records and right checksums', async () => {
+    const content = (await build(20)).afterKill();
+    const log = content.get(segmentName(0))!;
+    const forged = encodeFrame(
+      0,
+      makeEntries(0, 20).map((entry, at) =>
+        at === 7 ? { ...entry, bytes: utf8('{"record":9}') } : entry,
+      ),
+    );
+    assert.equal(forged.length, log.length);
+    const opened = await reopen(new Map(content).set(segmentName(0), Buffer.from(forged)));
+    assert.equal(codeOf(opened), 'LEDGER_FORKED');
+  });
+
   test('a missing segment in the middle, and one at the end', async () => {
     const names = unwrap(await (await build()).list(LOG_FOLDER));
     const without = async (name: string) => {
@@ -430,6 +461,25 @@ describe('a disk that fails', () => {
     await fill(ledger, 3, 3);
     await ledger.close();
     await assertWhole(files, 5);
+  });
+
+  test('for lack of space leaves nothing of the batch that a later start would stumble over', async () => {
+    let full = false;
+    const files: MemoryFiles = new MemoryFiles(new Map(), async (step) =>
+      full && step === 'writeDurably' ? DISK_FULL : ok(undefined),
+    );
+    const ledger = await open(files);
+    await fill(ledger, 1, 1);
+    full = true;
+    assert.equal(codeOf(await ledger.append(makeEntries(1, 50))), 'LEDGER_FULL');
+    full = false;
+    await fill(ledger, 2, 2);
+    await ledger.close();
+    const next = new MemoryFiles(files.afterKill());
+    const whole = unwrap(await next.size(segmentName(0)));
+    await open(next);
+    assert.equal(unwrap(await next.size(segmentName(0))), whole, 'nothing had to be cut');
+    await assertWhole(next, 3);
   });
 
   test('in any other way ends recording until a restart (A14)', async () => {

@@ -81,7 +81,8 @@ export class MemoryFiles implements LedgerFiles {
     if (!wrote.ok) return wrote;
     return this.#step('writeDurably', name, () => {
       this.logSyncs += 1;
-      this.#sync(name);
+      // Bytes of a file whose name is not durable are lost with the name.
+      if (this.durable.has(name)) this.#sync(name);
     });
   }
 
@@ -122,7 +123,6 @@ export class MemoryFiles implements LedgerFiles {
     next.set(old);
     next.set(bytes, offset);
     this.#now.set(name, next);
-    if (!this.durable.has(name)) this.durable.set(name, Buffer.alloc(0));
   }
 
   #sync(name: string): void {
