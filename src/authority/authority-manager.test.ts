@@ -78,9 +78,9 @@ describe('authority manager', () => {
     await store.reached(2n);
     assert.equal(store.version, 2n);
     clock.advance(1);
-    await store.reached(4n);
-    assert.deepEqual(states(store, 'x509'), ['active', 'prepared']);
-    assert.deepEqual(states(store, 'jwt'), ['active', 'prepared']);
+    await store.reached(6n);
+    assert.deepEqual(states(store, 'x509'), ['active', 'published']);
+    assert.deepEqual(states(store, 'jwt'), ['active', 'published']);
     assert.equal(store.bundle?.x509Authorities.length, 2);
     assert.equal(store.bundle?.jwtAuthorities.length, 2);
     assert.equal(unwrap(authorities.currentX509()).authorityId, first);
@@ -88,25 +88,25 @@ describe('authority manager', () => {
     let changes = 0;
     authorities.onChange(() => (changes += 1));
     clock.advance(8 * HOUR_MS - 1);
-    await store.reached(4n);
-    assert.equal(store.version, 4n);
-    clock.advance(1);
     await store.reached(6n);
+    assert.equal(store.version, 6n);
+    clock.advance(1);
+    await store.reached(8n);
     assert.deepEqual(states(store, 'x509'), ['old', 'active']);
     assert.notEqual(unwrap(authorities.currentX509()).authorityId, first);
     assert.equal(unwrap(authorities.currentX509()).key.slot, 'x509-CA-B');
     assert.equal(changes, 1);
 
-    // From here on a pair every 12 h; the first leaves 24 h after its end.
+    // From here on a pair every 12 h, as the one before expires; the first leaves 24 h after its end.
     const listed = () =>
       store.bundle?.x509Authorities.some(
         ({ certificate }) => Buffer.from(certificate.subjectKeyId!).toString('hex') === first,
       );
     const steps: readonly [number, bigint][] = [
-      [4, 8n],
-      [8, 10n],
-      [4, 12n],
-      [8, 14n],
+      [4, 14n],
+      [8, 16n],
+      [4, 22n],
+      [8, 24n],
     ];
     for (const [hours, version] of steps) {
       clock.advance(hours * HOUR_MS);
@@ -115,8 +115,9 @@ describe('authority manager', () => {
     }
     clock.advance(4 * HOUR_MS - 1);
     assert.equal(listed(), true);
+    assert.ok(states(store, 'x509').includes('expired'));
     clock.advance(1);
-    await store.reached(16n);
+    await store.reached(30n);
     assert.equal(listed(), false);
     await authorities.close();
   });
@@ -126,10 +127,10 @@ describe('authority manager', () => {
     const authorities = await startAuthorities({ clock, store, keys });
     assert.equal(store.bundle?.sequence, 2n);
     clock.advance(12 * HOUR_MS);
-    await store.reached(4n);
+    await store.reached(6n);
     assert.equal(store.bundle?.sequence, 4n);
     clock.advance(8 * HOUR_MS);
-    await store.reached(6n);
+    await store.reached(8n);
     assert.equal(store.bundle?.sequence, 4n);
     await authorities.close();
   });
@@ -157,7 +158,7 @@ describe('authority manager', () => {
     const old = unwrap(before.currentX509()).authorityId;
     assert.notEqual(unwrap(after.currentX509()).authorityId, old);
     assert.equal(world.store.bundle?.x509Authorities.length, 2);
-    assert.deepEqual(states(world.store, 'x509'), ['active']);
+    assert.deepEqual(states(world.store, 'x509'), ['old', 'active']);
     await after.close();
   });
 
@@ -223,9 +224,9 @@ describe('authority manager', () => {
     assert.equal(code(authorities.currentX509()), 'ok');
     world.store.commitAuthorities = commitAuthorities;
     world.clock.advance(1000);
-    await world.store.reached(4n);
+    await world.store.reached(6n);
     assert.equal(refused, 2, 'once for each kind');
-    assert.deepEqual(states(world.store, 'x509'), ['active', 'prepared']);
+    assert.deepEqual(states(world.store, 'x509'), ['active', 'published']);
     await authorities.close();
   });
 
@@ -239,9 +240,9 @@ describe('authority manager', () => {
     };
     const authorities = await startAuthorities({ ...world, keys });
     world.clock.advance(12 * HOUR_MS);
-    await world.store.reached(3n);
+    await world.store.reached(4n);
     assert.deepEqual(states(world.store, 'x509'), ['active']);
-    assert.deepEqual(states(world.store, 'jwt'), ['active', 'prepared']);
+    assert.deepEqual(states(world.store, 'jwt'), ['active', 'published']);
     await authorities.close();
   });
 
@@ -250,12 +251,12 @@ describe('authority manager', () => {
     const one = await startAuthorities(world);
     const two = await startAuthorities(world);
     world.clock.advance(12 * HOUR_MS);
-    await world.store.reached(4n);
+    await world.store.reached(6n);
     await Promise.all([one.close(), two.close()]);
     const third = await startAuthorities(world);
     for (const kind of ['x509', 'jwt'] as const) {
       assert.equal(states(world.store, kind).filter((state) => state === 'active').length, 1);
-      assert.ok(states(world.store, kind).filter((state) => state === 'prepared').length <= 1);
+      assert.ok(states(world.store, kind).filter((state) => state === 'published').length <= 1);
     }
     await third.close();
   });
@@ -274,8 +275,8 @@ describe('authority manager', () => {
     const authorities = await startAuthorities(world);
     world.clock.setWallClock(START_MS + 13 * HOUR_MS);
     world.clock.advance(HOUR_MS);
-    await world.store.reached(4n);
-    assert.deepEqual(states(world.store, 'x509'), ['active', 'prepared']);
+    await world.store.reached(6n);
+    assert.deepEqual(states(world.store, 'x509'), ['active', 'published']);
     await authorities.close();
   });
 
@@ -300,8 +301,8 @@ describe('authority manager', () => {
     world.store.journal = encodeJournal([old, x509!, jwt!]);
     const authorities = await startAuthorities(world);
     world.clock.advance(12 * HOUR_MS);
-    await world.store.reached(4n);
-    assert.deepEqual(states(world.store, 'x509'), ['active', 'prepared']);
+    await world.store.reached(6n);
+    assert.deepEqual(states(world.store, 'x509'), ['active', 'published']);
     await authorities.close();
   });
 });

@@ -3,32 +3,46 @@ import type { SignetError } from '../base/errors.ts';
 import { type Random, randomFraction } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { KeyManager, KeyType } from '../keys/key-manager.ts';
-import { onlyLinted } from '../lint/linted-key.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { Store } from '../store/store.ts';
 import type { CaSubject } from '../x509/ca-template.ts';
-import type { AuthorityManager, JwtAuthority, X509Authority } from './authority.ts';
+import type {
+  ActivateOptions,
+  AuthorityManager,
+  AuthorityView,
+  JwtAuthority,
+  X509Authority,
+} from './authority.ts';
+import { type AuthorityMetrics, createAuthorityMetrics } from './authority-metrics.ts';
 import { AuthorityRecord } from './authority-record.ts';
-import { nextPruneMs, pruneBundle, refreshHintSeconds } from './bundle-change.ts';
+import { Barrier, describeMissing, type Propagation, type Verdict } from './barrier.ts';
+import { nextPruneMs } from './bundle-change.ts';
 import { AUTHORITY_KINDS, type AuthorityKind, type JournalEntry } from './journal.ts';
-import { entryCertificate, KIND_RULES } from './kinds.ts';
-import { nextStep, pruneAtMs, type Step } from './schedule.ts';
-import { DEFAULT_CA_SUBJECT, type RecordCa } from './x509-certificate.ts';
+import { findFor } from './life.ts';
+import { Rotation } from './rotation.ts';
+import { activateAtMs, nextStep, otherSlot, type Step } from './schedule.ts';
+import { Signers } from './signers.ts';
+import { releaseKeys, releaseOrphans } from './spent-keys.ts';
+import type { RecordCa } from './x509-certificate.ts';
 
 /** What the authorities' life stands on. */
 export interface AuthorityManagerOptions {
   readonly trustDomain: TrustDomain;
   readonly keys: KeyManager;
+  /** Holds the keys of JWT authorities; `keys` unless given. */
+  readonly jwtKeys?: KeyManager | undefined;
   readonly store: Pick<Store, 'loadJournal' | 'commitAuthorities'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Life of X.509 and JWT authorities alike; 86400 unless given. */
+  /** Life of X.509 authorities; 86400 unless given. */
   readonly ttlSeconds?: number;
+  /** Life of JWT authorities; `ttlSeconds` unless given. */
+  readonly jwtTtlSeconds?: number;
   /** How far a CA certificate's notBefore lies in the past; 60 unless given. */
   readonly backdateSeconds?: number;
   /** `ec-p256` unless given. */
@@ -39,6 +53,12 @@ export interface AuthorityManagerOptions {
   readonly subject?: CaSubject;
   /** Told of each CA certificate before it is signed; nobody unless given. */
   readonly recordCa?: RecordCa;
+  /** Which agents have which bundle; nobody is waited for unless given. */
+  readonly propagation?: Propagation;
+  /** Longest that an authority which is due waits for agents; 3600 unless given. */
+  readonly propagationWaitSeconds?: number;
+  /** Longest life that a leaf of the kind may have; 0 unless given. */
+  readonly longestLeafSeconds?: (kind: AuthorityKind) => number;
 }
 
 /**
@@ -50,6 +70,8 @@ const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 60_000;
 /** Losing the compare-and-swap means that another server made the step: look again, at once. */
 const MAX_CONFLICTS = 5;
+/** How long an activation by hand waits for agents before it is refused: within any client's patience. */
+const ACTIVATE_PATIENCE_MS = 20_000;
 
 /** Makes the manager; nothing happens before `start`. */
 export function createAuthorityManager(options: AuthorityManagerOptions): AuthorityManager {
@@ -59,84 +81,182 @@ export function createAuthorityManager(options: AuthorityManagerOptions): Author
 class Manager implements AuthorityManager {
   readonly #options: AuthorityManagerOptions;
   readonly #record: AuthorityRecord;
-  readonly #metrics: ReturnType<typeof createAuthorityMetrics>;
-  readonly #listeners = new Set<() => void>();
-  #x509: X509Authority | undefined;
-  #jwt: JwtAuthority | undefined;
-  #running: Promise<Result<void>> = Promise.resolve(ok(undefined));
+  readonly #rotation: Rotation;
+  readonly #signers: Signers;
+  readonly #barrier: Barrier;
+  readonly #metrics: AuthorityMetrics;
+  readonly #endProgress: () => void;
+  #running: Promise<unknown> = Promise.resolve();
   #cancelTimer: Cancel = () => {};
   #failures = 0;
+  #blocked = false;
   #closed = false;
 
   constructor(options: AuthorityManagerOptions) {
     this.#options = options;
-    this.#record = new AuthorityRecord(options);
     this.#metrics = createAuthorityMetrics(options.metrics);
+    this.#record = new AuthorityRecord(options);
+    this.#rotation = new Rotation(this.#record, options, this.#metrics);
+    this.#signers = new Signers(options);
+    const { propagationWaitSeconds = 3600, longestLeafSeconds = () => 0 } = options;
+    this.#barrier = new Barrier({
+      ...options,
+      metrics: this.#metrics,
+      waitMs: propagationWaitSeconds * 1000,
+      longestLeafMs: (kind) => longestLeafSeconds(kind) * 1000,
+    });
+    const onProgress = (): void => {
+      if (this.#blocked) void this.#run();
+    };
+    this.#endProgress = options.propagation?.onProgress(onProgress) ?? (() => {});
   }
 
   async start(): Promise<Result<void>> {
     const started = await this.#run();
-    if (!started.ok) this.#cancelTimer();
+    if (started.ok) return this.#turn(() => releaseOrphans(this.#options, this.#record.entries));
+    this.#cancelTimer();
     return started;
   }
 
   currentX509(): Result<X509Authority> {
-    return this.#alive(this.#x509, (this.#x509?.notAfterMs ?? 0) / 1000, 'X.509');
+    return this.#signers.currentX509();
   }
 
   currentJwt(): Result<JwtAuthority> {
-    return this.#alive(this.#jwt, this.#jwt?.expiresAtSeconds ?? 0, 'JWT');
+    return this.#signers.currentJwt();
   }
 
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#signers.onChange(listener);
   }
 
   bundle(): Bundle | undefined {
     return this.#record.bundle;
   }
 
+  list(kind: AuthorityKind): readonly AuthorityView[] {
+    return this.#record.entries.filter((entry) => entry.kind === kind).map(viewOf);
+  }
+
+  prepare(kind: AuthorityKind): Promise<Result<AuthorityView>> {
+    return this.#act(async () => {
+      const active = this.#activeOf(kind);
+      if (active === undefined) return fail('AUTHORITY_NOT_READY', `no ${kind} authority yet`);
+      const made = await this.#rotation.make(kind, otherSlot(active), 'prepared');
+      return made.ok ? this.#rotation.publish(made.value) : made;
+    });
+  }
+
+  async activate(
+    kind: AuthorityKind,
+    authorityId: string,
+    { force }: ActivateOptions,
+  ): Promise<Result<AuthorityView>> {
+    const { clock } = this.#options;
+    const giveUpMs = clock.monotonicMs() + ACTIVATE_PATIENCE_MS;
+    for (;;) {
+      let missing: readonly string[] = [];
+      const activated = await this.#act(async () => {
+        const entry = findFor('activate', kind, authorityId, this.#record.entries);
+        if (!entry.ok) return entry;
+        const passed = await this.#passBarrier(entry.value, undefined, force);
+        if (!passed.ok) return passed;
+        const { blocked } = passed.value;
+        missing = blocked?.missing ?? [];
+        if (passed.value.entry !== undefined) return ok(passed.value.entry);
+        return fail('AUTHORITY_NOT_PROPAGATED', describeMissing(missing));
+      });
+      const leftMs = giveUpMs - clock.monotonicMs();
+      if (activated.ok || missing.length === 0 || leftMs <= 0) return activated;
+      await this.#progress(leftMs);
+    }
+  }
+
+  taint(kind: AuthorityKind, authorityId: string): Promise<Result<AuthorityView>> {
+    return this.#act(async () => {
+      const entry = findFor('taint', kind, authorityId, this.#record.entries);
+      return entry.ok ? this.#rotation.taint(entry.value) : entry;
+    });
+  }
+
+  revoke(kind: AuthorityKind, authorityId: string): Promise<Result<AuthorityView>> {
+    return this.#act(async () => {
+      const entry = findFor('revoke', kind, authorityId, this.#record.entries);
+      if (!entry.ok) return entry;
+      const revoked = await this.#rotation.revoke(entry.value);
+      if (!revoked.ok) return revoked;
+      const released = await releaseKeys(this.#options, this.#record.entries);
+      // The authority is revoked either way; the turn that follows tries again.
+      if (!released.ok) this.#noteFailure(released.error);
+      return revoked;
+    });
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancelTimer();
+    this.#endProgress();
     await this.#running;
     this.#cancelTimer();
   }
 
-  #alive<T>(authority: T | undefined, endSeconds: number, name: string): Result<T> {
-    if (authority === undefined) return fail('AUTHORITY_NOT_READY', `no ${name} authority yet`);
-    if (this.#options.clock.nowMs() < endSeconds * 1000) return ok(authority);
-    return fail('AUTHORITY_EXPIRED', `the ${name} authority has expired`);
+  /** Turns follow one another: no two steps begin from the same journal. */
+  #turn<T>(work: () => Promise<Result<T>>): Promise<Result<T>> {
+    const turn = this.#running.then(() =>
+      this.#closed ? fail('AUTHORITY_NOT_READY', 'the server is stopping') : work(),
+    );
+    this.#running = turn;
+    return turn;
   }
 
-  /** Takes every step that is due, then sleeps until the next. Runs follow one another. */
+  /** Takes every step that is due, then sleeps until the next. */
   #run(): Promise<Result<void>> {
-    this.#running = this.#running.then(async () => {
-      if (this.#closed) return ok(undefined);
+    return this.#turn(async () => {
+      this.#blocked = false;
       const done = await this.#takeDueSteps();
       const adopted = this.#adopt();
-      const result = done.ok ? adopted : done;
-      if (result.ok) this.#failures = 0;
-      else this.#noteFailure(result.error);
-      this.#arm(result.ok ? this.#sleepMs() : this.#retryMs());
+      const result = done.ok && !adopted.ok ? adopted : done;
+      if (result.ok) {
+        this.#failures = 0;
+        this.#arm(Math.min(MAX_SLEEP_MS, result.value - this.#options.clock.nowMs()));
+        return ok(undefined);
+      }
+      this.#noteFailure(result.error);
+      this.#arm(this.#retryMs());
       return result;
     });
-    return this.#running;
   }
 
-  /** Each kind for itself: what stops one does not stop the other. Answers the first failure. */
-  async #takeDueSteps(): Promise<Result<void>> {
-    let outcome: Result<void> = ok(undefined);
+  /** Does what an operator asked for; what follows from it, timers included, is another turn. */
+  async #act(work: () => Promise<Result<JournalEntry>>): Promise<Result<AuthorityView>> {
+    const done = await this.#turn(async () => {
+      const worked = await this.#retryConflicts(async () => {
+        const fresh = await this.#record.refresh();
+        return fresh.ok ? work() : fresh;
+      });
+      const adopted = this.#adopt();
+      return adopted.ok ? worked : adopted;
+    });
+    if (!done.ok) return done;
+    void this.#run();
+    return ok(viewOf(done.value));
+  }
+
+  /** Each kind for itself: what stops one does not stop the other. Answers when to look again. */
+  async #takeDueSteps(): Promise<Result<number>> {
+    let outcome: Result<number> = ok(Infinity);
     for (const kind of AUTHORITY_KINDS) {
       const done = await this.#retryConflicts(() => this.#advance(kind));
-      if (outcome.ok) outcome = done;
+      if (outcome.ok) outcome = done.ok ? ok(Math.min(outcome.value, done.value)) : done;
     }
     if (!outcome.ok) return outcome;
-    return this.#retryConflicts(() => this.#pruneWhenDue());
+    const pruned = await this.#retryConflicts(() => this.#pruneWhenDue());
+    if (!pruned.ok) return pruned;
+    const released = await releaseKeys(this.#options, this.#record.entries);
+    return released.ok ? ok(Math.min(outcome.value, pruned.value)) : released;
   }
 
-  async #retryConflicts(steps: () => Promise<Result<void>>): Promise<Result<void>> {
+  async #retryConflicts<T>(steps: () => Promise<Result<T>>): Promise<Result<T>> {
     for (let conflicts = 0; ; conflicts++) {
       const done = await steps();
       const lost = !done.ok && done.error.code === 'STORE_CONFLICT';
@@ -144,134 +264,92 @@ class Manager implements AuthorityManager {
     }
   }
 
-  async #advance(kind: AuthorityKind): Promise<Result<void>> {
+  async #advance(kind: AuthorityKind): Promise<Result<number>> {
     for (;;) {
       const fresh = await this.#record.refresh();
       if (!fresh.ok) return fresh;
       const step = nextStep(kind, this.#record.entries, this.#options.clock.nowMs());
-      if (step.action === 'wait') return ok(undefined);
-      const taken =
-        step.action === 'make' ? await this.#make(kind, step) : await this.#activate(step.entry);
-      if (!taken.ok) return taken;
+      if (step.action === 'wait') return ok(step.untilMs);
+      const done = await this.#take(kind, step);
+      if (!done.ok) return done;
+      if (done.value.blocked !== undefined) return ok(done.value.blocked.untilMs);
     }
   }
 
-  async #pruneWhenDue(): Promise<Result<void>> {
+  async #take(
+    kind: AuthorityKind,
+    step: Exclude<Step, { action: 'wait' }>,
+  ): Promise<Result<Taken>> {
+    switch (step.action) {
+      case 'make':
+        return taken(await this.#rotation.make(kind, step.slot, step.state));
+      case 'publish':
+        return taken(await this.#rotation.publish(step.entry));
+      case 'expire':
+        return taken(await this.#rotation.expire(step.entry));
+      case 'activate': {
+        const { entry, replaced } = step;
+        return this.#passBarrier(entry, replaced && activateAtMs(replaced), false);
+      }
+    }
+  }
+
+  /** Activates an authority where the propagation barrier lets it through. */
+  async #passBarrier(
+    entry: JournalEntry,
+    dueMs: number | undefined,
+    force: boolean,
+  ): Promise<Result<Taken>> {
+    const replaced = this.#activeOf(entry.kind);
+    if (replaced === undefined) return taken(await this.#rotation.activate(entry));
+    const judged = await this.#barrier.judge(entry, replaced, dueMs);
+    if (!judged.ok && !force) return judged;
+    const verdict = judged.ok ? judged.value : { kind: 'open' as const };
+    if (verdict.kind === 'blocked' && !force) {
+      this.#blocked = true;
+      return ok({ entry: undefined, blocked: verdict });
+    }
+    const activated = await this.#rotation.activate(entry);
+    if (!activated.ok) return activated;
+    this.#barrier.passed(entry);
+    if (verdict.kind !== 'open') {
+      this.#barrier.overruled(entry, verdict.missing, force ? 'force' : 'deadline');
+    }
+    return taken(activated);
+  }
+
+  async #pruneWhenDue(): Promise<Result<number>> {
     const fresh = await this.#record.refresh();
     if (!fresh.ok) return fresh;
-    const bundle = this.#record.bundleToChange();
-    const due = this.#options.clock.nowMs() >= (nextPruneMs(bundle) ?? Infinity);
-    return due ? this.#commitBundle(this.#record.entries, bundle) : ok(undefined);
+    const dueMs = nextPruneMs(this.#record.life.bundle) ?? Infinity;
+    if (this.#options.clock.nowMs() < dueMs && !this.#record.gaveUp) return ok(dueMs);
+    const pruned = await this.#rotation.prune();
+    return pruned.ok ? ok(nextPruneMs(this.#record.life.bundle) ?? Infinity) : pruned;
   }
 
-  /**
-   * Key first, then journal and bundle in one transaction. A crash in between leaves a key that no
-   * entry names: the next try replaces it in its slot. After it, the authority is published.
-   */
-  async #make(kind: AuthorityKind, step: Step & { action: 'make' }): Promise<Result<void>> {
-    const { trustDomain, keys, clock, random, subject } = this.#options;
-    const { ttlSeconds = 86_400, backdateSeconds = 60 } = this.#options;
-    const type = kind === 'x509' ? this.#options.x509KeyType : this.#options.jwtKeyType;
-    const key = await keys.generate(step.slot, type ?? 'ec-p256');
-    if (!key.ok) return key;
-    const issuedAtSeconds = Math.floor(clock.nowMs() / 1000);
-    const made = await KIND_RULES[kind].make({
-      key: onlyLinted(key.value),
-      trustDomain,
-      subject: subject ?? DEFAULT_CA_SUBJECT,
-      random,
-      issuedAtSeconds,
-      notBeforeSeconds: issuedAtSeconds - backdateSeconds,
-      notAfterSeconds: issuedAtSeconds + ttlSeconds,
-      record: this.#options.recordCa,
-    });
-    if (!made.ok) return made;
-    const published = KIND_RULES[kind].publish(this.#record.bundleToChange(), made.value);
-    if (!published.ok) return published;
-    const entry: JournalEntry = { ...made.value, state: step.state };
-    // A prepared one that is passed over here has expired, or its slot was just taken.
-    const others = this.#record.entries.filter(
-      (other) => other.kind !== kind || other.state !== 'prepared',
-    );
-    const done = await this.#commitBundle([...others, entry], published.value);
-    if (done.ok) this.#note(entry);
-    return done;
-  }
-
-  /** One write of the journal: before it the old one signs after a restart, after it the new. */
-  async #activate(next: JournalEntry): Promise<Result<void>> {
-    const active: JournalEntry = { ...next, state: 'active' };
-    const entries = this.#record.entries.map((entry): JournalEntry => {
-      if (entry === next) return active;
-      const replaced = entry.kind === next.kind && entry.state === 'active';
-      return replaced ? { ...entry, state: 'old' } : entry;
-    });
-    const done = await this.#record.commit(entries, undefined);
-    if (done.ok) this.#note(active);
-    return done;
-  }
-
-  #commitBundle(entries: readonly JournalEntry[], bundle: Bundle): Promise<Result<void>> {
-    const nowMs = this.#options.clock.nowMs();
-    const kept = entries.filter(
-      (entry) => entry.state !== 'old' || nowMs < pruneAtMs(entry.notAfterSeconds * 1000),
-    );
-    const pruned = pruneBundle(bundle, nowMs);
-    return this.#record.commit(kept, { ...pruned, refreshHintSeconds: refreshHintSeconds(kept) });
-  }
-
-  /** Makes what the journal calls active the one that signs, and tells who listens. */
   #adopt(): Result<void> {
-    const active = (kind: AuthorityKind): JournalEntry | undefined =>
-      this.#record.entries.find((entry) => entry.kind === kind && entry.state === 'active');
-    const before = [this.#x509?.authorityId, this.#jwt?.keyId];
-    const x509 = active('x509');
-    if (x509 !== undefined && x509.authorityId !== this.#x509?.authorityId) {
-      const adopted = this.#adoptX509(x509);
-      if (!adopted.ok) return adopted;
+    for (const { kind, state, notAfterSeconds } of this.#record.entries) {
+      if (state === 'active') this.#metrics.activeEnd.set({ kind }, notAfterSeconds);
     }
-    const jwt = active('jwt');
-    if (jwt !== undefined && jwt.authorityId !== this.#jwt?.keyId) this.#adoptJwt(jwt);
-    const changed = before[0] !== this.#x509?.authorityId || before[1] !== this.#jwt?.keyId;
-    if (changed) for (const listener of this.#listeners) listener();
-    return ok(undefined);
+    return this.#signers.adopt(this.#record.entries);
   }
 
-  #adoptX509(entry: JournalEntry): Result<void> {
-    const key = this.#options.keys.get(entry.slot);
-    const certificate = entryCertificate(entry);
-    if (!certificate.ok) return certificate;
-    if (key === undefined) return fail('AUTHORITY_NOT_READY', `slot ${entry.slot} has no key`);
-    const { notAfterMs } = certificate.value;
-    const { authorityId } = entry;
-    this.#x509 = {
-      authorityId,
-      key: onlyLinted(key),
-      certificate: certificate.value,
-      chain: [],
-      notAfterMs,
-    };
-    return ok(undefined);
+  #activeOf(kind: AuthorityKind): JournalEntry | undefined {
+    return this.#record.entries.find((entry) => entry.kind === kind && entry.state === 'active');
   }
 
-  #adoptJwt(entry: JournalEntry): void {
-    const key = this.#options.keys.get(entry.slot);
-    if (key === undefined) return;
-    this.#jwt = {
-      keyId: entry.authorityId,
-      key: onlyLinted(key),
-      expiresAtSeconds: entry.notAfterSeconds,
-    };
-  }
-
-  #sleepMs(): number {
-    const nowMs = this.#options.clock.nowMs();
-    const dueMs = AUTHORITY_KINDS.map((kind) => {
-      const step = nextStep(kind, this.#record.entries, nowMs);
-      return step.action === 'wait' ? step.untilMs : nowMs;
+  /** Answers when agents got further, or after a while: silent ones are no longer waited for. */
+  #progress(longestMs: number): Promise<void> {
+    const { clock, propagation } = this.#options;
+    return new Promise((resolve) => {
+      const done = (): void => {
+        cancel();
+        stop?.();
+        resolve();
+      };
+      const cancel = clock.after(longestMs, done);
+      const stop = propagation?.onProgress(done);
     });
-    const pruneMs = nextPruneMs(this.#record.bundleToChange()) ?? Infinity;
-    return Math.min(MAX_SLEEP_MS, Math.min(...dueMs, pruneMs) - nowMs);
   }
 
   #retryMs(): number {
@@ -284,13 +362,6 @@ class Manager implements AuthorityManager {
     if (!this.#closed) this.#cancelTimer = this.#options.clock.after(delayMs, () => this.#run());
   }
 
-  #note(entry: JournalEntry): void {
-    const { kind, authorityId, slot, state, notAfterSeconds } = entry;
-    this.#metrics.steps.inc({ kind, state });
-    if (state === 'active') this.#metrics.activeEnd.set({ kind }, notAfterSeconds);
-    this.#options.log.info({ kind, authorityId, slot, notAfterSeconds }, `authority ${state}`);
-  }
-
   #noteFailure(error: SignetError): void {
     this.#failures += 1;
     this.#metrics.failures.inc({ code: error.code });
@@ -298,19 +369,15 @@ class Manager implements AuthorityManager {
   }
 }
 
-function createAuthorityMetrics(metrics: Metrics) {
-  return {
-    steps: metrics.counter('authority_steps_total', 'Authorities that entered a state', [
-      'kind',
-      'state',
-    ]),
-    failures: metrics.counter('authority_failures_total', 'Steps of authorities that failed', [
-      'code',
-    ]),
-    activeEnd: metrics.gauge(
-      'authority_active_end_seconds',
-      'Unix time at which the active authority expires',
-      ['kind'],
-    ),
-  };
+/** What came of a step: the authority as it is now, or why the barrier holds it back. */
+type Taken =
+  | { readonly entry: JournalEntry; readonly blocked?: undefined }
+  | { readonly entry: undefined; readonly blocked: Verdict & { readonly kind: 'blocked' } };
+
+function taken(step: Result<JournalEntry>): Result<Taken> {
+  return step.ok ? ok({ entry: step.value }) : step;
+}
+
+function viewOf({ kind, authorityId, state, notAfterSeconds }: JournalEntry): AuthorityView {
+  return { kind, authorityId, state, expiresAtSeconds: notAfterSeconds };
 }

@@ -5,13 +5,16 @@ import type { Bundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { Store } from '../store/store.ts';
 import { firstBundle } from './bundle-change.ts';
-import { decodeJournal, encodeJournal, type JournalEntry } from './journal.ts';
+import { type AuthorityKind, decodeJournal, encodeJournal, type JournalEntry } from './journal.ts';
 import { KIND_RULES } from './kinds.ts';
+import type { Life } from './life.ts';
 
 /** What the record stands on. */
 export interface AuthorityRecordOptions {
   readonly trustDomain: TrustDomain;
   readonly keys: KeyManager;
+  /** Holds the keys of JWT authorities; `keys` unless given. */
+  readonly jwtKeys?: KeyManager | undefined;
   readonly store: Pick<Store, 'loadJournal' | 'commitAuthorities'>;
   readonly log: Logger;
 }
@@ -21,14 +24,17 @@ export class AuthorityRecord {
   readonly #options: AuthorityRecordOptions;
   #version = 0n;
   #entries: readonly JournalEntry[] = [];
+  /** Published, never used, and the key is gone: they leave with the next bundle. */
+  #stranded: readonly JournalEntry[] = [];
   #bundle: Bundle | undefined;
   #current = false;
+  #gaveUp = false;
 
   constructor(options: AuthorityRecordOptions) {
     this.#options = options;
   }
 
-  /** Entries whose key is here and whose authority is in the bundle, and old ones. */
+  /** Entries that can go on; see {@link AuthorityRecord.refresh}. */
   get entries(): readonly JournalEntry[] {
     return this.#entries;
   }
@@ -38,12 +44,25 @@ export class AuthorityRecord {
     return this.#bundle;
   }
 
-  /** The bundle, or an empty one to begin with. */
-  bundleToChange(): Bundle {
-    return this.#bundle ?? firstBundle(this.#options.trustDomain);
+  /** Whether authorities were given up that the store does not know of yet. */
+  get gaveUp(): boolean {
+    return this.#gaveUp;
   }
 
-  /** Reads the store where what is held may not be what it holds: at start and after a failure. */
+  /** What a step begins from; the bundle is an empty one to begin with. */
+  get life(): Life {
+    const bundle = this.#stranded.reduce(
+      (rest, entry) => KIND_RULES[entry.kind].withdraw(rest, entry),
+      this.#bundle ?? firstBundle(this.#options.trustDomain),
+    );
+    return { entries: this.#entries, bundle };
+  }
+
+  /**
+   * Reads the store where what is held may not be what it holds: at start and after a failure. SPIRE's
+   * rule holds for what it says: an authority whose key is gone, or that verifiers cannot know, is
+   * given up and a new one made. One that has signed is old from then on; one that has not is dropped.
+   */
   async refresh(): Promise<Result<void>> {
     if (this.#current) return ok(undefined);
     const loaded = await this.#options.store.loadJournal();
@@ -52,7 +71,16 @@ export class AuthorityRecord {
     if (!entries.ok) return entries;
     this.#version = loaded.value.version;
     this.#bundle = loaded.value.bundle;
-    this.#entries = entries.value.filter((entry) => this.#isUsable(entry));
+    const known: JournalEntry[] = [];
+    const stranded: JournalEntry[] = [];
+    for (const entry of entries.value) {
+      const lost = this.#lossOf(entry);
+      if (lost === undefined) known.push(entry);
+      else this.#giveUp(entry, lost, { known, stranded });
+    }
+    this.#entries = known;
+    this.#stranded = stranded;
+    this.#gaveUp = known.length !== entries.value.length || known.some(isNew(entries.value));
     this.#current = true;
     return ok(undefined);
   }
@@ -76,25 +104,55 @@ export class AuthorityRecord {
     }
     this.#version = written.value.version;
     this.#entries = entries;
-    if (bundle !== undefined) this.#bundle = written.value.bundle ?? bundle;
+    if (bundle !== undefined) {
+      this.#bundle = written.value.bundle ?? bundle;
+      this.#stranded = [];
+      this.#gaveUp = false;
+    }
     return ok(undefined);
   }
 
-  /**
-   * SPIRE's rule: an authority whose key is gone, or that verifiers cannot know, is given up and a
-   * new one made. Its certificate stays in the bundle for the leaves that are out.
-   */
-  #isUsable(entry: JournalEntry): boolean {
-    if (entry.state === 'old') return true;
-    const { kind, slot, authorityId } = entry;
-    const spki = this.#options.keys.get(slot)?.publicKeySpki;
-    const hasKey =
-      spki !== undefined && Buffer.from(entry.publicKey, 'base64').equals(Buffer.from(spki));
-    const published =
-      this.#bundle !== undefined && KIND_RULES[kind].isPublished(this.#bundle, entry);
-    if (hasKey && published) return true;
-    const why = hasKey ? 'it is not in the bundle' : 'its key is not in the key manager';
-    this.#options.log.warn({ kind, authorityId, slot, why }, 'authority given up');
-    return false;
+  /** Whether the bundle holds the authority. */
+  #isPublished(entry: JournalEntry): boolean {
+    return this.#bundle !== undefined && KIND_RULES[entry.kind].isPublished(this.#bundle, entry);
   }
+
+  /** Why an authority cannot go on; undefined where it can. */
+  #lossOf(entry: JournalEntry): string | undefined {
+    if (!['prepared', 'published', 'active'].includes(entry.state)) return undefined;
+    if (!holdsKey(keysOf(this.#options, entry.kind), entry))
+      return 'its key is not in the key manager';
+    if (entry.state === 'prepared' || this.#isPublished(entry)) return undefined;
+    return 'it is not in the bundle';
+  }
+
+  #giveUp(
+    entry: JournalEntry,
+    why: string,
+    lists: { readonly known: JournalEntry[]; readonly stranded: JournalEntry[] },
+  ): void {
+    const { kind, slot, authorityId } = entry;
+    this.#options.log.warn({ kind, authorityId, slot, why }, 'authority given up');
+    if (!this.#isPublished(entry)) return;
+    if (entry.state === 'active') lists.known.push({ ...entry, state: 'old' });
+    else lists.stranded.push(entry);
+  }
+}
+
+/** Whether the slot of an entry holds its very key, and not that of a successor. */
+export function holdsKey(keys: Pick<KeyManager, 'get'>, entry: JournalEntry): boolean {
+  const spki = keys.get(entry.slot)?.publicKeySpki;
+  return spki !== undefined && Buffer.from(entry.publicKey, 'base64').equals(Buffer.from(spki));
+}
+
+function isNew(entries: readonly JournalEntry[]): (entry: JournalEntry) => boolean {
+  return (entry) => !entries.includes(entry);
+}
+
+/** The key manager that holds the keys of a kind. */
+export function keysOf(
+  { keys, jwtKeys }: Pick<AuthorityRecordOptions, 'keys' | 'jwtKeys'>,
+  kind: AuthorityKind,
+): KeyManager {
+  return kind === 'jwt' ? (jwtKeys ?? keys) : keys;
 }

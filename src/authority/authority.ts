@@ -2,6 +2,7 @@ import type { Result } from '../base/result.ts';
 import type { LintedKey } from '../lint/linted-key.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { Certificate } from '../x509/types.ts';
+import type { AuthorityKind, AuthorityState } from './journal.ts';
 
 /** An X.509 authority that may sign leaves. */
 export interface X509Authority {
@@ -34,8 +35,48 @@ export interface AuthoritySource {
   onChange(listener: () => void): () => void;
 }
 
+/** An authority as operators see it. */
+export interface AuthorityView {
+  readonly kind: AuthorityKind;
+  /** Hex subject key identifier of an X.509 authority, key id of a JWT authority. */
+  readonly authorityId: string;
+  readonly state: AuthorityState;
+  /** Unix seconds. */
+  readonly expiresAtSeconds: number;
+}
+
+/** How an authority is made the one that signs. */
+export interface ActivateOptions {
+  /** Waits for no agent; for when the authority that signs was stolen. */
+  readonly force: boolean;
+}
+
+/**
+ * What operators do to authorities. Each act answers when it is durable in journal and bundle, and
+ * fails with AUTHORITY_UNKNOWN or AUTHORITY_WRONG_STATE where it does not fit.
+ */
+export interface AuthorityActs {
+  /** Every authority of the kind that is known, in order of age. */
+  list(kind: AuthorityKind): readonly AuthorityView[];
+  /** Makes and publishes a successor, in place of one that has not signed yet. */
+  prepare(kind: AuthorityKind): Promise<Result<AuthorityView>>;
+  /**
+   * Makes a published authority the one that signs. Waits a while for the agents that have to know it
+   * first; fails with AUTHORITY_NOT_PROPAGATED where that is not enough.
+   */
+  activate(
+    kind: AuthorityKind,
+    authorityId: string,
+    options: ActivateOptions,
+  ): Promise<Result<AuthorityView>>;
+  /** Has agents renew at once what an old authority signed. */
+  taint(kind: AuthorityKind, authorityId: string): Promise<Result<AuthorityView>>;
+  /** Takes a tainted authority out of the bundle and gives up its key. */
+  revoke(kind: AuthorityKind, authorityId: string): Promise<Result<AuthorityView>>;
+}
+
 /** Life of the signing authorities: made, published, activated and pruned on time. */
-export interface AuthorityManager extends AuthoritySource {
+export interface AuthorityManager extends AuthoritySource, AuthorityActs {
   /**
    * Finds the authorities of the last run or makes new ones, publishes them and arms the timers.
    * Answers when there is an active authority of each kind, durable in journal and bundle.

@@ -14,7 +14,7 @@ const entry: JournalEntry = {
   notAfterSeconds: 2,
 };
 const bytes = (value: unknown) => Buffer.from(JSON.stringify(value));
-const file = (extra: object) => bytes({ version: 1, entries: [{ ...entry, ...extra }] });
+const file = (extra: object) => bytes({ version: 2, entries: [{ ...entry, ...extra }] });
 
 describe('journal of authorities', () => {
   test('reads back what it wrote', () => {
@@ -26,11 +26,24 @@ describe('journal of authorities', () => {
     assert.deepEqual(unwrap(decodeJournal(undefined)), []);
   });
 
+  test('reads what version 1 wrote, where prepared meant published', () => {
+    const old = (state: string) => bytes({ version: 1, entries: [{ ...entry, state }] });
+    const more = { publishedSequence: 0, publishedAtSeconds: 1 };
+    for (const [before, after] of [
+      ['prepared', 'published'],
+      ['active', 'active'],
+      ['old', 'old'],
+    ] as const) {
+      assert.deepEqual(unwrap(decodeJournal(old(before))), [{ ...entry, ...more, state: after }]);
+    }
+    assert.equal(decodeJournal(old('tainted')).ok, false);
+  });
+
   const hostile: readonly [string, Uint8Array][] = [
     ['no bytes', Buffer.alloc(0)],
     ['half of it', encodeJournal([entry]).subarray(0, 40)],
-    ['another version', bytes({ version: 2, entries: [] })],
-    ['an unknown state', file({ state: 'published' })],
+    ['another version', bytes({ version: 3, entries: [] })],
+    ['an unknown state', file({ state: 'retired' })],
     ['an unknown kind', file({ kind: 'wit' })],
     ['an unknown key', file({ extra: 1 })],
     ['a key that is not base64', file({ publicKey: '*' })],

@@ -2,7 +2,7 @@ import { equalBytes, toHex } from '../base/bytes.ts';
 import type { Random } from '../base/random.ts';
 import { ok, type Result } from '../base/result.ts';
 import type { LintedKey } from '../lint/linted-key.ts';
-import type { Bundle } from '../spiffe/bundle.ts';
+import type { Bundle, BundleJwtAuthority, BundleX509Authority } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { CaSubject } from '../x509/ca-template.ts';
 import { parseCertificate } from '../x509/certificate.ts';
@@ -13,7 +13,7 @@ import type { AuthorityKind, JournalEntry } from './journal.ts';
 import { type RecordCa, signRoot } from './x509-certificate.ts';
 
 /** A journal entry before it has a state. */
-export type NewEntry = Omit<JournalEntry, 'state'>;
+export type NewEntry = Omit<JournalEntry, 'state' | 'publishedSequence' | 'publishedAtSeconds'>;
 
 /** What a new authority is made from. */
 export interface MakeRequest {
@@ -28,7 +28,7 @@ export interface MakeRequest {
   readonly record?: RecordCa | undefined;
 }
 
-/** The three things in which the kinds of authority differ; all else is one code path. */
+/** All in which the kinds of authority differ; everything else is one code path. */
 export interface KindRules {
   /** Makes the authority of a fresh key. */
   make(request: MakeRequest): Promise<Result<NewEntry>>;
@@ -36,6 +36,10 @@ export interface KindRules {
   publish(bundle: Bundle, entry: NewEntry): Result<Bundle>;
   /** Whether the bundle holds the authority. */
   isPublished(bundle: Bundle, entry: NewEntry): boolean;
+  /** The bundle with the authority marked as one whose SVIDs are to be renewed. */
+  taint(bundle: Bundle, entry: NewEntry): Bundle;
+  /** The bundle without the authority. */
+  withdraw(bundle: Bundle, entry: NewEntry): Bundle;
 }
 
 /** Rules of each kind. */
@@ -55,9 +59,14 @@ export const KIND_RULES: Readonly<Record<AuthorityKind, KindRules>> = {
       const added = { certificate: certificate.value, tainted: false };
       return ok({ ...bundle, x509Authorities: [...bundle.x509Authorities, added] });
     },
-    isPublished(bundle, entry) {
-      const der = certificateDer(entry);
-      return bundle.x509Authorities.some(({ certificate }) => equalBytes(certificate.der, der));
+    isPublished: (bundle, entry) => bundle.x509Authorities.some(isX509(entry)),
+    taint(bundle, entry) {
+      const x509Authorities = bundle.x509Authorities.map(tainting(isX509(entry)));
+      return { ...bundle, x509Authorities };
+    },
+    withdraw(bundle, entry) {
+      const isIt = isX509(entry);
+      return { ...bundle, x509Authorities: bundle.x509Authorities.filter((it) => !isIt(it)) };
     },
   },
   jwt: {
@@ -71,15 +80,31 @@ export const KIND_RULES: Readonly<Record<AuthorityKind, KindRules>> = {
       };
       return ok({ ...bundle, jwtAuthorities: [...bundle.jwtAuthorities, added] });
     },
-    isPublished(bundle, entry) {
-      const spki = Buffer.from(entry.publicKey, 'base64');
-      return bundle.jwtAuthorities.some(
-        ({ keyId, publicKeySpki }) =>
-          keyId === entry.authorityId && equalBytes(publicKeySpki, spki),
-      );
+    isPublished: (bundle, entry) => bundle.jwtAuthorities.some(isJwt(entry)),
+    taint(bundle, entry) {
+      return { ...bundle, jwtAuthorities: bundle.jwtAuthorities.map(tainting(isJwt(entry))) };
+    },
+    withdraw(bundle, entry) {
+      const isIt = isJwt(entry);
+      return { ...bundle, jwtAuthorities: bundle.jwtAuthorities.filter((it) => !isIt(it)) };
     },
   },
 };
+
+function isX509(entry: NewEntry): (authority: BundleX509Authority) => boolean {
+  const der = certificateDer(entry);
+  return ({ certificate }) => equalBytes(certificate.der, der);
+}
+
+function isJwt(entry: NewEntry): (authority: BundleJwtAuthority) => boolean {
+  const spki = Buffer.from(entry.publicKey, 'base64');
+  return ({ keyId, publicKeySpki }) =>
+    keyId === entry.authorityId && equalBytes(publicKeySpki, spki);
+}
+
+function tainting<T extends { readonly tainted: boolean }>(isIt: (item: T) => boolean) {
+  return (item: T): T => (isIt(item) ? { ...item, tainted: true } : item);
+}
 
 /** The certificate of an X.509 entry, parsed. */
 export function entryCertificate(entry: NewEntry): Result<Certificate> {

@@ -57,11 +57,12 @@ describe('schedule of authorities', () => {
 
   test('activates the successor at its very millisecond, and makes no third', () => {
     const active = entry({ slot: 'x509-CA-B' });
-    const prepared = entry({ state: 'prepared', slot: 'x509-CA-A', notAfterSeconds: 2 * DAY });
+    const next = entry({ state: 'published', slot: 'x509-CA-A', notAfterSeconds: 2 * DAY });
     const due = activateAtMs(active);
-    const entries = [active, prepared];
+    const entries = [active, next];
     assert.deepEqual(nextStep('x509', entries, due - 1), { action: 'wait', untilMs: due });
-    assert.deepEqual(nextStep('x509', entries, due), { action: 'activate', entry: prepared });
+    const step = { action: 'activate', entry: next, replaced: active };
+    assert.deepEqual(nextStep('x509', entries, due), step);
   });
 
   test('takes the slot that the active authority does not have', () => {
@@ -70,15 +71,46 @@ describe('schedule of authorities', () => {
   });
 
   test('I5 without an active one activates what the bundle holds rather than something new', () => {
-    const prepared = entry({ state: 'prepared' });
+    const next = entry({ state: 'published' });
     const old = entry({ state: 'old' });
-    assert.deepEqual(nextStep('x509', [old, prepared], 0), { action: 'activate', entry: prepared });
+    const step = { action: 'activate', entry: next, replaced: undefined };
+    assert.deepEqual(nextStep('x509', [old, next], 0), step);
   });
+
+  test('I5 publishes what is prepared before anything else, whatever the time', () => {
+    const prepared = entry({ state: 'prepared', slot: 'x509-CA-B', notAfterSeconds: 2 * DAY });
+    for (const entries of [[prepared], [entry(), prepared]]) {
+      assert.deepEqual(nextStep('x509', entries, 0), { action: 'publish', entry: prepared });
+    }
+  });
+
+  for (const state of ['old', 'tainted'] as const) {
+    test(`lets an authority that is ${state} expire at its very end`, () => {
+      const retired = entry({ state, notAfterSeconds: HOUR });
+      const entries = [retired, entry({ slot: 'x509-CA-B' })];
+      const wait = { action: 'wait', untilMs: HOUR * 1000 };
+      assert.deepEqual(nextStep('x509', entries, HOUR * 1000 - 1), wait);
+      assert.deepEqual(nextStep('x509', entries, HOUR * 1000), {
+        action: 'expire',
+        entry: retired,
+      });
+    });
+  }
+
+  for (const state of ['revoked', 'expired'] as const) {
+    test(`has nothing to do with an authority that is ${state}`, () => {
+      const spent = entry({ state, notAfterSeconds: HOUR });
+      assert.equal(
+        nextStep('x509', [spent, entry({ slot: 'x509-CA-B' })], HOUR * 1000).action,
+        'wait',
+      );
+    });
+  }
 
   test('passes over a prepared authority that has expired meanwhile', () => {
     const active = entry();
-    const prepared = entry({ state: 'prepared', slot: 'x509-CA-B', notAfterSeconds: 2 * DAY });
-    const step = nextStep('x509', [active, prepared], 2 * DAY * 1000);
+    const late = entry({ state: 'published', slot: 'x509-CA-B', notAfterSeconds: 2 * DAY });
+    const step = nextStep('x509', [active, late], 2 * DAY * 1000);
     assert.deepEqual(step, { action: 'make', slot: 'x509-CA-B', state: 'prepared' });
   });
 

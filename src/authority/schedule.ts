@@ -6,11 +6,18 @@ const DAY_MS = 24 * 3600 * 1000;
 export type Step =
   /** A new authority is due; `state` is what it begins with. */
   | { readonly action: 'make'; readonly slot: string; readonly state: 'prepared' | 'active' }
-  | { readonly action: 'activate'; readonly entry: JournalEntry }
+  | { readonly action: 'publish' | 'expire'; readonly entry: JournalEntry }
+  /** `replaced` signs until then; undefined where nothing can sign, so that nothing is waited for. */
+  | {
+      readonly action: 'activate';
+      readonly entry: JournalEntry;
+      readonly replaced: JournalEntry | undefined;
+    }
   /** Nothing is due before this moment. */
   | { readonly action: 'wait'; readonly untilMs: number };
 
-const SLOTS: Readonly<Record<AuthorityKind, readonly [string, string]>> = {
+/** The two slots of each kind; a new authority takes the one that the active one does not have. */
+export const SLOTS: Readonly<Record<AuthorityKind, readonly [string, string]>> = {
   x509: ['x509-CA-A', 'x509-CA-B'],
   jwt: ['JWT-Signer-A', 'JWT-Signer-B'],
 };
@@ -40,21 +47,34 @@ export function nextStep(
   nowMs: number,
 ): Step {
   const own = entries.filter((entry) => entry.kind === kind);
-  const active = own.find((entry) => entry.state === 'active');
-  const prepared = own.find((entry) => entry.state === 'prepared' && endMs(entry) > nowMs);
+  const retired = own.filter(({ state }) => state === 'old' || state === 'tainted');
+  const over = retired.find((entry) => endMs(entry) <= nowMs);
+  if (over !== undefined) return { action: 'expire', entry: over };
+  const alive = own.filter((entry) => endMs(entry) > nowMs);
+  const prepared = alive.find(({ state }) => state === 'prepared');
+  if (prepared !== undefined) return { action: 'publish', entry: prepared };
+  const active = own.find(({ state }) => state === 'active');
+  const published = alive.find(({ state }) => state === 'published');
   if (active === undefined) {
-    // The bundle holds a prepared one already: it goes before a new one that nobody knows yet.
-    if (prepared !== undefined) return { action: 'activate', entry: prepared };
+    // The bundle holds a published one already: it goes before a new one that nobody knows yet.
+    if (published !== undefined)
+      return { action: 'activate', entry: published, replaced: undefined };
     return { action: 'make', slot: SLOTS[kind][0], state: 'active' };
   }
-  const due = prepared === undefined ? prepareAtMs(active) : activateAtMs(active);
-  if (nowMs < due) return { action: 'wait', untilMs: due };
-  if (prepared !== undefined) return { action: 'activate', entry: prepared };
-  const [first, second] = SLOTS[kind];
-  return { action: 'make', slot: active.slot === first ? second : first, state: 'prepared' };
+  const due = published === undefined ? prepareAtMs(active) : activateAtMs(active);
+  if (nowMs < due) return { action: 'wait', untilMs: Math.min(due, ...retired.map(endMs)) };
+  if (published !== undefined) return { action: 'activate', entry: published, replaced: active };
+  return { action: 'make', slot: otherSlot(active), state: 'prepared' };
 }
 
-function endMs(entry: JournalEntry): number {
+/** The slot for the successor of the active authority. */
+export function otherSlot(active: JournalEntry): string {
+  const [first, second] = SLOTS[active.kind];
+  return active.slot === first ? second : first;
+}
+
+/** When an authority ends, in Unix milliseconds. */
+export function endMs(entry: JournalEntry): number {
   return entry.notAfterSeconds * 1000;
 }
 

@@ -26,4 +26,38 @@ export const authorityErrors = defineErrors({
     means: 'A new CA certificate does not read back as what was to be signed.',
     action: 'Check the key manager: it may have answered with another key.',
   },
+  AUTHORITY_UNKNOWN: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'There is no authority of that kind with that ID.',
+    action:
+      'List them with `signet localauthority x509 show` (or `jwt show`) and give an ID as it stands there.',
+  },
+  AUTHORITY_WRONG_STATE: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The authority is not in the state in which that step begins.',
+    action:
+      'Do first what the message names; the order is prepare, activate, taint, revoke, and show tells where each one is.',
+  },
+  AUTHORITY_NOT_PROPAGATED: {
+    status: 'FailedPrecondition',
+    retryable: true,
+    means: 'Agents do not have the bundle that contains the prepared authority yet.',
+    action:
+      'Try again in a moment: agents that stay silent for two minutes are no longer waited for. `--force` activates it now, and workloads of agents left behind refuse what it signs.',
+  },
+  AUTHORITY_NO_UPSTREAM: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The server has no upstream authority; it signs by roots of its own.',
+    action:
+      'Use `signet localauthority x509 taint` and `revoke` for the authorities of this server.',
+  },
+  AUTHORITY_NO_WIT: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The server has no authorities for WIT-SVIDs.',
+    action: 'Ask for the X.509 or JWT authorities; this server issues no WIT-SVIDs.',
+  },
 });
