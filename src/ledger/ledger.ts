@@ -19,6 +19,7 @@ import { type LogPosition, segmentName } from './log-scan.ts';
 import { parseNote } from './note.ts';
 import { createNoteVerifier, formatVerifierKey, type NoteSigner } from './note-key.ts';
 import { type Recovered, recover } from './recovery.ts';
+import { dropBodies } from './retention.ts';
 
 /** What a ledger stands on. */
 export interface LedgerOptions {
@@ -33,6 +34,8 @@ export interface LedgerOptions {
   readonly onFault?: (error: SignetError) => void;
   /** Longest time from a record to a checkpoint that covers it; 1000 unless given. */
   readonly checkpointIntervalMs?: number;
+  /** How long bodies of records are kept at least; for ever unless given. */
+  readonly retentionMs?: number | undefined;
   /** Size at which a new file of the log begins; 64 MiB unless given. */
   readonly segmentBytes?: number;
 }
@@ -297,6 +300,14 @@ class OpenLedger implements Ledger {
     return done;
   }
 
+  /** What cannot be dropped now is dropped after the next checkpoint. */
+  async #dropOld(): Promise<void> {
+    const { files, clock, retentionMs, onFault } = this.#options;
+    if (retentionMs === undefined) return;
+    const dropped = await dropBodies(files, this.#checkpoint, clock.nowMs() - retentionMs);
+    if (!dropped.ok) onFault?.(dropped.error);
+  }
+
   /** Hashes first, then the head: a head never covers what the hash files do not hold. */
   async #keep(size: number, root: Uint8Array): Promise<Result<SignedCheckpoint>> {
     const { files, signer } = this.#options;
@@ -313,6 +324,7 @@ class OpenLedger implements Ledger {
     const kept = await files.replace(HEAD_FILE, signed.value.bytes);
     if (!kept.ok) return kept;
     this.#checkpoint = signed.value;
+    await this.#dropOld();
     return signed;
   }
 }

@@ -74,7 +74,8 @@ async function resume(
   segments: readonly Segment[],
   { head, frontier }: { readonly head: Checkpoint; readonly frontier: Frontier },
 ): Promise<Result<Recovered>> {
-  const place = await placeNear(files, Math.max(0, head.size - REREAD_RECORDS));
+  const oldest = segments[0]?.first ?? 0;
+  const place = await placeNear(files, Math.max(0, head.size - REREAD_RECORDS), oldest);
   if (!place.ok) return place;
   if (place.value === undefined) return rebuild(files, segments, head);
   const { from, index } = place.value;
@@ -99,17 +100,22 @@ async function resume(
   return ok({ frontier, pending, end: end.value, segments });
 }
 
-/** The start of the batch that holds the first record of the bundle that `index` is in. */
+/**
+ * The start of the batch that holds the first record of the bundle that `index` is in; of the oldest
+ * segment where that batch was dropped.
+ */
 async function placeNear(
   files: LedgerFiles,
   index: number,
+  oldest: number,
 ): Promise<Result<{ from: LogPosition; index: number } | undefined>> {
   const bundle = Math.floor(index / TILE_WIDTH);
-  if (bundle === 0) return ok({ from: { segment: 0, offset: 0 }, index: 0 });
+  if (bundle === 0) return ok({ from: { segment: oldest, offset: 0 }, index: oldest });
   const place = await readBundlePlace(files, bundle);
   if (!place.ok) return place;
   if (place.value === undefined) return ok(undefined);
   const { segment, offset } = place.value;
+  if (segment < oldest) return ok({ from: { segment: oldest, offset: 0 }, index: oldest });
   const read = await files.read(segmentName(segment), offset, FRAME_HEADER_BYTES);
   if (!read.ok) return read;
   const header = decodeHeader(read.value);

@@ -136,6 +136,7 @@ export interface TestLedgerOptions {
   readonly signer: NoteSigner;
   readonly clock?: Clock;
   readonly segmentBytes?: number;
+  readonly retentionMs?: number;
 }
 
 /** Opens a ledger whose clock stands still. */
