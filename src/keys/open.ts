@@ -10,6 +10,7 @@ import type { Pace } from './outside/paced-calls.ts';
 import { readSecret } from './outside/secret.ts';
 import type { Pkcs11Options } from './pkcs11/pkcs11-key-manager.ts';
 import type { KeysConfig } from './settings.ts';
+import type { VaultOptions } from './vault-transit/vault-key-manager.ts';
 
 /** What a key manager of any kind may need. */
 export interface KeySurroundings {
@@ -51,6 +52,8 @@ export async function openKeyManager(
     }
     case 'pkcs11':
       return openToken(config, outside);
+    case 'vault-transit':
+      return openVault(config, outside);
   }
 }
 
@@ -64,6 +67,29 @@ async function openToken(
   if (!pin.ok) return pin;
   const { openPkcs11KeyManager } = await import('./pkcs11/pkcs11-key-manager.ts');
   return openPkcs11KeyManager({ ...outside, threads, place: { ...place, pin: pin.value } });
+}
+
+async function openVault(
+  { vaultTransit }: KeysConfig,
+  outside: Omit<VaultOptions, 'place' | 'auth' | 'mount'>,
+): Promise<Result<KeyManager>> {
+  if (vaultTransit === undefined)
+    return fail('KEY_MANAGER_SETTINGS', 'keys.vaultTransit is not set');
+  const { address, namespace, caPath, mount, auth } = vaultTransit;
+  const setting = 'keys.vaultTransit.caPath';
+  const ca =
+    caPath === undefined
+      ? ok(undefined)
+      : await readSecret({ path: caPath, variable: '', setting });
+  if (!ca.ok) return ca;
+  const { method, role = '', roleIdPath = '', secretIdPath = '', ...rest } = auth;
+  const { openVaultKeyManager } = await import('./vault-transit/vault-key-manager.ts');
+  return openVaultKeyManager({
+    ...outside,
+    place: { address, namespace, ca: ca.value },
+    auth: { method, role, roleIdPath, secretIdPath, ...rest },
+    mount,
+  });
 }
 
 function paceOf({ calls }: KeysConfig): Pace {

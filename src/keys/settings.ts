@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { durationSetting } from '../runtime/units.ts';
 
 /** Backends by the names they have in the configuration. */
-export const KEY_MANAGERS = ['disk', 'memory', 'aws-kms', 'pkcs11'] as const;
+export const KEY_MANAGERS = ['disk', 'memory', 'aws-kms', 'pkcs11', 'vault-transit'] as const;
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 
@@ -75,6 +75,60 @@ const pkcs11Schema = z
   .optional()
   .describe('Needed where keys.manager is pkcs11.');
 
+const vaultAuthSchema = z
+  .strictObject({
+    method: z.enum(['token', 'approle', 'kubernetes']).describe('How the server logs in.'),
+    mount: z
+      .string()
+      .regex(/^[\w-]+(\/[\w-]+)*$/, 'must be a path such as approle')
+      .optional()
+      .describe('Where the method is mounted; its own name unless set.'),
+    tokenPath: absolutePath.optional().describe('token: file; VAULT_TOKEN unless set.'),
+    roleIdPath: absolutePath.optional().describe('approle: file with the role id.'),
+    secretIdPath: absolutePath.optional().describe('approle: file with the secret id.'),
+    role: z.string().min(1).max(256).optional().describe('kubernetes: name of the role.'),
+    jwtPath: absolutePath
+      .default('/var/run/secrets/kubernetes.io/serviceaccount/token')
+      .describe('kubernetes: file with the token of the service account.'),
+  })
+  .superRefine((auth, context) => {
+    const needed = {
+      token: [],
+      approle: ['roleIdPath', 'secretIdPath'],
+      kubernetes: ['role'],
+    } as const;
+    for (const key of needed[auth.method]) {
+      if (auth[key] !== undefined) continue;
+      context.addIssue({ code: 'custom', path: [key], message: `is required for ${auth.method}` });
+    }
+  });
+
+const vaultSchema = z
+  .strictObject({
+    address: z
+      .string()
+      .max(1024)
+      .regex(/^https?:\/\/[^\s/@]+\/?$/, 'must be a URL without a path, such as https://host:8200')
+      .describe('Vault or OpenBao, such as https://vault.example.org:8200.'),
+    mount: z
+      .string()
+      .regex(/^[\w-]+(\/[\w-]+)*$/, 'must be a path such as transit')
+      .default('transit')
+      .describe('Where the transit engine is mounted.'),
+    namespace: z
+      .string()
+      .min(1)
+      .max(256)
+      .optional()
+      .describe('Namespace of Vault Enterprise or OpenBao.'),
+    caPath: absolutePath
+      .optional()
+      .describe("Certificates (PEM) for its own; the system's unless set."),
+    auth: vaultAuthSchema,
+  })
+  .optional()
+  .describe('Needed where keys.manager is vault-transit.');
+
 /** Schema of the `keys` section. */
 export const keysSchema = z
   .strictObject({
@@ -100,11 +154,18 @@ export const keysSchema = z
     calls: callsSchema,
     awsKms: awsKmsSchema,
     pkcs11: pkcs11Schema,
+    vaultTransit: vaultSchema,
   })
   .superRefine((keys, context) => {
-    if (keys.manager !== 'pkcs11' || keys.pkcs11 !== undefined) return;
-    const message = 'is required where keys.manager is pkcs11: name the library in module';
-    context.addIssue({ code: 'custom', path: ['pkcs11'], message });
+    if (keys.manager === 'pkcs11' && keys.pkcs11 === undefined) {
+      const message = 'is required where keys.manager is pkcs11: name the library in module';
+      context.addIssue({ code: 'custom', path: ['pkcs11'], message });
+    }
+    if (keys.manager === 'vault-transit' && keys.vaultTransit === undefined) {
+      const message =
+        'is required where keys.manager is vault-transit: name address and auth.method';
+      context.addIssue({ code: 'custom', path: ['vaultTransit'], message });
+    }
   })
   .prefault({});
 

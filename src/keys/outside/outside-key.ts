@@ -5,9 +5,11 @@ import { derSequence, derUnsigned } from '../../der/writer.ts';
 import type { KeyType, SigningKey, SignOptions } from '../key-manager.ts';
 import { publicKeyType } from '../scheme.ts';
 
-/** What is signed outside: a digest, and how. */
+/** What is signed outside, and how. */
 export interface DigestOrder {
   readonly digest: Uint8Array;
+  /** What the digest is of, for managers that hash by themselves. */
+  readonly message: Uint8Array;
   readonly options: SignOptions;
 }
 
@@ -45,7 +47,7 @@ export function createOutsideKey(parts: OutsideKeyParts): SigningKey {
     exportPkcs8: () => undefined,
     async sign(message, options) {
       const digest = hash(options.hash, message, 'buffer');
-      const answered = await parts.signDigest({ digest, options });
+      const answered = await parts.signDigest({ digest, message, options });
       if (!answered.ok) return answered;
       const signature = encodeAs(options.encoding, answered.value, parts);
       if (signature === undefined) return wrong(slot);

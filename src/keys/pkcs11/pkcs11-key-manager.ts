@@ -197,7 +197,7 @@ class Pkcs11KeyManager implements KeyManager {
       type,
       publicKeySpki,
       ecdsaForm: 'p1363',
-      signDigest: (order) => this.#threads.sign({ id, type, ...order }),
+      signDigest: ({ digest, options }) => this.#threads.sign({ id, type, digest, options }),
     });
     this.#table.set({ key, keyId: toHex(id) });
     return key;

@@ -1,0 +1,311 @@
+import { createPublicKey } from 'node:crypto';
+import { z } from 'zod';
+import type { Cancel, Clock } from '../../base/clock.ts';
+import type { Random } from '../../base/random.ts';
+import { fail, ok, type Result } from '../../base/result.ts';
+import type { Logger } from '../../runtime/log.ts';
+import type { Metrics } from '../../runtime/metrics.ts';
+import {
+  KEY_TYPES,
+  type KeyCapabilities,
+  type KeyManager,
+  type KeyType,
+  type SigningKey,
+} from '../key-manager.ts';
+import { createOutsideKey, type DigestOrder } from '../outside/outside-key.ts';
+import { type Pace, PacedCalls } from '../outside/paced-calls.ts';
+import { SlotTable } from '../outside/slot-table.ts';
+import { Turns } from '../outside/turns.ts';
+import { startUpkeep } from '../outside/upkeep.ts';
+import { checkSlot } from '../slot.ts';
+import type { VaultPlace } from './vault-http.ts';
+import { type VaultAuth, VaultSession } from './vault-session.ts';
+
+/** What a manager of keys in Vault's (or OpenBao's) transit engine stands on. */
+export interface VaultOptions {
+  readonly place: VaultPlace;
+  readonly auth: VaultAuth;
+  /** Where the engine is mounted. */
+  readonly mount: string;
+  readonly owner: { readonly namespace: string; readonly trustDomain: string };
+  readonly pace: Pace;
+  readonly refreshMs: number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+const VAULT_TYPES = {
+  'ec-p256': 'ecdsa-p256',
+  'ec-p384': 'ecdsa-p384',
+  'rsa-2048': 'rsa-2048',
+  'rsa-4096': 'rsa-4096',
+} as const satisfies Readonly<Record<KeyType, string>>;
+
+const HASHES = { sha256: 'sha2-256', sha384: 'sha2-384', sha512: 'sha2-512' } as const;
+
+const CAPABILITIES: KeyCapabilities = {
+  persistent: true,
+  inProcess: false,
+  anyHash: true,
+  keyTypes: KEY_TYPES,
+};
+
+const listSchema = z.object({ data: z.object({ keys: z.array(z.string()) }) });
+const keySchema = z.object({
+  data: z.object({
+    latest_version: z.int(),
+    min_encryption_version: z.int().default(0),
+    keys: z.record(z.string(), z.object({ public_key: z.string(), creation_time: z.string() })),
+  }),
+});
+const signedSchema = z.object({ data: z.object({ signature: z.string() }) });
+const nothing = z.unknown();
+
+/** A version of a key in Vault. */
+interface Version {
+  readonly name: string;
+  readonly type: KeyType;
+  readonly number: number;
+  readonly spki: Uint8Array;
+  readonly createdMs: number;
+  /** Versions below this one may not sign. */
+  readonly firstUsable: number;
+}
+
+/** Opens the keys that Vault holds for an owner: it finds them by their names and makes none. */
+export async function openVaultKeyManager(options: VaultOptions): Promise<Result<KeyManager>> {
+  const manager = new VaultKeyManager(options);
+  const opened = await manager.open();
+  if (opened.ok) return ok(manager);
+  await manager.close();
+  return opened;
+}
+
+/**
+ * A slot is one key of Vault for each type it ever had; replacing makes a new version, and of several
+ * the newest version is in the slot. A signing key is tied to its version and its public key.
+ */
+class VaultKeyManager implements KeyManager {
+  readonly name = 'vault-transit';
+  readonly capabilities = CAPABILITIES;
+  readonly #options: VaultOptions;
+  readonly #session: VaultSession;
+  readonly #table = new SlotTable();
+  readonly #turns = new Turns();
+  #cancelUpkeep: Cancel = () => {};
+
+  constructor(options: VaultOptions) {
+    this.#options = options;
+    this.#session = new VaultSession({ ...options, paced: new PacedCalls(options) });
+  }
+
+  async open(): Promise<Result<void>> {
+    const looked = await this.refresh();
+    if (!looked.ok) return looked;
+    const { clock, random, refreshMs, log } = this.#options;
+    const work = async (): Promise<void> => {
+      const again = await this.refresh();
+      if (!again.ok) log.error({ code: again.error.code }, again.error.message);
+    };
+    this.#cancelUpkeep = startUpkeep({ clock, random, everyMs: refreshMs, work });
+    return ok(undefined);
+  }
+
+  generate(slot: string, type: KeyType): Promise<Result<SigningKey>> {
+    const named = checkSlot(slot);
+    if (!named.ok) return Promise.resolve(named);
+    return this.#turns.take(() => this.#generate(slot, type));
+  }
+
+  get(slot: string): SigningKey | undefined {
+    return this.#table.get(slot)?.key;
+  }
+
+  list(): readonly SigningKey[] {
+    return this.#table.keys();
+  }
+
+  release(slot: string): Promise<Result<void>> {
+    return this.#turns.take(() => this.#release(slot));
+  }
+
+  refresh(): Promise<Result<void>> {
+    return this.#turns.take(async () => this.#table.note(await this.#look()));
+  }
+
+  standing(): Result<void> {
+    return this.#table.standing();
+  }
+
+  async close(): Promise<void> {
+    this.#cancelUpkeep();
+    await this.#turns.idle();
+    this.#table.clear();
+  }
+
+  /** `<namespace>.<type>.<slot>.<trust domain>`: only the last part may hold a dot. */
+  #nameOf(slot: string, type: KeyType): string {
+    const { namespace, trustDomain } = this.#options.owner;
+    return `${namespace}.${type}.${slot}.${trustDomain}`;
+  }
+
+  #parseName(name: string): { readonly slot: string; readonly type: KeyType } | undefined {
+    const [, typeText, slot = ''] = name.split('.');
+    const type = KEY_TYPES.find((each) => each === typeText);
+    return type !== undefined && name === this.#nameOf(slot, type) ? { slot, type } : undefined;
+  }
+
+  async #look(): Promise<Result<void>> {
+    const listed = await this.#listNames();
+    if (!listed.ok) return listed;
+    const newest = new Map<string, Version>();
+    for (const name of listed.value) {
+      const parsed = this.#parseName(name);
+      if (parsed === undefined) continue;
+      const versions = await this.#versions(name, parsed.type);
+      if (!versions.ok) return versions;
+      const last = versions.value.at(-1);
+      const other = newest.get(parsed.slot);
+      const isNewer = other === undefined || (last?.createdMs ?? 0) > other.createdMs;
+      if (last !== undefined && isNewer) newest.set(parsed.slot, last);
+    }
+    let outcome: Result<void> = ok(undefined);
+    for (const slot of new Set([...newest.keys(), ...this.#table.slots()])) {
+      const looked = this.#lookAt(slot, newest.get(slot));
+      if (outcome.ok) outcome = looked;
+    }
+    return outcome;
+  }
+
+  #lookAt(slot: string, found: Version | undefined): Result<void> {
+    if (found === undefined) return fail('KEY_DELETED', `the key of slot ${slot} is gone`);
+    if (found.number < found.firstUsable) {
+      return fail('KEY_DISABLED', `version ${found.number} of key ${found.name} may not sign`);
+    }
+    const held = this.#table.get(slot);
+    const same = held !== undefined && Buffer.compare(held.key.publicKeySpki, found.spki) === 0;
+    if (same) return ok(undefined);
+    if (held?.keyId === keyIdOf(found)) {
+      const message = `key ${found.name}, version ${found.number}, is another than it was`;
+      return fail('KEY_ALIAS_MOVED', message);
+    }
+    this.#hold(slot, found);
+    return ok(undefined);
+  }
+
+  async #listNames(): Promise<Result<readonly string[]>> {
+    // As good as the LIST verb, which some proxies do not pass.
+    const path = `${this.#options.mount}/keys?list=true`;
+    const listed = await this.#session.call({ operation: 'list', method: 'GET', path }, listSchema);
+    if (listed.ok) return ok(listed.value.data.keys);
+    // Vault's way to say that there is none yet.
+    return listed.error.code === 'KEY_DELETED' ? ok([]) : listed;
+  }
+
+  /** The versions of a key, oldest first. */
+  async #versions(name: string, type: KeyType): Promise<Result<readonly Version[]>> {
+    const path = `${this.#options.mount}/keys/${name}`;
+    const read = await this.#session.call({ operation: 'read', method: 'GET', path }, keySchema);
+    if (!read.ok) return read;
+    const { keys, min_encryption_version: firstUsable } = read.value.data;
+    try {
+      const versions = Object.entries(keys).map(([number, each]): Version => {
+        const spki = createPublicKey(each.public_key).export({ format: 'der', type: 'spki' });
+        const createdMs = Date.parse(each.creation_time);
+        return { name, type, number: Number(number), spki, createdMs, firstUsable };
+      });
+      return ok(versions.sort((a, b) => a.number - b.number));
+    } catch (cause) {
+      return fail('KEY_MANAGER_FAULT', `key ${name} has a public key that is none`, { cause });
+    }
+  }
+
+  async #generate(slot: string, type: KeyType): Promise<Result<SigningKey>> {
+    const name = this.#nameOf(slot, type);
+    const path = `${this.#options.mount}/keys/${name}`;
+    const before = await this.#versions(name, type);
+    if (!before.ok && before.error.code !== 'KEY_DELETED') return before;
+    const body = before.ok ? undefined : { type: VAULT_TYPES[type], exportable: false };
+    const made = await this.#session.call(
+      {
+        operation: 'generate',
+        method: 'POST',
+        path: before.ok ? `${path}/rotate` : path,
+        ...(body === undefined ? {} : { body }),
+        // Only what certainly made no key is tried again.
+        repeatOn: ['KEY_MANAGER_THROTTLED'],
+      },
+      nothing,
+    );
+    if (!made.ok) return made;
+    const after = await this.#versions(name, type);
+    if (!after.ok) return after;
+    const last = after.value.at(-1);
+    if (last === undefined) return fail('KEY_MANAGER_FAULT', `Vault made no version of ${name}`);
+    return ok(this.#hold(slot, last));
+  }
+
+  async #release(slot: string): Promise<Result<void>> {
+    if (this.#table.get(slot) === undefined) return ok(undefined);
+    const listed = await this.#listNames();
+    if (!listed.ok) return listed;
+    for (const name of listed.value) {
+      if (this.#parseName(name)?.slot !== slot) continue;
+      const path = `${this.#options.mount}/keys/${name}`;
+      const allowed = await this.#session.call(
+        {
+          operation: 'delete',
+          method: 'POST',
+          path: `${path}/config`,
+          body: { deletion_allowed: true },
+        },
+        nothing,
+      );
+      if (!allowed.ok) return allowed;
+      const deleted = await this.#session.call(
+        { operation: 'delete', method: 'DELETE', path },
+        nothing,
+      );
+      if (!deleted.ok && deleted.error.code !== 'KEY_DELETED') return deleted;
+    }
+    this.#table.delete(slot);
+    return ok(undefined);
+  }
+
+  #hold(slot: string, version: Version): SigningKey {
+    const key = createOutsideKey({
+      slot,
+      type: version.type,
+      publicKeySpki: version.spki,
+      ecdsaForm: 'der',
+      signDigest: (order) => this.#sign(version, order),
+    });
+    this.#table.set({ key, keyId: keyIdOf(version) });
+    return key;
+  }
+
+  async #sign(version: Version, { message, options }: DigestOrder): Promise<Result<Uint8Array>> {
+    const path = `${this.#options.mount}/sign/${version.name}/${HASHES[options.hash]}`;
+    const body = {
+      input: Buffer.from(message).toString('base64'),
+      prehashed: false,
+      key_version: version.number,
+      marshaling_algorithm: 'asn1',
+      signature_algorithm: options.pss === true ? 'pss' : 'pkcs1v15',
+      salt_length: 'hash',
+    };
+    const signed = await this.#session.call(
+      { operation: 'sign', method: 'POST', path, body },
+      signedSchema,
+    );
+    if (!signed.ok) return signed;
+    const [, , base64 = ''] = signed.value.data.signature.split(':');
+    return ok(Buffer.from(base64, 'base64'));
+  }
+}
+
+function keyIdOf({ name, number }: Version): string {
+  return `${name}:v${number}`;
+}

@@ -1,0 +1,138 @@
+import { z } from 'zod';
+import type { Clock } from '../../base/clock.ts';
+import type { ErrorCode } from '../../base/errors.ts';
+import { fail, ok, type Result } from '../../base/result.ts';
+import type { PacedCalls } from '../outside/paced-calls.ts';
+import { readSecret } from '../outside/secret.ts';
+import { askVault, type VaultPlace, type VaultRequest } from './vault-http.ts';
+
+/** Who we are to Vault. */
+export type VaultAuth =
+  | { readonly method: 'token'; readonly tokenPath?: string | undefined }
+  | {
+      readonly method: 'approle';
+      readonly mount?: string | undefined;
+      readonly roleIdPath: string;
+      readonly secretIdPath: string;
+    }
+  | {
+      readonly method: 'kubernetes';
+      readonly mount?: string | undefined;
+      readonly role: string;
+      readonly jwtPath: string;
+    };
+
+const loginSchema = z.object({
+  auth: z.object({ client_token: z.string().min(1), lease_duration: z.number().min(0) }),
+});
+
+interface Login {
+  readonly token: string;
+  /** On the monotonic clock; a new login is made from then on. */
+  readonly freshUntilMs: number;
+}
+
+/** A call of {@link VaultSession}. */
+export type VaultCall = Omit<VaultRequest, 'token' | 'signal'> & {
+  readonly operation: string;
+  readonly repeatOn?: readonly ErrorCode[];
+};
+
+/** Calls to Vault under a token that is got again before it ends, and once when it is refused. */
+export class VaultSession {
+  readonly #place: VaultPlace;
+  readonly #auth: VaultAuth;
+  readonly #paced: PacedCalls;
+  readonly #clock: Clock;
+  #login: Promise<Result<Login>> | undefined;
+
+  constructor(parts: {
+    readonly place: VaultPlace;
+    readonly auth: VaultAuth;
+    readonly paced: PacedCalls;
+    readonly clock: Clock;
+  }) {
+    this.#place = parts.place;
+    this.#auth = parts.auth;
+    this.#paced = parts.paced;
+    this.#clock = parts.clock;
+  }
+
+  /** The answer's JSON, in the shape that was asked for. */
+  call<S extends z.ZodType>(request: VaultCall, shape: S): Promise<Result<z.output<S>>> {
+    const { operation, repeatOn, ...rest } = request;
+    return this.#paced.run<z.output<S>>({
+      operation,
+      attempt: async (signal) => {
+        const first = await this.#once({ ...rest, signal });
+        const answer = isRefusedLogin(first) ? await this.#again({ ...rest, signal }) : first;
+        if (!answer.ok) return answer;
+        const parsed = shape.safeParse(answer.value);
+        if (parsed.success) return ok(parsed.data);
+        return fail('KEY_MANAGER_FAULT', `Vault, ${rest.path}: not the answer that was expected`);
+      },
+      ...(repeatOn === undefined ? {} : { repeatOn }),
+    });
+  }
+
+  #again(request: VaultRequest): Promise<Result<unknown>> {
+    this.#login = undefined;
+    return this.#once(request);
+  }
+
+  async #once(request: VaultRequest): Promise<Result<unknown>> {
+    const login = await this.#fresh(request.signal);
+    return login.ok ? askVault(this.#place, { ...request, token: login.value.token }) : login;
+  }
+
+  /** One login at a time, whoever asks for it. */
+  async #fresh(signal: AbortSignal): Promise<Result<Login>> {
+    const known = await this.#login;
+    if (known?.ok === true && this.#clock.monotonicMs() < known.value.freshUntilMs) return known;
+    this.#login = this.#logIn(signal);
+    return this.#login;
+  }
+
+  async #logIn(signal: AbortSignal): Promise<Result<Login>> {
+    const auth = this.#auth;
+    const body = await credentialsOf(auth);
+    if (!body.ok) return body;
+    if (auth.method === 'token')
+      return ok({ token: body.value.token ?? '', freshUntilMs: Infinity });
+    const path = `auth/${auth.mount ?? auth.method}/login`;
+    const answer = await askVault(this.#place, { method: 'POST', path, body: body.value, signal });
+    if (!answer.ok) {
+      // Vault answers 400 and 403 to a role or a token that it does not know.
+      const { code, message } = answer.error;
+      const refused = code === 'KEY_MANAGER_REFUSED' || code === 'KEY_PERMISSION';
+      return refused ? fail('KEY_MANAGER_CREDENTIALS', message, { cause: answer.error }) : answer;
+    }
+    const parsed = loginSchema.safeParse(answer.value);
+    if (!parsed.success) return fail('KEY_MANAGER_FAULT', `Vault, ${path}: no token in the answer`);
+    const { client_token: token, lease_duration: seconds } = parsed.data.auth;
+    // A new one at two thirds of its life; 0 is one that does not end.
+    const lifeMs = seconds === 0 ? Infinity : (seconds * 2000) / 3;
+    return ok({ token, freshUntilMs: this.#clock.monotonicMs() + lifeMs });
+  }
+}
+
+function isRefusedLogin(answer: Result<unknown>): boolean {
+  return !answer.ok && answer.error.code === 'KEY_MANAGER_CREDENTIALS';
+}
+
+async function credentialsOf(auth: VaultAuth): Promise<Result<Readonly<Record<string, string>>>> {
+  const read = (path: string | undefined, key: string) =>
+    readSecret({ path, variable: 'VAULT_TOKEN', setting: `keys.vaultTransit.auth.${key}` });
+  if (auth.method === 'token') {
+    const token = await read(auth.tokenPath, 'tokenPath');
+    return token.ok ? ok({ token: token.value }) : token;
+  }
+  if (auth.method === 'kubernetes') {
+    const jwt = await read(auth.jwtPath, 'jwtPath');
+    return jwt.ok ? ok({ role: auth.role, jwt: jwt.value }) : jwt;
+  }
+  const roleId = await read(auth.roleIdPath, 'roleIdPath');
+  if (!roleId.ok) return roleId;
+  const secretId = await read(auth.secretIdPath, 'secretIdPath');
+  return secretId.ok ? ok({ role_id: roleId.value, secret_id: secretId.value }) : secretId;
+}

@@ -1,0 +1,193 @@
+import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+
+interface FakeVersion {
+  readonly privateKey: KeyObject;
+  readonly public_key: string;
+  readonly creation_time: string;
+}
+
+interface FakeKey {
+  type: string;
+  versions: FakeVersion[];
+  minEncryption: number;
+  deletable: boolean;
+}
+
+/** What the fake does with a request in place of serving it. */
+export type VaultFault = { readonly status: number; readonly error: string } | 'reset' | 'silence';
+
+/**
+ * A fake of Vault's transit engine, written after its public API pages: no real server could be had.
+ * It knows what the key manager asks and nothing else.
+ */
+export interface FakeVault {
+  readonly address: string;
+  readonly keys: Map<string, FakeKey>;
+  /** Tokens that are good; logins add to it. */
+  readonly tokens: Set<string>;
+  /** Logins seen, by path. */
+  readonly logins: string[];
+  /** Decides what happens to a request, by `METHOD path`; undefined serves it. */
+  decide: (request: string) => VaultFault | undefined;
+  /** Makes versions of keys, as the engine would. */
+  addVersion(key: FakeKey): void;
+  close(): Promise<void>;
+}
+
+type Fake = Omit<FakeVault, 'address' | 'close'>;
+
+const HASHES: Readonly<Record<string, string>> = {
+  'sha2-256': 'sha256',
+  'sha2-384': 'sha384',
+  'sha2-512': 'sha512',
+};
+
+function makePair(type: string): { publicKey: KeyObject; privateKey: KeyObject } {
+  if (type === 'ecdsa-p256') return generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  if (type === 'ecdsa-p384') return generateKeyPairSync('ec', { namedCurve: 'P-384' });
+  return generateKeyPairSync('rsa', { modulusLength: type === 'rsa-4096' ? 4096 : 2048 });
+}
+
+/** Starts the fake on loopback; `root` is a good token. */
+export async function startFakeVault(): Promise<FakeVault> {
+  let made = Date.now();
+  const fake: Fake = {
+    keys: new Map(),
+    tokens: new Set(['root']),
+    logins: [],
+    decide: () => undefined,
+    addVersion(key) {
+      const { publicKey, privateKey } = makePair(key.type);
+      made += 1;
+      key.versions.push({
+        privateKey,
+        public_key: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+        creation_time: new Date(made).toISOString(),
+      });
+    },
+  };
+  const server = createServer(async (request, answer) => {
+    const path = (request.url ?? '').replace('/v1/', '');
+    const fault = fake.decide(`${request.method} ${path}`);
+    if (fault === 'reset') return void request.socket.destroy();
+    if (fault === 'silence') return;
+    if (fault !== undefined) return reply(answer, fault.status, { errors: [fault.error] });
+    const [status, body] = serve(fake, { request, path, body: await bodyOf(request) });
+    reply(answer, status, body);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return Object.assign(fake, {
+    address: `http://127.0.0.1:${port}`,
+    async close() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  });
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Readonly<Record<string, unknown>>> {
+  const text = Buffer.concat(await request.toArray()).toString();
+  return text === '' ? {} : JSON.parse(text);
+}
+
+function reply(answer: ServerResponse, status: number, body: unknown): void {
+  answer.writeHead(status, { 'content-type': 'application/json' });
+  answer.end(body === undefined ? '' : JSON.stringify(body));
+}
+
+interface Served {
+  readonly request: IncomingMessage;
+  readonly path: string;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+type Answered = readonly [number, unknown];
+
+const refuse = (status: number, error: string): Answered => [status, { errors: [error] }];
+
+function serve(fake: Fake, { request, path, body }: Served): Answered {
+  const [mount, kind, name = '', action] = path.split('/');
+  if (mount === 'auth') {
+    fake.logins.push(`${path} ${JSON.stringify(body)}`);
+    const client_token = `login-${fake.logins.length}`;
+    fake.tokens.add(client_token);
+    return [200, { auth: { client_token, lease_duration: 3600 } }];
+  }
+  if (!fake.tokens.has(String(request.headers['x-vault-token']))) {
+    return refuse(403, 'permission denied: invalid token');
+  }
+  if (mount !== 'transit') return refuse(404, 'no handler for route');
+  if (kind === 'sign') return signOne(fake.keys.get(name), action ?? '', body);
+  if (path === 'transit/keys?list=true') {
+    return fake.keys.size === 0
+      ? [404, { errors: [] }]
+      : [200, { data: { keys: [...fake.keys.keys()] } }];
+  }
+  return serveKey(fake, { method: request.method ?? '', name, action, body });
+}
+
+function serveKey(
+  fake: Fake,
+  {
+    method,
+    name,
+    action,
+    body,
+  }: { method: string; name: string; action: string | undefined; body: Served['body'] },
+): Answered {
+  const key = fake.keys.get(name);
+  if (method === 'POST' && action === undefined) {
+    if (key === undefined) {
+      const made: FakeKey = {
+        type: String(body.type),
+        versions: [],
+        minEncryption: 0,
+        deletable: false,
+      };
+      fake.addVersion(made);
+      fake.keys.set(name, made);
+    }
+    return [204, undefined];
+  }
+  if (key === undefined) return [404, { errors: [] }];
+  if (action === 'rotate') fake.addVersion(key);
+  if (action === 'config') key.deletable = body.deletion_allowed === true;
+  if (method === 'DELETE') {
+    if (!key.deletable) return refuse(400, 'deletion is not allowed for this key');
+    fake.keys.delete(name);
+  }
+  if (method !== 'GET') return [204, undefined];
+  const keys = Object.fromEntries(
+    key.versions.map(({ public_key, creation_time }, index) => [
+      String(index + 1),
+      { public_key, creation_time },
+    ]),
+  );
+  const latest_version = key.versions.length;
+  return [200, { data: { latest_version, min_encryption_version: key.minEncryption, keys } }];
+}
+
+function signOne(key: FakeKey | undefined, hash: string, body: Served['body']): Answered {
+  if (key === undefined) return refuse(400, 'signing key not found');
+  const number = Number(body.key_version);
+  if (number < key.minEncryption) {
+    return refuse(
+      400,
+      'requested version for signing is less than the minimum encryption key version',
+    );
+  }
+  const version = key.versions[number - 1];
+  if (version === undefined) return refuse(400, 'requested version is too high');
+  const pss = body.signature_algorithm === 'pss' && key.type.startsWith('rsa');
+  const padding = pss
+    ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
+    : {};
+  const message = Buffer.from(String(body.input), 'base64');
+  const signature = sign(HASHES[hash] ?? '', message, { key: version.privateKey, ...padding });
+  return [200, { data: { signature: `vault:v${number}:${signature.toString('base64')}` } }];
+}
