@@ -195,6 +195,7 @@ Try in another terminal:
   ${signet} api fetch x509
   ${signet} api fetch jwt --audience test
   ${signet} entry show
+  ${signet} ledger search --data-dir ${layout.serverData}
 
 Stop with Ctrl-C.
 `;
