@@ -21,7 +21,7 @@ export const ledgerSchema = z
       .default(true)
       .describe('Whether everything signed is recorded first, in dataDir/ledger.'),
     checkpointInterval: durationSetting({ min: '100ms', max: '1h' })
-      .prefault('1s')
+      .prefault('500ms')
       .describe('Longest time from a record to a signed checkpoint that covers it.'),
     retention: durationSetting({ min: '1h', max: '36500d' })
       .optional()
