@@ -4,11 +4,19 @@
  * `bench-issuance.json`. Run it with `npm run bench`, or directly with Node.
  */
 import { createPublicKey, sign, verify } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { unwrap } from '../../src/base/result.ts';
 import type { Issuer } from '../../src/issuance/issuer.ts';
 import { createLeafIssuer, draftLeaf, signLeaf } from '../../src/issuance/leaf.ts';
+import { createLedgerRecorder } from '../../src/issuance/ledger-recorder.ts';
+import { openLedger } from '../../src/ledger/ledger.ts';
+import { FileTree } from '../../src/runtime/file-tree.ts';
 import { jwtGrant, makeIssuer, startAuthorities, x509Grant } from '../support/issuance.ts';
+import { makeNoteSigner } from '../support/ledger.ts';
 import { makeCsr, makeKey } from '../support/x509.ts';
 import { quantile, report } from './report.ts';
 
@@ -92,6 +100,30 @@ const desks = [0, 1, 2].map((workers) => makeIssuer({ authority, workers }));
 desks.forEach((desk, workers) => {
   row(`X.509: ${AGENTS} agents x ${BATCH}, ${workers} threads`, batches(desk), CRYPTO);
 });
+const folder = mkdtempSync(join(tmpdir(), 'sgn-'));
+const files = new FileTree(folder);
+const ledger = unwrap(
+  await openLedger({
+    files,
+    signer: makeNoteSigner(),
+    clock: systemClock,
+    random: systemRandom,
+    originPrefix: 'example.org/ledger',
+  }),
+);
+const recorder = createLedgerRecorder(ledger, systemClock);
+const recorded = makeIssuer({ authority, workers: 2, recorder });
+row(`X.509: ${AGENTS} agents x ${BATCH}, 2 threads, ledger`, batches(recorded), CRYPTO);
+row(
+  'JWT: issued, ledger, 16 at once',
+  async () => {
+    for (let index = 0; index < PER_TURN; index += 16) {
+      const at = Array.from({ length: 16 }, () => recorded.issueJwt(jwtGrant()));
+      for (const each of await Promise.all(at)) unwrap(each);
+    }
+  },
+  'JWT: signature alone',
+);
 const [desk = makeIssuer({ authority })] = desks;
 row(
   'X.509: one CSR a request',
@@ -121,7 +153,10 @@ for (let turn = 0; turn < WARM_UP_TURNS + TURNS; turn++) {
     if (turn >= WARM_UP_TURNS) samples.push((used.user + used.system) / PER_TURN);
   }
 }
-for (const each of desks) await each.close();
+for (const each of [...desks, recorded]) await each.close();
+await ledger.close();
+await files.close();
+rmSync(folder, { recursive: true, force: true });
 await authority.close();
 
 const medianOf = (name: string): number =>
