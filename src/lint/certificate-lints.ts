@@ -71,13 +71,6 @@ export const CERTIFICATE_LINTS: readonly Lint<CertificateExpectation>[] = [
     holds: ({ serial }, expected) => sameMagnitude(serial, expected.serial),
   },
   {
-    id: 'algorithm',
-    rule: 'RFC 5280 §4.1.2.3',
-    says: 'The signature algorithm is that of the key that will sign.',
-    holds: ({ signatureAlgorithm }, { issuer }) =>
-      equalBytes(signatureAlgorithm, issuer.signatureAlgorithm),
-  },
-  {
     id: 'issuer-name',
     rule: 'RFC 5280 §4.1.2.4, §6.1.3 (a)(4)',
     says: 'The issuer is the subject of the authority, byte for byte.',

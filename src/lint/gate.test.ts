@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { makeKey, makeRoot } from '../../test/support/x509.ts';
-import { type Result, unwrap } from '../base/result.ts';
+import { ok, type Result, unwrap } from '../base/result.ts';
 import { encodeJwtSvidHeader, encodeJwtSvidInput } from '../spiffe/jwt-svid-encoding.ts';
 import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
 import { subjectKeyId } from '../x509/key-id.ts';
@@ -9,6 +9,7 @@ import { signatureAlgorithmDer } from '../x509/signature.ts';
 import { buildLeafTbs, createLeafTemplate } from '../x509/template.ts';
 import { lintJwt, lintLeaf, redeem } from './gate.ts';
 import type { LeafExpectation } from './leaf-lints.ts';
+import { onlyLinted } from './linted-key.ts';
 
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
 const id = (path: string) => unwrap(parseSpiffeId(`spiffe://example.org${path}`));
@@ -161,6 +162,14 @@ describe('lint of tokens', () => {
     });
   }
 
+  test('refuses the header of another key or algorithm', () => {
+    for (const other of [encodeJwtSvidHeader('ES256', 'l'), encodeJwtSvidHeader('ES384', 'k')]) {
+      const linted = lintJwt(encodeJwtSvidInput(other, claims), claims, signer);
+      assert.equal(code(linted), 'LINT_REFUSED');
+      assert.equal(linted.ok ? '' : linted.error.details?.lints, 'jwt-header');
+    }
+  });
+
   test('refuses a token that ends when it begins', () => {
     const empty = { ...claims, expiresAtSeconds: claims.issuedAtSeconds };
     assert.equal(code(lintJwt(encodeJwtSvidInput(header, empty), empty, signer)), 'LINT_REFUSED');
@@ -170,5 +179,41 @@ describe('lint of tokens', () => {
     const json = JSON.parse(Buffer.from(input.split('.')[1]!, 'base64url').toString());
     const more = Buffer.from(JSON.stringify({ ...json, admin: true })).toString('base64url');
     assert.equal(code(lintJwt(`${header}.${more}`, claims, signer)), 'LINT_REFUSED');
+  });
+});
+
+describe('keys behind the gate', () => {
+  const spy = { asked: 0 };
+  const key = onlyLinted({
+    slot: 'x',
+    type: 'ec-p256',
+    publicKeySpki: root.key.spki,
+    sign: async () => {
+      spy.asked += 1;
+      return ok(new Uint8Array(70));
+    },
+    exportPkcs8: () => undefined,
+  });
+  const options = { hash: 'sha256', encoding: 'der' } as const;
+
+  test('I3 sign once for a token', async () => {
+    const token = unwrap(lintLeaf(tbs, expected));
+    const signed = unwrap(await key.sign(token, options));
+    assert.deepEqual(Buffer.from(signed.body), Buffer.from(tbs));
+    assert.equal(code(await key.sign(token, options)), 'LINT_TOKEN_USED');
+    assert.equal(spy.asked, 1);
+  });
+
+  test('I3 sign nothing for a token that was made for another key, which then is used up', async () => {
+    const { spki } = makeKey();
+    const token = unwrap(lintLeaf(tbs, { ...expected, issuer: { ...expected.issuer, spki } }));
+    assert.equal(code(await key.sign(token, options)), 'LINT_TOKEN_KEY');
+    assert.equal(code(redeem(token, spki)), 'LINT_TOKEN_USED');
+    assert.equal(spy.asked, 1);
+  });
+
+  test('say whether the private key is in this process', () => {
+    assert.equal(key.local, false);
+    assert.equal(key.exportPkcs8(), undefined);
   });
 });

@@ -43,9 +43,9 @@ export const READER_LINTS: Partial<Readonly<Record<ErrorCode, LintName>>> = {
     says: 'The serial number is above zero and has at most 20 octets.',
   },
   CERTIFICATE_ALGORITHM_MISMATCH: {
-    id: 'algorithm-inside-outside',
-    rule: 'RFC 5280 §4.1.1.2',
-    says: 'The signature algorithm is the same inside and outside of the signed part.',
+    id: 'algorithm',
+    rule: 'RFC 5280 §4.1.1.2, §4.1.2.3',
+    says: 'The algorithm inside the signed part is the one outside: that of the key that will sign.',
   },
   CERTIFICATE_VALIDITY: {
     id: 'validity-order',

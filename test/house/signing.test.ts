@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { productSources } from './boundaries.ts';
+
+/** What gives power over an authority's key, and the only places that may name it. */
+const PRIVILEGES: readonly (readonly [name: string, pattern: RegExp, places: readonly string[]])[] =
+  [
+    ['a key without the gate', /\bSigningKey\b/, ['src/keys/', 'src/lint/linted-key.ts']],
+    [
+      'the bytes of a private key',
+      /\bexportPkcs8\(/,
+      ['src/keys/', 'src/lint/linted-key.ts', 'src/issuance/sign-thread.ts'],
+    ],
+    ['making a key of bytes', /\bimportLocalKey\(/, ['src/keys/', 'src/issuance/sign-worker.ts']],
+    ['the body of a lint token', /\bredeem\(/, ['src/lint/']],
+    [
+      'signing with no key manager',
+      /import \{[^}]*\b(sign|createSign)\b[^}]*\} from 'node:crypto'/,
+      // A request for a certificate is signed by who asks.
+      ['src/keys/', 'src/x509/csr-builder.ts'],
+    ],
+  ];
+
+const sources = productSources(process.cwd()).map((file) => ({
+  file,
+  text: readFileSync(file, 'utf8'),
+}));
+
+for (const [name, pattern, places] of PRIVILEGES) {
+  test(`I3 ${name} is named where it must be, and nowhere else`, () => {
+    const naming = sources.filter(({ text }) => pattern.test(text)).map(({ file }) => file);
+    const allowed = (file: string): boolean => places.some((place) => file.startsWith(place));
+    assert.deepEqual(
+      naming.filter((file) => !allowed(file)),
+      [],
+    );
+    for (const place of places) {
+      assert.ok(
+        naming.some((file) => file.startsWith(place)),
+        `nothing in ${place}`,
+      );
+    }
+  });
+}
