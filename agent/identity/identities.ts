@@ -41,6 +41,8 @@ export interface SyncSink {
   taint(keyIds: ReadonlySet<string>): void;
   /** Replaces the SVIDs with these serial numbers (decimal). */
   revoke(serials: ReadonlySet<string>): void;
+  /** The CRL that responses carry from now on; an empty one takes it away. */
+  setCrl(der: Uint8Array): void;
   /** Serves nothing while active. */
   quarantine(active: boolean): void;
   /** Entries and own bundle are complete for the first time, or again after an interruption. */
@@ -57,6 +59,7 @@ export class Identities implements SyncSink {
   readonly #federated = new Map<string, TrustBundle>();
   readonly #whenReady: (() => void)[] = [];
   #own: TrustBundle | undefined;
+  #crl: Uint8Array | undefined;
   #ready = false;
   #quarantined = false;
 
@@ -70,6 +73,7 @@ export class Identities implements SyncSink {
       isPending: (id) => this.x509.isPending(id),
       demand: (id) => this.x509.demand(id),
       bundles: (names) => this.#bundles(names),
+      crl: () => this.#crl,
     });
   }
 
@@ -175,7 +179,12 @@ export class Identities implements SyncSink {
   }
 
   revoke(serials: ReadonlySet<string>): void {
-    this.x509.renewSerials(serials);
+    this.x509.replaceRevoked(serials);
+  }
+
+  setCrl(der: Uint8Array): void {
+    this.#crl = der.length === 0 ? undefined : der;
+    this.#views.allChanged();
   }
 
   quarantine(active: boolean): void {

@@ -36,6 +36,9 @@ class Recorder implements SyncSink {
   taint(keyIds: ReadonlySet<string>): void {
     this.heard.push(`taint ${[...keyIds].join()}`);
   }
+  setCrl(der: Uint8Array): void {
+    this.heard.push(`crl ${der.length}`);
+  }
   revoke(serials: ReadonlySet<string>): void {
     this.heard.push(`revoke ${[...serials].join()}`);
   }
@@ -70,7 +73,13 @@ async function setUp(
     },
   });
   const sink = new Recorder();
-  const at: FeedPosition = { feedId: '', revision: 0n, bundleSequence: 0n, ...position };
+  const at: FeedPosition = {
+    feedId: '',
+    revision: 0n,
+    bundleSequence: 0n,
+    crlNumber: 0n,
+    ...position,
+  };
   const offset = createClockOffset();
   const abort = new AbortController();
   const done: Promise<PushEnd> = followPush(
@@ -114,7 +123,7 @@ test('the first message says how far the feed was followed', async (context) => 
   const { received } = await setUp(context, { feedId: 'f', revision: 3n, bundleSequence: 5n });
   assert.deepEqual(received[0], {
     $case: 'hello',
-    value: { feedId: 'f', revision: 3n, bundleSequence: 5n, agentVersion: 'test/1' },
+    value: { feedId: 'f', revision: 3n, bundleSequence: 5n, agentVersion: 'test/1', crlNumber: 0n },
   });
 });
 
@@ -138,7 +147,7 @@ test('a snapshot that breaks off takes no identity away, and is not resumed from
   end(fail('AGENT_SERVER_UNAVAILABLE', 'planted'));
   assert.equal((await done)?.code, 'AGENT_SERVER_UNAVAILABLE');
   assert.deepEqual(sink.heard, []);
-  assert.deepEqual(at, { feedId: '', revision: 0n, bundleSequence: 0n });
+  assert.deepEqual(at, { feedId: '', revision: 0n, bundleSequence: 0n, crlNumber: 0n });
 });
 
 test('each kind of message does what it says', async (context) => {
@@ -175,7 +184,12 @@ test('each kind of message does what it says', async (context) => {
     'reattest firmware',
     'rebalance 30',
   ]);
-  assert.deepEqual(at, { feedId: 'f', revision: 2n, bundleSequence: 2n ** 53n + 1n });
+  assert.deepEqual(at, {
+    feedId: 'f',
+    revision: 2n,
+    bundleSequence: 2n ** 53n + 1n,
+    crlNumber: 0n,
+  });
   const last = received.at(-1);
   assert.deepEqual(last, {
     $case: 'ack',
@@ -212,7 +226,7 @@ test('a server without push says so', async (context) => {
     {
       client: server.clients().sync,
       sink: new Recorder(),
-      position: { feedId: '', revision: 0n, bundleSequence: 0n },
+      position: { feedId: '', revision: 0n, bundleSequence: 0n, crlNumber: 0n },
       version: '',
       trustDomainName: 'example.org',
       clock: new ManualClock(NOW_MS),

@@ -18,6 +18,8 @@ export interface FeedPosition {
   feedId: string;
   revision: bigint;
   bundleSequence: bigint;
+  /** Of the CRL that was taken; 0 for none. */
+  crlNumber: bigint;
 }
 
 /** What following a push stream needs. */
@@ -114,6 +116,10 @@ class PushFollower {
         break;
       case 'revoke':
         sink.revoke(new Set(kind.value.serialNumbers));
+        break;
+      case 'crl':
+        sink.setCrl(kind.value.der);
+        position.crlNumber = kind.value.number;
         break;
       case 'quarantine':
         sink.quarantine(kind.value.active);

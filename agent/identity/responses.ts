@@ -14,14 +14,21 @@ export interface ServedX509 {
   readonly svid: X509Svid;
 }
 
+/** What goes into a response beside the identities. */
+export interface ServedTrust {
+  readonly own: TrustBundle;
+  readonly federated: readonly TrustBundle[];
+  /** Undefined unless the server's configuration has it in the Workload API. */
+  readonly crl: Uint8Array | undefined;
+}
+
 /**
  * The X509SVIDResponse of a set of identities, in serving order: the whole state (WLAPI-3), with the
  * same bundle bytes in each SVID and the own trust domain nowhere else (WLAPI-37).
  */
 export function encodeX509Response(
   identities: readonly ServedX509[],
-  own: TrustBundle,
-  federated: readonly TrustBundle[],
+  { own, federated, crl }: ServedTrust,
 ): Buffer {
   const bundle = toBuffer(own.x509);
   const svids = identities.map(
@@ -33,13 +40,21 @@ export function encodeX509Response(
       hint: entry.hint,
     }),
   );
-  const response = { svids, crl: [], federatedBundles: x509Map(federated) };
+  const response = { svids, crl: crlField(crl), federatedBundles: x509Map(federated) };
   return toBuffer(X509SVIDResponse.encode(response).finish());
 }
 
 /** The X509BundlesResponse of the own and federated trust domains. */
-export function encodeX509Bundles(bundles: readonly TrustBundle[]): Buffer {
-  return toBuffer(X509BundlesResponse.encode({ crl: [], bundles: x509Map(bundles) }).finish());
+export function encodeX509Bundles(
+  bundles: readonly TrustBundle[],
+  crl: Uint8Array | undefined,
+): Buffer {
+  const response = { crl: crlField(crl), bundles: x509Map(bundles) };
+  return toBuffer(X509BundlesResponse.encode(response).finish());
+}
+
+function crlField(crl: Uint8Array | undefined): Buffer[] {
+  return crl === undefined ? [] : [toBuffer(crl)];
 }
 
 /** The JWTBundlesResponse of the own and federated trust domains. */

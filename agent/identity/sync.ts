@@ -50,7 +50,12 @@ export interface SyncParts {
  */
 export class Sync {
   readonly #parts: SyncParts;
-  readonly #position: FeedPosition = { feedId: '', revision: 0n, bundleSequence: 0n };
+  readonly #position: FeedPosition = {
+    feedId: '',
+    revision: 0n,
+    bundleSequence: 0n,
+    crlNumber: 0n,
+  };
   #agentId = '';
   #abort: AbortController | undefined;
   #rebalance: Cancel | undefined;

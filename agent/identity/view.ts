@@ -19,6 +19,8 @@ export interface ViewSource {
   demand(entryId: string): () => void;
   /** The own bundle first, then those of the trust domains named that are held. */
   bundles(federatesWith: ReadonlySet<string>): readonly TrustBundle[];
+  /** The CRL of the own trust domain, where the server gives one. */
+  crl(): Uint8Array | undefined;
 }
 
 /** What a stream has to do now: send this, wait for a change, or end since nothing is served. */
@@ -142,14 +144,15 @@ export class View {
     const bundles = this.#source.bundles(this.#federation());
     const own = bundles[0];
     if (own === undefined) return WAIT;
-    if (topic === 'x509Bundles') return send(encodeX509Bundles(bundles));
+    if (topic === 'x509Bundles') return send(encodeX509Bundles(bundles, this.#source.crl()));
     if (topic === 'jwtBundles') return send(encodeJwtBundles(bundles));
     if (this.#entries.length === 0) return NONE;
     const served = this.#served();
     const incomplete = this.#entries.some(({ id }) => this.#source.isPending(id));
     // The first message names the default identity, so it waits for all; later ones add what comes.
     if (served.length === 0 || (incomplete && last.kind !== 'send')) return WAIT;
-    return send(encodeX509Response(served, own, bundles.slice(1)));
+    const federated = bundles.slice(1);
+    return send(encodeX509Response(served, { own, federated, crl: this.#source.crl() }));
   }
 
   #served(): readonly ServedX509[] {

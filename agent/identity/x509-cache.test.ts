@@ -170,13 +170,46 @@ test('Taint and Revoke renew what they name, at once, and nothing else', async (
   put(wireEntry('a'), wireEntry('b'));
   await settle(() => cache.size === 2);
   const [a, b] = [serial('a'), serial('b')];
-  cache.renewSerials(new Set([b ?? '', '12345']));
-  await renewed('b', b);
+  cache.replaceRevoked(new Set([b ?? '', '12345']));
+  await settle(() => serial('b') !== undefined);
+  assert.notEqual(serial('b'), b);
   assert.equal(serial('a'), a);
   cache.renewSignedBy(new Set(['00'.repeat(20)]));
   assert.deepEqual(ca.x509Calls.slice(1), [['b']]);
   cache.renewSignedBy(new Set([Buffer.from(ca.root.keyId).toString('hex')]));
   await renewed('a', a);
+});
+
+test('a revoked SVID is given to nobody, also while no other comes', async () => {
+  const { clock, cache, ca, put, serial, changes } = setUp();
+  put(wireEntry('a'));
+  await settle(() => cache.size === 1);
+  const revoked = serial('a') ?? '';
+  ca.refused.add('a');
+  changes.length = 0;
+  cache.replaceRevoked(new Set([revoked]));
+  assert.equal(serial('a'), undefined);
+  assert.ok(cache.isPending('a'));
+  await settle(() => changes.length > 0);
+  assert.equal(serial('a'), undefined);
+  assert.ok(!cache.isPending('a'));
+  ca.refused.clear();
+  clock.advance(60_000);
+  await settle(() => serial('a') !== undefined);
+  assert.notEqual(serial('a'), revoked);
+});
+
+test('an SVID whose revocation came before it is not taken', async () => {
+  const { cache, ca, put, serial } = setUp();
+  // Serials of the test's CA are counted: the next one is known.
+  put(wireEntry('a'));
+  await settle(() => cache.size === 1);
+  const next = String(BigInt(serial('a') ?? '0') + 1n);
+  cache.replaceRevoked(new Set([next]));
+  put(wireEntry('b'));
+  await settle(() => serial('b') !== undefined);
+  assert.notEqual(serial('b'), next);
+  assert.deepEqual(ca.x509Calls, [['a'], ['b'], ['b']]);
 });
 
 test('an entry without prefetch is minted on demand and kept while somebody wants it', async () => {

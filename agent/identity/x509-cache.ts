@@ -15,6 +15,9 @@ const RETRY = { firstMs: 500, longestMs: 60_000 };
 /** Over how long renewals are spread when many are due at once. */
 const SPREAD_MS = 5000;
 
+/** Serial numbers of revoked SVIDs that are remembered: more than are ever under way at once. */
+const MAX_REVOKED = 20_000;
+
 /** Shortest time from an SVID to its renewal, whatever its life. */
 const SHORTEST_RENEWAL_MS = 1000;
 
@@ -48,6 +51,7 @@ export class X509Cache {
   readonly #parts: X509CacheParts;
   readonly #slots = new Map<string, Slot>();
   readonly #queue: MintQueue<Slot>;
+  #revoked = new Set<string>();
   #paused = false;
 
   constructor(parts: X509CacheParts) {
@@ -118,9 +122,20 @@ export class X509Cache {
     this.#renewWhere((svid) => svid.authorityKeyIds.some((keyId) => keyIds.has(keyId)));
   }
 
-  /** Replaces at once the SVIDs with these serial numbers (decimal). */
-  renewSerials(serials: ReadonlySet<string>): void {
-    this.#renewWhere((svid) => serials.has(svid.serial));
+  /**
+   * Replaces at once the SVIDs with these serial numbers (decimal). They are given to nobody any more:
+   * streams that have one keep it until the next comes, those that open meanwhile wait for that.
+   */
+  replaceRevoked(serials: ReadonlySet<string>): void {
+    // One that was signed before may come in after its revocation.
+    this.#revoked = new Set([...this.#revoked, ...serials].slice(-MAX_REVOKED));
+    for (const slot of this.#slots.values()) {
+      if (slot.held === undefined || !serials.has(slot.held.serial)) continue;
+      slot.held = undefined;
+      slot.failures = 0;
+      if (isWanted(slot)) this.#ask(slot);
+      else if (slot.state === 'waiting') this.#idle(slot);
+    }
   }
 
   /**
@@ -233,6 +248,10 @@ export class X509Cache {
       return false;
     }
     const nowMs = this.#parts.clock.nowMs();
+    if (svid.ok && this.#revoked.has(svid.value.serial)) {
+      this.#ask(slot);
+      return false;
+    }
     if (svid.ok) {
       slot.held = svid.value;
       slot.failures = 0;
@@ -258,9 +277,15 @@ export class X509Cache {
         this.#ask(slot);
         return;
       }
-      slot.state = 'idle';
-      slot.held = undefined;
+      this.#idle(slot);
     });
+  }
+
+  #idle(slot: Slot): void {
+    slot.cancel?.();
+    slot.cancel = undefined;
+    slot.state = 'idle';
+    slot.held = undefined;
   }
 
   #dropIfOver(slot: Slot, nowMs: number): boolean {

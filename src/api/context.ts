@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import type { FindIssued } from '../issuance/find-issued.ts';
 import type { Issuer } from '../issuance/issuer.ts';
 import type { RecordAct, RecordedAct } from '../issuance/ledger-recorder.ts';
 import type { PolicyContext } from '../policy/context.ts';
@@ -29,6 +30,8 @@ export interface ApiContext {
   readonly limits: ApiLimits;
   /** Writes acts of operators into the ledger, where there is one. */
   readonly recordAct?: RecordAct | undefined;
+  /** Finds what was issued in the ledger, where there is one. */
+  readonly findIssued?: FindIssued | undefined;
 }
 
 /** A caller that the guard let through. */

@@ -3,6 +3,7 @@ import type { Entry as WireEntry } from '../gen/spire/api/types/entry.ts';
 import type { AgentUpdate } from '../registry/registry.ts';
 import { Encoded } from '../rpc/service.ts';
 import type { Entry } from '../rules/entry.ts';
+import type { Revocation } from '../rules/revocation.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { ApiContext } from './context.ts';
 import { toWireBundle } from './convert/bundles.ts';
@@ -10,6 +11,9 @@ import { entrySizeBound, toWireEntry } from './convert/entries.ts';
 
 /** Most bytes of entries in one Snapshot or Delta; a longer entry goes alone. */
 export const MAX_CHUNK_BYTES = 1024 * 1024;
+
+/** Most serial numbers in one Revoke: some 400 KiB. */
+const MAX_SERIALS = 10_000;
 
 /** What one agent has to be told. */
 export interface PushMessages {
@@ -32,6 +36,9 @@ export function pushMessages(
   const resume = { feedId: hello.feedId, revision: hello.revision };
   const subscription = registry.subscribe(agentId, wake, hello.feedId === '' ? undefined : resume);
   const told = { begun: false, revision: hello.revision, bundleSequence: hello.bundleSequence };
+  // All that are alive at the start of every stream: one that broke off, or a server that was killed
+  // between writing and telling, leaves nothing unsaid. Told twice they mean the same.
+  let revoked: ReadonlySet<string> = new Set();
   function* take(): Iterable<Encoded> {
     const update = subscription.take();
     if (update?.kind === 'snapshot') {
@@ -44,6 +51,10 @@ export function pushMessages(
       told.begun = true;
       told.revision = update.revision;
     }
+    // After the entries: what is to be replaced has to be there.
+    const serials = new Set(serialsOf(registry.revocationsOf(agentId)));
+    yield* revokeMessages([...serials.difference(revoked)]);
+    revoked = serials;
     const { bundle } = registry;
     if (bundle !== undefined && bundle.sequence !== told.bundleSequence) {
       told.bundleSequence = bundle.sequence;
@@ -51,6 +62,17 @@ export function pushMessages(
     }
   }
   return { take, close: () => subscription.close() };
+}
+
+function* serialsOf(revocations: Iterable<Revocation>): Iterable<string> {
+  for (const { serial } of revocations) yield serial;
+}
+
+function* revokeMessages(serials: readonly string[]): Iterable<Encoded> {
+  for (let at = 0; at < serials.length; at += MAX_SERIALS) {
+    const serialNumbers = serials.slice(at, at + MAX_SERIALS);
+    yield encode({ $case: 'revoke', value: { serialNumbers } });
+  }
 }
 
 function hasEntries(update: AgentUpdate): boolean {

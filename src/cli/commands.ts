@@ -68,6 +68,11 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/x509-mint.ts')).x509Mint,
   },
   {
+    path: 'svid revoke',
+    summary: 'Take X.509-SVIDs back before they end',
+    load: async () => (await import('./commands/svid-revoke.ts')).svidRevoke,
+  },
+  {
     path: 'jwt mint',
     summary: 'Make a JWT-SVID by hand',
     load: async () => (await import('./commands/jwt-mint.ts')).jwtMint,

@@ -71,6 +71,7 @@ function resolveLocal(peer: ProcessFacts, context: PolicyContext): Result<LocalC
  */
 export function resolveAgent(peer: SvidFacts, context: PolicyContext): Result<AgentCaller> {
   const { id, serialDecimal: serial } = peer;
+  if (context.registry.revocation(serial) !== undefined) return refuseRevoked(peer);
   if (isExpired(peer, context)) {
     return refuseAgent('AGENT_EXPIRED', `SVID of agent ${id.uri} has expired`);
   }
@@ -99,7 +100,11 @@ function authorizeSvid(
   peer: SvidFacts,
   context: PolicyContext,
 ): Result<Caller> {
-  // The chain was judged when the connection opened, which may outlive it.
+  // The chain was judged when the connection opened, which may outlive it. Nobody is anyone with an
+  // SVID that was taken back, whoever it names: an agent may still attest anew, as an anonymous caller.
+  if (context.registry.revocation(peer.serialDecimal) !== undefined) {
+    return allowed.includes('anonymous') ? ok({ kind: 'anonymous' }) : refuseRevoked(peer);
+  }
   const expired = isExpired(peer, context);
   const admin = allowed.includes('admin') && !expired ? resolveAdmin(peer, context) : undefined;
   if (admin !== undefined) return ok(admin);
@@ -134,6 +139,14 @@ function resolveDownstream(peer: SvidFacts, context: PolicyContext): DownstreamC
 
 function refuse(method: string, who: string): Result<never> {
   return fail('CALLER_NOT_ALLOWED', `${who} may not call ${method}`);
+}
+
+/** Agents read it as an SVID that is no longer theirs, and attest again where they can. */
+function refuseRevoked({ id, serialDecimal: serial }: SvidFacts): Result<never> {
+  const reason = 'AGENT_NOT_ACTIVE';
+  return fail('SVID_REVOKED', `the SVID ${serial} of ${id.uri} was revoked`, {
+    details: { reason },
+  });
 }
 
 function refuseAgent(

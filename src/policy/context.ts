@@ -15,6 +15,7 @@ export type PolicyRegistry = Pick<
   | 'adminEntry'
   | 'downstreamEntry'
   | 'stalenessMs'
+  | 'revocation'
 >;
 
 /** What judgements stand on. */

@@ -350,5 +350,6 @@ function aged(registry: Registry, stalenessMs: number): PolicyRegistry {
     adminEntry: (spiffeId) => registry.adminEntry(spiffeId),
     downstreamEntry: (spiffeId) => registry.downstreamEntry(spiffeId),
     stalenessMs: () => stalenessMs,
+    revocation: (serial) => registry.revocation(serial),
   };
 }

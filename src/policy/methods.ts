@@ -42,6 +42,7 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
   ['/spire.api.server.svid.v1.SVID/NewJWTSVID', AGENTS],
 
   ['/signet.agent.v1.AgentSync/Sync', AGENTS],
+  ['/signet.revocation.v1.Revocation/RevokeX509SVID', OPERATORS],
 
   ['/grpc.health.v1.Health/Check', LOCAL],
   ['/grpc.health.v1.Health/Watch', LOCAL],

@@ -11,6 +11,7 @@ import {
 import { type Result, unwrap } from '../base/result.ts';
 import { HealthService } from '../gen/grpc/health/v1/health.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
+import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
 import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../gen/spire/api/server/entry/v1/entry.ts';
@@ -28,6 +29,7 @@ const SERVED = [
   EntryService,
   SVIDService,
   AgentSyncService,
+  RevocationService,
   HealthService,
 ].flatMap((service) => Object.values(service).map(({ path }) => path as string));
 
@@ -52,6 +54,7 @@ const LOCAL_ADMIN = [
   'Entry/BatchDeleteEntry',
   'SVID/MintX509SVID',
   'SVID/MintJWTSVID',
+  'Revocation/RevokeX509SVID',
 ];
 const AGENT = [
   'Agent/RenewAgent',

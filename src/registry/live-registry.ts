@@ -5,6 +5,7 @@ import { fail, ok, type Result } from '../base/result.ts';
 import type { AgentRecord, Entry } from '../rules/entry.ts';
 import { newEntryId } from '../rules/entry-id.ts';
 import { type AgentFilter, agentMatcher, type EntryFilter, entryMatcher } from '../rules/match.ts';
+import type { Revocation } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
@@ -182,6 +183,30 @@ export class LiveRegistry implements Registry {
     return this.#view.subscribe(agentId.uri, wake, resume);
   }
 
+  revocation(serial: string): Revocation | undefined {
+    return this.#view.revocations.get(serial);
+  }
+
+  revocations(): Iterable<Revocation> {
+    return this.#view.revocations.all();
+  }
+
+  revocationsOf(agentId: SpiffeId): Iterable<Revocation> {
+    return this.#view.revocations.ofAgent(agentId.uri);
+  }
+
+  get revocationCount(): number {
+    return this.#view.revocations.size;
+  }
+
+  onRevocations(listener: () => void): () => void {
+    return this.#view.revocations.onChange(listener);
+  }
+
+  revoke(revocations: readonly Revocation[]): Promise<Result<readonly string[]>> {
+    return this.#write(this.#store.revoke(revocations));
+  }
+
   onBundle(listener: (bundle: Bundle) => void): () => void {
     return this.#view.onBundle(listener);
   }
@@ -286,6 +311,7 @@ export class LiveRegistry implements Registry {
   }
 
   async #prune(): Promise<void> {
+    this.#view.dropEndedRevocations(this.#nowSeconds());
     const pruned = await this.#store.prune(this.#nowSeconds());
     if (!pruned.ok && !this.#closed) this.#onFault(pruned.error);
   }

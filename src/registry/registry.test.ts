@@ -319,7 +319,14 @@ class FlakyStore {
     if (this.failing) return fail('STORE_IO', 'planted');
     const entries = [...this.entries.values()];
     const sequence = BigInt(this.changes.length);
-    return ok({ feedId: 'feed', sequence, entries, agents: [], bundle: undefined });
+    return ok({
+      feedId: 'feed',
+      sequence,
+      entries,
+      agents: [],
+      bundle: undefined,
+      revocations: [],
+    });
   }
 
   async changesAfter(sequence: bigint, limit: number): Promise<Result<readonly Change[]>> {

@@ -4,6 +4,7 @@ import type { Random } from '../base/random.ts';
 import type { Result } from '../base/result.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
 import type { AgentFilter, EntryFilter } from '../rules/match.ts';
+import type { Revocation } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
@@ -135,6 +136,16 @@ export interface Registry {
   /** Calls `listener` with each new bundle. Returns what ends it. */
   onBundle(listener: (bundle: Bundle) => void): () => void;
 
+  /** The revocation of an X.509-SVID by its serial number (decimal); undefined where it stands. */
+  revocation(serial: string): Revocation | undefined;
+  /** Every revocation whose SVID may still be taken for valid by somebody. */
+  revocations(): Iterable<Revocation>;
+  /** Those of SVIDs that were issued through an agent, its own included. */
+  revocationsOf(agentId: SpiffeId): Iterable<Revocation>;
+  readonly revocationCount: number;
+  /** Calls `listener` after revocations came or went. Returns what ends it. */
+  onRevocations(listener: () => void): () => void;
+
   createEntries(entries: readonly NewEntry[]): Promise<Result<readonly CreatedEntry[]>>;
   updateEntries(updates: readonly EntryUpdate[]): Promise<Result<readonly UpdatedEntry[]>>;
   deleteEntries(ids: readonly string[]): Promise<Result<readonly boolean[]>>;
@@ -152,6 +163,9 @@ export interface Registry {
   banAgent(agentId: SpiffeId, orHere: boolean): Promise<Result<BanReach | undefined>>;
   /** Deletes an agent and lifts its ban; false where there is none. */
   deleteAgent(agentId: SpiffeId): Promise<Result<boolean>>;
+
+  /** Takes X.509-SVIDs back; answers the serials that were not revoked before. Streams of the agents are woken. */
+  revoke(revocations: readonly Revocation[]): Promise<Result<readonly string[]>>;
 
   /** Answers when the view shows everything that was committed before the call. */
   catchUp(): Promise<Result<void>>;

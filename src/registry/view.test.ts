@@ -89,6 +89,7 @@ class World {
       entries: [...this.model.entries.values()],
       agents: [...this.model.agents.values()],
       bundle: undefined,
+      revocations: [],
     });
   }
 

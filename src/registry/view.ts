@@ -1,4 +1,5 @@
 import type { AgentRecord, Entry } from '../rules/entry.ts';
+import { REVOCATION_GRACE_SECONDS, type Revocation } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { Change, StoreSnapshot } from '../store/store.ts';
@@ -7,6 +8,7 @@ import { ExpiryQueue } from './expiry-queue.ts';
 import { type AgentNode, Graph } from './graph.ts';
 import { History } from './history.ts';
 import type { AgentSubscription, FeedPosition } from './registry.ts';
+import { Revocations } from './revocations.ts';
 import { SortedKeys } from './sorted-keys.ts';
 
 const NO_AGENTS: ReadonlySet<AgentNode> = new Set();
@@ -18,6 +20,7 @@ const NO_AGENTS: ReadonlySet<AgentNode> = new Set();
 export class View {
   readonly graph: Graph;
   readonly expiries = new ExpiryQueue();
+  readonly revocations = new Revocations();
   entryIds = new SortedKeys([]);
   agentIds = new SortedKeys([]);
   feedId = '';
@@ -57,9 +60,11 @@ export class View {
     for (const entry of snapshot.entries) if (!this.#isExpired(entry)) this.#put(entry);
     this.entryIds = new SortedKeys([...this.graph.entries.keys()]);
     this.agentIds = new SortedKeys([...this.graph.agents.keys()]);
+    this.#loadRevocations(snapshot.revocations);
     this.#agents.invalidateAll();
     if (snapshot.bundle !== undefined) this.#setBundle(snapshot.bundle);
     this.#agents.flush();
+    this.revocations.notify();
   }
 
   /** Applies changes in the order of the feed. */
@@ -69,6 +74,7 @@ export class View {
       this.#applyOne(change);
     }
     this.#agents.flush();
+    if (changes.some(({ kind }) => kind === 'revocation')) this.revocations.notify();
   }
 
   /** Drops entries whose time is over, before the store has deleted them. Answers whether any was. */
@@ -83,6 +89,13 @@ export class View {
     }
     this.#agents.flush();
     return dropped;
+  }
+
+  /** Drops revocations of SVIDs that nobody can take for valid any more. */
+  dropEndedRevocations(nowSeconds: number): void {
+    if (this.revocations.dropEnded(nowSeconds - REVOCATION_GRACE_SECONDS)) {
+      this.revocations.notify();
+    }
   }
 
   /** An agent's record as everybody is to see it: banned also where only this server bans it. */
@@ -148,6 +161,11 @@ export class View {
       case 'bundle':
         this.#setBundle(change.bundle);
         return;
+      case 'revocation':
+        this.#revoke(change.revocation);
+        return;
+      case 'revocation-ended':
+        return;
     }
   }
 
@@ -199,6 +217,16 @@ export class View {
   #setBundle(bundle: Bundle): void {
     this.bundle = bundle;
     for (const listener of this.#bundleListeners) listener(bundle);
+  }
+
+  #loadRevocations(revocations: readonly Revocation[]): void {
+    this.revocations.clear();
+    for (const revocation of revocations) this.#revoke(revocation);
+  }
+
+  #revoke(revocation: Revocation): void {
+    const agentUri = this.revocations.add(revocation);
+    if (agentUri !== undefined) this.#agents.touch(agentUri);
   }
 
   /** What a stream that stands at `resume` has to hear of; undefined when only a snapshot can tell. */

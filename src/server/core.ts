@@ -3,6 +3,7 @@ import type { ApiContext } from '../api/context.ts';
 import type { AuthorityManager } from '../authority/authority.ts';
 import { createAuthorityManager } from '../authority/authority-manager.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import type { FindIssued } from '../issuance/find-issued.ts';
 import { createIssuer } from '../issuance/issuer.ts';
 import { inTurn, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import { createLogRecorder } from '../issuance/recorder.ts';
@@ -46,7 +47,12 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   // The authorities' bundle was written just now; callers must see it from the first one on.
   const caughtUp = await registry.catchUp();
   if (!caughtUp.ok) return caughtUp;
-  const api = startIssuance(base, { registry, authority: authority.value, recorder });
+  const api = startIssuance(base, {
+    registry,
+    authority: authority.value,
+    recorder,
+    findIssued: ledger.value?.findIssued,
+  });
   const identity = await createServerIdentity({
     trustDomain: base.config.trustDomain,
     issuer: api.issuer,
@@ -200,11 +206,12 @@ interface IssuanceParts {
   readonly registry: Registry;
   readonly authority: AuthorityManager;
   readonly recorder: LedgerRecorder | undefined;
+  readonly findIssued: FindIssued | undefined;
 }
 
 function startIssuance(
   base: ServerBase,
-  { registry, authority, recorder }: IssuanceParts,
+  { registry, authority, recorder, findIssued }: IssuanceParts,
 ): ApiContext {
   const { config, clock, random, log, metrics, settings, life } = base;
   const policy: PolicyContext = {
@@ -241,7 +248,8 @@ function startIssuance(
   });
   life.add('issuer', () => issuer.close());
   const recordAct = recorder?.recordAct;
-  return { registry, issuer, policy, clock, random, log, limits: settings.apiLimits, recordAct };
+  const limits = settings.apiLimits;
+  return { registry, issuer, policy, clock, random, log, limits, recordAct, findIssued };
 }
 
 function stalenessMs({ config }: ServerBase): number {
@@ -267,4 +275,7 @@ function watchRegistry(
   });
   metrics.reading('entries', 'Registration entries.', () => registry.countEntries());
   metrics.reading('agents', 'Attested agents.', () => registry.countAgents());
+  metrics.reading('revocations', 'Revoked X.509-SVIDs that have not ended.', () => {
+    return registry.revocationCount;
+  });
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { fail, ok, type Result } from '../base/result.ts';
+import { createFindIssued, type FindIssued } from '../issuance/find-issued.ts';
 import { createLedgerRecorder, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import { type Ed25519Key, makeEd25519File, readEd25519File } from '../keys/ed25519-file.ts';
 import { HEAD_FILE } from '../ledger/files.ts';
@@ -36,6 +37,7 @@ export const ledgerSchema = z
 /** The ledger of a running server. */
 export interface ServerLedger {
   readonly recorder: LedgerRecorder;
+  readonly findIssued: FindIssued;
   /** What the telemetry port shows of it, where configuration says so. */
   readonly pages: LedgerPages | undefined;
 }
@@ -72,7 +74,8 @@ export async function startLedger(
   health.add('ledger', 'ready', () => ledger.fault?.message);
   watchLedger(base, ledger);
   const pages = config.ledger.publish ? createLedgerPages(files, ledger) : undefined;
-  return ok({ recorder: createLedgerRecorder(ledger, clock), pages });
+  const findIssued = createFindIssued(files, ledger);
+  return ok({ recorder: createLedgerRecorder(ledger, clock), findIssued, pages });
 }
 
 /** The key is made with the ledger, never after it: another key would pass for another log. */

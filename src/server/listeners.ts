@@ -5,10 +5,12 @@ import { createEntryService } from '../api/entry-service.ts';
 import { createGuard } from '../api/guard.ts';
 import { oneAtATime } from '../api/one-at-a-time.ts';
 import { createPushStreams, type PushStreams } from '../api/push-streams.ts';
+import { createRevocationService } from '../api/revocation-service.ts';
 import { createSvidService } from '../api/svid-service.ts';
 import { createJoinTokenAttestor } from '../attestation/join_token/server.ts';
 import { ok, type Result } from '../base/result.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
+import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
 import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../gen/spire/api/server/entry/v1/entry.ts';
@@ -39,6 +41,7 @@ const REFLECTED = [
   'spire.api.server.bundle.v1.Bundle',
   'spire.api.server.svid.v1.SVID',
   'signet.agent.v1.AgentSync',
+  'signet.revocation.v1.Revocation',
   'grpc.health.v1.Health',
 ] as const;
 
@@ -72,6 +75,7 @@ function services(base: ServerBase, { api }: ServerCore): Services {
   const entry = createEntryService(api);
   const bundle = createBundleService(api);
   const svid = createSvidService(api, callLimits);
+  const revocation = createRevocationService(api);
   const sync = createAgentSyncService(api, streams);
   const guard = createGuard(api, callLimits);
   const serve = (host: RpcHost): void => {
@@ -81,6 +85,7 @@ function services(base: ServerBase, { api }: ServerCore): Services {
     host.addService(BundleService, bundle, guards);
     host.addService(SVIDService, svid, guards);
     host.addService(AgentSyncService, sync, guards);
+    host.addService(RevocationService, revocation, guards);
   };
   return { serve, guard };
 }

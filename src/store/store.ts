@@ -1,5 +1,6 @@
 import type { Result } from '../base/result.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
+import type { Revocation } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 
@@ -9,7 +10,10 @@ export type Change =
   | { readonly kind: 'entry-deleted'; readonly sequence: bigint; readonly entryId: string }
   | { readonly kind: 'agent'; readonly sequence: bigint; readonly agent: AgentRecord }
   | { readonly kind: 'agent-deleted'; readonly sequence: bigint; readonly agentId: string }
-  | { readonly kind: 'bundle'; readonly sequence: bigint; readonly bundle: Bundle };
+  | { readonly kind: 'bundle'; readonly sequence: bigint; readonly bundle: Bundle }
+  | { readonly kind: 'revocation'; readonly sequence: bigint; readonly revocation: Revocation }
+  /** Made, and gone again before it was read: what it was about has ended. */
+  | { readonly kind: 'revocation-ended'; readonly sequence: bigint };
 
 /** Everything that the registry starts from, read at one point of the feed. */
 export interface StoreSnapshot {
@@ -19,6 +23,7 @@ export interface StoreSnapshot {
   readonly entries: readonly Entry[];
   readonly agents: readonly AgentRecord[];
   readonly bundle: Bundle | undefined;
+  readonly revocations: readonly Revocation[];
 }
 
 /** An entry to be made, under an ID that nothing else has. */
@@ -159,7 +164,9 @@ export interface Store {
   deleteAgent(agentId: SpiffeId): Promise<Result<boolean>>;
   /** Deletes expired agents in one transaction, as `deleteAgent` does, never banned ones; answers how many. */
   pruneAgents(prune: AgentPrune): Promise<Result<number>>;
-  /** Deletes join tokens past their end and their retry window, entries past their expiry. */
+  /** Adds revocations in one transaction, for ever; answers the serials that were not revoked before. */
+  revoke(revocations: readonly Revocation[]): Promise<Result<readonly string[]>>;
+  /** Deletes join tokens past their end and their retry window, entries past their expiry, revocations of what has ended. */
   prune(nowSeconds: number): Promise<Result<void>>;
 
   loadJournal(): Promise<

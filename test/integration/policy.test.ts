@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { Client, ServiceError } from '@grpc/grpc-js';
 import { AgentSyncService } from '../../src/gen/signet/agent/v1/agent.ts';
+import { RevocationService } from '../../src/gen/signet/revocation/v1/revocation.ts';
 import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
@@ -97,7 +98,7 @@ describe('who may call what, over real sockets', () => {
   }
 
   test('every method that is served is in the matrix', () => {
-    const services = [AgentService, BundleService, EntryService, SVIDService, AgentSyncService];
+    const services = [AgentService, BundleService, EntryService, SVIDService, AgentSyncService, RevocationService];
     for (const method of services.flatMap((service) => Object.values(service))) {
       assert.ok(METHOD_CALLERS.has(method.path), method.path);
     }

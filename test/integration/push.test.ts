@@ -49,7 +49,14 @@ class Stream {
 
   static async open(server: TestServer, agent: TestAgent, hello: Partial<Hello> = {}) {
     const stream = new Stream(open(await server.tcp(agent), AgentSyncService.sync));
-    const value = { feedId: '', revision: 0n, bundleSequence: 0n, agentVersion: '1.0', ...hello };
+    const value = {
+      feedId: '',
+      revision: 0n,
+      bundleSequence: 0n,
+      agentVersion: '1.0',
+      crlNumber: 0n,
+      ...hello,
+    };
     stream.call.write({ kind: { $case: 'hello', value } });
     return stream;
   }
@@ -256,7 +263,7 @@ describe('push', () => {
     stream.call.write({
       kind: { $case: 'ack', value: { revision, bundleSequence: sequenceNumber } },
     });
-    const value = { feedId: '', revision: 0n, bundleSequence: 0n, agentVersion: '' };
+    const value = { feedId: '', revision: 0n, bundleSequence: 0n, agentVersion: '', crlNumber: 0n };
     stream.call.write({ kind: { $case: 'hello', value } });
     await assertStatus(stream.end(), 'SYNC_PROTOCOL');
   });
@@ -322,7 +329,7 @@ test('a connection with an open stream outlives the age that ends others', async
     'content-type': 'application/grpc',
     te: 'trailers',
   });
-  const value = { feedId: '', revision: 0n, bundleSequence: 0n, agentVersion: '' };
+  const value = { feedId: '', revision: 0n, bundleSequence: 0n, agentVersion: '', crlNumber: 0n };
   const hello = AgentSyncService.sync.requestSerialize({ kind: { $case: 'hello', value } });
   call.write(messageFrame(1, hello).subarray(9));
   await once(call, 'data');

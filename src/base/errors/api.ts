@@ -14,6 +14,19 @@ export const apiErrors = defineErrors({
     means: 'A field of the request has a value that is not allowed.',
     action: 'Correct the field that the message names.',
   },
+  REVOCATION_NOT_FOUND: {
+    status: 'NotFound',
+    retryable: false,
+    means: 'Nothing that this server issued and that is still valid matches what is to be revoked.',
+    action:
+      'Look with "signet ledger search"; an SVID that another server issued is revoked on that server.',
+  },
+  REVOCATION_NEEDS_LEDGER: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'SVIDs are found for revocation in the issuance ledger, which is turned off.',
+    action: 'Set ledger.enabled; to shut a whole node out now, ban its agent.',
+  },
   BATCH_TOO_LARGE: {
     status: 'InvalidArgument',
     retryable: false,

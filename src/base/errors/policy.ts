@@ -45,6 +45,13 @@ export const policyErrors = defineErrors({
     means: 'The agent called with an SVID that a newer one has replaced.',
     action: 'Let the agent attest again; find out whether its key is in use on a second machine.',
   },
+  SVID_REVOKED: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means: 'The caller shows an X.509-SVID that was revoked.',
+    action:
+      'Let an agent attest again, with a new join token where it joined by one; a workload has a new SVID from its agent.',
+  },
   AGENT_BANNED: {
     status: 'PermissionDenied',
     retryable: false,

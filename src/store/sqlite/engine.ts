@@ -1,4 +1,5 @@
 import { type Failed, ok, type Result } from '../../base/result.ts';
+import { REVOCATION_GRACE_SECONDS } from '../../rules/revocation.ts';
 import { changeAgent, deleteAgent, pruneAgents, recordAttestation } from './agents.ts';
 import { commitAuthorities, loadJournal } from './authorities.ts';
 import type { Database } from './database.ts';
@@ -6,6 +7,7 @@ import { createEntries, deleteEntries, deleteExpiredEntries, updateEntries } fro
 import { changesAfter, lastSequence, pruneChanges } from './feed.ts';
 import { claimJoinToken, createJoinToken, deleteExpiredTokens } from './join-tokens.ts';
 import type { AnswerOf, ArgsOf, OperationName, WorkerStart } from './protocol.ts';
+import { deleteEndedRevocations, revoke } from './revocations.ts';
 import { SnapshotReader } from './snapshot.ts';
 import { isFsyncFailure, sqliteFailure } from './sqlite-errors.ts';
 
@@ -145,9 +147,11 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
     changeAgent: (args) => ok(changeAgent(db, args)),
     deleteAgent: (args) => ok(deleteAgent(db, args)),
     pruneAgents: (args) => ok(pruneAgents(db, args)),
+    revoke: (args) => ok(revoke(db, args)),
     prune: ({ now }) => {
       deleteExpiredEntries(db, now);
       deleteExpiredTokens(db, now);
+      deleteEndedRevocations(db, now - REVOCATION_GRACE_SECONDS);
       return ok(undefined);
     },
     loadJournal: () => loadJournal(db),

@@ -4,6 +4,7 @@ import { findBundle } from './authorities.ts';
 import type { Database } from './database.ts';
 import { findEntry } from './entries.ts';
 import type { ArgsOf, ChangeRow } from './protocol.ts';
+import { findRevocation } from './revocations.ts';
 
 /** Reads the feed after a point; every value is as it stands now. */
 export function changesAfter(
@@ -56,5 +57,7 @@ function withRow(
       return { kind, sequence, ref, row: findAgent(db, ref) };
     case 'bundle':
       return { kind, sequence, ref, row: findBundle(db) };
+    case 'revocation':
+      return { kind, sequence, ref, row: findRevocation(db, ref) };
   }
 }

@@ -1,6 +1,13 @@
 import type { ErrorCode } from '../../base/errors.ts';
 import type { AgentChange, AgentPrune } from '../store.ts';
-import type { AgentRow, BundleRow, EntryDraftRow, EntryRow, TokenRow } from './rows.ts';
+import type {
+  AgentRow,
+  BundleRow,
+  EntryDraftRow,
+  EntryRow,
+  RevocationRow,
+  TokenRow,
+} from './rows.ts';
 
 /** An operation of the worker: what it takes and what it answers. */
 interface Operation<Args, Answer> {
@@ -59,6 +66,12 @@ export type ChangeRow =
       readonly sequence: number;
       readonly ref: string;
       readonly row: BundleRow | undefined;
+    }
+  | {
+      readonly kind: 'revocation';
+      readonly sequence: number;
+      readonly ref: string;
+      readonly row: RevocationRow | undefined;
     };
 
 /** Everything that the worker does. */
@@ -70,6 +83,7 @@ export interface Operations {
       readonly sequence: number;
       readonly agents: readonly AgentRow[];
       readonly bundle: BundleRow | undefined;
+      readonly revocations: readonly RevocationRow[];
     }
   >;
   /** The next page of the open snapshot; an empty one ends it. */
@@ -104,6 +118,10 @@ export interface Operations {
   >;
   deleteAgent: Operation<{ readonly id: string }, boolean>;
   pruneAgents: Operation<AgentPrune, number>;
+  revoke: Operation<
+    { readonly rows: readonly Omit<RevocationRow, 'checksum'>[] },
+    readonly string[]
+  >;
   prune: Operation<{ readonly now: number }, undefined>;
   loadJournal: Operation<
     undefined,

@@ -56,6 +56,20 @@ export interface TokenRow {
   readonly aliasId: string | null;
 }
 
+/** A row of `revocations` as it leaves the worker. */
+export interface RevocationRow {
+  /** Decimal. */
+  readonly serial: string;
+  readonly spiffeId: string;
+  readonly agentId: string | null;
+  readonly authorityId: string;
+  readonly notAfter: number;
+  readonly revokedAt: number;
+  /** Number of RFC 5280 §5.3.1. */
+  readonly reason: number;
+  readonly checksum: number;
+}
+
 /** Checksum of an entry's row: a bit that flipped on disk must not change who gets what. */
 export function entryChecksum(row: Omit<EntryRow, 'checksum'>): number {
   return checksum([
@@ -83,6 +97,19 @@ export function agentChecksum(row: Omit<AgentRow, 'checksum'>): number {
     row.canReattest,
     row.agentVersion,
     row.attestedAt,
+  ]);
+}
+
+/** Checksum of a revocation's row. */
+export function revocationChecksum(row: Omit<RevocationRow, 'checksum'>): number {
+  return checksum([
+    row.serial,
+    row.spiffeId,
+    row.agentId,
+    row.authorityId,
+    row.notAfter,
+    row.revokedAt,
+    row.reason,
   ]);
 }
 

@@ -5,6 +5,7 @@ import { type Database, openReader } from './database.ts';
 import { ALL_ENTRIES } from './entries.ts';
 import { lastSequence } from './feed.ts';
 import type { AnswerOf } from './protocol.ts';
+import { allRevocations } from './revocations.ts';
 import type { EntryRow } from './rows.ts';
 
 /** Reads all state at one point, page by page, while writes go on beside it. One at a time. */
@@ -29,6 +30,7 @@ export class SnapshotReader {
       sequence: lastSequence(reader.value),
       agents: allAgents(reader.value),
       bundle: findBundle(reader.value),
+      revocations: allRevocations(reader.value),
     });
   }
 

@@ -1,5 +1,6 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { AgentRecord, Entry } from '../../rules/entry.ts';
+import type { Revocation } from '../../rules/revocation.ts';
 import type { FileLock } from '../../runtime/file-lock.ts';
 import type { Bundle } from '../../spiffe/bundle.ts';
 import type { SpiffeId } from '../../spiffe/spiffe-id.ts';
@@ -24,7 +25,8 @@ import { decodeBundle, encodeBundle } from './bundle-codec.ts';
 import { decodeEntry, encodeDraft } from './entry-codec.ts';
 import { createInterner, type Interner } from './interner.ts';
 import type { ChangeRow, CreatedRow, UpdatedRow } from './protocol.ts';
-import type { BundleRow, TokenRow } from './rows.ts';
+import { decodeRevocation, encodeRevocation } from './revocation-codec.ts';
+import type { BundleRow, RevocationRow, TokenRow } from './rows.ts';
 import type { WorkerClient } from './worker-client.ts';
 
 /** Entries of one page of a snapshot. */
@@ -59,12 +61,15 @@ export class SqliteStore implements Store {
     if (!agents.ok) return agents;
     const bundle = this.#decodeBundle(start.value.bundle);
     if (!bundle.ok) return bundle;
+    const revocations = all(start.value.revocations, (row) => decodeRevocation(row, this.#intern));
+    if (!revocations.ok) return revocations;
     return ok({
       feedId: this.#feedId,
       sequence: BigInt(start.value.sequence),
       entries: entries.value,
       agents: agents.value,
       bundle: bundle.value,
+      revocations: revocations.value,
     });
   }
 
@@ -151,6 +156,10 @@ export class SqliteStore implements Store {
     return this.#worker.call('pruneAgents', prune);
   }
 
+  revoke(revocations: readonly Revocation[]): Promise<Result<readonly string[]>> {
+    return this.#worker.call('revoke', { rows: revocations.map(encodeRevocation) });
+  }
+
   prune(nowSeconds: number): Promise<Result<void>> {
     return this.#worker.call('prune', { now: nowSeconds });
   }
@@ -226,7 +235,17 @@ export class SqliteStore implements Store {
         if (bundle.value === undefined) return fail('STORE_CORRUPT', 'the bundle is missing');
         return ok({ kind: 'bundle', sequence, bundle: bundle.value });
       }
+      case 'revocation':
+        return this.#decodeRevocationChange(sequence, change.row);
     }
+  }
+
+  #decodeRevocationChange(sequence: bigint, row: RevocationRow | undefined): Result<Change> {
+    if (row === undefined) return ok({ kind: 'revocation-ended', sequence });
+    const revocation = decodeRevocation(row, this.#intern);
+    return revocation.ok
+      ? ok({ kind: 'revocation', sequence, revocation: revocation.value })
+      : revocation;
   }
 
   #decodeBundle(row: BundleRow | undefined): Result<Bundle | undefined> {

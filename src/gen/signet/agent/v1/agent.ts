@@ -45,6 +45,8 @@ export interface Hello {
   bundleSequence: bigint;
   /** At most 255 bytes. */
   agentVersion: string;
+  /** Number of the CRL that the agent holds; 0 for none. */
+  crlNumber: bigint;
 }
 
 /** What the agent has applied and handed to its open streams. */
@@ -63,6 +65,7 @@ export interface ServerMessage {
     | { $case: "quarantine"; value: Quarantine }
     | { $case: "reattest"; value: Reattest }
     | { $case: "rebalance"; value: Rebalance }
+    | { $case: "crl"; value: Crl }
     | undefined;
 }
 
@@ -91,7 +94,10 @@ export interface Taint {
   subjectKeyIds: Buffer[];
 }
 
-/** X.509-SVIDs with these serial numbers are to be replaced now. */
+/**
+ * X.509-SVIDs with these serial numbers are to be replaced now. Told at the
+ * start of a stream too; numbers that the agent does not hold mean nothing.
+ */
 export interface Revoke {
   /** Decimal. */
   serialNumbers: string[];
@@ -111,6 +117,15 @@ export interface Reattest {
 /** Reconnect within the time given, to another server where there is one. */
 export interface Rebalance {
   withinSeconds: number;
+}
+
+/**
+ * The CRL that Workload API responses are to carry. Sent only where the
+ * server's configuration says so; an empty one takes it away.
+ */
+export interface Crl {
+  der: Buffer;
+  number: bigint;
 }
 
 function createBaseAgentMessage(): AgentMessage {
@@ -193,7 +208,7 @@ export const AgentMessage: MessageFns<AgentMessage> = {
 };
 
 function createBaseHello(): Hello {
-  return { feedId: "", revision: 0n, bundleSequence: 0n, agentVersion: "" };
+  return { feedId: "", revision: 0n, bundleSequence: 0n, agentVersion: "", crlNumber: 0n };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -215,6 +230,12 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.agentVersion !== "") {
       writer.uint32(34).string(message.agentVersion);
+    }
+    if (message.crlNumber !== 0n) {
+      if (BigInt.asUintN(64, message.crlNumber) !== message.crlNumber) {
+        throw new globalThis.Error("value provided for field message.crlNumber of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.crlNumber);
     }
     return writer;
   },
@@ -264,6 +285,14 @@ export const Hello: MessageFns<Hello> = {
             message.agentVersion = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.crlNumber = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -294,6 +323,11 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.agent_version)
         ? globalThis.String(object.agent_version)
         : "",
+      crlNumber: isSet(object.crlNumber)
+        ? BigInt(object.crlNumber)
+        : isSet(object.crl_number)
+        ? BigInt(object.crl_number)
+        : 0n,
     };
   },
 
@@ -310,6 +344,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.agentVersion !== "") {
       obj.agentVersion = message.agentVersion;
+    }
+    if (message.crlNumber !== 0n) {
+      obj.crlNumber = message.crlNumber.toString();
     }
     return obj;
   },
@@ -431,6 +468,9 @@ export const ServerMessage: MessageFns<ServerMessage> = {
       case "rebalance":
         Rebalance.encode(message.kind.value, writer.uint32(66).fork()).join();
         break;
+      case "crl":
+        Crl.encode(message.kind.value, writer.uint32(74).fork()).join();
+        break;
     }
     return writer;
   },
@@ -512,6 +552,14 @@ export const ServerMessage: MessageFns<ServerMessage> = {
             message.kind = { $case: "rebalance", value: Rebalance.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.kind = { $case: "crl", value: Crl.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -542,6 +590,8 @@ export const ServerMessage: MessageFns<ServerMessage> = {
         ? { $case: "reattest", value: Reattest.fromJSON(object.reattest) }
         : isSet(object.rebalance)
         ? { $case: "rebalance", value: Rebalance.fromJSON(object.rebalance) }
+        : isSet(object.crl)
+        ? { $case: "crl", value: Crl.fromJSON(object.crl) }
         : undefined,
     };
   },
@@ -564,6 +614,8 @@ export const ServerMessage: MessageFns<ServerMessage> = {
       obj.reattest = Reattest.toJSON(message.kind.value);
     } else if (message.kind?.$case === "rebalance") {
       obj.rebalance = Rebalance.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "crl") {
+      obj.crl = Crl.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -1120,6 +1172,84 @@ export const Rebalance: MessageFns<Rebalance> = {
     const obj: any = {};
     if (message.withinSeconds !== 0) {
       obj.withinSeconds = Math.round(message.withinSeconds);
+    }
+    return obj;
+  },
+};
+
+function createBaseCrl(): Crl {
+  return { der: Buffer.alloc(0), number: 0n };
+}
+
+export const Crl: MessageFns<Crl> = {
+  encode(message: Crl, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.der.length !== 0) {
+      writer.uint32(10).bytes(message.der);
+    }
+    if (message.number !== 0n) {
+      if (BigInt.asUintN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.number);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Crl {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCrl();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.der = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.number = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Crl {
+    return {
+      der: isSet(object.der) ? Buffer.from(bytesFromBase64(object.der)) : Buffer.alloc(0),
+      number: isSet(object.number) ? BigInt(object.number) : 0n,
+    };
+  },
+
+  toJSON(message: Crl): unknown {
+    const obj: any = {};
+    if (message.der.length !== 0) {
+      obj.der = base64FromBytes(message.der);
+    }
+    if (message.number !== 0n) {
+      obj.number = message.number.toString();
     }
     return obj;
   },

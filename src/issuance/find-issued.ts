@@ -1,0 +1,67 @@
+import { ok, type Result } from '../base/result.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { ReadableFiles } from '../ledger/reader.ts';
+import type { LedgerRecord } from '../ledger/record.ts';
+import { searchRecords } from '../ledger/search.ts';
+import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
+import { serialToDecimal } from '../x509/serial.ts';
+
+/** An X.509-SVID that the ledger knows. */
+export interface IssuedSvid {
+  /** Decimal. */
+  readonly serial: string;
+  readonly spiffeId: SpiffeId;
+  /** Agent that it was issued through, itself for an agent's own. */
+  readonly agentId: SpiffeId | undefined;
+  /** Hex of the subject key identifier of the authority that signed it. */
+  readonly authorityId: string;
+  /** Unix seconds. */
+  readonly notAfterSeconds: number;
+}
+
+/** Which SVIDs are looked for: by exactly one of these. */
+export type IssuedTarget =
+  /** Hex of the octets, as {@link serialToHex} makes it; any of them. */
+  | { readonly serials: readonly string[] }
+  | { readonly spiffeId: string }
+  | { readonly agentId: string };
+
+/**
+ * Finds X.509-SVIDs that were issued from a moment on, in the order in which they were. Reads the log
+ * of the ledger from there, so it costs by what was issued since.
+ */
+export type FindIssued = (
+  target: IssuedTarget,
+  sinceMs: number,
+) => Promise<Result<readonly IssuedSvid[]>>;
+
+/** Searches the ledger of this server; it fails as the search does. */
+export function createFindIssued(files: ReadableFiles, ledger: Pick<Ledger, 'size'>): FindIssued {
+  return async (target, sinceMs) => {
+    const found: IssuedSvid[] = [];
+    const all = { first: 0, size: ledger.size };
+    const searched = await searchRecords(files, all, { ...target, sinceMs }, ({ record }) => {
+      const svid = svidOf(record);
+      if (svid !== undefined) found.push(svid);
+      return true;
+    });
+    return searched.ok ? ok(found) : searched;
+  };
+}
+
+/** What a record says of an X.509-SVID; tokens, authorities and acts are none. */
+function svidOf(record: LedgerRecord): IssuedSvid | undefined {
+  const { kind, serial, authorityId, notAfter, agentId } = record;
+  if (kind !== 'x509' && kind !== 'agent') return undefined;
+  const spiffeId = parseSpiffeId(record.spiffeId ?? '');
+  const agent = agentId === undefined ? ok(undefined) : parseSpiffeId(agentId);
+  const complete = serial !== undefined && authorityId !== undefined && notAfter !== undefined;
+  if (!complete || !spiffeId.ok || !agent.ok) return undefined;
+  return {
+    serial: serialToDecimal(Buffer.from(serial, 'hex')),
+    spiffeId: spiffeId.value,
+    agentId: agent.value,
+    authorityId,
+    notAfterSeconds: notAfter,
+  };
+}
