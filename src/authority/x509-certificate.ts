@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { equalBytes } from '../base/bytes.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { certificateScheme } from '../keys/scheme.ts';
-import { lintCa } from '../lint/gate.ts';
+import { type LintToken, lintCa } from '../lint/gate.ts';
 import type { LintedKey } from '../lint/linted-key.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { buildCaTbs, type CaSubject, caSubjectDer } from '../x509/ca-template.ts';
@@ -43,55 +43,116 @@ export type RecordCa = (record: CaRecord) => Promise<Result<void>>;
 /** Subject of CA certificates, SPIRE's, where the configuration says nothing. */
 export const DEFAULT_CA_SUBJECT: CaSubject = { country: 'US', organization: 'SPIFFE' };
 
+/** The authority above an issuing CA, and what the certificate says beside {@link RootFields}. */
+export interface BelowRoot {
+  /** SubjectPublicKeyInfo DER of the issuing CA. */
+  readonly spki: Uint8Array;
+  /** Certificate of the authority whose key signs. */
+  readonly issuer: Certificate;
+  /** Value DER; undefined for none. */
+  readonly nameConstraints: Uint8Array | undefined;
+}
+
 /**
  * Makes the self-signed certificate of an X.509 authority (X509-SVID §3.2, §4: a SPIFFE ID without
  * a path, keyCertSign and cRLSign). It leaves only when it reads back as what was signed and its own
  * key verifies it, wherever that key lives.
  */
-export async function signRoot(key: LintedKey, fields: RootFields): Promise<Result<Certificate>> {
-  const publicKey = parsePublicKey(key.publicKeySpki);
-  if (!publicKey.ok) return publicKey;
-  const scheme = certificateScheme(key.type);
-  const signatureAlgorithm = signatureAlgorithmDer(scheme);
-  const keyId = subjectKeyId(publicKey.value);
-  const { trustDomain, subject, serial, notBeforeSeconds, notAfterSeconds } = fields;
-  const said = {
-    serial,
-    notBeforeMs: notBeforeSeconds * 1000,
-    notAfterMs: notAfterSeconds * 1000,
-    spki: key.publicKeySpki,
-    keyId,
-    subject,
-    signatureAlgorithm,
-  };
-  const tbs = buildCaTbs({ ...said, uri: trustDomain.id });
-  const token = lintCa(tbs, {
-    ...said,
-    trustDomain,
-    selfSigned: true,
-    pathLength: undefined,
-    nameConstraints: undefined,
-    issuer: { ...said, subjectDer: caSubjectDer(serial, subject) },
-  });
-  if (!token.ok) return token;
+export function signRoot(key: LintedKey, fields: RootFields): Promise<Result<Certificate>> {
+  return signCa(key, fields, undefined);
+}
+
+/**
+ * The same for an issuing CA below an authority, signed by the authority's key. Only leaves may follow
+ * (RFC 5280 §4.2.1.9: path length 0), and it lives inside the authority's life (X509-26).
+ */
+export function signIssuingCa(
+  key: LintedKey,
+  fields: RootFields,
+  below: BelowRoot,
+): Promise<Result<Certificate>> {
+  return signCa(key, fields, below);
+}
+
+async function signCa(
+  key: LintedKey,
+  fields: RootFields,
+  below: BelowRoot | undefined,
+): Promise<Result<Certificate>> {
+  const plan = planCa(key, fields, below);
+  if (!plan.ok) return plan;
+  const { tbs, token, keyId, signatureAlgorithm } = plan.value;
+  const { trustDomain, serial, notBeforeSeconds, notAfterSeconds } = fields;
   // On record before it is signed, as every leaf is (I2).
-  const facts = { trustDomain, serial, notBeforeSeconds, notAfterSeconds };
   const recorded = await fields.record?.({
-    ...facts,
+    trustDomain,
+    serial,
+    notBeforeSeconds,
+    notAfterSeconds,
     keyId,
     tbsHash: hash('sha256', tbs, 'buffer'),
   });
   if (recorded?.ok === false) return recorded;
-  const signed = await key.sign(token.value, { hash: scheme.hash, encoding: 'der' });
+  const { hash: hashName } = certificateScheme(key.type);
+  const signed = await key.sign(token, { hash: hashName, encoding: 'der' });
   if (!signed.ok) return signed;
   const { body, signature } = signed.value;
   const read = parseCertificate(assembleCertificate(body, signatureAlgorithm, signature));
   if (!read.ok) return invalid('is not readable', read.error);
   const certificate = read.value;
   if (!equalBytes(certificate.tbs, tbs)) return invalid('reads back as another');
-  const { signature: bits } = certificate;
-  const verified = verifySignature(publicKey.value, signatureAlgorithm, tbs, bits);
-  return verified.ok ? ok(certificate) : invalid('is not signed by its own key', verified.error);
+  const signer = below === undefined ? certificate.publicKey : below.issuer.publicKey;
+  const verified = verifySignature(signer, signatureAlgorithm, tbs, certificate.signature);
+  return verified.ok
+    ? ok(certificate)
+    : invalid('is not signed by the key it names', verified.error);
+}
+
+/** A CA certificate that was linted and is not signed yet. */
+interface CaPlan {
+  readonly tbs: Uint8Array;
+  readonly token: LintToken;
+  readonly keyId: Uint8Array;
+  readonly signatureAlgorithm: Uint8Array;
+}
+
+function planCa(key: LintedKey, fields: RootFields, below: BelowRoot | undefined): Result<CaPlan> {
+  const spki = below?.spki ?? key.publicKeySpki;
+  const publicKey = parsePublicKey(spki);
+  if (!publicKey.ok) return publicKey;
+  const signatureAlgorithm = signatureAlgorithmDer(certificateScheme(key.type));
+  const keyId = subjectKeyId(publicKey.value);
+  const { trustDomain, subject, serial, notBeforeSeconds, notAfterSeconds } = fields;
+  const said = {
+    serial,
+    notBeforeMs: notBeforeSeconds * 1000,
+    notAfterMs: notAfterSeconds * 1000,
+    spki,
+    keyId,
+    subject,
+    signatureAlgorithm,
+    pathLength: below === undefined ? undefined : 0,
+    nameConstraints: below?.nameConstraints,
+  };
+  const signer = below === undefined ? undefined : signerFacts(below.issuer);
+  const tbs = buildCaTbs({ ...said, uri: trustDomain.id, issuer: signer });
+  const token = lintCa(tbs, {
+    ...said,
+    trustDomain,
+    selfSigned: below === undefined,
+    issuer: {
+      ...(signer ?? { ...said, subjectDer: caSubjectDer(serial, subject) }),
+      spki: key.publicKeySpki,
+      signatureAlgorithm,
+    },
+  });
+  return token.ok ? ok({ tbs, token: token.value, keyId, signatureAlgorithm }) : token;
+}
+
+function signerFacts(issuer: Certificate) {
+  const { subjectDer, notBeforeMs, notAfterMs, publicKey } = issuer;
+  const keyId = issuer.subjectKeyId ?? subjectKeyId(publicKey);
+  return { subjectDer, keyId, notBeforeMs, notAfterMs };
 }
 
 function invalid(what: string, cause?: unknown): ReturnType<typeof fail> {

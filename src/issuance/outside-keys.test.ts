@@ -8,43 +8,13 @@ import {
   startAuthorities,
   x509Grant,
 } from '../../test/support/issuance.ts';
+import { type Device, outsideKeys } from '../../test/support/outside-keys.ts';
 import { makeCsr } from '../../test/support/x509.ts';
 import { fail, ok, type Result, unwrap } from '../base/result.ts';
-import type { KeyManager, SigningKey } from '../keys/key-manager.ts';
-import { createMemoryKeyManager } from '../keys/memory-key-manager.ts';
 
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
 const closers: (() => Promise<void>)[] = [];
 after(() => Promise.all(closers.map((close) => close())));
-
-/** What a device does with one call to sign. */
-type Device = (
-  sign: SigningKey['sign'],
-  ...args: Parameters<SigningKey['sign']>
-) => Promise<Result<Uint8Array>>;
-
-/** Keys that never leave their manager, as those of a KMS; `device` may misbehave. */
-function outsideKeys(device: { act: Device }): KeyManager {
-  const inner = createMemoryKeyManager();
-  const hide = (key: SigningKey): SigningKey => ({
-    slot: key.slot,
-    type: key.type,
-    publicKeySpki: key.publicKeySpki,
-    sign: (message, options) => device.act(key.sign.bind(key), message, options),
-    exportPkcs8: () => undefined,
-  });
-  const hidden = new Map<string, SigningKey>();
-  return {
-    ...inner,
-    async generate(slot, type) {
-      const made = await inner.generate(slot, type);
-      if (made.ok) hidden.set(slot, hide(made.value));
-      return made.ok ? ok(hidden.get(slot)!) : made;
-    },
-    get: (slot) => hidden.get(slot),
-    list: () => [...hidden.values()],
-  };
-}
 
 async function desk(workers: number) {
   const device: { act: Device } = { act: (sign, ...args) => sign(...args) };

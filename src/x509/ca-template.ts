@@ -3,11 +3,13 @@ import { derElement, derSequence, derTime, derUnsigned } from '../der/writer.ts'
 import {
   authorityKeyIdExtension,
   basicConstraintsExtension,
+  derExtension,
   keyUsageExtension,
   subjectAltNameExtension,
   subjectKeyIdExtension,
 } from './extension-writer.ts';
 import { derName, type SubjectName } from './name-writer.ts';
+import { OID } from './oids.ts';
 import { serialToDecimal } from './serial.ts';
 import { VERSION_3_DER } from './template.ts';
 
@@ -29,11 +31,13 @@ export interface CaFields {
   /** `spiffe://trust-domain`, no path (X509-16). */
   readonly uri: string;
   /** Intermediates that may follow; without it, any number. */
-  readonly pathLength?: number;
+  readonly pathLength?: number | undefined;
+  /** Value DER of Name Constraints, which are critical (RFC 5280 §4.2.1.10); without it, none. */
+  readonly nameConstraints?: Uint8Array | undefined;
   /** AlgorithmIdentifier DER that the signer signs with. */
   readonly signatureAlgorithm: Uint8Array;
   /** Who signs; without it the CA signs itself and gets no authority key identifier. */
-  readonly issuer?: { readonly subjectDer: Uint8Array; readonly keyId: Uint8Array };
+  readonly issuer?: { readonly subjectDer: Uint8Array; readonly keyId: Uint8Array } | undefined;
 }
 
 /** Subject that SPIRE gives its authorities. */
@@ -56,7 +60,7 @@ export function caSubjectDer(
  */
 export function buildCaTbs(fields: CaFields): Uint8Array {
   const subjectDer = caSubjectDer(fields.serial, fields.subject);
-  const { issuer } = fields;
+  const { issuer, nameConstraints } = fields;
   return derSequence(
     VERSION_3_DER,
     derUnsigned(fields.serial),
@@ -73,6 +77,9 @@ export function buildCaTbs(fields: CaFields): Uint8Array {
         subjectKeyIdExtension(fields.keyId),
         ...(issuer === undefined ? [] : [authorityKeyIdExtension(issuer.keyId)]),
         subjectAltNameExtension(fields.uri, []),
+        ...(nameConstraints === undefined
+          ? []
+          : [derExtension(OID.nameConstraints, true, nameConstraints)]),
       ),
     ),
   );

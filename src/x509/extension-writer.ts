@@ -1,4 +1,4 @@
-import { contextPrimitive } from '../der/tags.ts';
+import { contextConstructed, contextPrimitive } from '../der/tags.ts';
 import {
   derAscii,
   derBoolean,
@@ -74,4 +74,14 @@ export function subjectAltNameExtension(uri: string, dnsNames: readonly string[]
   const names = [derAscii(GENERAL_NAME_TAG.uri, uri)];
   for (const name of dnsNames) names.push(derAscii(GENERAL_NAME_TAG.dns, name));
   return derSequence(SUBJECT_ALT_NAME_OID, derOctetString(derSequence(...names)));
+}
+
+/**
+ * Value of Name Constraints that permits URIs of one host and of no other (RFC 5280 §4.2.1.10): without
+ * a leading period it stands for that very host, which in a SPIFFE ID is the trust domain. Names of
+ * other kinds are not spoken about.
+ */
+export function permittedUriHost(host: string): Uint8Array {
+  const subtree = derSequence(derAscii(GENERAL_NAME_TAG.uri, host));
+  return derSequence(derElement(contextConstructed(0), subtree));
 }
