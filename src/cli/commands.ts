@@ -63,6 +63,56 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/bundle-show.ts')).bundleShow,
   },
   {
+    path: 'localauthority x509 show',
+    summary: 'Show the X.509 authorities of the server',
+    load: async () => (await import('./commands/local-authority.ts')).localAuthority.x509.show,
+  },
+  {
+    path: 'localauthority x509 prepare',
+    summary: 'Make and publish an X.509 authority',
+    load: async () => (await import('./commands/local-authority.ts')).localAuthority.x509.prepare,
+  },
+  {
+    path: 'localauthority x509 activate',
+    summary: 'Sign by a prepared X.509 authority from now on',
+    load: async () => (await import('./commands/local-authority.ts')).localAuthority.x509.activate,
+  },
+  {
+    path: 'localauthority x509 taint',
+    summary: 'Have renewed what an old X.509 authority signed',
+    load: async () => (await import('./commands/local-authority.ts')).localAuthority.x509.taint,
+  },
+  {
+    path: 'localauthority x509 revoke',
+    summary: 'Trust a tainted X.509 authority no longer',
+    load: async () => (await import('./commands/local-authority.ts')).localAuthority.x509.revoke,
+  },
+  {
+    path: 'localauthority jwt show',
+    summary: 'Show the JWT authorities of the server',
+    load: async () => (await import('./commands/local-authority.ts')).localAuthority.jwt.show,
+  },
+  {
+    path: 'localauthority jwt prepare',
+    summary: 'Make and publish a JWT authority',
+    load: async () => (await import('./commands/local-authority.ts')).localAuthority.jwt.prepare,
+  },
+  {
+    path: 'localauthority jwt activate',
+    summary: 'Sign by a prepared JWT authority from now on',
+    load: async () => (await import('./commands/local-authority.ts')).localAuthority.jwt.activate,
+  },
+  {
+    path: 'localauthority jwt taint',
+    summary: 'Have renewed what an old JWT authority signed',
+    load: async () => (await import('./commands/local-authority.ts')).localAuthority.jwt.taint,
+  },
+  {
+    path: 'localauthority jwt revoke',
+    summary: 'Trust a tainted JWT authority no longer',
+    load: async () => (await import('./commands/local-authority.ts')).localAuthority.jwt.revoke,
+  },
+  {
     path: 'x509 mint',
     summary: 'Make an X.509-SVID by hand',
     load: async () => (await import('./commands/x509-mint.ts')).x509Mint,

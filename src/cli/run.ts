@@ -4,6 +4,12 @@ import { EXIT, exitCodeOf, formatError } from './report.ts';
 import { type CliIo, type CommandEntry, GLOBAL_FLAGS } from './spec.ts';
 import { safe } from './text.ts';
 
+/** Most words that name a command, such as `localauthority x509 show`. */
+const MAX_WORDS = 3;
+
+/** Widest column of names in a list of commands; longer names push their summary to the right. */
+const MAX_NAME = 18;
+
 /**
  * Runs one command line and answers with the exit code: 0 done, 1 refused or failed, 2 usage. Only
  * the code of the command that is called gets loaded.
@@ -71,10 +77,12 @@ function findEntry(
   words: readonly string[],
   table: readonly CommandEntry[],
 ): CommandEntry | undefined {
-  const two = words.slice(0, 2).join(' ');
-  return (
-    table.find((entry) => entry.path === two) ?? table.find((entry) => entry.path === words[0])
-  );
+  for (let count = MAX_WORDS; count > 0; count--) {
+    const line = words.slice(0, count).join(' ');
+    const found = table.find((entry) => entry.path === line);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 function overview(wanted: boolean, io: CliIo, table: readonly CommandEntry[]): number {
@@ -90,28 +98,29 @@ function overview(wanted: boolean, io: CliIo, table: readonly CommandEntry[]): n
 }
 
 function listing(entries: readonly CommandEntry[]): string {
-  const width = Math.max(...entries.map(({ path }) => path.length));
+  // What few long names would need is room that all summaries would lack.
+  const width = Math.min(MAX_NAME, Math.max(...entries.map(({ path }) => path.length)));
   return entries.map(({ path, summary }) => `  ${path.padEnd(width)}  ${summary}\n`).join('');
 }
 
-/** A noun alone lists its verbs; anything else is refused, with what comes nearest. */
+/** The first words of commands list them; anything else is refused, with what comes nearest. */
 function listOrRefuse(
   words: readonly string[],
   wantsHelp: boolean,
   io: CliIo,
   table: readonly CommandEntry[],
 ): number {
-  const noun = words[0] ?? '';
-  const verbs = table.filter(({ path }) => path.startsWith(`${noun} `));
-  if (verbs.length > 0 && (words.length === 1 || isHelp(words[1]))) {
-    const asked = wantsHelp || isHelp(words[1]);
-    (asked ? io.out : io.err)(`Usage: signet ${noun} <command> [flags]\n\n${listing(verbs)}`);
+  const { prefix, below } = longestPrefix(words, table);
+  const count = prefix === '' ? 0 : prefix.split(' ').length;
+  if (count > 0 && (words.length === count || isHelp(words[count]))) {
+    const asked = wantsHelp || isHelp(words[count]);
+    (asked ? io.out : io.err)(`Usage: signet ${prefix} <command> [flags]\n\n${listing(below)}`);
     return asked ? EXIT.ok : EXIT.usage;
   }
-  const given = words.slice(0, verbs.length > 0 ? 2 : 1).join(' ');
+  const given = words.slice(0, count + 1).join(' ');
   const near = nearest(
     given,
-    (verbs.length > 0 ? verbs : table).map(({ path }) => path),
+    below.map(({ path }) => path),
   );
   const hint = near === undefined ? '' : `; did you mean "signet ${near}"?`;
   io.err(
@@ -119,4 +128,17 @@ function listOrRefuse(
       '  code: CLI_USAGE\n  next: Run "signet --help" for the list of commands.\n',
   );
   return EXIT.usage;
+}
+
+/** As many of the words as commands begin with, and those commands; none is all of them. */
+function longestPrefix(
+  words: readonly string[],
+  table: readonly CommandEntry[],
+): { readonly prefix: string; readonly below: readonly CommandEntry[] } {
+  for (let count = Math.min(MAX_WORDS - 1, words.length); count > 0; count--) {
+    const prefix = words.slice(0, count).join(' ');
+    const below = table.filter(({ path }) => path.startsWith(`${prefix} `));
+    if (below.length > 0) return { prefix, below };
+  }
+  return { prefix: '', below: table };
 }

@@ -3,6 +3,7 @@ import { createAgentSyncService } from '../api/agent-sync.ts';
 import { createBundleService } from '../api/bundle-service.ts';
 import { createEntryService } from '../api/entry-service.ts';
 import { createGuard } from '../api/guard.ts';
+import { createLocalAuthorityService } from '../api/local-authority-service.ts';
 import { oneAtATime } from '../api/one-at-a-time.ts';
 import { createPushStreams, type PushStreams } from '../api/push-streams.ts';
 import { createRevocationService } from '../api/revocation-service.ts';
@@ -14,6 +15,7 @@ import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
 import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../gen/spire/api/server/entry/v1/entry.ts';
+import { LocalAuthorityService } from '../gen/spire/api/server/localauthority/v1/localauthority.ts';
 import { SVIDService } from '../gen/spire/api/server/svid/v1/svid.ts';
 import type { Registry } from '../registry/registry.ts';
 import { createHealthBoard } from '../rpc/health.ts';
@@ -40,6 +42,7 @@ const REFLECTED = [
   'spire.api.server.entry.v1.Entry',
   'spire.api.server.bundle.v1.Bundle',
   'spire.api.server.svid.v1.SVID',
+  'spire.api.server.localauthority.v1.LocalAuthority',
   'signet.agent.v1.AgentSync',
   'signet.revocation.v1.Revocation',
   'grpc.health.v1.Health',
@@ -63,7 +66,7 @@ interface Services {
 }
 
 /** The same services on both listeners; the matrix of policy says who may call what. */
-function services(base: ServerBase, { api }: ServerCore): Services {
+function services(base: ServerBase, { api, authority }: ServerCore): Services {
   const { callLimits } = base.settings;
   const attestor = createJoinTokenAttestor(api.registry);
   const attestation = {
@@ -75,6 +78,7 @@ function services(base: ServerBase, { api }: ServerCore): Services {
   const entry = createEntryService(api);
   const bundle = createBundleService(api);
   const svid = createSvidService(api, callLimits);
+  const localAuthority = createLocalAuthorityService({ ...api, authority });
   const revocation = createRevocationService(api);
   const sync = createAgentSyncService(api, streams);
   const guard = createGuard(api, callLimits);
@@ -84,6 +88,7 @@ function services(base: ServerBase, { api }: ServerCore): Services {
     host.addService(EntryService, entry, guards);
     host.addService(BundleService, bundle, guards);
     host.addService(SVIDService, svid, guards);
+    host.addService(LocalAuthorityService, localAuthority, guards);
     host.addService(AgentSyncService, sync, guards);
     host.addService(RevocationService, revocation, guards);
   };

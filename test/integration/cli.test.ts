@@ -302,3 +302,48 @@ test(
     assert.equal(statSync(path).mode & 0o777, 0o600);
   },
 );
+
+test(
+  'an authority is prepared, activated, tainted and revoked, in both spellings',
+  linux,
+  async (context) => {
+    const { signet, json } = await rig(context);
+    for (const kind of ['x509', 'jwt'] as const) {
+      const act = ['localauthority', kind];
+      const { active } = await json(...act, 'show');
+      const prepared = (await json(...act, 'prepare')).preparedAuthority;
+      assert.deepEqual((await json(...act, 'show')).prepared, prepared);
+      const done = await signet([...act, 'activate', '-authorityID', prepared.authorityId]);
+      assert.equal(done.code, 0, done.err);
+      assert.match(done.out, new RegExp(`^Activated .* ${prepared.authorityId}, expires `));
+
+      const early = await signet([...act, 'revoke', '--authority-id', active.authorityId]);
+      assert.equal(early.code, 1);
+      assert.match(early.err, /is old, .*taint it first/);
+      assert.match(early.err, /code: AUTHORITY_WRONG_STATE \(FailedPrecondition\)\n {2}next: \S/);
+      const signing = await signet([...act, 'taint', '--authority-id', prepared.authorityId]);
+      assert.match(signing.err, /it signs; prepare and activate another first/);
+
+      const tainted = await json(...act, 'taint', '--authority-id', active.authorityId);
+      assert.deepEqual(tainted, { taintedAuthority: { authorityId: active.authorityId } });
+      const table = (await signet([...act, 'show'])).out;
+      assert.match(table, /^STATE +EXPIRES +AUTHORITY ID\n/);
+      assert.match(table, new RegExp(`^active .* ${prepared.authorityId}$`, 'm'));
+      assert.match(table, new RegExp(`^tainted .* ${active.authorityId}$`, 'm'));
+
+      const revoked = await signet([...act, 'revoke', '-authorityID', active.authorityId]);
+      assert.equal(revoked.out.trimEnd().endsWith(active.authorityId), true, revoked.err);
+      assert.equal((await json(...act, 'show')).old, undefined);
+    }
+    const bundle = await json('bundle', 'show');
+    assert.equal(bundle.x509Authorities.length, 1);
+    assert.equal(bundle.jwtAuthorities.length, 1);
+    for (const [argv, code] of [
+      [['activate', '--authority-id', 'nobody'], 1],
+      [['activate'], 2],
+      [['taint', '--authority-id', ''], 1],
+    ] as const) {
+      assert.equal((await signet(['localauthority', 'x509', ...argv])).code, code);
+    }
+  },
+);

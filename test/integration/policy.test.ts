@@ -10,6 +10,7 @@ import { RevocationService } from '../../src/gen/signet/revocation/v1/revocation
 import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
+import { LocalAuthorityService } from '../../src/gen/spire/api/server/localauthority/v1/localauthority.ts';
 import { SVIDService } from '../../src/gen/spire/api/server/svid/v1/svid.ts';
 import { METHOD_CALLERS } from '../../src/policy/methods.ts';
 import { ask, open, type TestIdentity, TestServer, TRUST_DOMAIN } from '../support/server.ts';
@@ -98,7 +99,15 @@ describe('who may call what, over real sockets', () => {
   }
 
   test('every method that is served is in the matrix', () => {
-    const services = [AgentService, BundleService, EntryService, SVIDService, AgentSyncService, RevocationService];
+    const services = [
+      AgentService,
+      BundleService,
+      EntryService,
+      SVIDService,
+      AgentSyncService,
+      RevocationService,
+      LocalAuthorityService,
+    ];
     for (const method of services.flatMap((service) => Object.values(service))) {
       assert.ok(METHOD_CALLERS.has(method.path), method.path);
     }

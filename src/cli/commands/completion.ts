@@ -42,9 +42,8 @@ function bashScript(words: readonly Words[], shell: 'bash' | 'zsh'): string {
     next.set(before, (next.get(before) ?? new Set()).add(word));
   };
   for (const { path, flags } of words) {
-    const [noun = '', verb] = path.split(' ');
-    add('', noun);
-    if (verb !== undefined) add(noun, verb);
+    const parts = path.split(' ');
+    for (const [index, word] of parts.entries()) add(parts.slice(0, index).join(' '), word);
     for (const flag of flags) add(path, flag);
   }
   const cases = [...next].map(
@@ -68,17 +67,20 @@ complete -o default -F _signet signet
 
 function fishScript(words: readonly Words[]): string {
   const lines = words.flatMap(({ path, summary, flags }) => {
-    const [noun = '', verb] = path.split(' ');
+    const parts = path.split(' ');
     const text = summary.replace(/['\\]/g, '');
-    const here =
-      verb === undefined
-        ? `__fish_seen_subcommand_from ${noun}`
-        : `__fish_seen_subcommand_from ${noun}; and __fish_seen_subcommand_from ${verb}`;
+    const after = (count: number): string =>
+      parts
+        .slice(0, count)
+        .map((word) => `__fish_seen_subcommand_from ${word}`)
+        .join('; and ');
+    const here = after(parts.length);
     return [
-      `complete -c signet -n __fish_use_subcommand -a ${noun}${verb === undefined ? ` -d '${text}'` : ''}`,
-      ...(verb === undefined
-        ? []
-        : [`complete -c signet -n '__fish_seen_subcommand_from ${noun}' -a ${verb} -d '${text}'`]),
+      ...parts.map((word, index) => {
+        const when = index === 0 ? '__fish_use_subcommand' : `'${after(index)}'`;
+        const what = index === parts.length - 1 ? ` -d '${text}'` : '';
+        return `complete -c signet -n ${when} -a ${word}${what}`;
+      }),
       ...flags.map((flag) => `complete -c signet -n '${here}' -l ${flag.slice(2)}`),
     ];
   });

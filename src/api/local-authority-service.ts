@@ -1,0 +1,143 @@
+import type { AuthorityActs, AuthorityView } from '../authority/authority.ts';
+import type { AuthorityKind } from '../authority/journal.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import type {
+  AuthorityState,
+  GetX509AuthorityStateResponse,
+  LocalAuthorityService,
+} from '../gen/spire/api/server/localauthority/v1/localauthority.ts';
+import type { CallContext, Handlers } from '../rpc/service.ts';
+import { type ApiContext, audit, noteAct } from './context.ts';
+
+/** What the service stands on. */
+export type LocalAuthorityContext = Pick<ApiContext, 'log' | 'recordAct' | 'registry'> & {
+  readonly authority: AuthorityActs;
+};
+
+/** `spire.api.server.localauthority.v1.LocalAuthority`: the life of authorities, by hand. */
+export function createLocalAuthorityService(
+  api: LocalAuthorityContext,
+): Handlers<LocalAuthorityService> {
+  const x509 = actsOn(api, 'x509');
+  const jwt = actsOn(api, 'jwt');
+  return {
+    getX509AuthorityState: () => stateOf(api.authority, 'x509'),
+    prepareX509Authority: async (_, context) =>
+      answer(await x509.prepare(context), (preparedAuthority) => ({ preparedAuthority })),
+    activateX509Authority: async (request, context) =>
+      answer(await x509.activate(request, context), (activatedAuthority) => ({
+        activatedAuthority,
+      })),
+    taintX509Authority: async ({ authorityId }, context) =>
+      answer(await x509.end('taint', authorityId, context), (taintedAuthority) => ({
+        taintedAuthority,
+      })),
+    revokeX509Authority: async ({ authorityId }, context) =>
+      answer(await x509.end('revoke', authorityId, context), (revokedAuthority) => ({
+        revokedAuthority,
+      })),
+
+    getJwtAuthorityState: () => stateOf(api.authority, 'jwt'),
+    prepareJwtAuthority: async (_, context) =>
+      answer(await jwt.prepare(context), (preparedAuthority) => ({ preparedAuthority })),
+    activateJwtAuthority: async (request, context) =>
+      answer(await jwt.activate(request, context), (activatedAuthority) => ({
+        activatedAuthority,
+      })),
+    taintJwtAuthority: async ({ authorityId }, context) =>
+      answer(await jwt.end('taint', authorityId, context), (taintedAuthority) => ({
+        taintedAuthority,
+      })),
+    revokeJwtAuthority: async ({ authorityId }, context) =>
+      answer(await jwt.end('revoke', authorityId, context), (revokedAuthority) => ({
+        revokedAuthority,
+      })),
+
+    getWitAuthorityState: noWit,
+    prepareWitAuthority: noWit,
+    activateWitAuthority: noWit,
+    taintWitAuthority: noWit,
+    revokeWitAuthority: noWit,
+    taintX509UpstreamAuthority: noUpstream,
+    revokeX509UpstreamAuthority: noUpstream,
+  };
+}
+
+/**
+ * The three authorities that SPIRE shows. Prepared is ours once it is published; what is tainted still
+ * counts as old, as the bundle says that it is tainted.
+ */
+function stateOf(
+  authority: AuthorityActs,
+  kind: AuthorityKind,
+): Result<GetX509AuthorityStateResponse> {
+  const all = authority.list(kind);
+  const last = (...states: readonly AuthorityView['state'][]): AuthorityState | undefined => {
+    const view = all.findLast(({ state }) => states.includes(state));
+    return view === undefined ? undefined : wireState(view, view.expiresAtSeconds);
+  };
+  const active = last('active');
+  if (active === undefined) return fail('AUTHORITY_NOT_READY', `no ${kind} authority yet`);
+  return ok({ active, prepared: last('published'), old: last('old', 'tainted') });
+}
+
+/** The acts on authorities of one kind, written down as they are done. */
+function actsOn(api: LocalAuthorityContext, kind: AuthorityKind) {
+  return {
+    async prepare(context: CallContext): Promise<Result<AuthorityState>> {
+      const made = await api.authority.prepare(kind);
+      if (!made.ok) return made;
+      audit(api, context, { authorityId: made.value.authorityId });
+      return ok(wireState(made.value, made.value.expiresAtSeconds));
+    },
+    async activate(
+      { authorityId, force }: { readonly authorityId: string; readonly force: boolean },
+      context: CallContext,
+    ): Promise<Result<AuthorityState>> {
+      if (authorityId === '') return noId();
+      const activated = await api.authority.activate(kind, authorityId, { force });
+      if (!activated.ok) return activated;
+      audit(api, context, { authorityId, force });
+      return ok(wireState(activated.value, activated.value.expiresAtSeconds));
+    },
+    async end(
+      act: 'taint' | 'revoke',
+      authorityId: string,
+      context: CallContext,
+    ): Promise<Result<AuthorityState>> {
+      if (authorityId === '') return noId();
+      const ended = await api.authority[act](kind, authorityId);
+      if (!ended.ok) return ended;
+      audit(api, context, { authorityId });
+      await noteAct(api, context, { act, authorityId });
+      // The bundle that agents are told is the registry's: it has the change when this answers. A
+      // view that cannot follow says so by its staleness.
+      await api.registry.catchUp();
+      return ok(wireState(ended.value, 0));
+    },
+  };
+}
+
+function wireState({ authorityId }: AuthorityView, expiresAtSeconds: number): AuthorityState {
+  return {
+    authorityId,
+    expiresAt: BigInt(expiresAtSeconds),
+    upstreamAuthoritySubjectKeyId: '',
+  };
+}
+
+function answer<T>(done: Result<AuthorityState>, wrap: (state: AuthorityState) => T): Result<T> {
+  return done.ok ? ok(wrap(done.value)) : done;
+}
+
+function noId(): Result<never> {
+  return fail('FIELD_MISSING', 'authority_id is required');
+}
+
+function noWit(): Result<never> {
+  return fail('AUTHORITY_NO_WIT', 'there are no authorities for WIT-SVIDs');
+}
+
+function noUpstream(): Result<never> {
+  return fail('AUTHORITY_NO_UPSTREAM', 'this server has no upstream authority');
+}
