@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { checkConfig, formatProblem } from '../runtime/config.ts';
 import { fixedChanges, serverConfigJsonSchema, serverConfigSchema } from './config.ts';
+import { protectionOf } from './protection.ts';
 
 function read(text: string) {
   const checked = checkConfig(text, serverConfigSchema);
@@ -20,7 +21,10 @@ test('a trust domain is all that is needed; defaults are those of SPIRE where it
     ],
     [8081, '::', '1.3', 180],
   );
-  assert.deepEqual([config.ca.ttl, config.svid.x509Ttl, config.jwt.ttl], [86400, 3600, 300]);
+  assert.deepEqual(
+    [protectionOf(config).caTtlSeconds, config.svid.x509Ttl, config.jwt.ttl],
+    [86400, 3600, 300],
+  );
   assert.deepEqual(
     [config.ca.keyType, config.jwt.keyType, config.keys.manager],
     ['ec-p256', undefined, 'disk'],

@@ -17,6 +17,7 @@ import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import { parseTrustDomain, type TrustDomain } from '../spiffe/trust-domain.ts';
 import { operatorGroupId } from './group.ts';
 import { ledgerSchema } from './ledger.ts';
+import { protectionFaults } from './protection.ts';
 
 /** Where the server keeps its state unless told. */
 export const DEFAULT_SERVER_DATA_DIR = '/var/lib/signet/server';
@@ -66,11 +67,33 @@ const adminSocketSchema = z
   })
   .prefault({});
 
-const caSchema = z
+const issuingSchema = z
   .strictObject({
     ttl: durationSetting({ min: '5s', max: '3650d' })
       .prefault('24h')
-      .describe('Life of an X.509 authority and of a JWT key; the next is prepared at half.'),
+      .describe('Life of an issuing CA; the next is made at half.'),
+    keyType: z.enum(KEY_TYPES).optional().describe('ca.keyType unless set.'),
+    nameConstraint: z
+      .boolean()
+      .default(false)
+      .describe('Whether it may name this trust domain only; not every client can read that.'),
+  })
+  .prefault({})
+  .describe('CA of each server below the authority, with protection delegated.');
+
+const caSchema = z
+  .strictObject({
+    protection: z
+      .enum(['direct', 'delegated'])
+      .optional()
+      .describe(
+        'Who signs leaves: the authority, or an issuing CA in memory below it (docs/keys.md). ' +
+          'Unless set: direct with keys.manager disk and memory, else delegated.',
+      ),
+    ttl: durationSetting({ min: '5s', max: '3650d' })
+      .optional()
+      .describe('Life of an X.509 authority. Unless set: 24h, with protection delegated 365d.'),
+    issuing: issuingSchema,
     keyType: z.enum(KEY_TYPES).default('ec-p256').describe('Key of the X.509 authority.'),
     subject: z
       .strictObject({
@@ -84,6 +107,16 @@ const caSchema = z
 
 const jwtSchema = z
   .strictObject({
+    protection: z
+      .enum(['direct', 'sealed'])
+      .optional()
+      .describe(
+        'Where tokens are signed: by the key manager, or in memory by keys that are stored only ' +
+          'encrypted by it. Unless set: direct with keys.manager disk and memory, else sealed.',
+      ),
+    keyTtl: durationSetting({ min: '5s', max: '3650d' })
+      .optional()
+      .describe('Life of a JWT key. Unless set: ca.ttl, with ca.protection delegated 24h.'),
     keyType: z.enum(KEY_TYPES).optional().describe('ca.keyType unless set.'),
     issuer: z.string().min(1).max(1024).optional().describe('The iss claim; left out unless set.'),
     ttl: durationSetting({ min: '1s', max: '24h' })
@@ -196,10 +229,9 @@ export const serverConfigSchema = z
     telemetry: telemetrySchema,
   })
   .superRefine((config, context) => {
-    const longest = Math.max(config.svid.x509Ttl, config.svid.agentTtl ?? 0);
-    if (longest <= config.ca.ttl) return;
-    const message = 'must not be shorter than svid.x509Ttl and svid.agentTtl: a CA outlives leaves';
-    context.addIssue({ code: 'custom', path: ['ca', 'ttl'], message });
+    for (const { path, message } of protectionFaults(config)) {
+      context.addIssue({ code: 'custom', path: [...path], message });
+    }
   });
 
 /** What `server.yaml` says, checked, with defaults filled in. */

@@ -1,13 +1,11 @@
 import { join } from 'node:path';
 import type { ApiContext } from '../api/context.ts';
-import type { AuthorityManager } from '../authority/authority.ts';
-import { createAuthorityManager } from '../authority/authority-manager.ts';
+import type { AuthorityManager, AuthoritySource } from '../authority/authority.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { FindIssued } from '../issuance/find-issued.ts';
 import { createIssuer } from '../issuance/issuer.ts';
 import { inTurn, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import { createLogRecorder } from '../issuance/recorder.ts';
-import { openKeyManager } from '../keys/open.ts';
 import type { PolicyContext } from '../policy/context.ts';
 import { recheckGrant } from '../policy/grants.ts';
 import { startAgentPruner } from '../registry/agent-pruner.ts';
@@ -20,6 +18,7 @@ import type { Metrics } from '../runtime/metrics.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { StoreThreadEvent } from '../store/sqlite/worker-client.ts';
 import type { Store } from '../store/store.ts';
+import { startAuthorities } from './authorities.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
 import type { ServerBase } from './server.ts';
 import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
@@ -42,14 +41,15 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   const ledger = await startLedger(base, directory);
   if (!ledger.ok) return ledger;
   const recorder = ledger.value?.recorder;
-  const authority = await startAuthority(base, { store, directory, recorder });
-  if (!authority.ok) return authority;
+  const authorities = await startAuthorities(base, { store, directory, recorder });
+  if (!authorities.ok) return authorities;
+  const { manager, signers } = authorities.value;
   // The authorities' bundle was written just now; callers must see it from the first one on.
   const caughtUp = await registry.catchUp();
   if (!caughtUp.ok) return caughtUp;
   const api = startIssuance(base, {
     registry,
-    authority: authority.value,
+    signers,
     recorder,
     findIssued: ledger.value?.findIssued,
   });
@@ -65,7 +65,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   if (base.life.stopping) return fail('START_INTERRUPTED', 'told to stop while starting');
   return ok({
     registry,
-    authority: authority.value,
+    authority: manager,
     identity: identity.value,
     api,
     ledger: ledger.value,
@@ -145,73 +145,16 @@ function logKeptBan(log: Logger, event: KeptBanEvent): void {
   else log.warn({ agentId }, 'local ban dropped: the database has no such agent');
 }
 
-interface AuthorityParts {
-  readonly store: Store;
-  readonly directory: string;
-  readonly recorder: LedgerRecorder | undefined;
-}
-
-async function startAuthority(
-  base: ServerBase,
-  { store, directory, recorder }: AuthorityParts,
-): Promise<Result<AuthorityManager>> {
-  const { config, life, health, clock, random, log, metrics } = base;
-  const keys = await openKeyManager(config.keys, {
-    trustDomain: config.trustDomain.name,
-    directory: join(directory, 'keys'),
-    clock,
-    random,
-    log,
-    metrics,
-  });
-  if (!keys.ok) return keys;
-  life.add('keys', () => keys.value.close());
-  metrics.reading(
-    'key_manager_faulty',
-    '1 while a key is disabled, deleted or moved, or cannot be looked at.',
-    () => (keys.value.standing().ok ? 0 : 1),
-  );
-  const { country, organization, commonName } = config.ca.subject;
-  const authority = createAuthorityManager({
-    clock,
-    random,
-    log,
-    metrics,
-    trustDomain: config.trustDomain,
-    keys: keys.value,
-    store,
-    ...(recorder === undefined ? {} : { recordCa: recorder.recordCa }),
-    ttlSeconds: config.ca.ttl,
-    backdateSeconds: config.svid.backdate,
-    x509KeyType: config.ca.keyType,
-    jwtKeyType: config.jwt.keyType ?? config.ca.keyType,
-    subject: {
-      ...(country === undefined ? {} : { country }),
-      ...(organization === undefined ? {} : { organization }),
-      ...(commonName === undefined ? {} : { commonName }),
-    },
-  });
-  life.add('authorities', () => authority.close());
-  const started = await authority.start();
-  if (!started.ok) return started;
-  health.add('authority', 'ready', () => {
-    const active = authority.currentX509();
-    const signer = authority.currentJwt();
-    return active.ok ? (signer.ok ? undefined : signer.error.message) : active.error.message;
-  });
-  return ok(authority);
-}
-
 interface IssuanceParts {
   readonly registry: Registry;
-  readonly authority: AuthorityManager;
+  readonly signers: AuthoritySource;
   readonly recorder: LedgerRecorder | undefined;
   readonly findIssued: FindIssued | undefined;
 }
 
 function startIssuance(
   base: ServerBase,
-  { registry, authority, recorder, findIssued }: IssuanceParts,
+  { registry, signers, recorder, findIssued }: IssuanceParts,
 ): ApiContext {
   const { config, clock, random, log, metrics, settings, life } = base;
   const policy: PolicyContext = {
@@ -225,7 +168,7 @@ function startIssuance(
     maxStalenessMs: stalenessMs(base),
   };
   const issuer = createIssuer({
-    authority,
+    authority: signers,
     recheck: (grant) => recheckGrant(grant, policy),
     // The ledger first: the log tells only of what is durable.
     recorder: inTurn([...(recorder === undefined ? [] : [recorder]), createLogRecorder(log)]),

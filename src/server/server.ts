@@ -12,6 +12,7 @@ import { fixedChanges, type ServerConfig } from './config.ts';
 import { startCore } from './core.ts';
 import { startListeners } from './listeners.ts';
 import { LiveSettings } from './live-settings.ts';
+import { protectionOf } from './protection.ts';
 
 /** What a server may be given in place of the machine's own; for tests. */
 export interface ServerSurroundings {
@@ -123,13 +124,17 @@ function reload(base: ServerBase, next: ServerConfig): Result<void> {
   return ok(undefined);
 }
 
-/** SPIRE's rule: a leaf gets its whole life only while its CA has more than a sixth of its own left. */
+/** A leaf gets its whole life only while what signs it has as much left, which is not always so. */
 function warnOfLifetimes({ config, log }: ServerBase): void {
-  const certain = config.ca.ttl / 6;
+  const { x509, certainTtlSeconds, signerTtlSeconds } = protectionOf(config);
   const asked = Math.max(config.svid.x509Ttl, config.svid.agentTtl ?? 0);
-  if (asked <= certain) return;
+  if (asked <= certainTtlSeconds) return;
+  const advice =
+    x509 === 'direct'
+      ? 'ca.ttl should be six times as long'
+      : 'ca.issuing.ttl should be twice as long';
   log.warn(
-    { caTtl: formatDuration(config.ca.ttl), svidTtl: formatDuration(asked) },
-    'SVIDs may be cut short at the end of their CA: ca.ttl should be six times as long',
+    { caTtl: formatDuration(signerTtlSeconds), svidTtl: formatDuration(asked) },
+    `SVIDs may be cut short at the end of their CA: ${advice}`,
   );
 }

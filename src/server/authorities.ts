@@ -1,0 +1,132 @@
+import { join } from 'node:path';
+import type { AuthorityManager, AuthoritySource } from '../authority/authority.ts';
+import { createAuthorityManager } from '../authority/authority-manager.ts';
+import { createIssuingCa, type IssuingCa } from '../authority/issuing-ca.ts';
+import { ok, type Result } from '../base/result.ts';
+import type { LedgerRecorder } from '../issuance/ledger-recorder.ts';
+import type { KeyManager } from '../keys/key-manager.ts';
+import { openKeyManager } from '../keys/open.ts';
+import type { Store } from '../store/store.ts';
+import type { CaSubject } from '../x509/ca-template.ts';
+import { protectionOf } from './protection.ts';
+import type { ServerBase } from './server.ts';
+
+/** The signing side of a running server. */
+export interface ServerAuthorities {
+  /** Roots and JWT keys, and what operators do to them. */
+  readonly manager: AuthorityManager;
+  /** Who signs SVIDs: the manager's authorities, or the issuing CA below them. */
+  readonly signers: AuthoritySource;
+  /** Undefined where roots sign leaves themselves. */
+  readonly issuingCa: IssuingCa | undefined;
+}
+
+interface AuthorityParts {
+  readonly store: Store;
+  readonly directory: string;
+  readonly recorder: LedgerRecorder | undefined;
+}
+
+/** Opens the keys and starts the authorities as the protection of each says (docs/keys.md). */
+export async function startAuthorities(
+  base: ServerBase,
+  parts: AuthorityParts,
+): Promise<Result<ServerAuthorities>> {
+  const keys = await openKeys(base, parts.directory);
+  if (!keys.ok) return keys;
+  const manager = await startManager(base, parts, keys.value);
+  if (!manager.ok) return manager;
+  const issuing = await startIssuing(base, parts, manager.value);
+  if (!issuing.ok) return issuing;
+  const signers = issuing.value ?? manager.value;
+  base.health.add('authority', 'ready', () => {
+    const active = signers.currentX509();
+    const signer = signers.currentJwt();
+    return active.ok ? (signer.ok ? undefined : signer.error.message) : active.error.message;
+  });
+  return ok({ manager: manager.value, signers, issuingCa: issuing.value });
+}
+
+async function openKeys(base: ServerBase, directory: string): Promise<Result<KeyManager>> {
+  const { config, life, clock, random, log, metrics } = base;
+  const keys = await openKeyManager(config.keys, {
+    trustDomain: config.trustDomain.name,
+    directory: join(directory, 'keys'),
+    clock,
+    random,
+    log,
+    metrics,
+  });
+  if (!keys.ok) return keys;
+  life.add('keys', () => keys.value.close());
+  metrics.reading(
+    'key_manager_faulty',
+    '1 while a key is disabled, deleted or moved, or cannot be looked at.',
+    () => (keys.value.standing().ok ? 0 : 1),
+  );
+  return keys;
+}
+
+async function startManager(
+  base: ServerBase,
+  { store, recorder }: AuthorityParts,
+  keys: KeyManager,
+): Promise<Result<AuthorityManager>> {
+  const { config, life, clock, random, log, metrics } = base;
+  const { caTtlSeconds, jwtKeyTtlSeconds } = protectionOf(config);
+  const manager = createAuthorityManager({
+    clock,
+    random,
+    log,
+    metrics,
+    trustDomain: config.trustDomain,
+    keys,
+    store,
+    ...(recorder === undefined ? {} : { recordCa: recorder.recordCa }),
+    ttlSeconds: caTtlSeconds,
+    jwtTtlSeconds: jwtKeyTtlSeconds,
+    backdateSeconds: config.svid.backdate,
+    x509KeyType: config.ca.keyType,
+    jwtKeyType: config.jwt.keyType ?? config.ca.keyType,
+    subject: subjectOf(base),
+  });
+  life.add('authorities', () => manager.close());
+  const started = await manager.start();
+  return started.ok ? ok(manager) : started;
+}
+
+async function startIssuing(
+  base: ServerBase,
+  { recorder }: AuthorityParts,
+  roots: AuthoritySource,
+): Promise<Result<IssuingCa | undefined>> {
+  const { config, life, clock, random, log, metrics } = base;
+  const { ttl, keyType, nameConstraint } = config.ca.issuing;
+  if (protectionOf(config).x509 === 'direct') return ok(undefined);
+  const issuing = createIssuingCa({
+    trustDomain: config.trustDomain,
+    roots,
+    clock,
+    random,
+    log,
+    metrics,
+    ...(recorder === undefined ? {} : { recordCa: recorder.recordCa }),
+    ttlSeconds: ttl,
+    backdateSeconds: config.svid.backdate,
+    keyType: keyType ?? config.ca.keyType,
+    subject: subjectOf(base),
+    nameConstraint,
+  });
+  life.add('issuing CA', () => issuing.close());
+  const started = await issuing.start();
+  return started.ok ? ok(issuing) : started;
+}
+
+function subjectOf({ config }: ServerBase): CaSubject {
+  const { country, organization, commonName } = config.ca.subject;
+  return {
+    ...(country === undefined ? {} : { country }),
+    ...(organization === undefined ? {} : { organization }),
+    ...(commonName === undefined ? {} : { commonName }),
+  };
+}
