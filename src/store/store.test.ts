@@ -518,6 +518,38 @@ for (const backend of BACKENDS) {
     });
   });
 
+  describe(`acknowledged bundles in ${backend.name}`, () => {
+    const ack = (name: string, sequence: bigint, heardAtMs = 1000) => ({
+      agentId: id(`/spire/agent/${name}`).uri,
+      sequence,
+      heardAtMs,
+    });
+
+    it('are kept one for each agent that there is, the last one', async (context) => {
+      const store = await opened(context);
+      for (const name of ['a', 'b']) {
+        unwrap(await store.recordAttestation(attestation(agentRecord(name))));
+      }
+      unwrap(await store.recordBundleAcks([ack('a', 3n), ack('b', 4n), ack('nobody', 9n)]));
+      unwrap(await store.recordBundleAcks([ack('a', 2n, 2000)]));
+      const kept = unwrap(await store.loadBundleAcks());
+      assert.deepEqual(
+        kept.toSorted((one, two) => one.agentId.localeCompare(two.agentId)),
+        [ack('a', 2n, 2000), ack('b', 4n)],
+      );
+      unwrap(await store.deleteAgent(id('/spire/agent/a')));
+      assert.deepEqual(unwrap(await store.loadBundleAcks()), [ack('b', 4n)]);
+    });
+
+    it('are no part of the change feed', async (context) => {
+      const store = await opened(context);
+      unwrap(await store.recordAttestation(attestation(agentRecord('a'))));
+      const { sequence } = unwrap(await store.loadSnapshot());
+      unwrap(await store.recordBundleAcks([ack('a', 3n)]));
+      assert.equal(unwrap(await store.loadSnapshot()).sequence, sequence);
+    });
+  });
+
   describe(`life of ${backend.name}`, () => {
     it('finishes what waits before it closes, and refuses afterwards', async (context) => {
       const place = await temporaryFolder(context);

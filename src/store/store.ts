@@ -123,6 +123,14 @@ export interface AuthorityWrite {
   readonly bundle: Bundle | undefined;
 }
 
+/** How far an agent is: the newest bundle of its trust domain that it has. */
+export interface BundleAck {
+  readonly agentId: string;
+  readonly sequence: bigint;
+  /** When it was last heard, in Unix milliseconds. */
+  readonly heardAtMs: number;
+}
+
 /**
  * Durable state. Every write is one transaction that also appends its change records, and answers
  * only when it is durable. Reads serve start-up and the change feed; no request handler calls them.
@@ -180,6 +188,11 @@ export interface Store {
   commitAuthorities(
     write: AuthorityWrite,
   ): Promise<Result<{ readonly version: bigint; readonly bundle: Bundle | undefined }>>;
+
+  /** Acknowledgements of all agents, of this server and of others. */
+  loadBundleAcks(): Promise<Result<readonly BundleAck[]>>;
+  /** Keeps acknowledgements, each in place of the agent's last; of agents that are gone, none. */
+  recordBundleAcks(acks: readonly BundleAck[]): Promise<Result<void>>;
 
   close(): Promise<void>;
 }

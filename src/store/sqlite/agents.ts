@@ -1,5 +1,6 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { AgentChange } from '../store.ts';
+import { deleteBundleAck } from './bundle-acks.ts';
 import { appendChange } from './changes.ts';
 import type { Database } from './database.ts';
 import { createEntry, deleteEntriesMadeFor } from './entries.ts';
@@ -58,6 +59,7 @@ export function deleteAgent(db: Database, { id }: ArgsOf<'deleteAgent'>): boolea
   const deleted = db.run('DELETE FROM agents WHERE id = ?', id) > 0;
   if (deleted) {
     appendChange(db, 'agent', id);
+    deleteBundleAck(db, id);
     deleteEntriesMadeFor(db, id);
   }
   return deleted;

@@ -2,6 +2,7 @@ import { type Failed, ok, type Result } from '../../base/result.ts';
 import { REVOCATION_GRACE_SECONDS } from '../../rules/revocation.ts';
 import { changeAgent, deleteAgent, pruneAgents, recordAttestation } from './agents.ts';
 import { commitAuthorities, loadJournal } from './authorities.ts';
+import { allBundleAcks, recordBundleAcks } from './bundle-acks.ts';
 import type { Database } from './database.ts';
 import { createEntries, deleteEntries, deleteExpiredEntries, updateEntries } from './entries.ts';
 import { changesAfter, lastSequence, pruneChanges } from './feed.ts';
@@ -27,6 +28,7 @@ const READS: ReadonlySet<OperationName> = new Set([
   'snapshotNext',
   'changesAfter',
   'loadJournal',
+  'loadBundleAcks',
 ]);
 
 /** Runs operations on the database: all writes that wait together are one transaction. */
@@ -156,5 +158,7 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
     },
     loadJournal: () => loadJournal(db),
     commitAuthorities: (args) => commitAuthorities(db, args),
+    loadBundleAcks: () => ok(allBundleAcks(db)),
+    recordBundleAcks: ({ acks }) => ok(recordBundleAcks(db, acks)),
   };
 }

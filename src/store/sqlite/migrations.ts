@@ -97,6 +97,14 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX revocations_end ON revocations (not_after);
   `,
+  // No checksum: a flipped bit makes an authority wait, or its deadline ends the wait.
+  `
+  CREATE TABLE bundle_acks (
+    agent_id TEXT PRIMARY KEY,
+    sequence INTEGER NOT NULL,
+    heard_at INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

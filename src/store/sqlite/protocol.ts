@@ -2,6 +2,7 @@ import type { ErrorCode } from '../../base/errors.ts';
 import type { AgentChange, AgentPrune } from '../store.ts';
 import type {
   AgentRow,
+  BundleAckRow,
   BundleRow,
   EntryDraftRow,
   EntryRow,
@@ -139,6 +140,8 @@ export interface Operations {
     },
     { readonly version: number; readonly bundleSequence: number | undefined }
   >;
+  loadBundleAcks: Operation<undefined, readonly BundleAckRow[]>;
+  recordBundleAcks: Operation<{ readonly acks: readonly BundleAckRow[] }, undefined>;
 }
 
 /** Name of an operation. */

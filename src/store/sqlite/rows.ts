@@ -49,6 +49,14 @@ export interface BundleRow {
   readonly checksum: number;
 }
 
+/** A row of `bundle_acks`. */
+export interface BundleAckRow {
+  readonly agentId: string;
+  readonly sequence: number;
+  /** Unix milliseconds. */
+  readonly heardAt: number;
+}
+
 /** A row of `join_tokens`. */
 export interface TokenRow {
   readonly tokenHash: string;

@@ -10,6 +10,7 @@ import type {
   AgentPrune,
   AttestationWrite,
   AuthorityWrite,
+  BundleAck,
   Change,
   CreatedEntry,
   EntryCreation,
@@ -188,6 +189,26 @@ export class SqliteStore implements Store {
         ? undefined
         : { ...write.bundle, sequence: BigInt(bundleSequence) };
     return ok({ version: BigInt(version), bundle });
+  }
+
+  async loadBundleAcks(): Promise<Result<readonly BundleAck[]>> {
+    const rows = await this.#worker.call('loadBundleAcks', undefined);
+    if (!rows.ok) return rows;
+    const acks = rows.value.map(({ agentId, sequence, heardAt }) => ({
+      agentId,
+      sequence: BigInt(sequence),
+      heardAtMs: heardAt,
+    }));
+    return ok(acks);
+  }
+
+  recordBundleAcks(acks: readonly BundleAck[]): Promise<Result<void>> {
+    const rows = acks.map(({ agentId, sequence, heardAtMs }) => ({
+      agentId,
+      sequence: Number(sequence),
+      heardAt: Math.floor(heardAtMs),
+    }));
+    return this.#worker.call('recordBundleAcks', { acks: rows });
   }
 
   async close(): Promise<void> {
