@@ -9,8 +9,6 @@ import {
 import type { IssuedX509 } from '../issuance/issuer.ts';
 import { grantAttestedAgentX509 } from '../policy/grants.ts';
 import { type CallContext, Encoded, type ResponseStream } from '../rpc/service.ts';
-import { parseCsr, verifyCsrSignature } from '../x509/csr.ts';
-import { checkKeyPolicy } from '../x509/key-policy.ts';
 import { type ApiContext, audit } from './context.ts';
 import { toWireX509 } from './convert/svids.ts';
 import type { OneAtATime } from './one-at-a-time.ts';
@@ -103,7 +101,7 @@ async function attest(
     return fail('ATTESTATION_TYPE', `method not offered; this server has: ${offered}`);
   }
   // Before the method sees anything: a request that could not be signed must not use a token up.
-  const csrKeyHash = checkRequest(params.csr);
+  const csrKeyHash = checkRequest(api, params.csr);
   if (!csrKeyHash.ok) return csrKeyHash;
   const request = { payload: params.payload, csrKeyHash: csrKeyHash.value };
   return attestation.oneAtATime(csrKeyHash.value, async () => {
@@ -115,14 +113,9 @@ async function attest(
 }
 
 /** SHA-256 of the request's key, once the key is good and the request signed by it. */
-function checkRequest(csr: Uint8Array): Result<string> {
-  const parsed = parseCsr(csr);
-  if (!parsed.ok) return parsed;
-  const key = checkKeyPolicy(parsed.value.publicKey);
-  if (!key.ok) return key;
-  const proven = verifyCsrSignature(parsed.value);
-  if (!proven.ok) return proven;
-  return ok(createHash('sha256').update(parsed.value.publicKey.spki).digest('hex'));
+function checkRequest(api: ApiContext, csr: Uint8Array): Result<string> {
+  const key = api.issuer.checkCsr(csr);
+  return key.ok ? ok(createHash('sha256').update(key.value.spki).digest('hex')) : key;
 }
 
 /** Signs the agent's SVID and writes the agent down; only then may the answer leave. */

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { describe, test } from 'node:test';
-import { makeCsr, makeKey, type TestKeyType } from '../../test/support/x509.ts';
+import { makeCloseKey, makeRocaKey, PUBLISHED_KEY } from '../../test/support/weak-keys.ts';
+import { keyFrom, makeCsr, makeKey, type TestKeyType } from '../../test/support/x509.ts';
 import type { Result } from '../base/result.ts';
+import { PUBLISHED_BLOCKED_KEYS } from '../x509/blocked-keys.ts';
 import { parseCsr } from '../x509/csr.ts';
 import { signatureAlgorithmDer } from '../x509/signature.ts';
 import { provenKey } from './csr-key.ts';
@@ -9,11 +12,15 @@ import { provenKey } from './csr-key.ts';
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
 function judge(csr: Uint8Array): string {
   const parsed = parseCsr(csr);
-  return code(parsed.ok ? provenKey(parsed.value) : parsed);
+  return code(parsed.ok ? provenKey(parsed.value, PUBLISHED_BLOCKED_KEYS) : parsed);
 }
 
 const p256 = makeKey();
 const p384 = makeKey('ec-p384');
+const rsaWithExponent3 = generateKeyPairSync('rsa', {
+  modulusLength: 2048,
+  publicExponent: 3,
+}).privateKey;
 const offCurve = (spki: Uint8Array) => {
   const moved = Uint8Array.from(spki);
   moved[moved.length - 1]! ^= 1;
@@ -27,6 +34,16 @@ describe('the key of a CSR', () => {
     ['P-256 with SHA-512', makeCsr({ key: p256, scheme: ecdsa('sha512') }), 'ok'],
     ['P-384', makeCsr({ key: p384 }), 'ok'],
     ['RSA', makeCsr({ key: makeKey('rsa-2048') }), 'ok'],
+    ['G-3 RSA of the generator of ROCA', makeCsr({ key: makeRocaKey() }), 'KEY_RSA_ROCA'],
+    ['G-3 RSA of neighbouring primes', makeCsr({ key: makeCloseKey() }), 'KEY_RSA_CLOSE_FACTORS'],
+    ['G-3 RSA of 1,024 bits', makeCsr({ key: makeKey('rsa-1024') }), 'KEY_RSA_SIZE'],
+    ['G-3 RSA of exponent 3', makeCsr({ key: keyFrom(rsaWithExponent3) }), 'KEY_RSA_EXPONENT'],
+    ['G-3 a published key', makeCsr({ key: PUBLISHED_KEY }), 'KEY_BLOCKED'],
+    [
+      'G-3 a published key, signed by another',
+      makeCsr({ key: PUBLISHED_KEY, signer: p256 }),
+      'KEY_BLOCKED',
+    ],
     ['G-1 of another', makeCsr({ key: p256, signer: makeKey() }), 'SIGNATURE_INVALID'],
     ['G-1 of another curve', makeCsr({ key: p256, signer: p384 }), 'SIGNATURE_INVALID'],
     [

@@ -1,15 +1,19 @@
 import { verify } from 'node:crypto';
 import { fail, ok, type Result } from '../base/result.ts';
+import { type BlockedKeys, checkNotBlocked } from '../x509/blocked-keys.ts';
 import { verifyCsrSignature } from '../x509/csr.ts';
 import { checkKeyPolicy } from '../x509/key-policy.ts';
 import { parseSignatureAlgorithm } from '../x509/signature.ts';
 import type { CertificateRequest, PublicKey } from '../x509/types.ts';
 
 /**
- * The key of a request, once the key policy allows it (G-3, G-4) and the request's signature proved
- * that the sender holds it (G-1). Errors: those of `checkKeyPolicy` and `verifyCsrSignature`.
+ * The key of a request, once the key policy allows it (G-3, G-4), it is not blocked, and the request's
+ * signature proved that the sender holds it (G-1). Errors: KEY_BLOCKED, those of `checkKeyPolicy` and
+ * `verifyCsrSignature`.
  */
-export function provenKey(csr: CertificateRequest): Result<PublicKey> {
+export function provenKey(csr: CertificateRequest, blocked: BlockedKeys): Result<PublicKey> {
+  const free = checkNotBlocked(csr.publicKey, blocked);
+  if (!free.ok) return free;
   if (csr.publicKey.type === 'ec-p256' || csr.publicKey.type === 'ec-p384') {
     const verified = verifyOnce(csr);
     if (verified !== undefined) return verified;

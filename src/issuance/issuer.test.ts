@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash, hash, X509Certificate } from 'node:crypto';
 import { after, describe, test } from 'node:test';
 import { jwtGrant, makeIssuer, startAuthorities, x509Grant } from '../../test/support/issuance.ts';
+import { PUBLISHED_KEY } from '../../test/support/weak-keys.ts';
 import { makeCsr, makeKey } from '../../test/support/x509.ts';
 import { ManualClock } from '../base/clock.ts';
 import { seededRandom } from '../base/random.ts';
@@ -118,11 +119,26 @@ describe('hostile CSRs', () => {
     ['of no bytes', new Uint8Array(), 'DER_TRUNCATED'],
     ['G-4 with a point off the curve', makeCsr({ key, spki: offCurve }), 'PUBLIC_KEY_INVALID'],
     ['G-4 with a key type of no use', makeCsr({ key: makeKey('ed25519') }), 'KEY_ALGORITHM'],
+    ['G-3 with a published key', makeCsr({ key: PUBLISHED_KEY }), 'KEY_BLOCKED'],
     ['of 16385 bytes', new Uint8Array(16_385), 'DER_TOO_LARGE'],
   ];
+  for (const workers of [0, 1]) {
+    test(`G-3 with a key on the list are refused, ${workers} workers`, async () => {
+      const blockedKeys = new Set([hash('sha256', key.spki, 'hex')]);
+      const { issuer } = await desk({ workers, blockedKeys });
+      assert.equal(code(issuer.checkCsr(good)), 'KEY_BLOCKED');
+      const other = await issuer.issueX509Batch([
+        { grant: x509Grant(), csr: good },
+        { grant: x509Grant(), csr: makeCsr() },
+      ]);
+      assert.deepEqual(other.map(code), ['KEY_BLOCKED', 'ok']);
+    });
+  }
+
   for (const [name, csr, refusal] of cases) {
     test(`${name} are refused, alone and in a batch`, async () => {
       const { issuer } = await desk();
+      assert.equal(code(issuer.checkCsr(csr)), refusal);
       assert.equal(code(await issuer.mintX509(x509Grant(), csr)), refusal);
       const [first, second] = await batchOfTwo(issuer, x509Grant(), csr);
       assert.deepEqual([code(first), code(second)], [refusal, refusal]);

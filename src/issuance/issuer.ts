@@ -6,6 +6,8 @@ import { ok, type Result } from '../base/result.ts';
 import type { JwtGrant, X509Grant } from '../policy/grant.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
+import { type BlockedKeys, PUBLISHED_BLOCKED_KEYS } from '../x509/blocked-keys.ts';
+import type { PublicKey } from '../x509/types.ts';
 import { createJwtSigner, type IssuedJwt, issueJwt, type JwtSigner } from './issue-jwt.ts';
 import {
   type IssuanceContext,
@@ -13,7 +15,7 @@ import {
   issueX509,
   type LeafRequest,
 } from './issue-x509.ts';
-import type { LeafOrder } from './leaf.ts';
+import { checkKeySource, type LeafOrder } from './leaf.ts';
 import type { IssuanceRecorder } from './recorder.ts';
 import { SignPool } from './sign-pool.ts';
 import type { Lifetimes } from './validity.ts';
@@ -53,10 +55,14 @@ export interface IssuerOptions {
   readonly jwtIssuer?: string;
   /** CSRs that may wait before callers are refused with ISSUANCE_OVERLOADED; 4096 unless given. */
   readonly maxQueued?: number;
+  /** Keys that nothing is issued for; those that anyone can read unless given. */
+  readonly blockedKeys?: BlockedKeys;
 }
 
 /** The only code that asks an authority for a signature. */
 export interface Issuer {
+  /** Whether a CSR could be signed: its key is allowed and proven. Signs nothing. */
+  checkCsr(csr: Uint8Array): Result<PublicKey>;
   /** Signs many; answers in order, each item with its own outcome. */
   issueX509Batch(items: readonly X509Request[]): Promise<readonly Result<IssuedX509>[]>;
   /** Signs for a key that this process made itself (the server's own SVID): no CSR. */
@@ -79,10 +85,13 @@ export function createIssuer(options: IssuerOptions): Issuer {
       return lifetimesOf(options);
     },
   };
-  const { maxQueued = 4096 } = options;
-  const pool = workers > 0 ? new SignPool({ ...options, threads: workers, maxQueued }) : undefined;
+  const { maxQueued = 4096, blockedKeys = PUBLISHED_BLOCKED_KEYS } = options;
+  const pool =
+    workers > 0
+      ? new SignPool({ ...options, threads: workers, maxQueued, blockedKeys })
+      : undefined;
   const metrics = createIssuanceMetrics(options.metrics, () => pool?.queued ?? 0);
-  const here = createLocalWorkshop();
+  const here = createLocalWorkshop(blockedKeys);
   const batches = pool === undefined ? here : batchWorkshop(pool, here);
   const jwtSigner = jwtSignerCache();
 
@@ -99,6 +108,7 @@ export function createIssuer(options: IssuerOptions): Issuer {
     return issued;
   };
   return {
+    checkCsr: (der) => checkKeySource({ kind: 'csr', der }, blockedKeys),
     async issueX509Batch(items) {
       const requests = items.map(({ grant, csr }): LeafRequest => fromCsr(grant, csr));
       // One signature costs less here than the way to a thread and back.

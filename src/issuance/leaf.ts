@@ -9,6 +9,7 @@ import type { ExpectedIssuer } from '../lint/certificate-lints.ts';
 import { type LintToken, lintLeaf } from '../lint/gate.ts';
 import type { LintedKey } from '../lint/linted-key.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
+import type { BlockedKeys } from '../x509/blocked-keys.ts';
 import { parseCsr } from '../x509/csr.ts';
 import { subjectKeyId } from '../x509/key-id.ts';
 import { parsePublicKey } from '../x509/public-key.ts';
@@ -49,6 +50,8 @@ export interface LeafIssuer {
   readonly template: LeafTemplate;
   /** What leaves must say of it. */
   readonly expected: ExpectedIssuer;
+  /** Keys that it signs no leaf for. */
+  readonly blockedKeys: BlockedKeys;
 }
 
 /** A leaf that may be signed once. */
@@ -59,29 +62,33 @@ export interface DraftLeaf {
 }
 
 /** Prepares what all leaves of an authority share. */
-export function createLeafIssuer(key: LintedKey, certificate: Certificate): LeafIssuer {
+export function createLeafIssuer(
+  key: LintedKey,
+  certificate: Certificate,
+  blockedKeys: BlockedKeys,
+): LeafIssuer {
   const keyId = certificate.subjectKeyId ?? subjectKeyId(certificate.publicKey);
   const signatureAlgorithm = signatureAlgorithmDer(certificateScheme(key.type));
   const { subjectDer, notBeforeMs, notAfterMs } = certificate;
   const { spki } = certificate.publicKey;
   const expected = { subjectDer, keyId, spki, signatureAlgorithm, notBeforeMs, notAfterMs };
-  return { key, certificate, template: createLeafTemplate(expected), expected };
+  return { key, certificate, template: createLeafTemplate(expected), expected, blockedKeys };
 }
 
 /**
  * The key that a leaf may be made for. Step 1's half of the CSR: whoever asks holds the key (G-1),
  * and it is one that the key policy allows (G-3, G-4). Nothing else of a CSR is looked at.
  */
-export function checkKeySource(source: KeySource): Result<PublicKey> {
+export function checkKeySource(source: KeySource, blocked: BlockedKeys): Result<PublicKey> {
   if (source.kind === 'spki') return parsePublicKey(source.der);
   const csr = parseCsr(source.der);
-  return csr.ok ? provenKey(csr.value) : csr;
+  return csr.ok ? provenKey(csr.value, blocked) : csr;
 }
 
 /** Steps 1 and 2 for one leaf: checks the key, builds the body, lints it. */
 export function draftLeaf(order: LeafOrder, issuer: LeafIssuer): Result<DraftLeaf> {
   try {
-    const checked = checkKeySource(order.source);
+    const checked = checkKeySource(order.source, issuer.blockedKeys);
     return checked.ok ? lintedBody(order, checked.value, issuer) : checked;
   } catch (thrown) {
     // A fault of ours met one request: it must not take the others of its batch with it.

@@ -24,7 +24,14 @@ after(async () => {
 
 function makePool(options: Partial<SignPoolOptions> = {}): SignPool {
   const clock = new ManualClock(0);
-  const pool = new SignPool({ threads: 1, maxQueued: 400, clock, log: SILENT, ...options });
+  const pool = new SignPool({
+    threads: 1,
+    maxQueued: 400,
+    clock,
+    log: SILENT,
+    blockedKeys: new Set(),
+    ...options,
+  });
   pools.push(pool);
   return pool;
 }

@@ -2,6 +2,7 @@ import type { X509Authority } from '../authority/authority.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { fail, type Result } from '../base/result.ts';
 import type { Logger } from '../runtime/log.ts';
+import type { BlockedKeys } from '../x509/blocked-keys.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { LeafOrder } from './leaf.ts';
 import { packOrders } from './packing.ts';
@@ -16,6 +17,8 @@ export interface SignPoolOptions {
   readonly maxQueued: number;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Keys that no leaf is signed for. */
+  readonly blockedKeys: BlockedKeys;
 }
 
 /** Orders in one message: enough that the message costs little, few enough to take fair turns. */
@@ -165,10 +168,12 @@ export class SignPool implements Workshop {
 
   #startThread(): SignThread | undefined {
     if (this.#closed || this.#cancelRestart !== undefined) return undefined;
-    const thread: SignThread = new SignThread({
+    const { blockedKeys } = this.#options;
+    const events = {
       onAnswer: () => this.#pump(),
-      onEnd: (cause) => this.#onEnd(thread, cause),
-    });
+      onEnd: (cause: unknown) => this.#onEnd(thread, cause),
+    };
+    const thread: SignThread = new SignThread(events, { blockedKeys });
     this.#threads.add(thread);
     return thread;
   }

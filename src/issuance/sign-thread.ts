@@ -3,7 +3,7 @@ import type { X509Authority } from '../authority/authority.ts';
 import { type Failed, fail, type Result } from '../base/result.ts';
 import { workerUrl } from '../runtime/worker-url.ts';
 import { unpackOutcomes } from './packing.ts';
-import type { FromWorker, ToWorker } from './worker-protocol.ts';
+import type { FromWorker, SignWorkerData, ToWorker } from './worker-protocol.ts';
 
 /** Outcomes of one message, in order; or the one refusal that stands for all of them. */
 export type Outcomes = Result<readonly Result<Uint8Array>[]>;
@@ -27,10 +27,11 @@ export class SignThread {
   /** Whether it ever answered; one that did not may never. */
   hasAnswered = false;
 
-  constructor(events: SignThreadEvents) {
+  constructor(events: SignThreadEvents, workerData: SignWorkerData) {
     this.#events = events;
     this.#worker = new Worker(workerUrl('sign-worker', import.meta.url), {
       name: 'sign',
+      workerData,
       // Leaves are short-lived garbage of some KiB: a small young generation keeps the cache warm.
       resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 64 },
     });

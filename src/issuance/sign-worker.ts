@@ -1,16 +1,18 @@
 import { setPriority } from 'node:os';
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { ok, type Result, unwrap } from '../base/result.ts';
 import { importLocalKey } from '../keys/local-key.ts';
 import { onlyLinted } from '../lint/linted-key.ts';
 import { parseCertificate } from '../x509/certificate.ts';
 import { checkKeySource, createLeafIssuer, type LeafIssuer } from './leaf.ts';
 import { packOutcomes, unpackOrders } from './packing.ts';
-import type { FromWorker, ToWorker } from './worker-protocol.ts';
+import type { FromWorker, SignWorkerData, ToWorker } from './worker-protocol.ts';
 import { type DraftBatch, draftHere } from './workshop.ts';
 
 /** A signing thread: lint tokens and bodies are made here, redeemed here and never leave. */
 
+// What `SignThread` starts this thread with; nothing else does.
+const { blockedKeys } = workerData as SignWorkerData;
 let issuer: LeafIssuer | undefined;
 const drafts = new Map<number, DraftBatch>();
 
@@ -19,7 +21,11 @@ function adopt(message: ToWorker & { kind: 'authority' }): void {
   const key = importLocalKey({ slot, type, pkcs8, blocking: true });
   if (key === undefined) throw new TypeError(`key of slot ${slot} cannot be imported`);
   pkcs8.fill(0);
-  issuer = createLeafIssuer(onlyLinted(key), unwrap(parseCertificate(message.certificate)));
+  issuer = createLeafIssuer(
+    onlyLinted(key),
+    unwrap(parseCertificate(message.certificate)),
+    blockedKeys,
+  );
 }
 
 function draft(message: ToWorker & { kind: 'draft' }): readonly Result<Uint8Array>[] {
@@ -31,7 +37,7 @@ function draft(message: ToWorker & { kind: 'draft' }): readonly Result<Uint8Arra
 
 function check(message: ToWorker & { kind: 'check' }): readonly Result<Uint8Array>[] {
   return unpackOrders(message.orders).map(({ source }) => {
-    const checked = checkKeySource(source);
+    const checked = checkKeySource(source, blockedKeys);
     return checked.ok ? ok(checked.value.spki) : checked;
   });
 }

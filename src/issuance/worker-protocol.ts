@@ -1,4 +1,10 @@
 import type { KeyType } from '../keys/key-manager.ts';
+import type { BlockedKeys } from '../x509/blocked-keys.ts';
+
+/** What a signing thread is started with. */
+export interface SignWorkerData {
+  readonly blockedKeys: BlockedKeys;
+}
 
 /** What the main thread tells a signing thread. Buffers change hands. */
 export type ToWorker =

@@ -1,5 +1,6 @@
 import type { X509Authority } from '../authority/authority.ts';
 import { ok, type Result } from '../base/result.ts';
+import type { BlockedKeys } from '../x509/blocked-keys.ts';
 import { createLeafIssuer, draftLeaf, type LeafIssuer, type LeafOrder, signLeaf } from './leaf.ts';
 
 /** Leaves that were checked, built and linted together, and wait for their record. */
@@ -19,20 +20,20 @@ export interface Workshop {
 }
 
 /** Answers what was prepared once per authority. */
-function leafIssuerCache(): (authority: X509Authority) => LeafIssuer {
+function leafIssuerCache(blocked: BlockedKeys): (authority: X509Authority) => LeafIssuer {
   const issuers = new WeakMap<X509Authority, LeafIssuer>();
   return (authority) => {
     const known = issuers.get(authority);
     if (known !== undefined) return known;
-    const issuer = createLeafIssuer(authority.key, authority.certificate);
+    const issuer = createLeafIssuer(authority.key, authority.certificate, blocked);
     issuers.set(authority, issuer);
     return issuer;
   };
 }
 
 /** A workshop on the calling thread, for single requests and for keys that live elsewhere. */
-export function createLocalWorkshop(): Workshop {
-  const issuerOf = leafIssuerCache();
+export function createLocalWorkshop(blocked: BlockedKeys): Workshop {
+  const issuerOf = leafIssuerCache(blocked);
   return {
     draft: async (orders, authority) => draftHere(orders, issuerOf(authority)),
   };

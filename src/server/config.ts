@@ -136,6 +136,11 @@ const svidSchema = z
     backdate: durationSetting({ max: '1h' })
       .prefault('60s')
       .describe('How far the start of validity lies in the past, against clocks that are behind.'),
+    blockedKeys: absolutePath
+      .optional()
+      .describe(
+        'File of keys that nothing is issued for: SHA-256 of SubjectPublicKeyInfo in hex, one a line.',
+      ),
   })
   .prefault({});
 

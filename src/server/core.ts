@@ -19,6 +19,8 @@ import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { StoreThreadEvent } from '../store/sqlite/worker-client.ts';
 import type { Store } from '../store/store.ts';
 import { startAuthorities } from './authorities.ts';
+import type { BlockedKeys } from '../x509/blocked-keys.ts';
+import { loadBlockedKeys } from './blocked-keys.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
 import type { ServerBase } from './server.ts';
 import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
@@ -47,8 +49,11 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   // The authorities' bundle was written just now; callers must see it from the first one on.
   const caughtUp = await registry.catchUp();
   if (!caughtUp.ok) return caughtUp;
+  const blockedKeys = await loadBlockedKeys(base.config.svid.blockedKeys);
+  if (!blockedKeys.ok) return blockedKeys;
   const api = startIssuance(base, {
     registry,
+    blockedKeys: blockedKeys.value,
     signers,
     recorder,
     findIssued: ledger.value?.findIssued,
@@ -147,6 +152,7 @@ function logKeptBan(log: Logger, event: KeptBanEvent): void {
 
 interface IssuanceParts {
   readonly registry: Registry;
+  readonly blockedKeys: BlockedKeys;
   readonly signers: AuthoritySource;
   readonly recorder: LedgerRecorder | undefined;
   readonly findIssued: FindIssued | undefined;
@@ -154,7 +160,7 @@ interface IssuanceParts {
 
 function startIssuance(
   base: ServerBase,
-  { registry, signers, recorder, findIssued }: IssuanceParts,
+  { registry, blockedKeys, signers, recorder, findIssued }: IssuanceParts,
 ): ApiContext {
   const { config, clock, random, log, metrics, settings, life } = base;
   const policy: PolicyContext = {
@@ -188,6 +194,7 @@ function startIssuance(
     },
     ...(config.jwt.issuer === undefined ? {} : { jwtIssuer: config.jwt.issuer }),
     maxQueued: config.limits.queuedCsrs,
+    blockedKeys,
   });
   life.add('issuer', () => issuer.close());
   const recordAct = recorder?.recordAct;

@@ -15,6 +15,7 @@ import { createLeafIssuer, draftLeaf, signLeaf } from '../../src/issuance/leaf.t
 import { createLedgerRecorder } from '../../src/issuance/ledger-recorder.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
 import { FileTree } from '../../src/runtime/file-tree.ts';
+import { PUBLISHED_BLOCKED_KEYS } from '../../src/x509/blocked-keys.ts';
 import { jwtGrant, makeIssuer, startAuthorities, x509Grant } from '../support/issuance.ts';
 import { makeNoteSigner } from '../support/ledger.ts';
 import { makeCsr, makeKey } from '../support/x509.ts';
@@ -64,7 +65,7 @@ row(
   }),
 );
 
-const leafIssuer = createLeafIssuer(current.key, current.certificate);
+const leafIssuer = createLeafIssuer(current.key, current.certificate, PUBLISHED_BLOCKED_KEYS);
 row(
   'X.509: steps 1, 2, 4 for one leaf after the other',
   each(async (index) => {

@@ -7,6 +7,7 @@ import { PermissionDeniedDetails } from '../../src/gen/spire/api/types/status.ts
 import { parseCertificate } from '../../src/x509/certificate.ts';
 import { assertValue } from '../support/refused.ts';
 import { ask, assertStatus, attest, open, TestServer, TRUST_DOMAIN } from '../support/server.ts';
+import { PUBLISHED_KEY } from '../support/weak-keys.ts';
 import { makeCsr, makeKey } from '../support/x509.ts';
 
 let server: TestServer;
@@ -69,6 +70,7 @@ describe('AttestAgent with a join token', () => {
       attest(client, token, makeCsr({ key: makeKey('ed25519') })),
       'KEY_ALGORITHM',
     );
+    await assertStatus(attest(client, token, makeCsr({ key: PUBLISHED_KEY })), 'KEY_BLOCKED');
     await attest(client, token, makeCsr());
   });
 

@@ -35,7 +35,22 @@ export const x509Errors = defineErrors({
   KEY_ALGORITHM: key('The algorithm or curve of a public key is not one that may be used here.'),
   KEY_RSA_SIZE: key('An RSA modulus does not have an allowed length.'),
   KEY_RSA_EXPONENT: key('An RSA public exponent is even, too small or too large.'),
-  KEY_RSA_WEAK: key('An RSA modulus has a known weakness: its factors can be found.'),
+  KEY_RSA_WEAK: key('An RSA modulus is even or has a factor below 1,000.'),
+  KEY_RSA_ROCA: key('An RSA modulus comes from the flawed generator of CVE-2017-15361 (ROCA).'),
+  KEY_RSA_CLOSE_FACTORS: key('The two factors of an RSA modulus are so close that they are found.'),
+  KEY_BLOCKED: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'Nothing is issued for this key: it is on the list of blocked keys, or published.',
+    action:
+      'Make a new key. Who uses this one may not be alone: see svid.blockedKeys, and what was issued for it.',
+  },
+  KEY_BLOCKLIST: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The list of blocked keys is malformed or too long.',
+    action: 'Correct the line that the message names: one SHA-256 in hex, then # and a comment.',
+  },
 
   SIGNATURE_ALGORITHM: malformed('A signature algorithm is not one that Signet knows.'),
   SIGNATURE_ALGORITHM_WEAK: malformed('A signature uses MD5, SHA-1 or another broken hash.'),
