@@ -71,7 +71,7 @@ function readExtendedKeyUsage(cursor: DerCursor): string[] {
 }
 
 /** Authority Key Identifier (RFC 5280 §4.2.1.1): the key identifier; issuer and serial are passed over. */
-function readAuthorityKeyId(cursor: DerCursor): Uint8Array | undefined {
+export function readAuthorityKeyId(cursor: DerCursor): Uint8Array | undefined {
   const fields = cursor.sequence('authority key identifier');
   const keyId =
     fields.nextTag === contextPrimitive(0)

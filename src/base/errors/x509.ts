@@ -117,6 +117,24 @@ export const x509Errors = defineErrors({
   ),
   PATH_CRITICAL_EXTENSION: path('A critical extension in the path is not understood.', REISSUE),
   PATH_EXTENSION: path('An extension in the path breaks a rule of RFC 5280.', REISSUE),
+  PATH_REVOKED: path(
+    'A certificate of the path was revoked.',
+    'Let the peer get another SVID; if it should have one already, find out who else has its key.',
+  ),
+  PATH_REVOCATION_UNKNOWN: path(
+    'No CRL that is in force says whether a certificate of the path was revoked.',
+    'Check that the server publishes its CRL (crl.enabled) and that the agent can reach it.',
+  ),
+  CRL_MALFORMED: malformed('A CRL breaks a rule of RFC 5280, section 5.'),
+  CRL_CRITICAL_EXTENSION: malformed('A critical extension in a CRL is not understood.'),
+  CRL_SCOPE: malformed('A CRL is about some reasons or attribute certificates only.'),
+  CRL_UNTRUSTED: {
+    status: 'Unauthenticated',
+    retryable: false,
+    means: 'A CRL is signed by nobody who may sign it for the trust domain.',
+    action:
+      'Check that the trust bundle is current; a CRL that says what others issued needs a signer made by a root.',
+  },
   PATH_EXTENDED_KEY_USAGE: path(
     'The path does not allow the extended key usage demanded.',
     REISSUE,
