@@ -44,20 +44,21 @@ export async function makeEd25519File(path: string): Promise<Result<Ed25519Key>>
   const { privateKey } = generateKeyPairSync('ed25519');
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
   const written = await writeFileAtomic(path, Buffer.from(pem));
-  return written.ok ? ok(keyOf(privateKey)) : written;
+  return written.ok ? ok(ed25519KeyOf(privateKey)) : written;
 }
 
 function importPem(path: string, pem: Buffer): Result<Ed25519Key> {
   try {
     const key = createPrivateKey({ key: pem, format: 'pem' });
-    if (key.asymmetricKeyType === 'ed25519') return ok(keyOf(key));
+    if (key.asymmetricKeyType === 'ed25519') return ok(ed25519KeyOf(key));
   } catch {
     // Refused below, with nothing of what the file holds.
   }
   return fail('KEY_FILE_CORRUPT', `${path} holds no Ed25519 key`);
 }
 
-function keyOf(key: KeyObject): Ed25519Key {
+/** The key that a private Ed25519 key object is. */
+export function ed25519KeyOf(key: KeyObject): Ed25519Key {
   return {
     publicKeySpki: createPublicKey(key).export({ type: 'spki', format: 'der' }),
     sign: async (message) => ok(sign(null, message, key)),

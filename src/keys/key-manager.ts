@@ -1,4 +1,5 @@
 import type { Result } from '../base/result.ts';
+import type { KeyWrapper } from './wrapper.ts';
 
 /** Kinds of signing key that an authority may have. */
 export const KEY_TYPES = ['ec-p256', 'ec-p384', 'rsa-2048', 'rsa-4096'] as const;
@@ -43,6 +44,8 @@ export interface KeyManager {
   /** Name of the backend: `memory`, `disk`, `aws-kms`, `pkcs11`, `vault-transit`. */
   readonly name: string;
   readonly capabilities: KeyCapabilities;
+  /** Encrypts keys of this process for storage; undefined where the backend cannot. */
+  readonly wrapper?: KeyWrapper | undefined;
   /** Makes a key in a slot; a key that was there is replaced, durably, before this answers. */
   generate(slot: string, type: KeyType): Promise<Result<SigningKey>>;
   /** The key of a slot, if it has one. A key once given out stays the key that it is. */

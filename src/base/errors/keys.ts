@@ -154,4 +154,11 @@ export const keysErrors = defineErrors({
     means: 'The key manager cannot sign with this key and this hash, or cannot make such a key.',
     action: 'Choose another ca.keyType or jwt.keyType.',
   },
+  KEY_SEAL_BROKEN: {
+    status: 'DataLoss',
+    retryable: false,
+    means: 'A sealed key is not what was sealed for its slot, or not for this trust domain.',
+    action:
+      'Treat it as an incident: somebody wrote to the database. Restore it, or see docs/keys.md.',
+  },
 });

@@ -17,6 +17,9 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   // For a signature: the key waits for its deletion.
   KMSInvalidStateException: 'KEY_DELETED',
   NotFoundException: 'KEY_DELETED',
+  // For what a wrapping key is to open: another context, another key, or changed.
+  InvalidCiphertextException: 'KEY_SEAL_BROKEN',
+  IncorrectKeyException: 'KEY_SEAL_BROKEN',
   LimitExceededException: 'KEY_MANAGER_LIMIT',
   InvalidKeyUsageException: 'KEY_SIGNING_UNSUPPORTED',
   UnsupportedOperationException: 'KEY_SIGNING_UNSUPPORTED',

@@ -22,6 +22,7 @@ import { type HeldKey, SlotTable } from '../outside/slot-table.ts';
 import { Turns } from '../outside/turns.ts';
 import { startUpkeep } from '../outside/upkeep.ts';
 import { checkSlot } from '../slot.ts';
+import { type KeyWrapper, WRAPPING_SLOT } from '../wrapper.ts';
 import { listAliases } from './kms-aliases.ts';
 import { KmsCalls, type KmsPlace } from './kms-calls.ts';
 import { checkState, describeKey, KEY_SPECS, keyTagsOf, loadKmsKey } from './kms-key.ts';
@@ -34,6 +35,7 @@ import {
   slotOfTags,
 } from './kms-names.ts';
 import { scheduleDeletion, sweepKmsKeys } from './kms-sweep.ts';
+import { createKmsWrapper } from './kms-wrapper.ts';
 
 /** What a manager of keys in AWS KMS stands on. */
 export interface KmsOptions extends KmsPlace {
@@ -73,6 +75,7 @@ export async function openKmsKeyManager(options: KmsOptions): Promise<Result<Key
 class KmsKeyManager implements KeyManager {
   readonly name = 'aws-kms';
   readonly capabilities = CAPABILITIES;
+  readonly wrapper: KeyWrapper;
   readonly #options: KmsOptions;
   readonly #calls: KmsCalls;
   readonly #table = new SlotTable();
@@ -83,6 +86,8 @@ class KmsKeyManager implements KeyManager {
   constructor(options: KmsOptions) {
     this.#options = options;
     this.#calls = new KmsCalls(options, new PacedCalls(options), options.pace.inFlight);
+    const { owner, clock } = options;
+    this.wrapper = createKmsWrapper({ calls: this.#calls, owner, clock, turns: this.#turns });
   }
 
   async open(): Promise<Result<void>> {
@@ -140,7 +145,7 @@ class KmsKeyManager implements KeyManager {
     const gone = new Set(this.#table.slots());
     for (const { AliasName: alias = '', TargetKeyId: keyId } of aliases.value) {
       const slot = slotOfAlias(this.#options.owner, alias);
-      if (slot === undefined || keyId === undefined) continue;
+      if (slot === undefined || slot === WRAPPING_SLOT || keyId === undefined) continue;
       gone.delete(slot);
       const looked = await this.#lookAt(slot, keyId);
       if (outcome.ok) outcome = looked;

@@ -1,5 +1,6 @@
 import { ListKeysCommand, ScheduleKeyDeletionCommand } from '@aws-sdk/client-kms';
 import { ok, type Result } from '../../base/result.ts';
+import { WRAPPING_SLOT } from '../wrapper.ts';
 import { listAliases } from './kms-aliases.ts';
 import type { KmsCalls } from './kms-calls.ts';
 import { describeKey, keyTagsOf } from './kms-key.ts';
@@ -60,7 +61,9 @@ async function isDue(sweep: KmsSweep, keyId: string): Promise<Result<boolean>> {
   const { calls, owner, nowMs, ageMs } = sweep;
   const tags = await keyTagsOf(calls, keyId);
   if (!tags.ok) return notOurs(tags);
-  if (slotOfTags(owner, tags.value) === undefined) return ok(false);
+  const slot = slotOfTags(owner, tags.value);
+  // A wrapping key that was replaced still opens what backups hold.
+  if (slot === undefined || slot === WRAPPING_SLOT) return ok(false);
   const facts = await describeKey(calls, keyId);
   if (!facts.ok) return notOurs(facts);
   const { KeyState: state, CreationDate: created } = facts.value;
@@ -77,7 +80,8 @@ function notOurs(refused: Result<never> & { readonly ok: false }): Result<boolea
   return code === 'KEY_PERMISSION' || code === 'KEY_DELETED' ? ok(false) : refused;
 }
 
-async function listKeys(calls: KmsCalls): Promise<Result<readonly string[]>> {
+/** Ids of every key of the account. */
+export async function listKeys(calls: KmsCalls): Promise<Result<readonly string[]>> {
   const found: string[] = [];
   for (let marker: string | undefined; ; ) {
     const at = marker;
