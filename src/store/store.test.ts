@@ -11,7 +11,7 @@ import {
   temporaryFolder,
 } from '../../test/support/state.ts';
 import { makeKey, makeRoot } from '../../test/support/x509.ts';
-import { unwrap } from '../base/result.ts';
+import { type Result, unwrap } from '../base/result.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import { parseTrustDomain } from '../spiffe/trust-domain.ts';
@@ -483,6 +483,28 @@ for (const backend of BACKENDS) {
         results.map((result) => (result.ok ? result.value.version : result.error.code)),
         [1n, 'STORE_CONFLICT'],
       );
+    });
+
+    it('keep sealed keys by slot, written by compare-and-swap', async (context) => {
+      const store = await opened(context);
+      assert.deepEqual(unwrap(await store.loadSealedKeys()), []);
+      const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
+      const write = (expectedVersion: bigint, sealed: Uint8Array | undefined) =>
+        store.writeSealedKey({ slot: 'a', expectedVersion, sealed });
+      assert.equal(unwrap(await write(0n, Uint8Array.of(1))), 1n);
+      for (const version of [0n, 2n]) {
+        assert.equal(code(await write(version, Uint8Array.of(9))), 'STORE_CONFLICT');
+      }
+      assert.equal(unwrap(await write(1n, Uint8Array.of(2))), 2n);
+      const [row] = unwrap(await store.loadSealedKeys());
+      assert.deepEqual(
+        { ...row, sealed: [...(row?.sealed ?? [])] },
+        { slot: 'a', version: 2n, sealed: [2] },
+      );
+      assert.equal(unwrap(await write(2n, undefined)), 3n);
+      assert.equal(code(await write(0n, Uint8Array.of(3))), 'STORE_CONFLICT');
+      const given = [{ slot: 'a', version: 3n, sealed: undefined }];
+      assert.deepEqual(unwrap(await store.loadSealedKeys()), given);
     });
 
     it('come back with their bundle, whose sequence counts up by one', async (context) => {

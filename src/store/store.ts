@@ -131,6 +131,23 @@ export interface BundleAck {
   readonly heardAtMs: number;
 }
 
+/** What is kept of the key of a slot, encrypted by whoever gave it; opaque to the store. */
+export interface SealedKeyRecord {
+  readonly slot: string;
+  /** Counts the writes to this slot; the first is 1. */
+  readonly version: bigint;
+  /** Undefined where the key was given up. */
+  readonly sealed: Uint8Array | undefined;
+}
+
+/** A sealed key to be written by compare-and-swap. */
+export interface SealedKeyWrite {
+  readonly slot: string;
+  /** Version that was read; 0 when there was none. */
+  readonly expectedVersion: bigint;
+  readonly sealed: Uint8Array | undefined;
+}
+
 /**
  * Durable state. Every write is one transaction that also appends its change records, and answers
  * only when it is durable. Reads serve start-up and the change feed; no request handler calls them.
@@ -176,6 +193,11 @@ export interface Store {
   revoke(revocations: readonly Revocation[]): Promise<Result<readonly string[]>>;
   /** Deletes join tokens past their end and their retry window, entries past their expiry, revocations of what has ended. */
   prune(nowSeconds: number): Promise<Result<void>>;
+
+  /** Every sealed key; no change feed tells of them. */
+  loadSealedKeys(): Promise<Result<readonly SealedKeyRecord[]>>;
+  /** Answers the new version. Fails with STORE_CONFLICT when the version is not the one expected. */
+  writeSealedKey(write: SealedKeyWrite): Promise<Result<bigint>>;
 
   loadJournal(): Promise<
     Result<{

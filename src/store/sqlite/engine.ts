@@ -9,6 +9,7 @@ import { changesAfter, lastSequence, pruneChanges } from './feed.ts';
 import { claimJoinToken, createJoinToken, deleteExpiredTokens } from './join-tokens.ts';
 import type { AnswerOf, ArgsOf, OperationName, WorkerStart } from './protocol.ts';
 import { deleteEndedRevocations, revoke } from './revocations.ts';
+import { loadSealedKeys, writeSealedKey } from './sealed-keys.ts';
 import { SnapshotReader } from './snapshot.ts';
 import { isFsyncFailure, sqliteFailure } from './sqlite-errors.ts';
 
@@ -28,6 +29,7 @@ const READS: ReadonlySet<OperationName> = new Set([
   'snapshotNext',
   'changesAfter',
   'loadJournal',
+  'loadSealedKeys',
   'loadBundleAcks',
 ]);
 
@@ -156,6 +158,8 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
       deleteEndedRevocations(db, now - REVOCATION_GRACE_SECONDS);
       return ok(undefined);
     },
+    loadSealedKeys: () => loadSealedKeys(db),
+    writeSealedKey: (args) => writeSealedKey(db, args),
     loadJournal: () => loadJournal(db),
     commitAuthorities: (args) => commitAuthorities(db, args),
     loadBundleAcks: () => ok(allBundleAcks(db)),

@@ -105,6 +105,15 @@ export const MIGRATIONS: readonly string[] = [
     heard_at INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // What was given up keeps its row: its version must not be counted twice.
+  `
+  CREATE TABLE sealed_keys (
+    slot TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    sealed BLOB,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

@@ -7,6 +7,7 @@ import type {
   EntryDraftRow,
   EntryRow,
   RevocationRow,
+  SealedKeyRow,
   TokenRow,
 } from './rows.ts';
 
@@ -124,6 +125,15 @@ export interface Operations {
     readonly string[]
   >;
   prune: Operation<{ readonly now: number }, undefined>;
+  loadSealedKeys: Operation<undefined, readonly SealedKeyRow[]>;
+  writeSealedKey: Operation<
+    {
+      readonly slot: string;
+      readonly expectedVersion: number;
+      readonly sealed: Uint8Array | undefined;
+    },
+    number
+  >;
   loadJournal: Operation<
     undefined,
     {

@@ -126,6 +126,19 @@ export function bundleChecksum(row: Omit<BundleRow, 'checksum'>): number {
   return checksum([row.sequence, row.refreshHint, row.body]);
 }
 
+/** A row of `sealed_keys` as it leaves the worker. */
+export interface SealedKeyRow {
+  readonly slot: string;
+  readonly version: number;
+  readonly sealed: Uint8Array | null;
+}
+
+/** Checksum of a sealed key's row. */
+export function sealedKeyChecksum({ slot, version, sealed }: SealedKeyRow): number {
+  const head = crc32([slot, version, sealed === null ? 'none' : 'some'].join('\0'));
+  return sealed === null ? head : crc32(sealed, head);
+}
+
 /** Checksum of the authorities' journal. */
 export function journalChecksum(version: number, journal: Uint8Array): number {
   return crc32(journal, crc32(String(version)));

@@ -210,6 +210,18 @@ describe('A12 a damaged database', () => {
     assert.equal(codeOf(await store.loadJournal()), 'STORE_CORRUPT');
   });
 
+  it('is noticed by a sealed key', async (context) => {
+    const path = await madeDatabase(context);
+    const first = unwrap(await open(path));
+    const sealed = Uint8Array.of(1, 2);
+    unwrap(await first.writeSealedKey({ slot: 'a', expectedVersion: 0n, sealed }));
+    await first.close();
+    tamper(path, `UPDATE sealed_keys SET sealed = x'0103'`);
+    const store = unwrap(await open(path));
+    context.after(() => store.close());
+    assert.equal(codeOf(await store.loadSealedKeys()), 'STORE_CORRUPT');
+  });
+
   it('is noticed where the file is cut off', async (context) => {
     const path = await madeDatabase(context);
     truncateSync(path, 3 * 4096);

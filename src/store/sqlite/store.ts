@@ -17,6 +17,8 @@ import type {
   EntryUpdate,
   JoinTokenClaim,
   JoinTokenRecord,
+  SealedKeyRecord,
+  SealedKeyWrite,
   Store,
   StoreSnapshot,
   UpdatedEntry,
@@ -163,6 +165,24 @@ export class SqliteStore implements Store {
 
   prune(nowSeconds: number): Promise<Result<void>> {
     return this.#worker.call('prune', { now: nowSeconds });
+  }
+
+  async loadSealedKeys(): Promise<Result<readonly SealedKeyRecord[]>> {
+    const rows = await this.#worker.call('loadSealedKeys', undefined);
+    if (!rows.ok) return rows;
+    return ok(
+      rows.value.map(({ slot, version, sealed }) => ({
+        slot,
+        version: BigInt(version),
+        sealed: sealed ?? undefined,
+      })),
+    );
+  }
+
+  async writeSealedKey({ slot, expectedVersion, sealed }: SealedKeyWrite): Promise<Result<bigint>> {
+    const args = { slot, expectedVersion: Number(expectedVersion), sealed };
+    const version = await this.#worker.call('writeSealedKey', args);
+    return version.ok ? ok(BigInt(version.value)) : version;
   }
 
   async loadJournal(): ReturnType<Store['loadJournal']> {
