@@ -2,6 +2,7 @@ import { agentErrors } from './errors/agent.ts';
 import { apiErrors } from './errors/api.ts';
 import { attestationErrors } from './errors/attestation.ts';
 import { authorityErrors } from './errors/authority.ts';
+import { backupErrors } from './errors/backup.ts';
 import { cliErrors } from './errors/cli.ts';
 import { configErrors } from './errors/config.ts';
 import { type ErrorRow, GRPC_STATUS, type GrpcStatusName } from './errors/define.ts';
@@ -28,6 +29,7 @@ export const ERRORS = {
   ...transportErrors,
   ...keysErrors,
   ...storeErrors,
+  ...backupErrors,
   ...registryErrors,
   ...policyErrors,
   ...attestationErrors,

@@ -11,9 +11,9 @@ export const RECORD_KINDS = ['x509', 'jwt', 'wit', 'agent', 'ca', 'act'] as cons
 export type RecordKind = (typeof RECORD_KINDS)[number];
 
 /** Acts that are recorded. */
-export const ACTS = ['taint', 'revoke', 'ban', 'evict'] as const;
+export const ACTS = ['taint', 'revoke', 'ban', 'evict', 'restore'] as const;
 
-/** What was done to a SPIFFE ID, a serial or an authority. */
+/** What was done to a SPIFFE ID, a serial or an authority, or to the server as a whole. */
 export type Act = (typeof ACTS)[number];
 
 /**
@@ -44,6 +44,8 @@ export interface LedgerRecord {
   /** SHA-256 of what is signed: TBSCertificate, or the input of a token's signature. */
   readonly tbsHash?: string | undefined;
   readonly act?: Act | undefined;
+  /** For a restore: the last checkpoint of the ledger before this one, a signed note. */
+  readonly previous?: string | undefined;
 }
 
 type Shape = 'text' | 'hex' | 'number' | 'decimal';
@@ -64,6 +66,7 @@ const FIELDS = {
   notBefore: 'number',
   notAfter: 'number',
   tbsHash: 'hex',
+  previous: 'text',
 } as const satisfies Record<Exclude<keyof LedgerRecord, 'kind'>, Shape>;
 
 /**
@@ -90,6 +93,7 @@ export function encodeRecord(record: LedgerRecord): Uint8Array {
       notBefore: record.notBefore,
       notAfter: record.notAfter,
       tbsHash: record.tbsHash,
+      previous: record.previous,
     }),
   );
 }

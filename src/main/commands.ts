@@ -24,6 +24,26 @@ const running: readonly CommandEntry[] = [
     load: async () => (await import('./server-command.ts')).serverValidate,
   },
   {
+    path: 'server migrate',
+    summary: "Bring a server's database to this version",
+    load: async () => (await import('./migrate-command.ts')).serverMigrate,
+  },
+  {
+    path: 'backup create',
+    summary: "Back up a server's state into one file",
+    load: async () => (await import('./backup-commands.ts')).backupCreate,
+  },
+  {
+    path: 'backup verify',
+    summary: 'Check a backup, without writing anything',
+    load: async () => (await import('./backup-commands.ts')).backupVerify,
+  },
+  {
+    path: 'backup restore',
+    summary: 'Make a data directory from a backup',
+    load: async () => (await import('./backup-commands.ts')).backupRestore,
+  },
+  {
     path: 'agent run',
     summary: 'Run an agent',
     load: async () => (await import('./agent-command.ts')).agentRun,

@@ -9,15 +9,18 @@ import {
   type OverrideFlag,
 } from './config-source.ts';
 
-const DEFAULT_CONFIG = '/etc/signet/server.yaml';
+/** The server's configuration file unless one is given. */
+export const DEFAULT_CONFIG = '/etc/signet/server.yaml';
 
-const CONFIG_FLAG = {
+/** Flag of everything that reads the server's configuration file. */
+export const CONFIG_FLAG = {
   name: 'config',
   value: 'file',
   help: `YAML file; ${DEFAULT_CONFIG} unless told`,
 } as const;
 
-const OVERRIDES: readonly OverrideFlag[] = [
+/** The flags that say whose state is meant, and where it is; they lie over the file. */
+export const STATE_OVERRIDES: readonly OverrideFlag[] = [
   {
     name: 'trust-domain',
     spire: 'trustDomain',
@@ -25,6 +28,18 @@ const OVERRIDES: readonly OverrideFlag[] = [
     key: 'trustDomain',
     help: 'trust domain of the server',
   },
+  {
+    name: 'data-dir',
+    spire: 'dataDir',
+    value: 'folder',
+    key: 'dataDir',
+    kind: 'path',
+    help: 'where the state is kept',
+  },
+];
+
+const OVERRIDES: readonly OverrideFlag[] = [
+  ...STATE_OVERRIDES,
   {
     name: 'bind-address',
     spire: 'bindAddress',
@@ -39,14 +54,6 @@ const OVERRIDES: readonly OverrideFlag[] = [
     key: 'listen.port',
     kind: 'number',
     help: 'port for agents',
-  },
-  {
-    name: 'data-dir',
-    spire: 'dataDir',
-    value: 'folder',
-    key: 'dataDir',
-    kind: 'path',
-    help: 'where the state is kept',
   },
   {
     name: 'socket-path',

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { ApiContext } from '../api/context.ts';
 import type { AuthorityManager, AuthoritySource } from '../authority/authority.ts';
+import { refuseUnfinished } from '../backup/unfinished.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { FindIssued } from '../issuance/find-issued.ts';
 import { createIssuer } from '../issuance/issuer.ts';
@@ -85,6 +86,8 @@ async function startState(
   if (!dataDir.ok) return dataDir;
   life.add('data directory', dataDir.value.release);
   const directory = dataDir.value.path;
+  const whole = refuseUnfinished(directory);
+  if (!whole.ok) return whole;
   const { trustDomain } = config;
   const store = await openSqliteStore({
     path: join(directory, 'server.sqlite'),

@@ -1,13 +1,20 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { fail, ok, type Result } from '../base/result.ts';
-import { createFindIssued, type FindIssued } from '../issuance/find-issued.ts';
+import {
+  createFindIssued,
+  createFindIssuerName,
+  type FindIssued,
+  type FindIssuerName,
+} from '../issuance/find-issued.ts';
 import { createLedgerRecorder, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import { type Ed25519Key, makeEd25519File, readEd25519File } from '../keys/ed25519-file.ts';
+import { recordRestore } from '../ledger/epoch.ts';
 import { HEAD_FILE } from '../ledger/files.ts';
 import { type Ledger, openLedger } from '../ledger/ledger.ts';
 import { FileTree } from '../runtime/file-tree.ts';
 import { durationSetting } from '../runtime/units.ts';
+import type { Bundle } from '../spiffe/bundle.ts';
 import { createLedgerPages, type LedgerPages } from './ledger-pages.ts';
 import type { ServerBase } from './server.ts';
 
@@ -38,6 +45,8 @@ export const ledgerSchema = z
 export interface ServerLedger {
   readonly recorder: LedgerRecorder;
   readonly findIssued: FindIssued;
+  /** @param bundle The trust bundle as it stands when a name is looked for. */
+  findIssuerNames(bundle: () => Bundle | undefined): FindIssuerName;
   /** What the telemetry port shows of it, where configuration says so. */
   readonly pages: LedgerPages | undefined;
 }
@@ -69,13 +78,23 @@ export async function startLedger(
   if (!opened.ok) return opened;
   const ledger = opened.value;
   life.add('ledger', () => ledger.close());
+  const begun = await recordRestore(ledger, files, clock);
+  if (!begun.ok) return begun;
   const { origin, size } = ledger.checkpoint;
   log.info({ origin, size }, 'ledger is open');
   health.add('ledger', 'ready', () => ledger.fault?.message);
   watchLedger(base, ledger);
   const pages = config.ledger.publish ? createLedgerPages(files, ledger) : undefined;
   const findIssued = createFindIssued(files, ledger);
-  return ok({ recorder: createLedgerRecorder(ledger, clock), findIssued, pages });
+  const { trustDomain, ca } = config;
+  const findIssuerNames = (bundle: () => Bundle | undefined): FindIssuerName =>
+    createFindIssuerName({ trustDomain, bundle, subject: subjectOf(ca), files, ledger });
+  return ok({
+    recorder: createLedgerRecorder(ledger, clock),
+    findIssued,
+    findIssuerNames,
+    pages,
+  });
 }
 
 /** The key is made with the ledger, never after it: another key would pass for another log. */
