@@ -52,6 +52,7 @@ function assemble(base: AgentBase, state: StateFile, events: CoreEvents): AgentC
   const identities = createIdentities(base, events.metrics, {
     current: () => clients?.svid,
     save: (bundle) => saveBundle(base, state, bundle),
+    taint: (keyIds) => standing.taint(keyIds),
   });
   const sync: Sync = new Sync({
     ...base,
@@ -105,12 +106,13 @@ function assemble(base: AgentBase, state: StateFile, events: CoreEvents): AgentC
 interface IdentitySources {
   readonly current: Parameters<typeof createX509Minter>[0];
   readonly save: (bundle: TrustBundle) => void;
+  readonly taint: (keyIds: ReadonlySet<string>) => void;
 }
 
 function createIdentities(
   base: AgentBase,
   metrics: AgentMetrics,
-  { current, save }: IdentitySources,
+  { current, save, taint }: IdentitySources,
 ): Identities {
   const { clock, random, log, config } = base;
   return new Identities({
@@ -142,6 +144,7 @@ function createIdentities(
     },
     onBadAnswer: ({ code, message }) => log.error({ code, reason: message }, 'left out'),
     onOwnBundle: save,
+    onTaint: taint,
   });
 }
 

@@ -1,5 +1,6 @@
 import { concatBytes } from '../../src/base/bytes.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
+import { signerKeyIds } from '../../src/spiffe/bundle.ts';
 import type { SpiffeId } from '../../src/spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { parseX509Svid } from '../../src/spiffe/x509-svid.ts';
@@ -19,6 +20,8 @@ export interface OwnSvid {
   readonly renewAtMs: number;
   /** Decimal. */
   readonly serial: string;
+  /** Key identifiers, in hex, of the authorities that signed the chain's certificates. */
+  readonly authorityKeyIds: readonly string[];
   /** Whether the attestor lets this node attest again. */
   readonly reattestable: boolean;
 }
@@ -57,6 +60,7 @@ export function readOwnSvid(
     notAfterMs: leaf.notAfterMs,
     renewAtMs: renewal(leaf.notAfterMs),
     serial: leaf.serialDecimal,
+    authorityKeyIds: signerKeyIds(svid.value.chain),
     reattestable: bytes.reattestable,
   });
 }

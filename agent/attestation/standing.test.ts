@@ -84,7 +84,8 @@ async function setUp(context: TestContext) {
   context.after(() => standing.stop());
   standing.start(ownSvid(ca, clock));
   assert.equal(channels.length, 1);
-  return { clock, standing, state, answers, counts, channels, ended: ended.promise };
+  const control = { clock, ca, standing, state, answers };
+  return { ...control, counts, channels, ended: ended.promise };
 }
 
 function ownSvid(ca: TestAgentCa, clock: ManualClock): OwnSvid {
@@ -118,6 +119,23 @@ test('a renewed SVID is on disk before the channel under it is handed out', asyn
   const stored = state.current.svid?.chain[0];
   const held = Buffer.from(standing.svid?.tls.chainDer[0] ?? []).toString('base64');
   assert.equal(stored, held);
+});
+
+test('an SVID of a tainted authority is renewed at once, and again until another signs', async (context) => {
+  const { clock, standing, ca, channels, counts } = await setUp(context);
+  standing.taint(new Set(['00'.repeat(20)]));
+  clock.advance(1000);
+  for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate);
+  assert.equal(counts.renewals, 0, 'not what another authority signed');
+  standing.taint(new Set([Buffer.from(ca.root.keyId).toString('hex')]));
+  clock.advance(0);
+  await settle(() => channels.length === 2);
+  assert.equal(counts.renewals, 1);
+  clock.advance(4999);
+  for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate);
+  assert.equal(counts.renewals, 1);
+  clock.advance(1);
+  await settle(() => channels.length === 3);
 });
 
 test('a server that is away is asked again until the SVID lapses; then an attestation decides', async (context) => {

@@ -27,6 +27,9 @@ const RENEW_RETRY = { firstMs: 1000, longestMs: 60_000 };
 /** Shortest time from an SVID to its renewal, whatever its life, in milliseconds. */
 const SHORTEST_RENEWAL_MS = 500;
 
+/** When an SVID is renewed again that a tainted authority signed once more, in milliseconds. */
+const TAINTED_RETRY_MS = 5000;
+
 /** Longest wait when the version is reported, in milliseconds. */
 const REPORT_TIMEOUT_MS = 30_000;
 
@@ -66,6 +69,7 @@ export class Standing {
   #failures = 0;
   #cancel: Cancel | undefined;
   #reported = false;
+  #tainted: ReadonlySet<string> = new Set();
 
   constructor(parts: StandingParts) {
     this.#parts = parts;
@@ -114,6 +118,18 @@ export class Standing {
   /** Opens another channel under the same SVID: the server asked to reconnect. */
   redial(): void {
     if (this.#svid !== undefined && !this.#attesting && !this.#over) this.#connect(this.#svid);
+  }
+
+  /** Authorities are tainted (key identifiers in hex): an SVID that one of them signed is renewed now. */
+  taint(keyIds: ReadonlySet<string>): void {
+    this.#tainted = this.#tainted.union(keyIds);
+    const svid = this.#svid;
+    if (svid === undefined || this.#attesting || this.#over || !this.#isTainted(svid)) return;
+    this.#parts.log.info(
+      { serial: svid.serial },
+      'the authority of this SVID is tainted: renewing',
+    );
+    this.#wake(0);
   }
 
   /** Time has jumped: an SVID that is due is renewed now. */
@@ -246,7 +262,13 @@ export class Standing {
   }
 
   #schedule(svid: OwnSvid): void {
-    this.#wake(Math.max(svid.renewAtMs - this.#parts.clock.nowMs(), SHORTEST_RENEWAL_MS));
+    const dueMs = Math.max(svid.renewAtMs - this.#parts.clock.nowMs(), SHORTEST_RENEWAL_MS);
+    // A server may need a moment to go over to another authority.
+    this.#wake(this.#isTainted(svid) ? Math.min(dueMs, TAINTED_RETRY_MS) : dueMs);
+  }
+
+  #isTainted({ authorityKeyIds }: OwnSvid): boolean {
+    return authorityKeyIds.some((keyId) => this.#tainted.has(keyId));
   }
 
   #wake(delayMs: number): void {

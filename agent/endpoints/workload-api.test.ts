@@ -79,6 +79,7 @@ async function setUp(context: TestContext, options: Options = {}) {
     jwt: { clock, random, mint: ca.mintJwt, maxTokens: 100, maxRequests: 100 },
     onBadAnswer: () => {},
     onOwnBundle: () => {},
+    onTaint: () => {},
   });
   const limits = createStreamLimits(config.limits);
   const handlers = createWorkloadApi({

@@ -16,16 +16,18 @@ function setUp() {
   const random = seededRandom(3);
   const ca = new TestAgentCa(() => clock.nowMs());
   const bad: string[] = [];
+  const tainted: string[] = [];
   const identities = new Identities({
     trustDomain: AGENT_TEST_DOMAIN,
     x509: { clock, random, keyType: 'ec-p256', mint: ca.mintX509, onFailure: () => {} },
     jwt: { clock, random, mint: ca.mintJwt, maxTokens: 10, maxRequests: 10 },
     onBadAnswer: ({ message }) => bad.push(message),
     onOwnBundle: () => {},
+    onTaint: (keyIds) => tainted.push(...keyIds),
   });
   const view = (...selectors: string[]): View =>
     identities.view({ key: selectors.join(), selectors });
-  return { clock, ca, identities, bad, view };
+  return { clock, ca, identities, bad, tainted, view };
 }
 
 function x509(view: View): X509SVIDResponse | undefined {
@@ -205,14 +207,16 @@ test('listeners hear of a change once, when all of it is done', async () => {
   assert.equal(heard, total);
 });
 
-test('a tainted authority in the bundle renews what it signed', async () => {
-  const { identities, ca } = setUp();
+test('a tainted authority in the bundle renews what it signed, the SVID of the agent too', async () => {
+  const { identities, ca, tainted } = setUp();
   identities.installBundle(ca.bundle());
   identities.replaceEntries([wireEntry('a')]);
   await settle(() => identities.x509.size === 1);
+  assert.deepEqual(tainted, []);
   const wire = WireBundle.decode(storeBundle(ca.bundle(2n).bundle));
   for (const authority of wire.x509Authorities) authority.tainted = true;
   identities.setBundle(wire);
+  assert.deepEqual(tainted, [Buffer.from(ca.root.keyId).toString('hex')]);
   await settle(() => ca.x509Calls.length === 2);
   assert.deepEqual(ca.x509Calls[1], ['a']);
 });

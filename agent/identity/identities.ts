@@ -2,17 +2,12 @@ import type { SignetError } from '../../src/base/errors.ts';
 import type { Result } from '../../src/base/result.ts';
 import type { Bundle as WireBundle } from '../../src/gen/spire/api/types/bundle.ts';
 import type { Entry as WireEntry } from '../../src/gen/spire/api/types/entry.ts';
-import type { BundleSource } from '../../src/spiffe/bundle.ts';
+import { type BundleSource, taintedJwtKeyIds, taintedX509KeyIds } from '../../src/spiffe/bundle.ts';
 import type { TrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { type AgentEntry, readEntry } from './entry.ts';
 import { EntrySet } from './entry-set.ts';
 import { JwtCache, type JwtCacheParts } from './jwt-cache.ts';
-import {
-  readTrustBundle,
-  type TrustBundle,
-  taintedJwtKeyIds,
-  taintedX509KeyIds,
-} from './trust-bundle.ts';
+import { readTrustBundle, type TrustBundle } from './trust-bundle.ts';
 import type { View } from './view.ts';
 import { type ViewOwner, Views } from './views.ts';
 import { X509Cache, type X509CacheParts } from './x509-cache.ts';
@@ -26,6 +21,8 @@ export interface IdentitiesParts {
   readonly onBadAnswer: (error: SignetError) => void;
   /** The own bundle changed. */
   readonly onOwnBundle: (bundle: TrustBundle) => void;
+  /** These X.509 authorities are tainted (key identifiers in hex). */
+  readonly onTaint: (keyIds: ReadonlySet<string>) => void;
 }
 
 /** What synchronisation tells the identities. */
@@ -175,7 +172,9 @@ export class Identities implements SyncSink {
   }
 
   taint(keyIds: ReadonlySet<string>): void {
-    if (keyIds.size > 0) this.x509.renewSignedBy(keyIds);
+    if (keyIds.size === 0) return;
+    this.#parts.onTaint(keyIds);
+    this.x509.renewSignedBy(keyIds);
   }
 
   revoke(serials: ReadonlySet<string>): void {

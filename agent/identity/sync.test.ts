@@ -36,6 +36,7 @@ async function setUp(context: TestContext) {
     jwt: { clock, random, mint: ca.mintJwt, maxTokens: 1, maxRequests: 1 },
     onBadAnswer: () => {},
     onOwnBundle: () => {},
+    onTaint: () => {},
   });
   identities.installBundle(ca.bundle());
   const denials: string[] = [];

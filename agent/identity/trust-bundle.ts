@@ -1,4 +1,3 @@
-import { toHex } from '../../src/base/bytes.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import { Bundle as WireBundle } from '../../src/gen/spire/api/types/bundle.ts';
 import type { Bundle, BundleJwtAuthority, BundleX509Authority } from '../../src/spiffe/bundle.ts';
@@ -86,20 +85,6 @@ export function restoreBundle(bytes: Uint8Array): Result<TrustBundle> {
   } catch (cause) {
     return fail('AGENT_STATE_CORRUPT', 'the stored bundle cannot be read', { cause });
   }
-}
-
-/** Key identifiers, in hex, of the X.509 authorities that are tainted. */
-export function taintedX509KeyIds(bundle: Bundle): ReadonlySet<string> {
-  const ids = new Set<string>();
-  for (const { certificate, tainted } of bundle.x509Authorities) {
-    if (tainted && certificate.subjectKeyId !== undefined) ids.add(toHex(certificate.subjectKeyId));
-  }
-  return ids;
-}
-
-/** Key ids of the JWT authorities that are tainted. */
-export function taintedJwtKeyIds(bundle: Bundle): ReadonlySet<string> {
-  return new Set(bundle.jwtAuthorities.filter(({ tainted }) => tainted).map(({ keyId }) => keyId));
 }
 
 function refuse(wire: WireBundle, problem: string): Result<never> {

@@ -180,6 +180,19 @@ test('Taint and Revoke renew what they name, at once, and nothing else', async (
   await renewed('a', a);
 });
 
+test('what a tainted authority signs once more is asked for again after five seconds', async () => {
+  const { clock, cache, ca, put, serial, renewed } = setUp();
+  cache.renewSignedBy(new Set([Buffer.from(ca.root.keyId).toString('hex')]));
+  put(wireEntry('a'));
+  await settle(() => cache.size === 1);
+  const first = serial('a');
+  clock.advance(4999);
+  await quiet();
+  assert.equal(serial('a'), first, 'it serves meanwhile');
+  clock.advance(1);
+  await renewed('a', first);
+});
+
 test('a revoked SVID is given to nobody, also while no other comes', async () => {
   const { clock, cache, ca, put, serial, changes } = setUp();
   put(wireEntry('a'));

@@ -18,6 +18,9 @@ const SPREAD_MS = 5000;
 /** Serial numbers of revoked SVIDs that are remembered: more than are ever under way at once. */
 const MAX_REVOKED = 20_000;
 
+/** When an SVID is asked for again that a tainted authority signed once more, in milliseconds. */
+const TAINTED_RETRY_MS = 5000;
+
 /** Shortest time from an SVID to its renewal, whatever its life. */
 const SHORTEST_RENEWAL_MS = 1000;
 
@@ -53,6 +56,7 @@ export class X509Cache {
   readonly #queue: MintQueue<Slot>;
   #revoked = new Set<string>();
   #paused = false;
+  #tainted: ReadonlySet<string> = new Set();
 
   constructor(parts: X509CacheParts) {
     this.#parts = parts;
@@ -119,7 +123,8 @@ export class X509Cache {
 
   /** Renews at once what any of these authorities signed (key identifiers in hex). */
   renewSignedBy(keyIds: ReadonlySet<string>): void {
-    this.#renewWhere((svid) => svid.authorityKeyIds.some((keyId) => keyIds.has(keyId)));
+    this.#tainted = this.#tainted.union(keyIds);
+    this.#renewWhere((svid) => this.#isTainted(svid));
   }
 
   /**
@@ -211,6 +216,10 @@ export class X509Cache {
     this.#slots.delete(id);
   }
 
+  #isTainted({ authorityKeyIds }: X509Svid): boolean {
+    return authorityKeyIds.some((keyId) => this.#tainted.has(keyId));
+  }
+
   #renewWhere(applies: (svid: X509Svid) => boolean): void {
     for (const slot of this.#slots.values()) {
       if (slot.held !== undefined && applies(slot.held)) this.#ask(slot);
@@ -255,7 +264,9 @@ export class X509Cache {
     if (svid.ok) {
       slot.held = svid.value;
       slot.failures = 0;
-      this.#wait(slot, Math.max(svid.value.renewAtMs - nowMs, SHORTEST_RENEWAL_MS));
+      const dueMs = Math.max(svid.value.renewAtMs - nowMs, SHORTEST_RENEWAL_MS);
+      // A server may need a moment to go over to another authority.
+      this.#wait(slot, this.#isTainted(svid.value) ? TAINTED_RETRY_MS : dueMs);
       return true;
     }
     this.#parts.onFailure(entry, svid.error);

@@ -1,6 +1,7 @@
-import { concatBytes, equalBytes, toHex } from '../../src/base/bytes.ts';
+import { concatBytes, equalBytes } from '../../src/base/bytes.ts';
 import { type Random, randomFraction } from '../../src/base/random.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
+import { signerKeyIds } from '../../src/spiffe/bundle.ts';
 import type { SpiffeId } from '../../src/spiffe/spiffe-id.ts';
 import { parseX509SvidChain } from '../../src/spiffe/x509-svid.ts';
 import type { KeyAndRequest } from './csr.ts';
@@ -54,9 +55,7 @@ export function readX509Svid(check: X509SvidCheck): Result<X509Svid> {
     chain,
     privateKeyPkcs8: key.privateKeyPkcs8,
     serial: leaf.serialDecimal,
-    authorityKeyIds: parsed.value.chain.flatMap(({ authorityKeyId }) =>
-      authorityKeyId === undefined ? [] : [toHex(authorityKeyId)],
-    ),
+    authorityKeyIds: signerKeyIds(parsed.value.chain),
     notAfterMs: leaf.notAfterMs,
     renewAtMs: renewalTime(nowMs, leaf.notAfterMs, check.random),
   });

@@ -74,17 +74,20 @@ async function serve(
   const { caller } = opened;
   const session = new PushSession(api, opened, wire);
   const leave = streams.enter(caller.id.uri, (error) => session.end(error));
-  void readAcks(streams, opened, session);
+  const disconnect = api.bundleAcks.connected(caller.id);
+  void readAcks(api, streams, opened, session);
   try {
     return await session.run();
   } finally {
     leave();
+    disconnect();
     session.close();
   }
 }
 
 /** Notes what the agent has applied, until it half-closes or goes. */
 async function readAcks(
+  api: Pick<ApiContext, 'bundleAcks'>,
   streams: PushStreams,
   { caller, reader }: Opened,
   session: PushSession,
@@ -96,6 +99,7 @@ async function readAcks(
       return;
     }
     streams.acked(caller.id.uri, kind.value);
+    api.bundleAcks.acked(caller.id, kind.value.bundleSequence);
   }
   session.end(ok(undefined));
 }

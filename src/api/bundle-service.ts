@@ -1,16 +1,18 @@
 import { fail, type Result } from '../base/result.ts';
 import type { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
 import type { BundleMask, Bundle as WireBundle } from '../gen/spire/api/types/bundle.ts';
-import type { Encoded, Handlers } from '../rpc/service.ts';
+import type { CallContext, Encoded, Handlers } from '../rpc/service.ts';
 import { parseTrustDomain } from '../spiffe/trust-domain.ts';
-import type { ApiContext } from './context.ts';
+import { type ApiContext, agentCaller } from './context.ts';
 import { answerBundle } from './convert/bundles.ts';
 import { inField } from './convert/ids.ts';
 
 /** `spire.api.server.bundle.v1.Bundle`: the trust bundle of this server, to anyone. */
-export function createBundleService(api: Pick<ApiContext, 'registry'>): Handlers<BundleService> {
+export function createBundleService(
+  api: Pick<ApiContext, 'registry' | 'bundleAcks'>,
+): Handlers<BundleService> {
   return {
-    getBundle: (request) => ownBundle(api, request.outputMask),
+    getBundle: (request, context) => ownBundle(api, request.outputMask, context),
     getFederatedBundle(request) {
       const asked = parseTrustDomain(request.trustDomain);
       if (!asked.ok) return inField(asked.error, 'trust_domain');
@@ -21,10 +23,16 @@ export function createBundleService(api: Pick<ApiContext, 'registry'>): Handlers
 }
 
 function ownBundle(
-  api: Pick<ApiContext, 'registry'>,
+  api: Pick<ApiContext, 'registry' | 'bundleAcks'>,
   mask: BundleMask | undefined,
+  context: CallContext,
 ): Result<WireBundle | Encoded> {
   const { bundle } = api.registry;
   if (bundle === undefined) return fail('BUNDLE_NOT_READY', 'no bundle is published yet');
+  const agent = agentCaller(context);
+  // An agent that polls says by asking that it has what it is answered.
+  if (agent.ok && (mask === undefined || (mask.x509Authorities && mask.jwtAuthorities))) {
+    api.bundleAcks.acked(agent.value.id, bundle.sequence);
+  }
   return { ok: true, value: answerBundle(bundle, mask) };
 }

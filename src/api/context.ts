@@ -7,6 +7,7 @@ import type { RecordAct, RecordedAct } from '../issuance/ledger-recorder.ts';
 import type { PolicyContext } from '../policy/context.ts';
 import type { AdminCaller, AgentCaller, Caller, LocalCaller } from '../policy/grant.ts';
 import { operatorName } from '../policy/grants.ts';
+import type { BundleAcks } from '../registry/bundle-acks.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { CallContext } from '../rpc/service.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -28,6 +29,8 @@ export interface ApiContext {
   readonly random: Random;
   readonly log: Logger;
   readonly limits: ApiLimits;
+  /** Which agent has which bundle: what a new authority waits for. */
+  readonly bundleAcks: Pick<BundleAcks, 'acked' | 'connected'>;
   /** Writes acts of operators into the ledger, where there is one. */
   readonly recordAct?: RecordAct | undefined;
   /** Finds what was issued in the ledger, where there is one. */

@@ -4,6 +4,7 @@ import type { AgentUpdate } from '../registry/registry.ts';
 import { Encoded } from '../rpc/service.ts';
 import type { Entry } from '../rules/entry.ts';
 import type { Revocation } from '../rules/revocation.ts';
+import { taintedX509KeyIds } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { ApiContext } from './context.ts';
 import { toWireBundle } from './convert/bundles.ts';
@@ -58,6 +59,7 @@ export function pushMessages(
     const { bundle } = registry;
     if (bundle !== undefined && bundle.sequence !== told.bundleSequence) {
       told.bundleSequence = bundle.sequence;
+      yield* taintMessages(taintedX509KeyIds(bundle));
       yield encode({ $case: 'bundle', value: toWireBundle(bundle) });
     }
   }
@@ -73,6 +75,13 @@ function* revokeMessages(serials: readonly string[]): Iterable<Encoded> {
     const serialNumbers = serials.slice(at, at + MAX_SERIALS);
     yield encode({ $case: 'revoke', value: { serialNumbers } });
   }
+}
+
+/** The bundle says the same; an agent may know tainted authorities that no bundle holds. */
+function* taintMessages(keyIds: ReadonlySet<string>): Iterable<Encoded> {
+  if (keyIds.size === 0) return;
+  const subjectKeyIds = [...keyIds].map((keyId) => Buffer.from(keyId, 'hex'));
+  yield encode({ $case: 'taint', value: { subjectKeyIds } });
 }
 
 function hasEntries(update: AgentUpdate): boolean {

@@ -1,13 +1,16 @@
 import { join } from 'node:path';
 import type { AuthorityManager, AuthoritySource } from '../authority/authority.ts';
 import { createAuthorityManager } from '../authority/authority-manager.ts';
+import type { Propagation } from '../authority/barrier.ts';
 import { createIssuingCa, type IssuingCa } from '../authority/issuing-ca.ts';
+import type { AuthorityKind } from '../authority/journal.ts';
 import { ok, type Result } from '../base/result.ts';
 import type { LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import type { KeyManager } from '../keys/key-manager.ts';
 import { openKeyManager } from '../keys/open.ts';
 import type { Store } from '../store/store.ts';
 import type { CaSubject } from '../x509/ca-template.ts';
+import type { ServerConfig } from './config.ts';
 import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
 
@@ -25,6 +28,8 @@ interface AuthorityParts {
   readonly store: Store;
   readonly directory: string;
   readonly recorder: LedgerRecorder | undefined;
+  /** Which agents have which bundle. */
+  readonly propagation: Propagation;
 }
 
 /** Opens the keys and starts the authorities as the protection of each says (docs/keys.md). */
@@ -69,7 +74,7 @@ async function openKeys(base: ServerBase, directory: string): Promise<Result<Key
 
 async function startManager(
   base: ServerBase,
-  { store, recorder }: AuthorityParts,
+  { store, recorder, propagation }: AuthorityParts,
   keys: KeyManager,
 ): Promise<Result<AuthorityManager>> {
   const { config, life, clock, random, log, metrics } = base;
@@ -89,6 +94,9 @@ async function startManager(
     x509KeyType: config.ca.keyType,
     jwtKeyType: config.jwt.keyType ?? config.ca.keyType,
     subject: subjectOf(base),
+    propagation,
+    propagationWaitSeconds: config.ca.propagationWait,
+    longestLeafSeconds: (kind) => longestLeafSeconds(base.settings.config, kind),
   });
   life.add('authorities', () => manager.close());
   const started = await manager.start();
@@ -120,6 +128,14 @@ async function startIssuing(
   life.add('issuing CA', () => issuing.close());
   const started = await issuing.start();
   return started.ok ? ok(issuing) : started;
+}
+
+/** What an old authority must still be able to sign while its successor waits for agents. */
+function longestLeafSeconds(config: ServerConfig, kind: AuthorityKind): number {
+  const { svid, jwt, ca } = config;
+  if (kind === 'jwt') return jwt.ttl;
+  const leaf = Math.max(svid.x509Ttl, svid.agentTtl ?? 0);
+  return protectionOf(config).x509 === 'delegated' ? Math.max(leaf, ca.issuing.ttl) : leaf;
 }
 
 function subjectOf({ config }: ServerBase): CaSubject {

@@ -94,6 +94,11 @@ const caSchema = z
       .optional()
       .describe('Life of an X.509 authority. Unless set: 24h, with protection delegated 365d.'),
     issuing: issuingSchema,
+    propagationWait: durationSetting({ max: '7d' })
+      .prefault('1h')
+      .describe(
+        'Longest that a new authority, or JWT key, that is due waits for agents to have its bundle.',
+      ),
     keyType: z.enum(KEY_TYPES).default('ec-p256').describe('Key of the X.509 authority.'),
     subject: z
       .strictObject({

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { ApiContext } from '../api/context.ts';
 import type { AuthorityManager, AuthoritySource } from '../authority/authority.ts';
 import { refuseUnfinished } from '../backup/unfinished.ts';
+import type { SignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { FindIssued } from '../issuance/find-issued.ts';
 import { createIssuer } from '../issuance/issuer.ts';
@@ -11,6 +12,7 @@ import type { PolicyContext } from '../policy/context.ts';
 import { recheckGrant } from '../policy/grants.ts';
 import { startAgentPruner } from '../registry/agent-pruner.ts';
 import type { KeptBanEvent } from '../registry/ban-keeper.ts';
+import { BundleAcks } from '../registry/bundle-acks.ts';
 import { openLocalBans } from '../registry/local-bans.ts';
 import { createRegistry, type Registry } from '../registry/registry.ts';
 import { openDataDir } from '../runtime/data-dir.ts';
@@ -19,9 +21,10 @@ import type { Metrics } from '../runtime/metrics.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { StoreThreadEvent } from '../store/sqlite/worker-client.ts';
 import type { Store } from '../store/store.ts';
-import { startAuthorities } from './authorities.ts';
 import type { BlockedKeys } from '../x509/blocked-keys.ts';
+import { startAuthorities } from './authorities.ts';
 import { loadBlockedKeys } from './blocked-keys.ts';
+import { type ServerCrl, startCrl } from './crl.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
 import type { ServerBase } from './server.ts';
 import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
@@ -34,6 +37,8 @@ export interface ServerCore {
   readonly api: ApiContext;
   /** Undefined where it is turned off. */
   readonly ledger: ServerLedger | undefined;
+  /** Undefined where it is turned off. */
+  readonly crl: ServerCrl | undefined;
 }
 
 /** Starts state, keys, authorities and issuance. */
@@ -41,10 +46,12 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   const state = await startState(base);
   if (!state.ok) return state;
   const { store, registry, directory } = state.value;
+  const bundleAcks = startBundleAcks(base, store, registry);
   const ledger = await startLedger(base, directory);
   if (!ledger.ok) return ledger;
   const recorder = ledger.value?.recorder;
-  const authorities = await startAuthorities(base, { store, directory, recorder });
+  const propagation = bundleAcks;
+  const authorities = await startAuthorities(base, { store, directory, recorder, propagation });
   if (!authorities.ok) return authorities;
   const { manager, signers } = authorities.value;
   // The authorities' bundle was written just now; callers must see it from the first one on.
@@ -52,19 +59,24 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   if (!caughtUp.ok) return caughtUp;
   const blockedKeys = await loadBlockedKeys(base.config.svid.blockedKeys);
   if (!blockedKeys.ok) return blockedKeys;
-  const api = startIssuance(base, {
+  const issuance = startIssuance(base, {
     registry,
+    bundleAcks,
     blockedKeys: blockedKeys.value,
     signers,
     recorder,
     findIssued: ledger.value?.findIssued,
   });
+  const crl = await startCrl(base, { registry, roots: manager, recorder });
+  const findIssuerName = ledger.value?.findIssuerNames(() => registry.bundle);
+  const api: ApiContext = { ...issuance, crl: crl?.pushed, findIssuerName };
   const identity = await createServerIdentity({
     trustDomain: base.config.trustDomain,
     issuer: api.issuer,
     clock: base.clock,
     log: base.log,
     health: base.health.part('identity', "the server's own SVID is not made yet"),
+    onBundle: (listener) => registry.onBundle(listener),
   });
   if (!identity.ok) return identity;
   base.life.add('server identity', () => identity.value.close());
@@ -75,6 +87,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
     identity: identity.value,
     api,
     ledger: ledger.value,
+    crl,
   });
 }
 
@@ -153,8 +166,21 @@ function logKeptBan(log: Logger, event: KeptBanEvent): void {
   else log.warn({ agentId }, 'local ban dropped: the database has no such agent');
 }
 
+function startBundleAcks(
+  { clock, log, life }: ServerBase,
+  store: Store,
+  registry: Registry,
+): BundleAcks {
+  const onFault = ({ code, message: reason }: SignetError): void =>
+    log.error({ code, reason }, 'acknowledgements of bundles are not written');
+  const acks = new BundleAcks({ registry, store, clock, onFault });
+  life.add('bundle acknowledgements', () => acks.close());
+  return acks;
+}
+
 interface IssuanceParts {
   readonly registry: Registry;
+  readonly bundleAcks: BundleAcks;
   readonly blockedKeys: BlockedKeys;
   readonly signers: AuthoritySource;
   readonly recorder: LedgerRecorder | undefined;
@@ -163,7 +189,7 @@ interface IssuanceParts {
 
 function startIssuance(
   base: ServerBase,
-  { registry, blockedKeys, signers, recorder, findIssued }: IssuanceParts,
+  { registry, blockedKeys, signers, recorder, findIssued, bundleAcks }: IssuanceParts,
 ): ApiContext {
   const { config, clock, random, log, metrics, settings, life } = base;
   const policy: PolicyContext = {
@@ -202,7 +228,8 @@ function startIssuance(
   life.add('issuer', () => issuer.close());
   const recordAct = recorder?.recordAct;
   const limits = settings.apiLimits;
-  return { registry, issuer, policy, clock, random, log, limits, recordAct, findIssued };
+  const parts = { registry, bundleAcks, issuer, policy };
+  return { ...parts, clock, random, log, limits, recordAct, findIssued };
 }
 
 function stalenessMs({ config }: ServerBase): number {

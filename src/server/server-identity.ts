@@ -1,5 +1,6 @@
 import { createPublicKey, generateKeyPair } from 'node:crypto';
 import { promisify } from 'node:util';
+import { concatBytes } from '../base/bytes.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import { toSignetError } from '../base/errors.ts';
 import { ok, type Result } from '../base/result.ts';
@@ -7,7 +8,9 @@ import type { Issuer } from '../issuance/issuer.ts';
 import { grantServerX509 } from '../policy/grants.ts';
 import type { HealthPart } from '../runtime/health.ts';
 import type { Logger } from '../runtime/log.ts';
+import { type Bundle, signerKeyIds, taintedX509KeyIds } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
+import { parseX509SvidChain } from '../spiffe/x509-svid.ts';
 import type { TlsIdentity } from '../tls/identity.ts';
 
 /** Wait after a failed renewal, in milliseconds. */
@@ -20,6 +23,8 @@ export interface ServerIdentityOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly health: HealthPart;
+  /** Tells of each new bundle of the trust domain; answers what ends that. */
+  readonly onBundle: (listener: (bundle: Bundle) => void) => () => void;
 }
 
 /** The server's own X.509-SVID, which TLS clients see. */
@@ -27,20 +32,21 @@ export interface ServerIdentity {
   readonly current: TlsIdentity;
   /** Hands each new identity to the listener; there is one. */
   onRenewed(listener: (identity: TlsIdentity) => void): void;
-  /** Renews now: for when the authority that signed it is to be trusted no longer. */
-  renew(): Promise<void>;
   close(): void;
 }
 
 interface Issued {
   readonly identity: TlsIdentity;
+  /** Key identifiers, in hex, of the authorities that signed its chain. */
+  readonly authorityKeyIds: readonly string[];
   readonly notBeforeMs: number;
   readonly expiresAtMs: number;
 }
 
 /**
  * Makes `spiffe://<td>/spire/server` with a key of its own in memory, and a new one with a new key at
- * half of its life (A.5). A failed renewal is tried again every 5 s; the old SVID serves to its end.
+ * half of its life (A.5), or as soon as the authority that signed it is tainted. A failed renewal is
+ * tried again every 5 s; the old SVID serves to its end.
  */
 export async function createServerIdentity(
   options: ServerIdentityOptions,
@@ -54,6 +60,8 @@ class RenewedIdentity implements ServerIdentity {
   readonly #options: ServerIdentityOptions;
   #issued: Issued;
   #listener: (identity: TlsIdentity) => void = () => {};
+  readonly #endBundles: () => void;
+  #tainted: ReadonlySet<string> = new Set();
   #cancel: Cancel = () => {};
   #closed = false;
 
@@ -61,6 +69,10 @@ class RenewedIdentity implements ServerIdentity {
     this.#options = options;
     this.#issued = first;
     options.health.ready();
+    this.#endBundles = options.onBundle((bundle) => {
+      this.#tainted = taintedX509KeyIds(bundle);
+      if (this.#isTainted()) void this.#renew();
+    });
     this.#arm();
   }
 
@@ -72,7 +84,7 @@ class RenewedIdentity implements ServerIdentity {
     this.#listener = listener;
   }
 
-  async renew(): Promise<void> {
+  async #renew(): Promise<void> {
     this.#cancel();
     const next = await issue(this.#options);
     if (this.#closed) return;
@@ -83,7 +95,7 @@ class RenewedIdentity implements ServerIdentity {
       if (clock.nowMs() >= this.#issued.expiresAtMs) {
         health.notReady("the server's own SVID has expired");
       }
-      this.#cancel = clock.after(RETRY_MS, () => void this.renew());
+      this.#cancel = clock.after(RETRY_MS, () => void this.#renew());
       return;
     }
     this.#issued = next.value;
@@ -94,6 +106,7 @@ class RenewedIdentity implements ServerIdentity {
 
   close(): void {
     this.#closed = true;
+    this.#endBundles();
     this.#cancel();
   }
 
@@ -101,8 +114,15 @@ class RenewedIdentity implements ServerIdentity {
     const { notBeforeMs, expiresAtMs } = this.#issued;
     const { clock } = this.#options;
     const half = notBeforeMs + (expiresAtMs - notBeforeMs) / 2;
-    const delayMs = Math.max(half - clock.nowMs(), 100);
-    this.#cancel = clock.after(delayMs, () => void this.renew());
+    const dueMs = Math.max(half - clock.nowMs(), 100);
+    // The issuing CA may need a moment to be replaced.
+    const delayMs = this.#isTainted() ? Math.min(dueMs, RETRY_MS) : dueMs;
+    this.#cancel();
+    this.#cancel = clock.after(delayMs, () => void this.#renew());
+  }
+
+  #isTainted(): boolean {
+    return this.#issued.authorityKeyIds.some((keyId) => this.#tainted.has(keyId));
   }
 }
 
@@ -118,7 +138,10 @@ async function issue(options: ServerIdentityOptions): Promise<Result<Issued>> {
     const issued = await issuer.issueX509ForKey(grant.value, spki);
     if (!issued.ok) return issued;
     const { chain, expiresAtSeconds } = issued.value;
+    const parsed = parseX509SvidChain(concatBytes(chain));
+    if (!parsed.ok) return parsed;
     return ok({
+      authorityKeyIds: signerKeyIds(parsed.value.chain),
       identity: {
         chainDer: chain,
         privateKeyPkcs8: privateKey.export({ type: 'pkcs8', format: 'der' }),

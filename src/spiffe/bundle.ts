@@ -56,6 +56,27 @@ export function x509Roots(bundle: Bundle): readonly Certificate[] {
   return bundle.x509Authorities.map(({ certificate }) => certificate);
 }
 
+/** Key identifiers, in hex, of the X.509 authorities that are tainted. */
+export function taintedX509KeyIds(bundle: Bundle): ReadonlySet<string> {
+  const ids = new Set<string>();
+  for (const { certificate, tainted } of bundle.x509Authorities) {
+    if (tainted && certificate.subjectKeyId !== undefined) ids.add(toHex(certificate.subjectKeyId));
+  }
+  return ids;
+}
+
+/** Key ids of the JWT authorities that are tainted. */
+export function taintedJwtKeyIds(bundle: Bundle): ReadonlySet<string> {
+  return new Set(bundle.jwtAuthorities.filter(({ tainted }) => tainted).map(({ keyId }) => keyId));
+}
+
+/** Key identifiers, in hex, of the authorities that signed the certificates of a chain. */
+export function signerKeyIds(chain: readonly Certificate[]): readonly string[] {
+  return chain.flatMap(({ authorityKeyId }) =>
+    authorityKeyId === undefined ? [] : [toHex(authorityKeyId)],
+  );
+}
+
 /** With the authority at the end, or in the place of the one with the same certificate. */
 export function withX509Authority(bundle: Bundle, authority: BundleX509Authority): Bundle {
   const same = (other: BundleX509Authority): boolean =>
