@@ -6,6 +6,7 @@ import {
   makeAuthorities,
   startAuthorities,
 } from '../../test/support/issuance.ts';
+import { Killer } from '../../test/support/killer.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { ManualClock } from '../base/clock.ts';
 import { fail, unwrap } from '../base/result.ts';
@@ -16,23 +17,6 @@ import { decodeJournal } from './journal.ts';
 import { KIND_RULES } from './kinds.ts';
 
 const HOUR_MS = 3_600_000;
-
-/** Kills the process at its n-th durable step: what was called never answers. */
-class Killer {
-  readonly died = Promise.withResolvers<void>();
-  #left: number;
-
-  constructor(steps: number) {
-    this.#left = steps;
-  }
-
-  /** Goes on, or never answers. */
-  async step(): Promise<void> {
-    this.#left -= 1;
-    if (this.#left === 0) this.died.resolve();
-    if (this.#left <= 0) await new Promise(() => {});
-  }
-}
 
 /** Keys and store that die before or after each durable act. */
 function mortal(keys: KeyManager, store: AuthorityStore, killer: Killer) {

@@ -65,6 +65,9 @@ export class AuthorityRecord {
    */
   async refresh(): Promise<Result<void>> {
     if (this.#current) return ok(undefined);
+    // Another server may have made a key since: it must not pass for one that is gone.
+    const keys = await (this.#options.jwtKeys?.refresh() ?? ok(undefined));
+    if (!keys.ok) return keys;
     const loaded = await this.#options.store.loadJournal();
     if (!loaded.ok) return loaded;
     const entries = decodeJournal(loaded.value.journal);

@@ -151,6 +151,11 @@ export const keysSchema = z
     sweepAfter: durationSetting({ max: '3650d' })
       .prefault('30d')
       .describe('Keys outside that have been without a slot for so long are deleted; 0s never.'),
+    rotateWrappingKeyAfter: durationSetting({ max: '3650d' })
+      .prefault('365d')
+      .describe(
+        'Life of the key that seals keys; then it is replaced, and they are wrapped anew. 0s never.',
+      ),
     calls: callsSchema,
     awsKms: awsKmsSchema,
     pkcs11: pkcs11Schema,

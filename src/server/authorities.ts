@@ -11,6 +11,7 @@ import { openKeyManager } from '../keys/open.ts';
 import type { Store } from '../store/store.ts';
 import type { CaSubject } from '../x509/ca-template.ts';
 import type { ServerConfig } from './config.ts';
+import { openJwtKeys } from './jwt-keys.ts';
 import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
 
@@ -39,7 +40,9 @@ export async function startAuthorities(
 ): Promise<Result<ServerAuthorities>> {
   const keys = await openKeys(base, parts.directory);
   if (!keys.ok) return keys;
-  const manager = await startManager(base, parts, keys.value);
+  const jwtKeys = await openJwtKeys(base, keys.value, parts.store);
+  if (!jwtKeys.ok) return jwtKeys;
+  const manager = await startManager(base, parts, { x509: keys.value, jwt: jwtKeys.value });
   if (!manager.ok) return manager;
   const issuing = await startIssuing(base, parts, manager.value);
   if (!issuing.ok) return issuing;
@@ -75,7 +78,7 @@ async function openKeys(base: ServerBase, directory: string): Promise<Result<Key
 async function startManager(
   base: ServerBase,
   { store, recorder, propagation }: AuthorityParts,
-  keys: KeyManager,
+  keys: { readonly x509: KeyManager; readonly jwt: KeyManager },
 ): Promise<Result<AuthorityManager>> {
   const { config, life, clock, random, log, metrics } = base;
   const { caTtlSeconds, jwtKeyTtlSeconds } = protectionOf(config);
@@ -85,7 +88,8 @@ async function startManager(
     log,
     metrics,
     trustDomain: config.trustDomain,
-    keys,
+    keys: keys.x509,
+    jwtKeys: keys.jwt === keys.x509 ? undefined : keys.jwt,
     store,
     ...(recorder === undefined ? {} : { recordCa: recorder.recordCa }),
     ttlSeconds: caTtlSeconds,
@@ -138,7 +142,8 @@ function longestLeafSeconds(config: ServerConfig, kind: AuthorityKind): number {
   return protectionOf(config).x509 === 'delegated' ? Math.max(leaf, ca.issuing.ttl) : leaf;
 }
 
-function subjectOf({ config }: ServerBase): CaSubject {
+/** What the names of CAs that this server makes begin with. */
+export function subjectOf({ config }: Pick<ServerBase, 'config'>): CaSubject {
   const { country, organization, commonName } = config.ca.subject;
   return {
     ...(country === undefined ? {} : { country }),

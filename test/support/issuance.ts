@@ -61,6 +61,7 @@ export class MemoryAuthorityStore implements AuthorityStore {
 /** Options of {@link makeAuthorities} that tests vary. */
 export interface TestAuthorityOptions {
   readonly keys?: KeyManager;
+  readonly jwtKeys?: KeyManager;
   readonly store?: AuthorityStore;
   readonly clock?: Clock;
   readonly ttlSeconds?: number;
