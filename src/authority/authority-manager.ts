@@ -1,14 +1,8 @@
-import type { Cancel, Clock } from '../base/clock.ts';
+import type { Cancel } from '../base/clock.ts';
 import type { SignetError } from '../base/errors.ts';
-import { type Random, randomFraction } from '../base/random.ts';
+import { randomFraction } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
-import type { KeyManager, KeyType } from '../keys/key-manager.ts';
-import type { Logger } from '../runtime/log.ts';
-import type { Metrics } from '../runtime/metrics.ts';
-import type { Bundle } from '../spiffe/bundle.ts';
-import type { TrustDomain } from '../spiffe/trust-domain.ts';
-import type { Store } from '../store/store.ts';
-import type { CaSubject } from '../x509/ca-template.ts';
+import type { Bundle, BundleJwtAuthority } from '../spiffe/bundle.ts';
 import type {
   ActivateOptions,
   AuthorityManager,
@@ -17,8 +11,9 @@ import type {
   X509Authority,
 } from './authority.ts';
 import { type AuthorityMetrics, createAuthorityMetrics } from './authority-metrics.ts';
+import type { AuthorityManagerOptions } from './authority-options.ts';
 import { AuthorityRecord } from './authority-record.ts';
-import { Barrier, describeMissing, type Propagation, type Verdict } from './barrier.ts';
+import { Barrier, describeMissing, type Verdict } from './barrier.ts';
 import { nextPruneMs } from './bundle-change.ts';
 import { AUTHORITY_KINDS, type AuthorityKind, type JournalEntry } from './journal.ts';
 import { findFor } from './life.ts';
@@ -26,40 +21,8 @@ import { Rotation } from './rotation.ts';
 import { activateAtMs, nextStep, otherSlot, type Step } from './schedule.ts';
 import { Signers } from './signers.ts';
 import { releaseKeys, releaseOrphans } from './spent-keys.ts';
-import type { RecordCa } from './x509-certificate.ts';
-
-/** What the authorities' life stands on. */
-export interface AuthorityManagerOptions {
-  readonly trustDomain: TrustDomain;
-  readonly keys: KeyManager;
-  /** Holds the keys of JWT authorities; `keys` unless given. */
-  readonly jwtKeys?: KeyManager | undefined;
-  readonly store: Pick<Store, 'loadJournal' | 'commitAuthorities'>;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  /** Life of X.509 authorities; 86400 unless given. */
-  readonly ttlSeconds?: number;
-  /** Life of JWT authorities; `ttlSeconds` unless given. */
-  readonly jwtTtlSeconds?: number;
-  /** How far a CA certificate's notBefore lies in the past; 60 unless given. */
-  readonly backdateSeconds?: number;
-  /** `ec-p256` unless given. */
-  readonly x509KeyType?: KeyType;
-  /** `ec-p256` unless given. */
-  readonly jwtKeyType?: KeyType;
-  /** SPIRE's (`C=US, O=SPIFFE`) unless given. */
-  readonly subject?: CaSubject;
-  /** Told of each CA certificate before it is signed; nobody unless given. */
-  readonly recordCa?: RecordCa;
-  /** Which agents have which bundle; nobody is waited for unless given. */
-  readonly propagation?: Propagation;
-  /** Longest that an authority which is due waits for agents; 3600 unless given. */
-  readonly propagationWaitSeconds?: number;
-  /** Longest life that a leaf of the kind may have; 0 unless given. */
-  readonly longestLeafSeconds?: (kind: AuthorityKind) => number;
-}
+import { isOutdated, refuseForeign } from './upstream/outdated.ts';
+import { TrustSteps } from './upstream/trust-steps.ts';
 
 /**
  * Longest sleep. Timers are exact; this only bounds how late a wall clock that was set, or a machine
@@ -84,6 +47,7 @@ class Manager implements AuthorityManager {
   readonly #rotation: Rotation;
   readonly #signers: Signers;
   readonly #barrier: Barrier;
+  readonly #trust: TrustSteps;
   readonly #metrics: AuthorityMetrics;
   readonly #endProgress: () => void;
   #running: Promise<unknown> = Promise.resolve();
@@ -98,6 +62,7 @@ class Manager implements AuthorityManager {
     this.#record = new AuthorityRecord(options);
     this.#rotation = new Rotation(this.#record, options, this.#metrics);
     this.#signers = new Signers(options);
+    this.#trust = new TrustSteps({ ...options, record: this.#record, upstream: options.upstream });
     const { propagationWaitSeconds = 3600, longestLeafSeconds = () => 0 } = options;
     this.#barrier = new Barrier({
       ...options,
@@ -112,8 +77,14 @@ class Manager implements AuthorityManager {
   }
 
   async start(): Promise<Result<void>> {
+    const { upstream } = this.#options;
+    upstream?.onTrust(() => void this.#run());
     const started = await this.#run();
-    if (started.ok) return this.#turn(() => releaseOrphans(this.#options, this.#record.entries));
+    void upstream?.poll();
+    // An upstream that is down keeps nobody from signing who still can.
+    const serves = upstream !== undefined && this.currentX509().ok && this.currentJwt().ok;
+    if (started.ok || serves)
+      return this.#turn(() => releaseOrphans(this.#options, this.#record.entries));
     this.#cancelTimer();
     return started;
   }
@@ -136,6 +107,13 @@ class Manager implements AuthorityManager {
 
   list(kind: AuthorityKind): readonly AuthorityView[] {
     return this.#record.entries.filter((entry) => entry.kind === kind).map(viewOf);
+  }
+
+  async acceptJwtKey(key: BundleJwtAuthority): Promise<Result<Bundle>> {
+    const accepted = await this.#turn(() => this.#retryConflicts(() => this.#trust.accept(key)));
+    if (!accepted.ok) return accepted;
+    const { bundle } = this.#record;
+    return bundle === undefined ? fail('BUNDLE_NOT_READY', 'no bundle yet') : ok(bundle);
   }
 
   prepare(kind: AuthorityKind): Promise<Result<AuthorityView>> {
@@ -174,14 +152,14 @@ class Manager implements AuthorityManager {
 
   taint(kind: AuthorityKind, authorityId: string): Promise<Result<AuthorityView>> {
     return this.#act(async () => {
-      const entry = findFor('taint', kind, authorityId, this.#record.entries);
+      const entry = refuseForeign(findFor('taint', kind, authorityId, this.#record.entries));
       return entry.ok ? this.#rotation.taint(entry.value) : entry;
     });
   }
 
   revoke(kind: AuthorityKind, authorityId: string): Promise<Result<AuthorityView>> {
     return this.#act(async () => {
-      const entry = findFor('revoke', kind, authorityId, this.#record.entries);
+      const entry = refuseForeign(findFor('revoke', kind, authorityId, this.#record.entries));
       if (!entry.ok) return entry;
       const revoked = await this.#rotation.revoke(entry.value);
       if (!revoked.ok) return revoked;
@@ -196,6 +174,7 @@ class Manager implements AuthorityManager {
     this.#closed = true;
     this.#cancelTimer();
     this.#endProgress();
+    await this.#options.upstream?.close();
     await this.#running;
     this.#cancelTimer();
   }
@@ -250,6 +229,8 @@ class Manager implements AuthorityManager {
       if (outcome.ok) outcome = done.ok ? ok(Math.min(outcome.value, done.value)) : done;
     }
     if (!outcome.ok) return outcome;
+    const followed = await this.#retryConflicts(() => this.#trust.follow());
+    if (!followed.ok) return followed;
     const pruned = await this.#retryConflicts(() => this.#pruneWhenDue());
     if (!pruned.ok) return pruned;
     const released = await releaseKeys(this.#options, this.#record.entries);
@@ -268,7 +249,8 @@ class Manager implements AuthorityManager {
     for (;;) {
       const fresh = await this.#record.refresh();
       if (!fresh.ok) return fresh;
-      const step = nextStep(kind, this.#record.entries, this.#options.clock.nowMs());
+      const outdated = isOutdated(this.#record, this.#options.upstream !== undefined);
+      const step = nextStep(kind, this.#record.entries, this.#options.clock.nowMs(), outdated);
       if (step.action === 'wait') return ok(step.untilMs);
       const done = await this.#take(kind, step);
       if (!done.ok) return done;

@@ -1,6 +1,6 @@
 import type { Result } from '../base/result.ts';
 import type { LintedKey } from '../lint/linted-key.ts';
-import type { Bundle } from '../spiffe/bundle.ts';
+import type { Bundle, BundleJwtAuthority } from '../spiffe/bundle.ts';
 import type { Certificate } from '../x509/types.ts';
 import type { AuthorityKind, AuthorityState } from './journal.ts';
 
@@ -84,6 +84,11 @@ export interface AuthorityManager extends AuthoritySource, AuthorityActs {
   start(): Promise<Result<void>>;
   /** The bundle as last committed; undefined before {@link start}. */
   bundle(): Bundle | undefined;
+  /**
+   * Takes the JWT key of a server below this one into the bundle, durably, and upstream where there is
+   * one; answers the bundle with it. Errors: DOWNSTREAM_JWT_KEY, UPSTREAM_*.
+   */
+  acceptJwtKey(key: BundleJwtAuthority): Promise<Result<Bundle>>;
   /** Stops the timers and waits for a step under way. */
   close(): Promise<void>;
 }

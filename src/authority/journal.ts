@@ -31,6 +31,15 @@ const entryFields = {
   publicKey: z.base64(),
   /** Certificate DER, base64; X.509 only. */
   certificate: z.base64().optional(),
+  /** Where an upstream authority signed the certificate; DER, base64. */
+  upstream: z
+    .strictObject({
+      /** CAs between it and the root, nearest first. */
+      chain: z.array(z.base64()),
+      /** Roots that came with it; the first is the one that it leads to. */
+      roots: z.tuple([z.base64()], z.base64()),
+    })
+    .optional(),
   /** Unix seconds. */
   issuedAtSeconds: z.int(),
   /** Unix seconds. */

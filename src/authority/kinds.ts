@@ -4,13 +4,14 @@ import { ok, type Result } from '../base/result.ts';
 import type { LintedKey } from '../lint/linted-key.ts';
 import type { Bundle, BundleJwtAuthority, BundleX509Authority } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
-import type { CaSubject } from '../x509/ca-template.ts';
+import { type CaSubject, caSubjectDer } from '../x509/ca-template.ts';
 import { parseCertificate } from '../x509/certificate.ts';
 import { subjectKeyId } from '../x509/key-id.ts';
 import { drawSerial } from '../x509/serial.ts';
 import type { Certificate } from '../x509/types.ts';
 import type { AuthorityKind, JournalEntry } from './journal.ts';
-import { type RecordCa, signRoot } from './x509-certificate.ts';
+import type { UpstreamLink } from './upstream/upstream-link.ts';
+import { type RecordCa, recordForeignCa, signRoot } from './x509-certificate.ts';
 
 /** A journal entry before it has a state. */
 export type NewEntry = Omit<JournalEntry, 'state' | 'publishedSequence' | 'publishedAtSeconds'>;
@@ -26,6 +27,8 @@ export interface MakeRequest {
   readonly notAfterSeconds: number;
   /** Told of a CA certificate before it is signed. */
   readonly record?: RecordCa | undefined;
+  /** Who signs CA certificates; the CA itself unless given. */
+  readonly upstream?: UpstreamLink | undefined;
 }
 
 /** All in which the kinds of authority differ; everything else is one code path. */
@@ -47,6 +50,7 @@ export const KIND_RULES: Readonly<Record<AuthorityKind, KindRules>> = {
   x509: {
     async make(request) {
       const serial = drawSerial(request.random);
+      if (request.upstream !== undefined) return certified(request, request.upstream, serial);
       const root = await signRoot(request.key, { ...request, serial });
       if (!root.ok) return root;
       const authorityId = toHex(subjectKeyId(root.value.publicKey));
@@ -54,10 +58,19 @@ export const KIND_RULES: Readonly<Record<AuthorityKind, KindRules>> = {
       return ok({ ...entryOf('x509', request, authorityId), certificate });
     },
     publish(bundle, entry) {
-      const certificate = entryCertificate(entry);
-      if (!certificate.ok) return certificate;
-      const added = { certificate: certificate.value, tainted: false };
-      return ok({ ...bundle, x509Authorities: [...bundle.x509Authorities, added] });
+      const added: BundleX509Authority[] = [];
+      for (const root of rootsOf(entry)) {
+        const certificate = parseCertificate(root);
+        if (!certificate.ok) return certificate;
+        added.push({ certificate: certificate.value, tainted: false });
+      }
+      const isNew = (root: BundleX509Authority): boolean =>
+        !bundle.x509Authorities.some((held) =>
+          equalBytes(held.certificate.der, root.certificate.der),
+        );
+      const fresh = added.filter(isNew);
+      if (fresh.length === 0) return ok(bundle);
+      return ok({ ...bundle, x509Authorities: [...bundle.x509Authorities, ...fresh] });
     },
     isPublished: (bundle, entry) => bundle.x509Authorities.some(isX509(entry)),
     taint(bundle, entry) {
@@ -65,6 +78,8 @@ export const KIND_RULES: Readonly<Record<AuthorityKind, KindRules>> = {
       return { ...bundle, x509Authorities };
     },
     withdraw(bundle, entry) {
+      // Roots of the upstream come and go as that says, not with one CA below them.
+      if (entry.upstream !== undefined) return bundle;
       const isIt = isX509(entry);
       return { ...bundle, x509Authorities: bundle.x509Authorities.filter((it) => !isIt(it)) };
     },
@@ -92,8 +107,8 @@ export const KIND_RULES: Readonly<Record<AuthorityKind, KindRules>> = {
 };
 
 function isX509(entry: NewEntry): (authority: BundleX509Authority) => boolean {
-  const der = certificateDer(entry);
-  return ({ certificate }) => equalBytes(certificate.der, der);
+  const [der] = rootsOf(entry);
+  return ({ certificate }) => der !== undefined && equalBytes(certificate.der, der);
 }
 
 function isJwt(entry: NewEntry): (authority: BundleJwtAuthority) => boolean {
@@ -109,6 +124,53 @@ function tainting<T extends { readonly tainted: boolean }>(isIt: (item: T) => bo
 /** The certificate of an X.509 entry, parsed. */
 export function entryCertificate(entry: NewEntry): Result<Certificate> {
   return parseCertificate(certificateDer(entry));
+}
+
+/** What verifiers have to trust, so that they trust the authority; the end of its path first. */
+function rootsOf(entry: NewEntry): readonly Uint8Array[] {
+  if (entry.upstream === undefined) return [certificateDer(entry)];
+  return entry.upstream.roots.map((root) => Buffer.from(root, 'base64'));
+}
+
+/** The CAs that follow a leaf of the authority: itself and those above it, without the root. */
+export function entryChain(entry: NewEntry): readonly Uint8Array[] {
+  if (entry.upstream === undefined) return [];
+  const above = entry.upstream.chain.map((der) => Buffer.from(der, 'base64'));
+  return [certificateDer(entry), ...above];
+}
+
+/** The same as a root of ours, but signed by the upstream authority, and ending when its path does. */
+async function certified(
+  request: MakeRequest,
+  upstream: UpstreamLink,
+  serial: Uint8Array,
+): Promise<Result<NewEntry>> {
+  const { key, subject, issuedAtSeconds, trustDomain } = request;
+  const ttlSeconds = request.notAfterSeconds - issuedAtSeconds;
+  const subjectDer = caSubjectDer(serial, subject);
+  const made = await upstream.certify(key, { subjectDer, ttlSeconds });
+  if (!made.ok) return made;
+  const { certificate, intermediates, roots, notAfterMs } = made.value;
+  const recorded = await recordForeignCa(request.record, certificate, {
+    trustDomain,
+    requestedBy: `upstream:${upstream.name}`,
+  });
+  if (!recorded.ok) return recorded;
+  const base64 = ({ der }: Certificate): string => Buffer.from(der).toString('base64');
+  const [first, ...others] = roots;
+  return ok({
+    ...entryOf(
+      'x509',
+      request,
+      toHex(certificate.subjectKeyId ?? subjectKeyId(certificate.publicKey)),
+    ),
+    certificate: base64(certificate),
+    notAfterSeconds: Math.floor(notAfterMs / 1000),
+    upstream: {
+      chain: intermediates.map(base64),
+      roots: [base64(first), ...others.map(base64)],
+    },
+  });
 }
 
 function certificateDer(entry: NewEntry): Uint8Array {

@@ -98,8 +98,9 @@ export function published(
   const next: JournalEntry = {
     ...entry,
     state,
-    // The store gives the bundle the next number in the same compare-and-swap.
-    publishedSequence: Number(life.bundle.sequence) + 1,
+    // The store gives a changed bundle the next number in the same compare-and-swap. A root of the
+    // upstream may stand in it already: who has this bundle has it.
+    publishedSequence: Number(life.bundle.sequence) + (bundle.value === life.bundle ? 0 : 1),
     publishedAtSeconds: Math.floor(nowMs / 1000),
   };
   return ok({ entries: replaced(life.entries, entry, next), bundle: bundle.value });

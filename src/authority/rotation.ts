@@ -1,3 +1,4 @@
+import { equalBytes } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import { ok, type Result } from '../base/result.ts';
@@ -21,6 +22,8 @@ import {
   revoked,
   tainted,
 } from './life.ts';
+import { jwtKeyOf } from './upstream/trust.ts';
+import type { UpstreamLink } from './upstream/upstream-link.ts';
 import { DEFAULT_CA_SUBJECT, type RecordCa } from './x509-certificate.ts';
 
 /** What the steps stand on; see `AuthorityManagerOptions`. */
@@ -38,6 +41,7 @@ export interface RotationOptions {
   readonly jwtKeyType?: KeyType;
   readonly subject?: CaSubject;
   readonly recordCa?: RecordCa;
+  readonly upstream?: UpstreamLink | undefined;
 }
 
 /**
@@ -49,6 +53,8 @@ export class Rotation {
   readonly #record: AuthorityRecord;
   readonly #options: RotationOptions;
   readonly #metrics: AuthorityMetrics;
+  /** Keys that were made for authorities that could not be made, by slot: the next try takes them. */
+  readonly #spare = new Map<string, Uint8Array>();
 
   constructor(record: AuthorityRecord, options: RotationOptions, metrics: AuthorityMetrics) {
     this.#record = record;
@@ -70,7 +76,7 @@ export class Rotation {
     const { x509KeyType, jwtKeyType, ttlSeconds = 86_400 } = this.#options;
     const type = kind === 'x509' ? x509KeyType : jwtKeyType;
     const lifeSeconds = kind === 'x509' ? ttlSeconds : (this.#options.jwtTtlSeconds ?? ttlSeconds);
-    const key = await keysOf(this.#options, kind).generate(slot, type ?? 'ec-p256');
+    const key = await this.#keyFor(kind, slot, type ?? 'ec-p256');
     if (!key.ok) return key;
     const issuedAtSeconds = Math.floor(clock.nowMs() / 1000);
     const made = await KIND_RULES[kind].make({
@@ -82,19 +88,25 @@ export class Rotation {
       notBeforeSeconds: issuedAtSeconds - backdateSeconds,
       notAfterSeconds: issuedAtSeconds + lifeSeconds,
       record: this.#options.recordCa,
+      upstream: this.#options.upstream,
     });
     if (!made.ok) return made;
+    this.#spare.delete(slot);
     const entry: JournalEntry = { ...made.value, state: 'prepared' };
     const next = added(this.#record.life, entry);
     if (state === 'prepared') return this.#commit(next, entry);
+    const announced = await this.#announce(entry);
+    if (!announced.ok) return announced;
     const shown = published(next, entry, 'active', clock.nowMs());
     return shown.ok ? this.#commit(shown.value, entry) : shown;
   }
 
   /** The bundle holds it from here on. */
-  publish(entry: JournalEntry): Promise<Result<JournalEntry>> {
+  async publish(entry: JournalEntry): Promise<Result<JournalEntry>> {
+    const announced = await this.#announce(entry);
+    if (!announced.ok) return announced;
     const next = published(this.#record.life, entry, 'published', this.#options.clock.nowMs());
-    return next.ok ? this.#commit(next.value, entry) : Promise.resolve(next);
+    return next.ok ? this.#commit(next.value, entry) : next;
   }
 
   /** Before it the old one signs after a restart, after it the new. */
@@ -131,6 +143,26 @@ export class Rotation {
       before;
     this.#note(entry);
     return ok(entry);
+  }
+
+  /** While an upstream is down no key is made for each try. */
+  async #keyFor(kind: AuthorityKind, slot: string, type: KeyType) {
+    const keys = keysOf(this.#options, kind);
+    const held = keys.get(slot);
+    const spare = this.#spare.get(slot);
+    if (held?.type === type && spare !== undefined && equalBytes(spare, held.publicKeySpki)) {
+      return ok(held);
+    }
+    const made = await keys.generate(slot, type);
+    if (made.ok) this.#spare.set(slot, made.value.publicKeySpki);
+    return made;
+  }
+
+  /** A JWT key is known above before it is known here: servers of the trust domain verify by it. */
+  async #announce(entry: JournalEntry): Promise<Result<void>> {
+    const { upstream } = this.#options;
+    if (upstream === undefined || entry.kind !== 'jwt') return ok(undefined);
+    return upstream.publishJwtKey(jwtKeyOf(entry));
   }
 
   #write(next: Life, withBundle: boolean): Promise<Result<void>> {

@@ -40,17 +40,21 @@ export function pruneAtMs(notAfterMs: number): number {
   return notAfterMs + DAY_MS;
 }
 
-/** The next step in the life of one kind, by its journal entries alone. */
+/**
+ * The next step in the life of one kind, by its journal entries alone. One that is `outdated` is
+ * replaced as soon as may be: the configuration wants another kind, or its root was tainted.
+ */
 export function nextStep(
   kind: AuthorityKind,
   entries: readonly JournalEntry[],
   nowMs: number,
+  outdated: (entry: JournalEntry) => boolean = () => false,
 ): Step {
   const own = entries.filter((entry) => entry.kind === kind);
   const retired = own.filter(({ state }) => state === 'old' || state === 'tainted');
   const over = retired.find((entry) => endMs(entry) <= nowMs);
   if (over !== undefined) return { action: 'expire', entry: over };
-  const alive = own.filter((entry) => endMs(entry) > nowMs);
+  const alive = own.filter((entry) => endMs(entry) > nowMs && !outdated(entry));
   const prepared = alive.find(({ state }) => state === 'prepared');
   if (prepared !== undefined) return { action: 'publish', entry: prepared };
   const active = own.find(({ state }) => state === 'active');
@@ -62,7 +66,8 @@ export function nextStep(
     return { action: 'make', slot: SLOTS[kind][0], state: 'active' };
   }
   const due = published === undefined ? prepareAtMs(active) : activateAtMs(active);
-  if (nowMs < due) return { action: 'wait', untilMs: Math.min(due, ...retired.map(endMs)) };
+  if (nowMs < due && !outdated(active))
+    return { action: 'wait', untilMs: Math.min(due, ...retired.map(endMs)) };
   if (published !== undefined) return { action: 'activate', entry: published, replaced: active };
   return { action: 'make', slot: otherSlot(active), state: 'prepared' };
 }

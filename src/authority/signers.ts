@@ -5,7 +5,7 @@ import { onlyLinted } from '../lint/linted-key.ts';
 import type { AuthoritySource, JwtAuthority, X509Authority } from './authority.ts';
 import { keysOf } from './authority-record.ts';
 import type { JournalEntry } from './journal.ts';
-import { entryCertificate } from './kinds.ts';
+import { entryCertificate, entryChain } from './kinds.ts';
 
 /** What the signers stand on. */
 export interface SignersOptions {
@@ -63,9 +63,10 @@ export class Signers implements AuthoritySource {
     const certificate = entryCertificate(entry);
     if (!certificate.ok) return certificate;
     if (key === undefined) return fail('AUTHORITY_NOT_READY', `slot ${entry.slot} has no key`);
-    const { notAfterMs } = certificate.value;
     const signer = { authorityId, key: onlyLinted(key), certificate: certificate.value };
-    this.#x509 = { ...signer, chain: [], notAfterMs };
+    // A CA from upstream may end later than those above it: nothing of it is valid then.
+    const notAfterMs = Math.min(certificate.value.notAfterMs, entry.notAfterSeconds * 1000);
+    this.#x509 = { ...signer, chain: entryChain(entry), notAfterMs };
     return ok(undefined);
   }
 

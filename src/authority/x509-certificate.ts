@@ -35,6 +35,8 @@ export interface CaRecord {
   readonly notAfterSeconds: number;
   /** SHA-256 of the TBSCertificate. */
   readonly tbsHash: Uint8Array;
+  /** Who asked for it, as grants name callers; `self` unless given. */
+  readonly requestedBy?: string;
 }
 
 /** Makes intent to sign a CA certificate durable; nothing is signed unless it answers ok. */
@@ -71,13 +73,42 @@ export function signIssuingCa(
   fields: RootFields,
   below: BelowRoot,
 ): Promise<Result<Certificate>> {
+  return signCa(key, fields, { ...below, pathLength: 0 });
+}
+
+/** The same for the CA of a server below this one, with what may follow it. */
+export function signDownstreamCa(
+  key: LintedKey,
+  fields: RootFields & { readonly requestedBy: string },
+  below: BelowRoot & { readonly pathLength: number | undefined },
+): Promise<Result<Certificate>> {
   return signCa(key, fields, below);
 }
 
+/** Writes down a CA certificate of ours that an upstream signed, before our key signs by it. */
+export async function recordForeignCa(
+  record: RecordCa | undefined,
+  certificate: Certificate,
+  { trustDomain, requestedBy }: { readonly trustDomain: TrustDomain; readonly requestedBy: string },
+): Promise<Result<void>> {
+  const recorded = await record?.({
+    trustDomain,
+    keyId: certificate.subjectKeyId ?? subjectKeyId(certificate.publicKey),
+    serial: certificate.serial,
+    notBeforeSeconds: certificate.notBeforeMs / 1000,
+    notAfterSeconds: certificate.notAfterMs / 1000,
+    tbsHash: hash('sha256', certificate.tbs, 'buffer'),
+    requestedBy,
+  });
+  return recorded ?? ok(undefined);
+}
+
+type Below = BelowRoot & { readonly pathLength: number | undefined };
+
 async function signCa(
   key: LintedKey,
-  fields: RootFields,
-  below: BelowRoot | undefined,
+  fields: RootFields & { readonly requestedBy?: string },
+  below: Below | undefined,
 ): Promise<Result<Certificate>> {
   const plan = planCa(key, fields, below);
   if (!plan.ok) return plan;
@@ -91,6 +122,7 @@ async function signCa(
     notAfterSeconds,
     keyId,
     tbsHash: hash('sha256', tbs, 'buffer'),
+    ...(fields.requestedBy === undefined ? {} : { requestedBy: fields.requestedBy }),
   });
   if (recorded?.ok === false) return recorded;
   const { hash: hashName } = certificateScheme(key.type);
@@ -116,7 +148,7 @@ interface CaPlan {
   readonly signatureAlgorithm: Uint8Array;
 }
 
-function planCa(key: LintedKey, fields: RootFields, below: BelowRoot | undefined): Result<CaPlan> {
+function planCa(key: LintedKey, fields: RootFields, below: Below | undefined): Result<CaPlan> {
   const spki = below?.spki ?? key.publicKeySpki;
   const publicKey = parsePublicKey(spki);
   if (!publicKey.ok) return publicKey;
@@ -131,7 +163,7 @@ function planCa(key: LintedKey, fields: RootFields, below: BelowRoot | undefined
     keyId,
     subject,
     signatureAlgorithm,
-    pathLength: below === undefined ? undefined : 0,
+    pathLength: below?.pathLength,
     nameConstraints: below?.nameConstraints,
   };
   const signer = below === undefined ? undefined : signerFacts(below.issuer);

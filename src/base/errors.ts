@@ -15,6 +15,7 @@ import { registryErrors } from './errors/registry.ts';
 import { spiffeErrors } from './errors/spiffe.ts';
 import { storeErrors } from './errors/store.ts';
 import { transportErrors } from './errors/transport.ts';
+import { upstreamErrors } from './errors/upstream.ts';
 import { x509Errors } from './errors/x509.ts';
 
 /**
@@ -34,6 +35,7 @@ export const ERRORS = {
   ...policyErrors,
   ...attestationErrors,
   ...authorityErrors,
+  ...upstreamErrors,
   ...ledgerErrors,
   ...issuanceErrors,
   ...apiErrors,

@@ -49,7 +49,7 @@ export function createLedgerRecorder(ledger: Pick<Ledger, 'append'>, clock: Cloc
           spiffeId: ca.trustDomain.id,
           serial: toHex(ca.serial),
           authorityId: toHex(ca.keyId),
-          requestedBy: 'self',
+          requestedBy: ca.requestedBy ?? 'self',
           notBefore: ca.notBeforeSeconds,
           notAfter: ca.notAfterSeconds,
           tbsHash: toHex(ca.tbsHash),

@@ -2,7 +2,10 @@ import { equalBytes } from '../base/bytes.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { parseJwtSvidUnverified } from '../spiffe/jwt-svid.ts';
 import type { JwtSvidClaims } from '../spiffe/jwt-svid-encoding.ts';
+import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { parseCertificate } from '../x509/certificate.ts';
+import { parseCsr } from '../x509/csr.ts';
+import { assembleCsr } from '../x509/csr-builder.ts';
 import { assembleCertificate } from '../x509/template.ts';
 import { CA_LINTS, type CaExpectation } from './ca-lints.ts';
 import type { CertificateExpectation } from './certificate-lints.ts';
@@ -83,6 +86,42 @@ function lintCertificate<Expected extends CertificateExpectation>(
   // The reader copied the bytes: what it read is what will be signed.
   return ok(new LintToken(read.value.tbs, spki));
 }
+
+/** What a request to an upstream authority must say, all of it. */
+export interface CaRequestExpectation {
+  readonly trustDomain: TrustDomain;
+  /** Name DER. */
+  readonly subjectDer: Uint8Array;
+  /** SubjectPublicKeyInfo DER of the key that it is for and signed by. */
+  readonly spki: Uint8Array;
+  /** AlgorithmIdentifier DER of that signature. */
+  readonly signatureAlgorithm: Uint8Array;
+}
+
+/**
+ * Lints the signed part of a request for a CA certificate: it is for the very key that signs it, and
+ * asks for the SPIFFE ID of the trust domain and for no other name (X509-16). Errors: LINT_REFUSED.
+ */
+export function lintCaRequest(info: Uint8Array, expected: CaRequestExpectation): Result<LintToken> {
+  const read = parseCsr(assembleCsr(info, expected.signatureAlgorithm, NO_SIGNATURE));
+  if (!read.ok) return refuseByLint('request', [DER_LINT], read);
+  const { subjectDer, publicKey, requestedUris, requestedDnsNames } = read.value;
+  const same =
+    equalBytes(subjectDer, expected.subjectDer) &&
+    equalBytes(publicKey.spki, expected.spki) &&
+    requestedUris.length === 1 &&
+    requestedUris[0] === expected.trustDomain.id &&
+    requestedDnsNames.length === 0;
+  return same
+    ? ok(new LintToken(read.value.info, expected.spki))
+    : refuseByLint('request', [REQUEST_LINT]);
+}
+
+const REQUEST_LINT = {
+  id: 'request-contents',
+  rule: 'X509-16, RFC 2986 §4',
+  says: 'It asks for its own key and the SPIFFE ID of the trust domain, and for nothing else.',
+} as const;
 
 /** The key that a token of ours is to be signed by. */
 export interface JwtLintSigner {

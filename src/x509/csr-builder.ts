@@ -35,8 +35,31 @@ export function buildCsr(
 ): Uint8Array {
   const attributes = uri === undefined ? [] : [nameRequest(uri, dnsNames)];
   const info = derSequence(VERSION_1, EMPTY_NAME, spki, derElement(ATTRIBUTES, ...attributes));
-  const signature = derBitString(sign(scheme.hash, info, privateKey));
-  return derSequence(info, signatureAlgorithmDer(scheme), signature);
+  return assembleCsr(info, signatureAlgorithmDer(scheme), sign(scheme.hash, info, privateKey));
+}
+
+/** What a request for a CA certificate asks for. */
+export interface CaRequestFields {
+  /** SubjectPublicKeyInfo DER of the key that will sign the request. */
+  readonly spki: Uint8Array;
+  /** Name DER. */
+  readonly subjectDer: Uint8Array;
+  /** `spiffe://trust-domain`, no path. */
+  readonly uri: string;
+}
+
+/** The part of a request for a CA certificate that is signed; see {@link assembleCsr}. */
+export function caRequestInfo({ spki, subjectDer, uri }: CaRequestFields): Uint8Array {
+  return derSequence(VERSION_1, subjectDer, spki, derElement(ATTRIBUTES, nameRequest(uri, [])));
+}
+
+/** A request from its signed part (RFC 2986 §4.2). */
+export function assembleCsr(
+  info: Uint8Array,
+  signatureAlgorithm: Uint8Array,
+  signature: Uint8Array,
+): Uint8Array {
+  return derSequence(info, signatureAlgorithm, derBitString(signature));
 }
 
 function nameRequest(uri: string, dnsNames: readonly string[]): Uint8Array {

@@ -1,5 +1,6 @@
 import type { AuthorityManager } from '../../src/authority/authority.ts';
 import { createAuthorityManager } from '../../src/authority/authority-manager.ts';
+import type { UpstreamLink } from '../../src/authority/upstream/upstream-link.ts';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { fail, ok, unwrap } from '../../src/base/result.ts';
@@ -67,6 +68,7 @@ export interface TestAuthorityOptions {
   readonly ttlSeconds?: number;
   readonly x509KeyType?: 'ec-p256' | 'ec-p384' | 'rsa-2048' | 'rsa-4096';
   readonly jwtKeyType?: 'ec-p256' | 'ec-p384' | 'rsa-2048' | 'rsa-4096';
+  readonly upstream?: UpstreamLink;
 }
 
 /** An authority manager that is not started. */
