@@ -30,11 +30,11 @@ export class Load {
 
   /** Runs until the first call of each kind fails, which is when the server is killed. */
   async run(clients: Clients): Promise<void> {
-    const issuer = await this.#issuer(clients);
     const work = [
       ...[clients.admin(), clients.admin()].map((admin) => this.#register(admin)),
       this.#attest(clients),
-      this.#issue(issuer.client, issuer.entryId),
+      // The kill may come before there is an issuer.
+      this.#issuer(clients).then(({ client, entryId }) => this.#issue(client, entryId)),
     ];
     await Promise.allSettled(work);
   }
