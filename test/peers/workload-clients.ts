@@ -31,7 +31,8 @@ export interface WorkloadClient {
   command(args: readonly string[]): readonly [string, readonly string[]];
 }
 
-const goClient: WorkloadClient = {
+/** The client of go-spiffe. */
+export const goClient: WorkloadClient = {
   name: 'go-spiffe',
   hints: true,
   tellsRefusals: true,

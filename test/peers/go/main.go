@@ -4,14 +4,21 @@
 //	peer fetch SOCKET           one X.509 context
 //	peer jwt SOCKET AUDIENCE    one JWT-SVID for each identity, validated offline
 //	peer calls SOCKET COUNT     COUNT JWT fetches on one connection
+//	peer verify DOMAIN FOLDER   chains of FOLDER/chains.pem, one a block, by FOLDER/roots.pem
 package main
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 
+	"github.com/spiffe/go-spiffe/v2/bundle/x509bundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
 	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
@@ -82,7 +89,53 @@ func jwt(ctx context.Context, client *workloadapi.Client, audience string) error
 	return nil
 }
 
+// verify judges many chains at once: chains.pem holds them one after the other, an empty line between.
+func verify(domain, folder string) error {
+	trustDomain, err := spiffeid.TrustDomainFromString(domain)
+	if err != nil {
+		return err
+	}
+	bundle, err := x509bundle.Load(trustDomain, filepath.Join(folder, "roots.pem"))
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "chains.pem"))
+	if err != nil {
+		return err
+	}
+	e := event{Event: "x509"}
+	for _, block := range strings.Split(string(text), "\n\n") {
+		chain, err := readChain(block)
+		if err != nil {
+			return err
+		}
+		id, _, err := x509svid.Verify(chain, bundle)
+		s := svid{ID: id.String(), Serial: chain[0].SerialNumber.String(), Verified: err == nil}
+		if err != nil {
+			s.Hint = err.Error()
+		}
+		e.SVIDs = append(e.SVIDs, s)
+	}
+	say(e)
+	return nil
+}
+
+func readChain(text string) ([]*x509.Certificate, error) {
+	var chain []*x509.Certificate
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		chain = append(chain, certificate)
+	}
+	return chain, nil
+}
+
 func run(ctx context.Context, command, socket, argument string) error {
+	if command == "verify" {
+		return verify(socket, argument)
+	}
 	client, err := workloadapi.New(ctx, workloadapi.WithAddr("unix://"+socket))
 	if err != nil {
 		return err
