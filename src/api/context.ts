@@ -1,7 +1,8 @@
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
-import type { FindIssued } from '../issuance/find-issued.ts';
+import type { PublishedCrl } from '../issuance/crl-publisher.ts';
+import type { FindIssued, FindIssuerName } from '../issuance/find-issued.ts';
 import type { Issuer } from '../issuance/issuer.ts';
 import type { RecordAct, RecordedAct } from '../issuance/ledger-recorder.ts';
 import type { PolicyContext } from '../policy/context.ts';
@@ -20,6 +21,13 @@ export interface ApiLimits {
   readonly maxBatchEntries: number;
 }
 
+/** The CRL as push streams read it. */
+export interface PushedCrl {
+  /** Undefined while there is none, or it is too long. */
+  readonly current: PublishedCrl | undefined;
+  onChange(listener: () => void): () => void;
+}
+
 /** What the services stand on. */
 export interface ApiContext {
   readonly registry: Registry;
@@ -35,6 +43,10 @@ export interface ApiContext {
   readonly recordAct?: RecordAct | undefined;
   /** Finds what was issued in the ledger, where there is one. */
   readonly findIssued?: FindIssued | undefined;
+  /** The CRL that agents are given; undefined where configuration keeps it from them. */
+  readonly crl?: PushedCrl | undefined;
+  /** Finds the names of the authorities that signed it. */
+  readonly findIssuerName?: FindIssuerName | undefined;
 }
 
 /** A caller that the guard let through. */

@@ -28,7 +28,7 @@ export interface PushMessages {
  * when there may be something to take.
  */
 export function pushMessages(
-  api: Pick<ApiContext, 'registry' | 'clock'>,
+  api: Pick<ApiContext, 'registry' | 'clock' | 'crl'>,
   agentId: SpiffeId,
   hello: Hello,
   wake: () => void,
@@ -36,6 +36,7 @@ export function pushMessages(
   const { registry, clock } = api;
   const resume = { feedId: hello.feedId, revision: hello.revision };
   const subscription = registry.subscribe(agentId, wake, hello.feedId === '' ? undefined : resume);
+  let toldCrl = hello.crlNumber;
   const told = { begun: false, revision: hello.revision, bundleSequence: hello.bundleSequence };
   // All that are alive at the start of every stream: one that broke off, or a server that was killed
   // between writing and telling, leaves nothing unsaid. Told twice they mean the same.
@@ -56,6 +57,12 @@ export function pushMessages(
     const serials = new Set(serialsOf(registry.revocationsOf(agentId)));
     yield* revokeMessages([...serials.difference(revoked)]);
     revoked = serials;
+    // An agent that holds one which nobody gives out any more gives it up.
+    const crl = api.crl?.current;
+    if ((crl?.number ?? 0n) !== toldCrl) {
+      toldCrl = crl?.number ?? 0n;
+      yield encode({ $case: 'crl', value: { der: Buffer.from(crl?.der ?? []), number: toldCrl } });
+    }
     const { bundle } = registry;
     if (bundle !== undefined && bundle.sequence !== told.bundleSequence) {
       told.bundleSequence = bundle.sequence;

@@ -7,12 +7,7 @@ import {
 } from '../gen/signet/revocation/v1/revocation.ts';
 import type { IssuedSvid, IssuedTarget } from '../issuance/find-issued.ts';
 import type { CallContext, Encoded, Handlers } from '../rpc/service.ts';
-import {
-  REVOCATION_REASONS,
-  type Revocation,
-  type RevocationReason,
-  reasonOfNumber,
-} from '../rules/revocation.ts';
+import { REVOCATION_REASONS, type Revocation, reasonOfNumber } from '../rules/revocation.ts';
 import { serialToHexForms } from '../x509/serial.ts';
 import { fitAnswer } from './batch.ts';
 import { type ApiContext, audit, noteAct } from './context.ts';
@@ -53,7 +48,11 @@ async function revoke(
   if (!live.ok) return live;
   const fresh = live.value.filter(({ serial }) => api.registry.revocation(serial) === undefined);
   const revokedAtSeconds = Math.floor(api.clock.nowMs() / 1000);
-  const revocations = fresh.map((svid) => toRevocation(svid, reason, revokedAtSeconds));
+  const issuers = await issuerNames(api, fresh);
+  const revocations = fresh.map((svid): Revocation => {
+    const issuerDer = issuers.get(svid.authorityId);
+    return { ...svid, issuerDer, reason, revokedAtSeconds };
+  });
   const written = await writeDown(api, revocations);
   if (!written.ok) return written;
   const added = new Set(written.value);
@@ -134,12 +133,18 @@ async function writeDown(
   return ok(added);
 }
 
-function toRevocation(
-  svid: IssuedSvid,
-  reason: RevocationReason,
-  revokedAtSeconds: number,
-): Revocation {
-  return { ...svid, reason, revokedAtSeconds };
+/** What a CRL will call the authorities; one that is found nowhere keeps nothing from being revoked. */
+async function issuerNames(
+  { findIssuerName, log }: ApiContext,
+  svids: readonly IssuedSvid[],
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  const names = new Map<string, Uint8Array>();
+  for (const authorityId of new Set(svids.map((svid) => svid.authorityId))) {
+    const name = await findIssuerName?.(authorityId);
+    if (name === undefined) log.warn({ authorityId }, 'no CRL can name this authority');
+    else names.set(authorityId, name);
+  }
+  return names;
 }
 
 function noteRevocation(

@@ -5,6 +5,7 @@ export {
   parseWorkloadAddress,
   type WorkloadAddress,
 } from './address.ts';
+export type { ContextCrls, UnknownRevocation } from './context-crls.ts';
 export type { Watch, WatchHandlers } from './stream-watch.ts';
 export {
   type Authorize,
@@ -12,6 +13,7 @@ export {
   authorizeMemberOf,
   createMtlsServer,
   type MtlsServerHandlers,
+  type PeerTrust,
   tlsClientOptions,
   tlsServerOptions,
   verifyPeer,

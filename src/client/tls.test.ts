@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { CRL_FROM_MS, makeCrl, makeCrlSigner } from '../../test/support/crl.ts';
 import { assertRefused, assertValue } from '../../test/support/refused.ts';
 import {
   type TestDomain,
@@ -197,4 +198,50 @@ test('a server cannot be made before there is an identity', () => {
   const handlers = { authorize: anyone, onConnection: () => {} };
   assertRefused(createMtlsServer(source, handlers), 'WORKLOAD_UNAVAILABLE');
   source.close();
+});
+
+/** A context with a CRL of these certificates; the SVID is the one that the test goes by. */
+function revoking(
+  path: string,
+  revoked: readonly X509Context[],
+  signer = makeCrlSigner(domain.root),
+): X509Context {
+  const entries = revoked.map(({ svids: [{ leaf }] }) => ({
+    issuerDer: leaf.issuerDer,
+    serial: leaf.serial,
+    revokedAtMs: CRL_FROM_MS,
+    reason: 1,
+  }));
+  const untilMs = Date.UTC(2049, 0, 1);
+  const crl = makeCrl(signer, entries, { fromMs: Date.UTC(2020, 0, 2), untilMs });
+  const response = { ...wireResponse([wireSvid(domain, path)]), crl: [Buffer.from(crl)] };
+  return assertValue(readX509Context(response));
+}
+
+test('both sides refuse an SVID that the CRL of the Workload API lists, and no other', async (context) => {
+  const client = contextOf('/web');
+  const server = contextOf('/billing');
+  const listed = await serve(context, anyone, revoking('/billing', [client]));
+  assert.equal((await call(context, listed.port, tlsClientOptions(client, anyone))).ok, false);
+  assert.equal((await listed.refused).code, 'PEER_UNTRUSTED');
+  const other = contextOf('/web');
+  assertValue(await call(context, listed.port, tlsClientOptions(other, anyone)));
+  const plain = await serve(context, anyone, server);
+  const options = tlsClientOptions(revoking('/web', [server]), anyone);
+  assertRefused(await call(context, plain.port, options), 'PEER_UNTRUSTED');
+  // From the next context on: rotation brings the CRL to a server that runs.
+  listed.feed(revoking('/billing', [other]));
+  assert.equal((await call(context, listed.port, tlsClientOptions(other, anyone))).ok, false);
+});
+
+test('a peer that no CRL covers: as told', async (context) => {
+  const server = await serve(context, anyone);
+  const strict = (own: X509Context): ConnectionOptions =>
+    tlsClientOptions(own, anyone, undefined, 'refuse');
+  assertRefused(await call(context, server.port, strict(contextOf('/web'))), 'PEER_UNTRUSTED');
+  assertValue(await call(context, server.port, strict(revoking('/web', []))));
+  // Nobody of the bundle signed it, so it is as if there were none.
+  const foreign = makeCrlSigner(testDomain('example.org').root);
+  const unsigned = strict(revoking('/web', [], foreign));
+  assertRefused(await call(context, server.port, unsigned), 'PEER_UNTRUSTED');
 });

@@ -10,12 +10,12 @@ import { type Clock, systemClock } from '../base/clock.ts';
 import { SignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { encodePem } from '../der/pem.ts';
-import type { BundleSource } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { MAX_CHAIN_CERTIFICATES, validateX509Svid } from '../spiffe/x509-svid.ts';
 import { parseCertificate } from '../x509/certificate.ts';
 import type { Certificate } from '../x509/types.ts';
+import type { UnknownRevocation } from './context-crls.ts';
 import { bundlesOf, type X509Context } from './x509-context.ts';
 import type { X509Source } from './x509-source.ts';
 
@@ -36,19 +36,23 @@ export function authorizeMemberOf(trustDomain: TrustDomain): Authorize {
 /**
  * Options for `tls.connect` and the like. The server must present an X.509-SVID of a domain whose
  * bundle is held, with an ID that `authorize` allows; its host name means nothing. Judged by our
- * validator after OpenSSL's. Never with a session cache: a resumed session is not judged again.
+ * validator after OpenSSL's, by the CRLs of the context too. Never with a session cache: a resumed
+ * session is not judged again.
+ *
+ * @param unknown What becomes of a peer that no CRL in force covers.
  */
 export function tlsClientOptions(
   context: X509Context,
   authorize: Authorize,
   clock: Clock = systemClock,
+  unknown: UnknownRevocation = 'accept',
 ): ConnectionOptions {
   return {
     ...sharedOptions(context),
     checkServerIdentity: (_host, certificate) => {
       // With `rejectUnauthorized` Node hands over the whole chain here.
       const chain = chainOf(certificate as DetailedPeerCertificate);
-      const peer = checkPeer(chain, bundlesOf(context), authorize, clock);
+      const peer = checkPeer(chain, { context, unknown, clock }, authorize);
       return peer.ok ? undefined : peer.error;
     },
   };
@@ -63,14 +67,24 @@ export function tlsServerOptions(context: X509Context): TlsOptions {
   return { ...sharedOptions(context), requestCert: true };
 }
 
-/** Judges the other side of a connection that is set up: SPIFFE rules, today's bundles, and who it is. */
+/** What a peer is judged by. */
+export interface PeerTrust {
+  readonly context: X509Context;
+  /** What becomes of a peer that no CRL in force covers; `accept` unless told. */
+  readonly unknown?: UnknownRevocation;
+  readonly clock?: Clock;
+}
+
+/**
+ * Judges the other side of a connection that is set up: SPIFFE rules, today's bundles and CRLs, and
+ * who it is.
+ */
 export function verifyPeer(
   socket: TLSSocket,
-  context: X509Context,
+  trust: PeerTrust,
   authorize: Authorize,
-  clock: Clock = systemClock,
 ): Result<SpiffeId> {
-  return checkPeer(chainOf(socket.getPeerCertificate(true)), bundlesOf(context), authorize, clock);
+  return checkPeer(chainOf(socket.getPeerCertificate(true)), trust, authorize);
 }
 
 /** What becomes of an accepted connection. */
@@ -79,6 +93,8 @@ export interface MtlsServerHandlers {
   readonly onConnection: (socket: TLSSocket, peer: SpiffeId) => void;
   /** Told why a connection was refused; the other side only sees it end. */
   readonly onRefused?: (error: SignetError) => void;
+  /** What becomes of a client that no CRL in force covers; `accept` unless told. */
+  readonly unknownRevocation?: UnknownRevocation;
 }
 
 /**
@@ -96,7 +112,10 @@ export function createMtlsServer(
   const server = createServer(tlsServerOptions(context.value), (socket) => {
     socket.on('error', () => socket.destroy());
     const now = source.current();
-    const peer = now.ok ? verifyPeer(socket, now.value, handlers.authorize, clock) : now;
+    const { authorize, unknownRevocation: unknown = 'accept' } = handlers;
+    const peer = now.ok
+      ? verifyPeer(socket, { context: now.value, unknown, clock }, authorize)
+      : now;
     if (peer.ok) return handlers.onConnection(socket, peer.value);
     socket.destroy();
     return refuse(peer.error);
@@ -125,9 +144,8 @@ function sharedOptions(context: X509Context): ConnectionOptions & TlsOptions {
 
 function checkPeer(
   chainDer: readonly Uint8Array[],
-  bundles: BundleSource,
+  { context, unknown = 'accept', clock = systemClock }: PeerTrust,
   authorize: Authorize,
-  clock: Clock,
 ): Result<SpiffeId> {
   const chain: Certificate[] = [];
   for (const der of chainDer) {
@@ -135,7 +153,13 @@ function checkPeer(
     if (!certificate.ok) return fail('PEER_UNTRUSTED', certificate.error.message);
     chain.push(certificate.value);
   }
-  const valid = validateX509Svid({ chain, bundles, atMs: clock.nowMs() });
+  const atMs = clock.nowMs();
+  const valid = validateX509Svid({
+    chain,
+    bundles: bundlesOf(context),
+    atMs,
+    revocation: (bundle) => context.crls.check(bundle, unknown, atMs),
+  });
   if (!valid.ok) return fail('PEER_UNTRUSTED', valid.error.message, { cause: valid.error });
   const { id } = valid.value;
   return authorize(id) ? ok(id) : fail('PEER_NOT_AUTHORIZED', `${id.uri} is not allowed here`);

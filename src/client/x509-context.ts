@@ -5,6 +5,7 @@ import { parseX509Bundle } from '../spiffe/bundle-format.ts';
 import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
 import { parseTrustDomain } from '../spiffe/trust-domain.ts';
 import { parseX509Svid, type X509Svid } from '../spiffe/x509-svid.ts';
+import { ContextCrls } from './context-crls.ts';
 
 /** An X.509-SVID that the Workload API gave this process. */
 export interface WorkloadX509Svid extends X509Svid {
@@ -18,6 +19,8 @@ export interface X509Context {
   readonly svids: readonly [WorkloadX509Svid, ...WorkloadX509Svid[]];
   /** Bundles by name of their trust domain: the own ones and the federated ones. */
   readonly bundles: ReadonlyMap<string, Bundle>;
+  /** What was revoked, where the server's configuration gives that to workloads. */
+  readonly crls: ContextCrls;
 }
 
 /** The bundles of a context as validators ask for them (WLAPI-31). */
@@ -53,7 +56,8 @@ export function readX509Context(response: X509SVIDResponse): Result<X509Context>
   }
   const [first, ...others] = svids;
   if (first === undefined) return invalid('it holds no SVID');
-  return ok({ svids: [first, ...others], bundles });
+  const crls = new ContextCrls(response.crl);
+  return ok({ svids: [first, ...others], bundles, crls });
 }
 
 function readFederated(response: X509SVIDResponse, into: Map<string, Bundle>): Result<void> {

@@ -1,9 +1,13 @@
+import { toHex } from '../base/bytes.ts';
 import { ok, type Result } from '../base/result.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { ReadableFiles } from '../ledger/reader.ts';
 import type { LedgerRecord } from '../ledger/record.ts';
 import { searchRecords } from '../ledger/search.ts';
+import type { Bundle } from '../spiffe/bundle.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
+import type { TrustDomain } from '../spiffe/trust-domain.ts';
+import { type CaSubject, caSubjectDer } from '../x509/ca-template.ts';
 import { serialToDecimal } from '../x509/serial.ts';
 
 /** An X.509-SVID that the ledger knows. */
@@ -64,4 +68,48 @@ function svidOf(record: LedgerRecord): IssuedSvid | undefined {
     authorityId,
     notAfterSeconds: notAfter,
   };
+}
+
+/** The Name DER of an authority by the hex of its key identifier; undefined where nobody knows it. */
+export type FindIssuerName = (authorityId: string) => Promise<Uint8Array | undefined>;
+
+/** Where names of authorities are looked for. */
+export interface IssuerNameSources {
+  readonly trustDomain: TrustDomain;
+  readonly bundle: () => Bundle | undefined;
+  /** What the names of CAs that this server made begin with. */
+  readonly subject: CaSubject;
+  readonly files: ReadableFiles;
+  readonly ledger: Pick<Ledger, 'size'>;
+}
+
+/**
+ * Roots are in the bundle. An issuing CA is in none, and its certificate went with its process: its
+ * name ends with its serial number, which the ledger has.
+ */
+export function createFindIssuerName(sources: IssuerNameSources): FindIssuerName {
+  return async (authorityId) =>
+    rootName(sources, authorityId) ?? issuingCaName(sources, authorityId);
+}
+
+function rootName({ bundle }: IssuerNameSources, authorityId: string): Uint8Array | undefined {
+  for (const { certificate } of bundle()?.x509Authorities ?? []) {
+    const { subjectKeyId, subjectDer } = certificate;
+    if (subjectKeyId !== undefined && toHex(subjectKeyId) === authorityId) return subjectDer;
+  }
+  return undefined;
+}
+
+async function issuingCaName(
+  { trustDomain, subject, files, ledger }: IssuerNameSources,
+  authorityId: string,
+): Promise<Uint8Array | undefined> {
+  let name: Uint8Array | undefined;
+  const all = { first: 0, size: ledger.size };
+  await searchRecords(files, all, { spiffeId: trustDomain.id }, ({ record }) => {
+    if (record.kind !== 'ca' || record.authorityId !== authorityId) return true;
+    name = caSubjectDer(Buffer.from(record.serial ?? '', 'hex'), subject);
+    return false;
+  });
+  return name;
 }

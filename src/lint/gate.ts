@@ -4,11 +4,14 @@ import { parseJwtSvidUnverified } from '../spiffe/jwt-svid.ts';
 import type { JwtSvidClaims } from '../spiffe/jwt-svid-encoding.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { parseCertificate } from '../x509/certificate.ts';
+import { parseCrl } from '../x509/crl.ts';
 import { parseCsr } from '../x509/csr.ts';
 import { assembleCsr } from '../x509/csr-builder.ts';
 import { assembleCertificate } from '../x509/template.ts';
 import { CA_LINTS, type CaExpectation } from './ca-lints.ts';
 import type { CertificateExpectation } from './certificate-lints.ts';
+import { CRL_LINTS, type CrlExpectation } from './crl-lints.ts';
+import { CRL_SIGNER_LINTS } from './crl-signer-lints.ts';
 import { LEAF_LINTS, type LeafExpectation } from './leaf-lints.ts';
 import { brokenLints, DER_LINT, type Lint, READER_LINTS, refuseByLint } from './lint.ts';
 
@@ -69,6 +72,24 @@ export function lintLeaf(tbs: Uint8Array, expected: LeafExpectation): Result<Lin
 /** The same for the certificate of one of our authorities, self-signed or below another. */
 export function lintCa(tbs: Uint8Array, expected: CaExpectation): Result<LintToken> {
   return lintCertificate(tbs, CA_LINTS, expected);
+}
+
+/** The same for the certificate of a CRL signer. */
+export function lintCrlSigner(
+  tbs: Uint8Array,
+  expected: CertificateExpectation,
+): Result<LintToken> {
+  return lintCertificate(tbs, CRL_SIGNER_LINTS, expected);
+}
+
+/** The same for a CRL. */
+export function lintCrl(tbs: Uint8Array, expected: CrlExpectation): Result<LintToken> {
+  const { signatureAlgorithm, spki } = expected;
+  const read = parseCrl(assembleCertificate(tbs, signatureAlgorithm, NO_SIGNATURE));
+  if (!read.ok) return refuseByLint('CRL', [DER_LINT], read);
+  const broken = CRL_LINTS.filter((lint) => !lint.holds(read.value, expected));
+  if (broken.length > 0) return refuseByLint('CRL', broken);
+  return ok(new LintToken(read.value.tbs, spki));
 }
 
 function lintCertificate<Expected extends CertificateExpectation>(

@@ -93,7 +93,7 @@ export const DER_LINT: LintName = {
 
 /** Refuses to sign, by the name of what is broken. */
 export function refuseByLint(
-  what: 'certificate' | 'token' | 'request',
+  what: 'certificate' | 'token' | 'request' | 'CRL',
   broken: readonly LintName[],
   cause?: Failed,
 ): Failed {

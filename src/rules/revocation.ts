@@ -22,6 +22,8 @@ export interface Revocation {
   readonly agentId: SpiffeId | undefined;
   /** Hex of the subject key identifier of the authority that signed it. */
   readonly authorityId: string;
+  /** Name DER of that authority, which a CRL states; undefined where nobody knew it. */
+  readonly issuerDer: Uint8Array | undefined;
   /** Unix seconds. */
   readonly notAfterSeconds: number;
   /** Unix seconds. */

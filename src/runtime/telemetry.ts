@@ -23,7 +23,7 @@ export interface TelemetryParts {
   readonly health: Health;
   readonly log: Logger;
   /** Further pages, by the start of their path. */
-  readonly extra?: ExtraPages | undefined;
+  readonly extra?: readonly ExtraPages[];
 }
 
 /** Pages that a part of the process adds. */
@@ -109,11 +109,10 @@ async function render(request: IncomingMessage, parts: TelemetryParts): Promise<
 }
 
 async function extraPage(path: string, { extra, log }: TelemetryParts): Promise<ExtraPage> {
-  if (extra === undefined || !path.startsWith(extra.prefix)) {
-    return text(404, 'pages: /metrics, /live, /ready');
-  }
+  const pages = extra?.find(({ prefix }) => path.startsWith(prefix));
+  if (pages === undefined) return text(404, 'pages: /metrics, /live, /ready');
   try {
-    return await extra.render(path);
+    return await pages.render(path);
   } catch (error) {
     log.error({ err: error, path: path.slice(0, 200) }, 'rendering a page failed');
     return text(500, 'rendering the page failed');

@@ -15,6 +15,7 @@ import { telemetrySchema } from '../runtime/telemetry.ts';
 import { countSetting, durationSetting } from '../runtime/units.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import { parseTrustDomain, type TrustDomain } from '../spiffe/trust-domain.ts';
+import { crlSchema } from './crl.ts';
 import { operatorGroupId } from './group.ts';
 import { ledgerSchema } from './ledger.ts';
 import { protectionFaults } from './protection.ts';
@@ -236,6 +237,7 @@ export const serverConfigSchema = z
       })
       .prefault({}),
     ledger: ledgerSchema,
+    crl: crlSchema,
     telemetry: telemetrySchema,
   })
   .superRefine((config, context) => {

@@ -21,9 +21,10 @@ import type { Metrics } from '../runtime/metrics.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { StoreThreadEvent } from '../store/sqlite/worker-client.ts';
 import type { Store } from '../store/store.ts';
-import { startAuthorities } from './authorities.ts';
 import type { BlockedKeys } from '../x509/blocked-keys.ts';
+import { startAuthorities } from './authorities.ts';
 import { loadBlockedKeys } from './blocked-keys.ts';
+import { type ServerCrl, startCrl } from './crl.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
 import type { ServerBase } from './server.ts';
 import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
@@ -36,6 +37,8 @@ export interface ServerCore {
   readonly api: ApiContext;
   /** Undefined where it is turned off. */
   readonly ledger: ServerLedger | undefined;
+  /** Undefined where it is turned off. */
+  readonly crl: ServerCrl | undefined;
 }
 
 /** Starts state, keys, authorities and issuance. */
@@ -56,7 +59,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   if (!caughtUp.ok) return caughtUp;
   const blockedKeys = await loadBlockedKeys(base.config.svid.blockedKeys);
   if (!blockedKeys.ok) return blockedKeys;
-  const api = startIssuance(base, {
+  const issuance = startIssuance(base, {
     registry,
     bundleAcks,
     blockedKeys: blockedKeys.value,
@@ -64,6 +67,9 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
     recorder,
     findIssued: ledger.value?.findIssued,
   });
+  const crl = await startCrl(base, { registry, roots: manager, recorder });
+  const findIssuerName = ledger.value?.findIssuerNames(() => registry.bundle);
+  const api: ApiContext = { ...issuance, crl: crl?.pushed, findIssuerName };
   const identity = await createServerIdentity({
     trustDomain: base.config.trustDomain,
     issuer: api.issuer,
@@ -81,6 +87,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
     identity: identity.value,
     api,
     ledger: ledger.value,
+    crl,
   });
 }
 

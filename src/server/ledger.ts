@@ -1,7 +1,12 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { fail, ok, type Result } from '../base/result.ts';
-import { createFindIssued, type FindIssued } from '../issuance/find-issued.ts';
+import {
+  createFindIssued,
+  createFindIssuerName,
+  type FindIssued,
+  type FindIssuerName,
+} from '../issuance/find-issued.ts';
 import { createLedgerRecorder, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import { type Ed25519Key, makeEd25519File, readEd25519File } from '../keys/ed25519-file.ts';
 import { recordRestore } from '../ledger/epoch.ts';
@@ -9,6 +14,8 @@ import { HEAD_FILE } from '../ledger/files.ts';
 import { type Ledger, openLedger } from '../ledger/ledger.ts';
 import { FileTree } from '../runtime/file-tree.ts';
 import { durationSetting } from '../runtime/units.ts';
+import type { Bundle } from '../spiffe/bundle.ts';
+import { subjectOf } from './authorities.ts';
 import { createLedgerPages, type LedgerPages } from './ledger-pages.ts';
 import type { ServerBase } from './server.ts';
 
@@ -39,6 +46,8 @@ export const ledgerSchema = z
 export interface ServerLedger {
   readonly recorder: LedgerRecorder;
   readonly findIssued: FindIssued;
+  /** @param bundle The trust bundle as it stands when a name is looked for. */
+  findIssuerNames(bundle: () => Bundle | undefined): FindIssuerName;
   /** What the telemetry port shows of it, where configuration says so. */
   readonly pages: LedgerPages | undefined;
 }
@@ -78,7 +87,15 @@ export async function startLedger(
   watchLedger(base, ledger);
   const pages = config.ledger.publish ? createLedgerPages(files, ledger) : undefined;
   const findIssued = createFindIssued(files, ledger);
-  return ok({ recorder: createLedgerRecorder(ledger, clock), findIssued, pages });
+  const { trustDomain } = config;
+  const findIssuerNames = (bundle: () => Bundle | undefined): FindIssuerName =>
+    createFindIssuerName({ trustDomain, bundle, subject: subjectOf(base), files, ledger });
+  return ok({
+    recorder: createLedgerRecorder(ledger, clock),
+    findIssued,
+    findIssuerNames,
+    pages,
+  });
 }
 
 /** The key is made with the ledger, never after it: another key would pass for another log. */

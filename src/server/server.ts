@@ -83,7 +83,7 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
   if (!core.ok) return core;
   const listeners = await startListeners(base, core.value);
   if (!listeners.ok) return listeners;
-  const extra = core.value.ledger?.pages;
+  const extra = [core.value.ledger?.pages, core.value.crl?.pages].flatMap((pages) => pages ?? []);
   const telemetry = await startTelemetry(config.telemetry, { ...base, extra });
   if (!telemetry.ok) return telemetry;
   life.add('telemetry', () => telemetry.value.close());

@@ -3,9 +3,10 @@ import { equalBytes } from '../base/bytes.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { parseCertificates } from '../x509/certificate.ts';
 import { validatePath } from '../x509/path.ts';
+import type { RevocationCheck } from '../x509/revocation.ts';
 import { verifySignature } from '../x509/signature.ts';
 import type { Certificate } from '../x509/types.ts';
-import { type BundleSource, x509Roots } from './bundle.ts';
+import { type Bundle, type BundleSource, x509Roots } from './bundle.ts';
 import type { SpiffeId } from './spiffe-id.ts';
 import { checkLeafProfile, checkSignerId } from './x509-profile.ts';
 
@@ -21,6 +22,8 @@ export interface X509SvidValidation {
   readonly bundles: BundleSource;
   /** Unix milliseconds. */
   readonly atMs: number;
+  /** How revocation is judged in the trust domain of a bundle; not at all unless told. */
+  readonly revocation?: (bundle: Bundle) => RevocationCheck;
 }
 
 /** A peer whose X.509-SVID holds. */
@@ -45,7 +48,7 @@ export interface X509Svid {
  * bundle of the trust domain that the leaf names, and to no other.
  */
 export function validateX509Svid(request: X509SvidValidation): Result<ValidX509Svid> {
-  const { chain, bundles, atMs } = request;
+  const { chain, bundles, atMs, revocation } = request;
   const [leaf] = chain;
   if (leaf === undefined || chain.length > MAX_CHAIN_CERTIFICATES) {
     return fail('X509_SVID_CHAIN', `chain has ${chain.length} certificates`);
@@ -58,7 +61,12 @@ export function validateX509Svid(request: X509SvidValidation): Result<ValidX509S
     const what = `no bundle for the trust domain "${trustDomain.name}"`;
     return fail('X509_SVID_TRUST_DOMAIN', what);
   }
-  const valid = validatePath({ chain, roots: x509Roots(bundle), atMs });
+  const valid = validatePath({
+    chain,
+    roots: x509Roots(bundle),
+    atMs,
+    ...(revocation === undefined ? {} : { revocation: revocation(bundle) }),
+  });
   if (!valid.ok) return valid;
   const { path } = valid.value;
   const signers = checkSigners(path.slice(1));

@@ -12,8 +12,10 @@ import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
 import { SVIDService } from '../../src/gen/spire/api/server/svid/v1/svid.ts';
-import type { X509SVIDResponse } from '../../src/gen/workload.ts';
+import type { X509BundlesResponse, X509SVIDResponse } from '../../src/gen/workload.ts';
 import { parseCertificates } from '../../src/x509/certificate.ts';
+import { parseCrl } from '../../src/x509/crl.ts';
+import { trustCrl } from '../../src/x509/crl-trust.ts';
 import { Fleet } from '../support/fleet.ts';
 import { freePort } from '../support/processes.ts';
 import { assertValue } from '../support/refused.ts';
@@ -245,10 +247,82 @@ describe('signet svid revoke', () => {
     reading.cancel();
   });
 
-  test('an agent that joined by a token ends when its own SVID is revoked, and says what to do', async () => {
+  test('an agent that joined by a token ends when its own SVID is revoked, and says what to do', async (context) => {
+    await fleet.register('/last');
+    const { api } = workloadClient(context, fleet.workloadSocket);
+    const reading = new Reading<X509SVIDResponse>(api.fetchX509Svid({}, securityHeader()));
+    await reading.message(1);
     const agentId = await fleet.agentId();
     await revoke('--agent', agentId, '--reason', 'key-compromise');
-    await fleet.stopAgent();
+    await reading.ended();
     assert.match(fleet.log('agent'), /AGENT_MUST_ATTEST/);
+  });
+});
+
+describe('the CRL', () => {
+  let fleet: Fleet;
+  let port: number;
+  before(async () => {
+    port = await freePort();
+    fleet = await Fleet.start({
+      serverYaml: `crl: { enabled: true, workloadApi: true }\ntelemetry: { port: ${port} }`,
+    });
+  });
+  after(() => fleet.stop());
+
+  const served = async () => {
+    const response = await fetch(`http://127.0.0.1:${port}/crl`);
+    assert.equal(response.headers.get('content-type'), 'application/pkix-crl');
+    return assertValue(parseCrl(new Uint8Array(await response.arrayBuffer())));
+  };
+
+  test('goes to the telemetry port and into the Workload API, with each revocation', async (context) => {
+    await fleet.register('/web');
+    const first = await served();
+    assert.deepEqual([first.size, first.indirect], [0, true]);
+    const { api } = workloadClient(context, fleet.workloadSocket);
+    const bundles = new Reading<X509BundlesResponse>(api.fetchX509Bundles({}, securityHeader()));
+    const reading = new Reading<X509SVIDResponse>(api.fetchX509Svid({}, securityHeader()));
+    const before = (await reading.message(1)).svids[0]!;
+    const [leaf] = assertValue(parseCertificates(before.x509Svid));
+    await fleet.json('svid', 'revoke', '--serial', leaf!.serialDecimal, '--reason', 'superseded');
+    const second = await served();
+    assert.ok(second.number > first.number);
+    assert.equal(second.find(leaf!.issuerDer, leaf!.serial)?.reason, 4);
+    for (let count = 2; ; count++) {
+      const { crl, svids } = await reading.message(count);
+      const given = assertValue(parseCrl(crl[0]!));
+      const roots = assertValue(parseCertificates(svids[0]!.bundle));
+      assertValue(trustCrl(given, { roots, atMs: Date.now() }));
+      const listed = given.find(leaf!.issuerDer, leaf!.serial) !== undefined;
+      if (listed && serialOf(svids[0]!.x509Svid) !== leaf!.serialDecimal) break;
+    }
+    let told = 1;
+    while ((await bundles.message(told)).crl[0]?.equals(second.der) !== true) told++;
+    reading.cancel();
+    bundles.cancel();
+  });
+
+  test('is back after a restart, and taken from agents when it is turned off', async (context) => {
+    const { api } = workloadClient(context, fleet.workloadSocket);
+    const bundles = new Reading<X509BundlesResponse>(api.fetchX509Bundles({}, securityHeader()));
+    assert.equal((await bundles.message(1)).crl.length, 1);
+    await fleet.stopServer('SIGKILL');
+    await fleet.startServer();
+    // The number rises across restarts: what the agent gets is what the new process made.
+    let told = 1;
+    const size = async (): Promise<number> =>
+      assertValue(parseCrl((await bundles.message(told)).crl[0]!)).size;
+    while ((await size()) === 0 || bundles.messages.length < 2) told++;
+    assert.equal(await size(), 1);
+    await fleet.stopServer();
+    const config = join(fleet.dir, 'server.yaml');
+    writeFileSync(
+      config,
+      readFileSync(config, 'utf8').replace('workloadApi: true', 'workloadApi: false'),
+    );
+    await fleet.startServer();
+    while ((await bundles.message(told)).crl.length > 0) told++;
+    bundles.cancel();
   });
 });

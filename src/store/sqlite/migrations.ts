@@ -90,6 +90,7 @@ export const MIGRATIONS: readonly string[] = [
     spiffe_id TEXT NOT NULL,
     agent_id TEXT,
     authority_id TEXT NOT NULL,
+    issuer TEXT NOT NULL,
     not_after INTEGER NOT NULL,
     revoked_at INTEGER NOT NULL,
     reason INTEGER NOT NULL,

@@ -4,7 +4,7 @@ import type { ArgsOf } from './protocol.ts';
 import { type RevocationRow, revocationChecksum } from './rows.ts';
 
 const COLUMNS = `serial, spiffe_id AS spiffeId, agent_id AS agentId, authority_id AS authorityId,
-  not_after AS notAfter, revoked_at AS revokedAt, reason, checksum`;
+  issuer, not_after AS notAfter, revoked_at AS revokedAt, reason, checksum`;
 
 /** The revocation of a serial number. */
 export function findRevocation(db: Database, serial: string): RevocationRow | undefined {
@@ -21,11 +21,12 @@ export function revoke(db: Database, { rows }: ArgsOf<'revoke'>): readonly strin
   const added: string[] = [];
   for (const row of rows) {
     const changed = db.run(
-      'INSERT INTO revocations VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+      'INSERT INTO revocations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
       row.serial,
       row.spiffeId,
       row.agentId,
       row.authorityId,
+      row.issuer,
       row.notAfter,
       row.revokedAt,
       row.reason,

@@ -71,6 +71,8 @@ export interface RevocationRow {
   readonly spiffeId: string;
   readonly agentId: string | null;
   readonly authorityId: string;
+  /** Name DER, base64; empty where it is not known. */
+  readonly issuer: string;
   readonly notAfter: number;
   readonly revokedAt: number;
   /** Number of RFC 5280 §5.3.1. */
@@ -115,6 +117,7 @@ export function revocationChecksum(row: Omit<RevocationRow, 'checksum'>): number
     row.spiffeId,
     row.agentId,
     row.authorityId,
+    row.issuer,
     row.notAfter,
     row.revokedAt,
     row.reason,

@@ -1,0 +1,116 @@
+import { hash } from 'node:crypto';
+import { equalBytes } from '../base/bytes.ts';
+import type { Random } from '../base/random.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import { generateLocalKey } from '../keys/local-key.ts';
+import { certificateScheme } from '../keys/scheme.ts';
+import { type LintToken, lintCrlSigner } from '../lint/gate.ts';
+import { type LintedKey, onlyLinted } from '../lint/linted-key.ts';
+import type { TrustDomain } from '../spiffe/trust-domain.ts';
+import { parseCertificate } from '../x509/certificate.ts';
+import { buildCrlSignerTbs, type CrlSignerFields } from '../x509/crl-signer-template.ts';
+import { subjectKeyId } from '../x509/key-id.ts';
+import { parsePublicKey } from '../x509/public-key.ts';
+import { drawSerial } from '../x509/serial.ts';
+import { signatureAlgorithmDer, verifySignature } from '../x509/signature.ts';
+import { assembleCertificate } from '../x509/template.ts';
+import type { Certificate } from '../x509/types.ts';
+import type { X509Authority } from './authority.ts';
+import type { RecordCa } from './x509-certificate.ts';
+
+/** Its key is in no key manager; the name is for logs. */
+const SLOT = 'CRL-signer';
+
+/** Longest life of a signer, in seconds: the root is asked for another twice a week. */
+const TTL_SECONDS = 7 * 86_400;
+
+/** Who signs the CRL: a key of this process with a certificate from the root. */
+export interface CrlSigner {
+  readonly key: LintedKey;
+  readonly certificate: Certificate;
+  /** The root that made it. */
+  readonly rootId: string;
+}
+
+/** What a signer is made from. */
+export interface CrlSignerRequest {
+  readonly root: X509Authority;
+  readonly trustDomain: TrustDomain;
+  readonly random: Random;
+  readonly nowSeconds: number;
+  readonly backdateSeconds: number;
+  /** Told before the certificate is signed. */
+  readonly record?: RecordCa | undefined;
+}
+
+/**
+ * Makes a CRL signer below a root. Its key lives and dies with this process, as that of an issuing
+ * CA: a CRL brings its signer's certificate with it, so the next process simply begins another.
+ */
+export async function makeCrlSigner(request: CrlSignerRequest): Promise<Result<CrlSigner>> {
+  const { root, trustDomain } = request;
+  const key = await generateLocalKey(SLOT, 'ec-p256');
+  if (!key.ok) return key;
+  const plan = planSigner(request, key.value.publicKeySpki);
+  if (!plan.ok) return plan;
+  const { tbs, token, said, signatureAlgorithm } = plan.value;
+  // On record before it is signed, as everything the root signs (I2).
+  const recorded = await request.record?.({
+    trustDomain,
+    keyId: said.keyId,
+    serial: said.serial,
+    notBeforeSeconds: said.notBeforeMs / 1000,
+    notAfterSeconds: said.notAfterMs / 1000,
+    tbsHash: hash('sha256', tbs, 'buffer'),
+  });
+  if (recorded?.ok === false) return recorded;
+  const { hash: hashName } = certificateScheme(root.key.type);
+  const signed = await root.key.sign(token, { hash: hashName, encoding: 'der' });
+  if (!signed.ok) return signed;
+  const { body, signature } = signed.value;
+  const read = parseCertificate(assembleCertificate(body, signatureAlgorithm, signature));
+  if (!read.ok) return invalid('is not readable', read.error);
+  const certificate = read.value;
+  if (!equalBytes(certificate.tbs, tbs)) return invalid('reads back as another');
+  const { publicKey } = root.certificate;
+  const verified = verifySignature(publicKey, signatureAlgorithm, tbs, certificate.signature);
+  if (!verified.ok) return invalid('is not signed by the root', verified.error);
+  return ok({ key: onlyLinted(key.value), certificate, rootId: root.authorityId });
+}
+
+/** A certificate that was linted and is not signed yet. */
+interface SignerPlan {
+  readonly tbs: Uint8Array;
+  readonly token: LintToken;
+  readonly said: Omit<CrlSignerFields, 'issuer' | 'signatureAlgorithm'>;
+  readonly signatureAlgorithm: Uint8Array;
+}
+
+function planSigner(
+  { root, random, nowSeconds, backdateSeconds }: CrlSignerRequest,
+  spki: Uint8Array,
+): Result<SignerPlan> {
+  const publicKey = parsePublicKey(spki);
+  if (!publicKey.ok) return publicKey;
+  const { subjectDer, notBeforeMs, notAfterMs, ...issuer } = root.certificate;
+  const signatureAlgorithm = signatureAlgorithmDer(certificateScheme(root.key.type));
+  const keyId = issuer.subjectKeyId ?? subjectKeyId(issuer.publicKey);
+  const said = {
+    serial: drawSerial(random),
+    // X509-26 for what is no SVID too: inside the life of the root.
+    notBeforeMs: Math.max((nowSeconds - backdateSeconds) * 1000, notBeforeMs),
+    notAfterMs: Math.min((nowSeconds + TTL_SECONDS) * 1000, notAfterMs),
+    spki,
+    keyId: subjectKeyId(publicKey.value),
+  };
+  const signer = { subjectDer, keyId };
+  const tbs = buildCrlSignerTbs({ ...said, signatureAlgorithm, issuer: signer });
+  const { publicKeySpki } = root.key;
+  const facts = { ...signer, spki: publicKeySpki, signatureAlgorithm, notBeforeMs, notAfterMs };
+  const token = lintCrlSigner(tbs, { ...said, issuer: facts });
+  return token.ok ? ok({ tbs, token: token.value, said, signatureAlgorithm }) : token;
+}
+
+function invalid(what: string, cause?: unknown): ReturnType<typeof fail> {
+  return fail('AUTHORITY_CERTIFICATE_INVALID', `the CRL signer's certificate ${what}`, { cause });
+}

@@ -1,0 +1,120 @@
+import { z } from 'zod';
+import type { PushedCrl } from '../api/context.ts';
+import type { AuthoritySource } from '../authority/authority.ts';
+import { CrlPublisher } from '../issuance/crl-publisher.ts';
+import type { LedgerRecorder } from '../issuance/ledger-recorder.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { ExtraPage, ExtraPages } from '../runtime/telemetry.ts';
+import { durationSetting } from '../runtime/units.ts';
+import type { ServerBase } from './server.ts';
+
+/** Schema of the `crl` section. */
+export const crlSchema = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether a CRL of revoked X.509-SVIDs is made, and served as /crl on the telemetry port.',
+      ),
+    lifetime: durationSetting({ min: '10s', max: '7d' })
+      .prefault('1h')
+      .describe('How long a CRL is in force; another is made at half of it, and at every change.'),
+    workloadApi: z
+      .boolean()
+      .default(false)
+      .describe('Whether agents give the CRL to workloads, in the crl field of the Workload API.'),
+  })
+  .prefault({});
+
+/** Longest CRL that goes to agents and workloads, whose messages hold 4 MiB in all. */
+const MAX_PUSHED_BYTES = 1024 * 1024;
+
+/** The CRL of a running server. */
+export interface ServerCrl {
+  readonly pages: ExtraPages;
+  /** Undefined where configuration keeps it from workloads. */
+  readonly pushed: PushedCrl | undefined;
+}
+
+/** What the CRL is made from. */
+interface CrlParts {
+  readonly registry: Registry;
+  readonly roots: AuthoritySource;
+  readonly recorder: LedgerRecorder | undefined;
+}
+
+/**
+ * Makes the CRL and keeps it; undefined where it is turned off. A server that cannot make one serves
+ * all the same and tries again: its readers fail closed where they were told to.
+ */
+export async function startCrl(base: ServerBase, parts: CrlParts): Promise<ServerCrl | undefined> {
+  const { config, clock, random, life, log, health } = base;
+  if (!config.crl.enabled) return undefined;
+  const publisher = new CrlPublisher({
+    trustDomain: config.trustDomain,
+    registry: parts.registry,
+    roots: parts.roots,
+    clock,
+    random,
+    lifetimeSeconds: config.crl.lifetime,
+    backdateSeconds: config.svid.backdate,
+    recordCa: parts.recorder?.recordCa,
+    onFault: ({ code, message: reason, action }) => log.error({ code, reason, action }, 'CRL'),
+  });
+  life.add('CRL', () => publisher.close());
+  await publisher.start();
+  health.add('crl', 'ready', () => {
+    const { current } = publisher;
+    if (current === undefined) return 'there is no CRL yet';
+    return current.nextUpdateMs > clock.nowMs() ? undefined : 'the CRL has ended';
+  });
+  watchCrl(base, publisher, parts.registry);
+  const pushed = config.crl.workloadApi ? pushedCrl(base, publisher) : undefined;
+  return { pages: crlPages(publisher), pushed };
+}
+
+function watchCrl({ metrics }: ServerBase, publisher: CrlPublisher, registry: Registry): void {
+  metrics.reading('crl_next_update_seconds', 'Unix time at which the CRL ends.', () => {
+    return (publisher.current?.nextUpdateMs ?? 0) / 1000;
+  });
+  metrics.reading('crl_size_bytes', 'Length of the CRL.', () => {
+    return publisher.current?.der.length ?? 0;
+  });
+  metrics.reading('crl_unlisted', 'Revocations that the CRL does not list.', () => {
+    return registry.revocationCount - (publisher.current?.size ?? 0);
+  });
+}
+
+/** A CRL that workloads' messages cannot hold is taken away: without one they fail as they were told to. */
+function pushedCrl({ log }: ServerBase, publisher: CrlPublisher): PushedCrl {
+  publisher.onChange(() => {
+    const bytes = publisher.current?.der.length ?? 0;
+    if (bytes <= MAX_PUSHED_BYTES) return;
+    log.error({ bytes, limit: MAX_PUSHED_BYTES }, 'the CRL is too long for the Workload API');
+  });
+  return {
+    get current() {
+      const { current } = publisher;
+      return current === undefined || current.der.length > MAX_PUSHED_BYTES ? undefined : current;
+    },
+    onChange: (listener) => publisher.onChange(listener),
+  };
+}
+
+/** `/crl`, DER (RFC 2585 §4.2). */
+function crlPages(publisher: Pick<CrlPublisher, 'current'>): ExtraPages {
+  return {
+    prefix: '/crl',
+    async render(path): Promise<ExtraPage> {
+      const { current } = publisher;
+      if (path !== '/crl') return text(404, 'pages: /crl');
+      if (current === undefined) return text(503, 'there is no CRL yet');
+      return { status: 200, type: 'application/pkix-crl', body: current.der };
+    },
+  };
+}
+
+function text(status: number, message: string): ExtraPage {
+  return { status, type: 'text/plain; charset=utf-8', body: `${message}\n` };
+}

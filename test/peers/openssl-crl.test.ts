@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { encodePem } from '../../src/der/pem.ts';
+import { contextConstructed } from '../../src/der/tags.ts';
+import { derElement, derSequence } from '../../src/der/writer.ts';
+import { derExtension } from '../../src/x509/extension-writer.ts';
+import { GENERAL_NAME_TAG } from '../../src/x509/general-name.ts';
+import { makeCrl, makeCrlSigner, revokedEntry } from '../support/crl.ts';
+import { run } from '../support/processes.ts';
+import { skipUnlessCi } from '../support/shared.ts';
+import { testFolder } from '../support/workload-api.ts';
+import { makeIntermediate, makeLeaf, makeRoot, type TestCertificate } from '../support/x509.ts';
+
+const found = (await run('sh', ['-c', 'command -v openssl'])).code === 0;
+const times = { fromMs: Date.UTC(2020, 0, 2), untilMs: Date.UTC(2049, 0, 1) };
+
+const root = makeRoot();
+const issuing = makeIntermediate(root);
+const signer = makeCrlSigner(root);
+
+/** CRL distribution points with the one issuer: OpenSSL looks at an indirect CRL for no other leaf. */
+function crlIssuer(name: Uint8Array): Uint8Array {
+  const issuer = derElement(contextConstructed(2), derElement(GENERAL_NAME_TAG.directory, name));
+  return derExtension('2.5.29.31', false, derSequence(derSequence(issuer)));
+}
+
+const extraExtensions = [crlIssuer(signer.subjectDer)];
+const leaf = makeLeaf(issuing, 'spiffe://example.org/web', { extraExtensions });
+const sibling = makeLeaf(issuing, 'spiffe://example.org/web', { extraExtensions });
+
+async function verify(
+  context: TestContext,
+  subject: TestCertificate,
+  revoked: readonly TestCertificate[],
+  ...flags: string[]
+) {
+  const dir = testFolder(context);
+  const write = (name: string, text: string): string => {
+    writeFileSync(join(dir, name), text);
+    return join(dir, name);
+  };
+  const crl = encodePem(
+    'X509 CRL',
+    makeCrl(
+      signer,
+      revoked.map((one) => revokedEntry(one)),
+      times,
+    ),
+  );
+  return run('openssl', [
+    'verify',
+    ...flags,
+    '-CAfile',
+    write('root.pem', root.pem),
+    '-untrusted',
+    write('untrusted.pem', issuing.pem + signer.pem),
+    '-CRLfile',
+    write('crl.pem', crl),
+    write('leaf.pem', subject.pem),
+  ]);
+}
+
+describe('OpenSSL and our CRL', found ? {} : skipUnlessCi('openssl is not installed'), () => {
+  const extended = ['-crl_check', '-extended_crl'] as const;
+
+  test('refuses what an indirect CRL lists, and nothing else', async (context) => {
+    const good = await verify(context, sibling, [leaf], ...extended);
+    assert.equal(good.code, 0, good.stdout + good.stderr);
+    const bad = await verify(context, leaf, [leaf], ...extended);
+    assert.notEqual(bad.code, 0);
+    assert.match(bad.stdout + bad.stderr, /certificate revoked/);
+  });
+
+  test('does not take it without -extended_crl', async (context) => {
+    const refused = await verify(context, sibling, [], '-crl_check');
+    assert.notEqual(refused.code, 0);
+    assert.match(
+      refused.stdout + refused.stderr,
+      /unable to get certificate CRL|different CRL scope/i,
+    );
+  });
+
+  test('reads it as we wrote it', async (context) => {
+    const file = join(testFolder(context), 'crl.der');
+    writeFileSync(file, makeCrl(signer, [revokedEntry(leaf, 1)], times));
+    const { stdout } = await run('openssl', [
+      'crl',
+      '-inform',
+      'DER',
+      '-in',
+      file,
+      '-noout',
+      '-text',
+    ]);
+    for (const line of [
+      /Version 2/,
+      /Indirect CRL/,
+      /Key Compromise/,
+      /Certificate Issuer: critical/,
+    ]) {
+      assert.match(stdout, line);
+    }
+  });
+});
