@@ -10,12 +10,21 @@ import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { unwrap } from '../../src/base/result.ts';
+import { provenKey } from '../../src/issuance/csr-key.ts';
+import { createJwtSigner } from '../../src/issuance/issue-jwt.ts';
 import type { Issuer } from '../../src/issuance/issuer.ts';
 import { createLeafIssuer, draftLeaf, signLeaf } from '../../src/issuance/leaf.ts';
 import { createLedgerRecorder } from '../../src/issuance/ledger-recorder.ts';
 import { openLedger } from '../../src/ledger/ledger.ts';
+import { lintJwt, lintLeaf } from '../../src/lint/gate.ts';
 import { FileTree } from '../../src/runtime/file-tree.ts';
-import { PUBLISHED_BLOCKED_KEYS } from '../../src/x509/blocked-keys.ts';
+import { encodeJwtSvidInput } from '../../src/spiffe/jwt-svid-encoding.ts';
+import { checkNotBlocked, PUBLISHED_BLOCKED_KEYS } from '../../src/x509/blocked-keys.ts';
+import { parseCsr } from '../../src/x509/csr.ts';
+import { subjectKeyId } from '../../src/x509/key-id.ts';
+import { parsePublicKey, rsaNumbers } from '../../src/x509/public-key.ts';
+import { buildLeafTbs } from '../../src/x509/template.ts';
+import { rsaWeakness } from '../../src/x509/weak-rsa.ts';
 import { jwtGrant, makeIssuer, startAuthorities, x509Grant } from '../support/issuance.ts';
 import { makeNoteSigner } from '../support/ledger.ts';
 import { makeCsr, makeKey } from '../support/x509.ts';
@@ -27,10 +36,11 @@ const PER_TURN = AGENTS * BATCH;
 const WARM_UP_TURNS = 8;
 const TURNS = 24;
 
-/** One row: work that issues {@link PER_TURN} SVIDs, and the row that it stands on. */
+/** One row: work for {@link PER_TURN} SVIDs, and the row that it stands on or is a part of. */
 interface Row {
   readonly name: string;
   readonly above?: string;
+  readonly partOf?: string;
   readonly work: () => Promise<void>;
   readonly samples: number[];
 }
@@ -38,6 +48,9 @@ interface Row {
 const rows: Row[] = [];
 const row = (name: string, work: () => Promise<void>, above?: string): void => {
   rows.push({ name, work, samples: [], ...(above === undefined ? {} : { above }) });
+};
+const part = (name: string, work: () => Promise<void>, partOf: string): void => {
+  rows.push({ name, work, samples: [], partOf });
 };
 /** Does one thing as often as there are SVIDs in a turn. */
 const each = (one: (index: number) => unknown) => async (): Promise<void> => {
@@ -66,8 +79,9 @@ row(
 );
 
 const leafIssuer = createLeafIssuer(current.key, current.certificate, PUBLISHED_BLOCKED_KEYS);
+const STEPS = 'X.509: steps 1, 2, 4 for one leaf after the other';
 row(
-  'X.509: steps 1, 2, 4 for one leaf after the other',
+  STEPS,
   each(async (index) => {
     const draft = draftLeaf(
       {
@@ -83,6 +97,45 @@ row(
     unwrap(await signLeaf(unwrap(draft), leafIssuer));
   }),
   CRYPTO,
+);
+
+const planned = {
+  serial: systemRandom.bytes(16),
+  notBeforeMs: current.certificate.notBeforeMs,
+  notAfterMs: current.certificate.notAfterMs,
+  spki: key.spki,
+  keyId: subjectKeyId(key.publicKey),
+  dnsNames: [],
+  id: x509Grant().spiffeId,
+  issuer: leafIssuer.expected,
+};
+const body = buildLeafTbs(leafIssuer.template, { ...planned, uri: planned.id.uri });
+part(
+  'X.509: of it lint (strict reader and rules)',
+  each(() => unwrap(lintLeaf(body, planned))),
+  STEPS,
+);
+part(
+  'X.509: of it the list of blocked keys',
+  each(() => unwrap(checkNotBlocked(key.publicKey, PUBLISHED_BLOCKED_KEYS))),
+  STEPS,
+);
+
+const rsa = makeKey('rsa-2048');
+const rsaCsr = unwrap(parseCsr(makeCsr({ key: rsa })));
+const RSA_CSR = 'X.509: checking a CSR with RSA-2048';
+row(
+  RSA_CSR,
+  each(() => {
+    const publicKey = unwrap(parsePublicKey(rsa.spki));
+    unwrap(provenKey({ ...rsaCsr, publicKey }, PUBLISHED_BLOCKED_KEYS));
+  }),
+);
+const { modulus } = unwrap(rsaNumbers(rsa.publicKey));
+part(
+  'X.509: of it the search for weak moduli',
+  each(() => rsaWeakness(modulus)),
+  RSA_CSR,
 );
 
 const batches = (desk: Issuer) => async (): Promise<void> => {
@@ -140,10 +193,24 @@ row(
   JWS,
   each(() => sign('sha256', message, { key: key.privateKey, dsaEncoding: 'ieee-p1363' })),
 );
+const JWT = 'JWT: issued';
 row(
-  'JWT: issued',
+  JWT,
   each(async () => unwrap(await desk.issueJwt(jwtGrant()))),
   JWS,
+);
+const claims = {
+  id: jwtGrant().spiffeId,
+  audience: jwtGrant().audience,
+  issuedAtSeconds: 1_800_000_000,
+  expiresAtSeconds: 1_800_000_300,
+};
+const jwtSigner = unwrap(createJwtSigner(unwrap(authority.currentJwt())));
+const jwtInput = encodeJwtSvidInput(jwtSigner.header, claims);
+part(
+  'JWT: of it lint',
+  each(() => unwrap(lintJwt(jwtInput, claims, jwtSigner))),
+  JWT,
 );
 
 for (let turn = 0; turn < WARM_UP_TURNS + TURNS; turn++) {
@@ -165,12 +232,13 @@ const medianOf = (name: string): number =>
 report(
   'issuance',
   Object.fromEntries(
-    rows.map(({ name, above, samples }) => [
+    rows.map(({ name, above, partOf, samples }) => [
       name,
       {
         'CPU µs, median': medianOf(name),
         'tenth percentile': quantile(samples, 0.1),
         'above the cryptography': above ? medianOf(name) - medianOf(above) : undefined,
+        'share, %': partOf ? (100 * medianOf(name)) / medianOf(partOf) : undefined,
       },
     ]),
   ),
