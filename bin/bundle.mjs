@@ -21,7 +21,7 @@ const ENTRIES = {
 };
 
 /** Packages that break when bundled: native code, or files read beside the code. */
-const EXTERNAL = ['koffi', 'pkcs11js'];
+const EXTERNAL = ['koffi', 'pkcs11js', '@platformatic/kafka'];
 
 /** esbuild's ES modules lack `require`, which bundled CommonJS packages call for built-ins. */
 const BANNER =

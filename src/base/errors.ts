@@ -1,6 +1,7 @@
 import { agentErrors } from './errors/agent.ts';
 import { apiErrors } from './errors/api.ts';
 import { attestationErrors } from './errors/attestation.ts';
+import { auditErrors } from './errors/audit.ts';
 import { authorityErrors } from './errors/authority.ts';
 import { backupErrors } from './errors/backup.ts';
 import { cliErrors } from './errors/cli.ts';
@@ -37,6 +38,7 @@ export const ERRORS = {
   ...authorityErrors,
   ...upstreamErrors,
   ...ledgerErrors,
+  ...auditErrors,
   ...issuanceErrors,
   ...apiErrors,
   ...agentErrors,

@@ -19,7 +19,7 @@ import { type LogPosition, segmentName } from './log-scan.ts';
 import { parseNote } from './note.ts';
 import { createNoteVerifier, formatVerifierKey, type NoteSigner } from './note-key.ts';
 import { type Recovered, recover } from './recovery.ts';
-import { dropBodies } from './retention.ts';
+import { type BodyHold, dropBodies } from './retention.ts';
 
 /** What a ledger stands on. */
 export interface LedgerOptions {
@@ -36,6 +36,8 @@ export interface LedgerOptions {
   readonly checkpointIntervalMs?: number;
   /** How long bodies of records are kept at least; for ever unless given. */
   readonly retentionMs?: number | undefined;
+  /** Whose bodies retention leaves for now; nothing is dropped while this answers undefined. */
+  readonly bodyHolds?: (() => readonly BodyHold[] | undefined) | undefined;
   /** Size at which a new file of the log begins; 64 MiB unless given. */
   readonly segmentBytes?: number;
 }
@@ -56,6 +58,8 @@ export interface Ledger {
   append(entries: readonly NewEntry[]): Promise<Result<number>>;
   /** Signs and keeps a checkpoint of all that is durable now. */
   publish(): Promise<Result<SignedCheckpoint>>;
+  /** Calls `listener` after each new checkpoint. Returns what ends it. */
+  onCheckpoint(listener: () => void): () => void;
   /** Writes what waits, and a last checkpoint. */
   close(): Promise<void>;
 }
@@ -134,6 +138,7 @@ class OpenLedger implements Ledger {
   #waitingBytes = 0;
   #writing: Promise<void> | undefined;
   #publishing: Promise<unknown> = Promise.resolve();
+  readonly #listeners = new Set<() => void>();
   #cancelTimer: Cancel | undefined;
   #fault: SignetError | undefined;
   #closed = false;
@@ -174,6 +179,11 @@ class OpenLedger implements Ledger {
     const published = this.#publishing.then(() => this.#publish());
     this.#publishing = published;
     return published;
+  }
+
+  onCheckpoint(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   async close(): Promise<void> {
@@ -302,9 +312,11 @@ class OpenLedger implements Ledger {
 
   /** What cannot be dropped now is dropped after the next checkpoint. */
   async #dropOld(): Promise<void> {
-    const { files, clock, retentionMs, onFault } = this.#options;
-    if (retentionMs === undefined) return;
-    const dropped = await dropBodies(files, this.#checkpoint, clock.nowMs() - retentionMs);
+    const { files, clock, retentionMs, bodyHolds = () => [], onFault } = this.#options;
+    const holds = bodyHolds();
+    if (retentionMs === undefined || holds === undefined) return;
+    const beforeMs = clock.nowMs() - retentionMs;
+    const dropped = await dropBodies(files, this.#checkpoint, { beforeMs, holds });
     if (!dropped.ok) onFault?.(dropped.error);
   }
 
@@ -324,6 +336,7 @@ class OpenLedger implements Ledger {
     const kept = await files.replace(HEAD_FILE, signed.value.bytes);
     if (!kept.ok) return kept;
     this.#checkpoint = signed.value;
+    for (const listener of this.#listeners) listener();
     await this.#dropOld();
     return signed;
   }

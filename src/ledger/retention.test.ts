@@ -41,7 +41,8 @@ test('bodies that are old are gone, whole segments at a time, and none that is y
   const { files, ledger } = await rig();
   const before = unwrap(await listSegments(files)).map(({ first }) => first);
   for (const age of [0, 1, before[1]!, before[1]! + 1, 300, 599, 10_000]) {
-    const dropped = unwrap(await dropBodies(files, ledger.checkpoint, START_MS + age * 1000));
+    const rule = { beforeMs: START_MS + age * 1000, holds: [] };
+    const dropped = unwrap(await dropBodies(files, ledger.checkpoint, rule));
     const first = await firstKept(files);
     assert.ok(before.includes(first) && dropped >= 0);
     assert.ok(first <= Math.max(age - 1, 0), `age ${age}: kept from ${first}`);
@@ -79,6 +80,47 @@ test('the ledger goes on without them, across restarts, and proves what is left'
 test('what no checkpoint covers is never dropped', async () => {
   const { files, ledger } = await rig();
   const covered = { ...ledger.checkpoint, size: 100 };
-  unwrap(await dropBodies(files, covered, START_MS + 1_000_000));
+  unwrap(await dropBodies(files, covered, { beforeMs: START_MS + 1_000_000, holds: [] }));
   assert.ok((await firstKept(files)) <= 100);
+});
+
+test('what somebody still wants stays for its extra time, and no longer', async () => {
+  const { files, ledger } = await rig();
+  const starts = unwrap(await listSegments(files)).map(({ first }) => first);
+  const beforeMs = START_MS + 500_000;
+  const hold = { from: 100, extraMs: 300_000 };
+  const holds = [hold, { from: 600, extraMs: 0 }];
+  // Record 100 is wanted, but what is before 200 is older than the extra time.
+  unwrap(await dropBodies(files, ledger.checkpoint, { beforeMs, holds }));
+  const first = await firstKept(files);
+  assert.ok(first > 100 && first <= 200, `${first}`);
+  unwrap(await dropBodies(files, ledger.checkpoint, { beforeMs: START_MS + 900_000, holds: [] }));
+  assert.equal(await firstKept(files), starts.at(-1));
+});
+
+test('a hold keeps everything from its first record on', async () => {
+  const { files, ledger } = await rig();
+  const starts = unwrap(await listSegments(files)).map(({ first }) => first);
+  const holds = [{ from: 100, extraMs: 10_000_000 }];
+  unwrap(await dropBodies(files, ledger.checkpoint, { beforeMs: START_MS + 500_000, holds }));
+  assert.equal(
+    await firstKept(files),
+    starts.findLast((each) => each <= 100),
+  );
+});
+
+test('a ledger drops nothing while it is not known who wants what', async () => {
+  for (const [holds, dropped] of [
+    [undefined, false],
+    [[], true],
+  ] as const) {
+    const files = new MemoryFiles();
+    const clock = new ManualClock(START_MS + 600_000);
+    const bodyHolds = () => holds;
+    const options = { files, signer, clock, segmentBytes: 1000, retentionMs: 1000, bodyHolds };
+    const ledger = unwrap(await openTestLedger(options));
+    for (let at = 0; at < 100; at += 10) unwrap(await ledger.append(makeEntries(at, 10)));
+    unwrap(await ledger.publish());
+    assert.equal((await firstKept(files)) > 0, dropped);
+  }
 });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { auditSchema } from '../audit/settings.ts';
 import type { Result } from '../base/result.ts';
 import { KEY_TYPES } from '../keys/key-manager.ts';
 import { keysSchema } from '../keys/settings.ts';
@@ -238,6 +239,7 @@ export const serverConfigSchema = z
       .prefault({}),
     ledger: ledgerSchema,
     crl: crlSchema,
+    audit: auditSchema,
     telemetry: telemetrySchema,
   })
   .superRefine((config, context) => {

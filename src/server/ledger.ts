@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import { type Audit, startAudit } from '../audit/audit.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import {
   createFindIssued,
@@ -50,6 +51,8 @@ export interface ServerLedger {
   findIssuerNames(bundle: () => Bundle | undefined): FindIssuerName;
   /** What the telemetry port shows of it, where configuration says so. */
   readonly pages: LedgerPages | undefined;
+  /** The sinks that follow it. */
+  readonly audit: Audit;
 }
 
 /**
@@ -66,6 +69,7 @@ export async function startLedger(
   life.add('ledger files', () => files.close());
   const key = await ledgerKey(files, join(directory, LEDGER_KEY_FILE));
   if (!key.ok) return key;
+  let audit: Audit | undefined;
   const opened = await openLedger({
     files,
     signer: { ...key.value, algorithm: 'ed25519' },
@@ -73,6 +77,8 @@ export async function startLedger(
     random,
     originPrefix: `${config.trustDomain.name}/ledger`,
     retentionMs: config.ledger.retention === undefined ? undefined : config.ledger.retention * 1000,
+    // Before the sinks' cursors are read, nobody knows what is still wanted.
+    bodyHolds: () => audit?.holds,
     checkpointIntervalMs: config.ledger.checkpointInterval * 1000,
     onFault: ({ code, message, action }) => log.error({ code, reason: message, action }, 'ledger'),
   });
@@ -85,6 +91,10 @@ export async function startLedger(
   log.info({ origin, size }, 'ledger is open');
   health.add('ledger', 'ready', () => ledger.fault?.message);
   watchLedger(base, ledger);
+  const started = await startAudit(config.audit, { ...base, files, ledger });
+  if (!started.ok) return started;
+  audit = started.value;
+  life.add('audit', started.value.close);
   const pages = config.ledger.publish ? createLedgerPages(files, ledger) : undefined;
   const findIssued = createFindIssued(files, ledger);
   const { trustDomain } = config;
@@ -95,6 +105,7 @@ export async function startLedger(
     findIssued,
     findIssuerNames,
     pages,
+    audit,
   });
 }
 

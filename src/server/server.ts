@@ -107,7 +107,10 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
     adminSocket: config.adminSocket.path,
     telemetryPort: telemetry.value.port,
     health: base.health,
-    reload: (next) => reload(base, next),
+    reload(next) {
+      core.value.ledger?.audit.reopen();
+      return reload(base, next);
+    },
     stop: (reason) => life.stop(reason),
   });
 }

@@ -45,7 +45,8 @@ function allowed(schema: Schema): string {
 function fallback(schema: Schema, inherited: unknown, required: boolean): string {
   const value = inherited ?? schema.default;
   if (value === undefined) return required ? '**required**' : '–';
-  return Array.isArray(value) && value.length === 0 ? 'empty' : `\`${String(value)}\``;
+  if (Array.isArray(value) && value.length === 0) return 'empty';
+  return `\`${typeof value === 'object' ? JSON.stringify(value) : String(value)}\``;
 }
 
 function rows(schema: Schema, path: string, inherited: unknown): readonly string[] {
@@ -59,8 +60,10 @@ function rows(schema: Schema, path: string, inherited: unknown): readonly string
     }
     const required = schema.required?.includes(key) ?? false;
     const about = child.description ?? '';
+    const ofEach = rows(child.items ?? {}, `${childPath}[]`, undefined);
     return [
       `| \`${childPath}\` | ${allowed(child)} | ${fallback(child, given, required)} | ${about} |`,
+      ...ofEach,
     ];
   });
 }

@@ -5,7 +5,7 @@ import { seededRandom } from '../../src/base/random.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import type { LedgerFiles } from '../../src/ledger/files.ts';
 import type { NewEntry } from '../../src/ledger/frame.ts';
-import { type Ledger, openLedger } from '../../src/ledger/ledger.ts';
+import { type Ledger, type LedgerOptions, openLedger } from '../../src/ledger/ledger.ts';
 import type { NoteSigner } from '../../src/ledger/note-key.ts';
 
 /** A signer of checkpoints with a fresh Ed25519 key. */
@@ -137,6 +137,7 @@ export interface TestLedgerOptions {
   readonly clock?: Clock;
   readonly segmentBytes?: number;
   readonly retentionMs?: number;
+  readonly bodyHolds?: LedgerOptions['bodyHolds'];
 }
 
 /** Opens a ledger whose clock stands still. */

@@ -1,7 +1,6 @@
-import { request as plainRequest } from 'node:http';
-import { request as tlsRequest } from 'node:https';
 import type { ErrorCode } from '../../base/errors.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
+import { callHttp, type HttpAnswer } from '../../runtime/http-call.ts';
 
 /** Where Vault is. */
 export interface VaultPlace {
@@ -43,14 +42,9 @@ const WORDS: readonly (readonly [number, RegExp, ErrorCode])[] = [
   [403, /(invalid|bad|missing) (client )?token/i, 'KEY_MANAGER_CREDENTIALS'],
 ];
 
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-}
-
 /** Asks Vault; the value is the answer's JSON, undefined where it has none. Redirects are refused. */
 export async function askVault(place: VaultPlace, request: VaultRequest): Promise<Result<unknown>> {
-  let answer: Answer;
+  let answer: HttpAnswer;
   try {
     answer = await send(place, request);
   } catch (cause) {
@@ -73,33 +67,20 @@ export async function askVault(place: VaultPlace, request: VaultRequest): Promis
   }
 }
 
-function send(place: VaultPlace, request: VaultRequest): Promise<Answer> {
+function send(place: VaultPlace, request: VaultRequest): Promise<HttpAnswer> {
   const { method, path, body, token, signal } = request;
-  const url = new URL(`/v1/${path}`, place.address);
   const headers = {
     'x-vault-request': 'true',
     'content-type': 'application/json',
     ...(token === undefined ? {} : { 'x-vault-token': token }),
     ...(place.namespace === undefined ? {} : { 'x-vault-namespace': place.namespace }),
   };
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const options = { method, headers, signal };
-  const call =
-    url.protocol === 'https:'
-      ? tlsRequest(url, { ...options, ...(place.ca === undefined ? {} : { ca: place.ca }) })
-      : plainRequest(url, options);
-  call.on('error', reject).on('response', (response) => {
-    const parts: Buffer[] = [];
-    let length = 0;
-    response.on('error', reject).on('data', (part: Buffer) => {
-      parts.push(part);
-      length += part.length;
-      if (length > MAX_ANSWER_BYTES) response.destroy(new TypeError('the answer is too long'));
-    });
-    response.on('end', () =>
-      resolve({ status: response.statusCode ?? 0, text: Buffer.concat(parts).toString('utf8') }),
-    );
+  return callHttp(new URL(`/v1/${path}`, place.address), {
+    method,
+    headers,
+    body: body === undefined ? undefined : JSON.stringify(body),
+    ca: place.ca,
+    maxAnswerBytes: MAX_ANSWER_BYTES,
+    signal,
   });
-  call.end(body === undefined ? undefined : JSON.stringify(body));
-  return promise;
 }
