@@ -28,13 +28,18 @@ export class Load {
   readonly issued: Uint8Array[] = [];
   #count = 0;
 
-  /** Runs until the first call of each kind fails, which is when the server is killed. */
-  async run(clients: Clients): Promise<void> {
+  /**
+   * Runs until the first call of each kind fails, which is when the server is killed.
+   *
+   * @param onIssued Called at each batch of SVIDs that was answered.
+   */
+  async run(clients: Clients, onIssued: () => void): Promise<void> {
     const work = [
       ...[clients.admin(), clients.admin()].map((admin) => this.#register(admin)),
       this.#attest(clients),
       // The kill may come before there is an issuer.
-      this.#issuer(clients).then(({ client, entryId }) => this.#issue(client, entryId)),
+      this.#issuer(clients).then(({ client, entryId }) => this.#issue(client, entryId, onIssued),
+      ),
     ];
     await Promise.allSettled(work);
   }
@@ -69,12 +74,13 @@ export class Load {
     }
   }
 
-  async #issue(agent: Client, entryId: string): Promise<void> {
+  async #issue(agent: Client, entryId: string, onIssued: () => void): Promise<void> {
     const csr = Buffer.from(makeCsr());
     const params = Array.from({ length: 20 }, () => ({ entryId, csr }));
     for (;;) {
       const { results } = await ask(agent, SVIDService.batchNewX509Svid, { params });
       this.issued.push(...results.flatMap(({ svid }) => svid?.certChain[0] ?? []));
+      onIssued();
     }
   }
 
