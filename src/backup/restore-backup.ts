@@ -11,7 +11,7 @@ import { BackupFile } from './backup-file.ts';
 import { type CheckedBackup, checkBackup, readLedgerHead } from './check-backup.ts';
 import { type BackupManifest, EARLIER_LEDGERS, PARTS } from './manifest.ts';
 import { KEYS_FOLDER, namesIn, RESTORED_CONFIG } from './state-files.ts';
-import { UNFINISHED_FILE } from './unfinished.ts';
+import { UNFINISHED_FILE } from './whole.ts';
 
 /** What is restored, and where to. */
 export interface RestoreOptions {

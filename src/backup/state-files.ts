@@ -8,14 +8,15 @@ import { EARLIER_LEDGERS, isPartName, PARTS } from './manifest.ts';
 export const KEYS_FOLDER = 'keys';
 
 /** Name of the last checkpoint of a data directory, and of the folder of its log. */
-export const LEDGER_PARTS: readonly string[] = ['ledger-head', 'ledger'];
+const LEDGER_PARTS: readonly string[] = ['ledger-head', 'ledger'];
 
 /** Where a restore puts the configuration file of the backup, for the operator to look at. */
 export const RESTORED_CONFIG = 'restored-server.yaml';
 
 /**
  * What else lies in a data directory and is in no backup: locks and side files of what runs; the
- * ledger's key, since a restored server begins a ledger of its own with a key of its own.
+ * ledger's key and the places up to which audit sinks have it, since a restored server begins a ledger
+ * of its own, with a key of its own.
  */
 const NOT_STATE = [
   'lock',
@@ -23,6 +24,8 @@ const NOT_STATE = [
   'server.sqlite-wal',
   'server.sqlite-shm',
   'ledger-key',
+  'ledger-before',
+  'audit',
   RESTORED_CONFIG,
   'lost+found',
 ];

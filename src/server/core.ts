@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { ApiContext } from '../api/context.ts';
 import type { AuthorityManager, AuthoritySource } from '../authority/authority.ts';
-import { refuseUnfinished } from '../backup/unfinished.ts';
+import { refuseNotWhole } from '../backup/whole.ts';
 import type { SignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { FindIssued } from '../issuance/find-issued.ts';
@@ -99,7 +99,7 @@ async function startState(
   if (!dataDir.ok) return dataDir;
   life.add('data directory', dataDir.value.release);
   const directory = dataDir.value.path;
-  const whole = refuseUnfinished(directory);
+  const whole = refuseNotWhole(directory);
   if (!whole.ok) return whole;
   const { trustDomain } = config;
   const store = await openSqliteStore({

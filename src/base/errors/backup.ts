@@ -53,6 +53,13 @@ export const backupErrors = defineErrors({
     action:
       'Give the file with the passphrase that the backup was made with, 16 characters or more.',
   },
+  STORE_MISSING: {
+    status: 'DataLoss',
+    retryable: false,
+    means: 'The data directory has a ledger, and its database is gone.',
+    action:
+      'Put the database back, or restore a backup as docs/recovery.md says. To begin with nothing, set ledger, ledger-head and ledger-key aside as well.',
+  },
   RESTORE_UNFINISHED: {
     status: 'FailedPrecondition',
     retryable: false,
