@@ -138,7 +138,8 @@ export function lintCaRequest(info: Uint8Array, expected: CaRequestExpectation):
     : refuseByLint('request', [REQUEST_LINT]);
 }
 
-const REQUEST_LINT = {
+/** The rule for requests of ours to an authority above. */
+export const REQUEST_LINT = {
   id: 'request-contents',
   rule: 'X509-16, RFC 2986 §4',
   says: 'It asks for its own key and the SPIFFE ID of the trust domain, and for nothing else.',
@@ -184,7 +185,8 @@ export function lintJwt(
     : refuseByLint('token', [JWT_LINTS.claims]);
 }
 
-const JWT_LINTS = {
+/** Rules for tokens. */
+export const JWT_LINTS = {
   form: { id: 'jwt-form', rule: 'JWT-SVID §2, §3', says: 'A validator reads it as a JWT-SVID.' },
   header: { id: 'jwt-header', rule: 'JWT-SVID §2', says: 'It names the algorithm and the key.' },
   claims: { id: 'jwt-claims', rule: 'JWT-SVID §3', says: 'The claims are those asked for.' },

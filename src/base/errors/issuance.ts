@@ -24,7 +24,7 @@ export const issuanceErrors = defineErrors({
     status: 'Internal',
     retryable: false,
     means: 'What was to be signed is not what was asked for; nothing was signed.',
-    action: 'Report it with the entry in question: it is a fault of the program.',
+    action: 'Report it with the lint that it names (docs/lints.md) and the entry in question.',
   },
   LINT_TOKEN_USED: {
     status: 'Internal',
