@@ -6,12 +6,16 @@ import { parseTrustDomain } from '../spiffe/trust-domain.ts';
 import { type ApiContext, agentCaller } from './context.ts';
 import { answerBundle } from './convert/bundles.ts';
 import { inField } from './convert/ids.ts';
+import { type DownstreamContext, publishJwtAuthority } from './downstream.ts';
+import type { CallLimits } from './rate-limits.ts';
 
-/** `spire.api.server.bundle.v1.Bundle`: the trust bundle of this server, to anyone. */
+/** `spire.api.server.bundle.v1.Bundle`: the trust bundle of this server, to anyone; JWT keys of servers below. */
 export function createBundleService(
-  api: Pick<ApiContext, 'registry' | 'bundleAcks'>,
+  api: DownstreamContext,
+  limits: CallLimits,
 ): Handlers<BundleService> {
   return {
+    publishJwtAuthority: (request, context) => publishJwtAuthority(api, limits, request, context),
     getBundle: (request, context) => ownBundle(api, request.outputMask, context),
     getFederatedBundle(request) {
       const asked = parseTrustDomain(request.trustDomain);

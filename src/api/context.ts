@@ -6,7 +6,13 @@ import type { FindIssued, FindIssuerName } from '../issuance/find-issued.ts';
 import type { Issuer } from '../issuance/issuer.ts';
 import type { RecordAct, RecordedAct } from '../issuance/ledger-recorder.ts';
 import type { PolicyContext } from '../policy/context.ts';
-import type { AdminCaller, AgentCaller, Caller, LocalCaller } from '../policy/grant.ts';
+import type {
+  AdminCaller,
+  AgentCaller,
+  Caller,
+  DownstreamCaller,
+  LocalCaller,
+} from '../policy/grant.ts';
 import { operatorName } from '../policy/grants.ts';
 import type { BundleAcks } from '../registry/bundle-acks.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -72,6 +78,13 @@ export function agentCaller(context: CallContext): Result<AgentCaller> {
   const caller = callerOf(context);
   if (caller?.kind === 'agent') return ok(caller);
   return fail('CALLER_NOT_ALLOWED', `${context.method} is for agents`);
+}
+
+/** The server below this one that calls. The matrix lets only those here. */
+export function downstreamCaller(context: CallContext): Result<DownstreamCaller> {
+  const caller = callerOf(context);
+  if (caller?.kind === 'downstream') return ok(caller);
+  return fail('CALLER_NOT_ALLOWED', `${context.method} is for servers below this one`);
 }
 
 /** The operator that calls. The matrix lets only operators here. */

@@ -25,16 +25,21 @@ import { type ApiContext, agentCaller, audit, operatorCaller } from './context.t
 import { fromWireId, inField } from './convert/ids.ts';
 import { itemStatus, OK_STATUS } from './convert/status.ts';
 import { toWireJwt, toWireX509 } from './convert/svids.ts';
+import { type DownstreamContext, newDownstreamCa } from './downstream.ts';
 import { withDeniedReason } from './permission-denied.ts';
 import type { CallLimits } from './rate-limits.ts';
 
-/** `spire.api.server.svid.v1.SVID`: SVIDs for agents' entries, and by operators' leave. */
-export function createSvidService(api: ApiContext, limits: CallLimits): Handlers<SVIDService> {
+/** `spire.api.server.svid.v1.SVID`: SVIDs for agents' entries, and by operators' leave; CAs for servers below. */
+export function createSvidService(
+  api: DownstreamContext,
+  limits: CallLimits,
+): Handlers<SVIDService> {
   return {
     mintX509Svid: (request, context) => mintX509(api, request, context),
     mintJwtsvid: (request, context) => mintJwt(api, request, context),
     batchNewX509Svid: (request, context) => batchNewX509(api, limits, request, context),
     newJwtsvid: (request, context) => newJwt(api, limits, request, context),
+    newDownstreamX509Ca: (request, context) => newDownstreamCa(api, limits, request, context),
   };
 }
 

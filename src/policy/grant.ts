@@ -66,6 +66,11 @@ export interface X509Grant extends GrantBase {
   readonly dnsNames: readonly string[];
 }
 
+/** Leave to have the CA of a server below this one signed. Only `policy` makes one. */
+export interface CaGrant extends GrantBase {
+  readonly svid: 'ca';
+}
+
 /** Leave to have one JWT-SVID signed. Only `policy` makes one. */
 export interface JwtGrant extends GrantBase {
   readonly svid: 'jwt';

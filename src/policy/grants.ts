@@ -7,10 +7,18 @@ import { checkAudience } from '../spiffe/audience.ts';
 import { isMemberOf, parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { nowSeconds, type PolicyContext } from './context.ts';
-import type { AdminCaller, AgentCaller, JwtGrant, LocalCaller, X509Grant } from './grant.ts';
+import type {
+  AdminCaller,
+  AgentCaller,
+  CaGrant,
+  DownstreamCaller,
+  JwtGrant,
+  LocalCaller,
+  X509Grant,
+} from './grant.ts';
 
 /** Every grant that was made; a look-alike from elsewhere is not in it. */
-const made = new WeakSet<X509Grant | JwtGrant>();
+const made = new WeakSet<X509Grant | JwtGrant | CaGrant>();
 
 /** A workload's X.509-SVID, for one of the calling agent's entries. */
 export function grantWorkloadX509(
@@ -82,6 +90,39 @@ export function grantRenewedAgentX509(
   const fresh = requireFresh(context);
   if (!fresh.ok) return fresh;
   return seal(agentGrant(id, `agent:${id.uri}`, agent.attestedAtSeconds));
+}
+
+/** The CA of a server below this one. */
+export function grantDownstreamCa(
+  caller: DownstreamCaller,
+  preferredTtlSeconds: number,
+  context: PolicyContext,
+): Result<CaGrant> {
+  const fresh = requireFresh(context);
+  if (!fresh.ok) return fresh;
+  if (preferredTtlSeconds < 0 || preferredTtlSeconds > MAX_TTL_SECONDS) {
+    return fail('TTL_RANGE', `lifetime of ${preferredTtlSeconds} s is out of range`);
+  }
+  const { id, entry } = caller;
+  return seal<CaGrant>({
+    svid: 'ca',
+    spiffeId: id,
+    ...NO_ORIGIN,
+    requestedBy: `downstream:${id.uri}`,
+    entry: Object.freeze({ id: entry.id, revision: entry.revision }),
+    ttlSeconds: preferredTtlSeconds || entry.x509SvidTtlSeconds,
+  });
+}
+
+/**
+ * Judges a grant of {@link grantDownstreamCa} once more, right before the CA is released: its entry is
+ * as it was.
+ */
+export function recheckCaGrant(grant: CaGrant, context: PolicyContext): Result<void> {
+  if (!made.has(grant)) return fail('GRANT_FORGED', 'the grant was not made by policy');
+  const entry = context.registry.downstreamEntry(grant.spiffeId);
+  const same = entry?.id === grant.entry?.id && entry?.revision === grant.entry?.revision;
+  return same ? ok(undefined) : fail('GRANT_OUTDATED', `entry of ${grant.spiffeId.uri} changed`);
 }
 
 /** The server's own SVID. */
@@ -271,7 +312,7 @@ function bannedAgent(id: SpiffeId): Result<never> {
 /** A grant without its brand: symbol keys are the only thing left out. */
 type Unsealed<G> = { readonly [K in keyof G as K extends symbol ? never : K]: G[K] };
 
-function seal<G extends X509Grant | JwtGrant>(grant: Unsealed<G>): Result<G> {
+function seal<G extends X509Grant | JwtGrant | CaGrant>(grant: Unsealed<G>): Result<G> {
   // The brand exists for the compiler only; this is the one place that gives it.
   const sealed = Object.freeze(grant) as G;
   made.add(sealed);

@@ -7,6 +7,7 @@ const ANYONE: readonly CallerKind[] = ['local', 'admin', 'downstream', 'agent', 
 const OPERATORS: readonly CallerKind[] = ['local', 'admin'];
 const OPERATORS_AND_AGENTS: readonly CallerKind[] = ['local', 'admin', 'agent'];
 const AGENTS: readonly CallerKind[] = ['agent'];
+const DOWNSTREAM: readonly CallerKind[] = ['downstream'];
 const LOCAL: readonly CallerKind[] = ['local'];
 
 /**
@@ -26,6 +27,7 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
 
   ['/spire.api.server.bundle.v1.Bundle/GetBundle', ANYONE],
   ['/spire.api.server.bundle.v1.Bundle/GetFederatedBundle', OPERATORS_AND_AGENTS],
+  ['/spire.api.server.bundle.v1.Bundle/PublishJWTAuthority', DOWNSTREAM],
 
   ['/spire.api.server.entry.v1.Entry/CountEntries', OPERATORS],
   ['/spire.api.server.entry.v1.Entry/ListEntries', OPERATORS],
@@ -40,6 +42,7 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
   ['/spire.api.server.svid.v1.SVID/MintJWTSVID', OPERATORS],
   ['/spire.api.server.svid.v1.SVID/BatchNewX509SVID', AGENTS],
   ['/spire.api.server.svid.v1.SVID/NewJWTSVID', AGENTS],
+  ['/spire.api.server.svid.v1.SVID/NewDownstreamX509CA', DOWNSTREAM],
 
   ['/spire.api.server.localauthority.v1.LocalAuthority/GetX509AuthorityState', OPERATORS],
   ['/spire.api.server.localauthority.v1.LocalAuthority/PrepareX509Authority', OPERATORS],

@@ -15,6 +15,7 @@ import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
 import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../gen/spire/api/server/entry/v1/entry.ts';
+import { LocalAuthorityService } from '../gen/spire/api/server/localauthority/v1/localauthority.ts';
 import { SVIDService } from '../gen/spire/api/server/svid/v1/svid.ts';
 import { PermissionDeniedDetails_Reason as Reason } from '../gen/spire/api/types/status.ts';
 import type { AgentRecord } from '../rules/entry.ts';
@@ -29,6 +30,7 @@ const SERVED = [
   EntryService,
   SVIDService,
   AgentSyncService,
+  LocalAuthorityService,
   RevocationService,
   HealthService,
 ].flatMap((service) => Object.values(service).map(({ path }) => path as string));
@@ -65,13 +67,15 @@ const AGENT = [
   'SVID/NewJWTSVID',
   'AgentSync/Sync',
 ];
+const DOWNSTREAM = ['SVID/NewDownstreamX509CA', 'Bundle/PublishJWTAuthority'];
 const ANYONE = ['Agent/AttestAgent', 'Bundle/GetBundle'];
 const LOCAL = ['Health/Check', 'Health/Watch', 'ServerReflection/ServerReflectionInfo'];
 
 function expectedCallers(path: string): readonly string[] {
   const short = path.slice(path.lastIndexOf('.') + 1);
-  if (LOCAL_ADMIN.includes(short)) return ['local', 'admin'];
+  if (LOCAL_ADMIN.includes(short) || short.startsWith('LocalAuthority/')) return ['local', 'admin'];
   if (AGENT.includes(short)) return ['agent'];
+  if (DOWNSTREAM.includes(short)) return ['downstream'];
   if (ANYONE.includes(short)) return ['local', 'admin', 'downstream', 'agent', 'anonymous'];
   if (LOCAL.includes(short)) return ['local'];
   if (short === 'Bundle/GetFederatedBundle') return ['local', 'admin', 'agent'];

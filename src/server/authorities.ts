@@ -4,6 +4,7 @@ import { createAuthorityManager } from '../authority/authority-manager.ts';
 import type { Propagation } from '../authority/barrier.ts';
 import { createIssuingCa, type IssuingCa } from '../authority/issuing-ca.ts';
 import type { AuthorityKind } from '../authority/journal.ts';
+import type { UpstreamLink } from '../authority/upstream/upstream-link.ts';
 import { ok, type Result } from '../base/result.ts';
 import type { LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import type { KeyManager } from '../keys/key-manager.ts';
@@ -14,6 +15,7 @@ import type { ServerConfig } from './config.ts';
 import { openJwtKeys } from './jwt-keys.ts';
 import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
+import { openUpstream } from './upstream.ts';
 
 /** The signing side of a running server. */
 export interface ServerAuthorities {
@@ -23,6 +25,8 @@ export interface ServerAuthorities {
   readonly signers: AuthoritySource;
   /** Undefined where roots sign leaves themselves. */
   readonly issuingCa: IssuingCa | undefined;
+  /** What signs our CA; undefined where it signs itself. */
+  readonly upstream: UpstreamLink | undefined;
 }
 
 interface AuthorityParts {
@@ -42,7 +46,11 @@ export async function startAuthorities(
   if (!keys.ok) return keys;
   const jwtKeys = await openJwtKeys(base, keys.value, parts.store);
   if (!jwtKeys.ok) return jwtKeys;
-  const manager = await startManager(base, parts, { x509: keys.value, jwt: jwtKeys.value });
+  const opened = openUpstream(base, subjectOf(base));
+  if (!opened.ok) return opened;
+  const upstream = opened.value;
+  const held = { x509: keys.value, jwt: jwtKeys.value };
+  const manager = await startManager(base, parts, held, upstream);
   if (!manager.ok) return manager;
   const issuing = await startIssuing(base, parts, manager.value);
   if (!issuing.ok) return issuing;
@@ -50,9 +58,11 @@ export async function startAuthorities(
   base.health.add('authority', 'ready', () => {
     const active = signers.currentX509();
     const signer = signers.currentJwt();
-    return active.ok ? (signer.ok ? undefined : signer.error.message) : active.error.message;
+    const problem = active.ok ? (signer.ok ? undefined : signer.error) : active.error;
+    const above = upstream?.problem === undefined ? '' : `; upstream: ${upstream.problem.message}`;
+    return problem && problem.message + above;
   });
-  return ok({ manager: manager.value, signers, issuingCa: issuing.value });
+  return ok({ manager: manager.value, signers, issuingCa: issuing.value, upstream });
 }
 
 async function openKeys(base: ServerBase, directory: string): Promise<Result<KeyManager>> {
@@ -79,10 +89,12 @@ async function startManager(
   base: ServerBase,
   { store, recorder, propagation }: AuthorityParts,
   keys: { readonly x509: KeyManager; readonly jwt: KeyManager },
+  upstream: UpstreamLink | undefined,
 ): Promise<Result<AuthorityManager>> {
   const { config, life, clock, random, log, metrics } = base;
   const { caTtlSeconds, jwtKeyTtlSeconds } = protectionOf(config);
   const manager = createAuthorityManager({
+    upstream,
     clock,
     random,
     log,

@@ -20,6 +20,7 @@ import { crlSchema } from './crl.ts';
 import { operatorGroupId } from './group.ts';
 import { ledgerSchema } from './ledger.ts';
 import { protectionFaults } from './protection.ts';
+import { upstreamFaults, upstreamSchema } from './upstream-settings.ts';
 
 /** Where the server keeps its state unless told. */
 export const DEFAULT_SERVER_DATA_DIR = '/var/lib/signet/server';
@@ -223,6 +224,7 @@ export const serverConfigSchema = z
     adminSocket: adminSocketSchema,
     keys: keysSchema,
     ca: caSchema,
+    upstream: upstreamSchema,
     jwt: jwtSchema,
     svid: svidSchema,
     agents: agentsSchema,
@@ -243,7 +245,7 @@ export const serverConfigSchema = z
     telemetry: telemetrySchema,
   })
   .superRefine((config, context) => {
-    for (const { path, message } of protectionFaults(config)) {
+    for (const { path, message } of [...protectionFaults(config), ...upstreamFaults(config)]) {
       context.addIssue({ code: 'custom', path: [...path], message });
     }
   });

@@ -1,15 +1,17 @@
 import { join } from 'node:path';
 import type { ApiContext } from '../api/context.ts';
 import type { AuthorityManager, AuthoritySource } from '../authority/authority.ts';
+import type { UpstreamLink } from '../authority/upstream/upstream-link.ts';
 import { refuseNotWhole } from '../backup/whole.ts';
 import type { SignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import { createDownstreamCaIssuer, type DownstreamCaIssuer } from '../issuance/downstream-ca.ts';
 import type { FindIssued } from '../issuance/find-issued.ts';
 import { createIssuer } from '../issuance/issuer.ts';
 import { inTurn, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import { createLogRecorder } from '../issuance/recorder.ts';
 import type { PolicyContext } from '../policy/context.ts';
-import { recheckGrant } from '../policy/grants.ts';
+import { recheckCaGrant, recheckGrant } from '../policy/grants.ts';
 import { startAgentPruner } from '../registry/agent-pruner.ts';
 import type { KeptBanEvent } from '../registry/ban-keeper.ts';
 import { BundleAcks } from '../registry/bundle-acks.ts';
@@ -22,10 +24,11 @@ import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { StoreThreadEvent } from '../store/sqlite/worker-client.ts';
 import type { Store } from '../store/store.ts';
 import type { BlockedKeys } from '../x509/blocked-keys.ts';
-import { startAuthorities } from './authorities.ts';
+import { startAuthorities, subjectOf } from './authorities.ts';
 import { loadBlockedKeys } from './blocked-keys.ts';
 import { type ServerCrl, startCrl } from './crl.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
+import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
 import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
 
@@ -33,8 +36,12 @@ import { createServerIdentity, type ServerIdentity } from './server-identity.ts'
 export interface ServerCore {
   readonly registry: Registry;
   readonly authority: AuthorityManager;
+  /** What signs our CA; undefined where it signs itself. */
+  readonly upstream: UpstreamLink | undefined;
   readonly identity: ServerIdentity;
   readonly api: ApiContext;
+  /** Makes the CAs of servers below this one. */
+  readonly issueCa: DownstreamCaIssuer;
   /** Undefined where it is turned off. */
   readonly ledger: ServerLedger | undefined;
   /** Undefined where it is turned off. */
@@ -53,7 +60,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   const propagation = bundleAcks;
   const authorities = await startAuthorities(base, { store, directory, recorder, propagation });
   if (!authorities.ok) return authorities;
-  const { manager, signers } = authorities.value;
+  const { manager, signers, upstream } = authorities.value;
   // The authorities' bundle was written just now; callers must see it from the first one on.
   const caughtUp = await registry.catchUp();
   if (!caughtUp.ok) return caughtUp;
@@ -83,12 +90,46 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   if (base.life.stopping) return fail('START_INTERRUPTED', 'told to stop while starting');
   return ok({
     registry,
+    issueCa: downstreamCas(base, {
+      api,
+      authority: manager,
+      recorder,
+      blockedKeys: blockedKeys.value,
+    }),
     authority: manager,
+    upstream,
     identity: identity.value,
     api,
     ledger: ledger.value,
     crl,
   });
+}
+
+/** CAs of servers below are signed by the authority itself: below an issuing CA there is no room. */
+function downstreamCas(
+  base: ServerBase,
+  { api, authority, recorder, blockedKeys }: DownstreamParts,
+): DownstreamCaIssuer {
+  const { config, clock, random } = base;
+  return createDownstreamCaIssuer({
+    trustDomain: config.trustDomain,
+    authority,
+    recheck: (grant) => recheckCaGrant(grant, api.policy),
+    recordCa: recorder?.recordCa,
+    clock,
+    random,
+    maxTtlSeconds: protectionOf(config).caTtlSeconds,
+    backdateSeconds: config.svid.backdate,
+    subject: subjectOf(base),
+    blockedKeys,
+  });
+}
+
+interface DownstreamParts {
+  readonly api: ApiContext;
+  readonly authority: AuthorityManager;
+  readonly recorder: LedgerRecorder | undefined;
+  readonly blockedKeys: BlockedKeys;
 }
 
 async function startState(

@@ -66,7 +66,7 @@ interface Services {
 }
 
 /** The same services on both listeners; the matrix of policy says who may call what. */
-function services(base: ServerBase, { api, authority }: ServerCore): Services {
+function services(base: ServerBase, { api, authority, issueCa }: ServerCore): Services {
   const { callLimits } = base.settings;
   const attestor = createJoinTokenAttestor(api.registry);
   const attestation = {
@@ -76,8 +76,9 @@ function services(base: ServerBase, { api, authority }: ServerCore): Services {
   const streams = pushStreams(base);
   const agent = createAgentService(api, attestation);
   const entry = createEntryService(api);
-  const bundle = createBundleService(api);
-  const svid = createSvidService(api, callLimits);
+  const downstream = { ...api, authority, issueCa };
+  const bundle = createBundleService(downstream, callLimits);
+  const svid = createSvidService(downstream, callLimits);
   const localAuthority = createLocalAuthorityService({ ...api, authority });
   const revocation = createRevocationService(api);
   const sync = createAgentSyncService(api, streams);

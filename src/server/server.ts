@@ -109,6 +109,8 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
     health: base.health,
     reload(next) {
       core.value.ledger?.audit.reopen();
+      // Its files may be what changed.
+      void core.value.upstream?.poll();
       return reload(base, next);
     },
     stop: (reason) => life.stop(reason),

@@ -15,7 +15,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Bundle, BundleMask } from "../../../types/bundle.ts";
+import { Bundle, BundleMask, JWTKey } from "../../../types/bundle.ts";
 
 export const protobufPackage = "spire.api.server.bundle.v1";
 
@@ -23,6 +23,15 @@ export const protobufFileName = "spire/api/server/bundle/v1/bundle.proto";
 
 export interface GetBundleRequest {
   outputMask: BundleMask | undefined;
+}
+
+export interface PublishJWTAuthorityRequest {
+  jwtAuthority: JWTKey | undefined;
+}
+
+export interface PublishJWTAuthorityResponse {
+  /** All of the trust domain. */
+  jwtAuthorities: JWTKey[];
 }
 
 export interface GetFederatedBundleRequest {
@@ -90,6 +99,134 @@ export const GetBundleRequest: MessageFns<GetBundleRequest> = {
     const obj: any = {};
     if (message.outputMask !== undefined) {
       obj.outputMask = BundleMask.toJSON(message.outputMask);
+    }
+    return obj;
+  },
+};
+
+function createBasePublishJWTAuthorityRequest(): PublishJWTAuthorityRequest {
+  return { jwtAuthority: undefined };
+}
+
+export const PublishJWTAuthorityRequest: MessageFns<PublishJWTAuthorityRequest> = {
+  encode(message: PublishJWTAuthorityRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.jwtAuthority !== undefined) {
+      JWTKey.encode(message.jwtAuthority, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PublishJWTAuthorityRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePublishJWTAuthorityRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jwtAuthority = JWTKey.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PublishJWTAuthorityRequest {
+    return {
+      jwtAuthority: isSet(object.jwtAuthority)
+        ? JWTKey.fromJSON(object.jwtAuthority)
+        : isSet(object.jwt_authority)
+        ? JWTKey.fromJSON(object.jwt_authority)
+        : undefined,
+    };
+  },
+
+  toJSON(message: PublishJWTAuthorityRequest): unknown {
+    const obj: any = {};
+    if (message.jwtAuthority !== undefined) {
+      obj.jwtAuthority = JWTKey.toJSON(message.jwtAuthority);
+    }
+    return obj;
+  },
+};
+
+function createBasePublishJWTAuthorityResponse(): PublishJWTAuthorityResponse {
+  return { jwtAuthorities: [] };
+}
+
+export const PublishJWTAuthorityResponse: MessageFns<PublishJWTAuthorityResponse> = {
+  encode(message: PublishJWTAuthorityResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.jwtAuthorities) {
+      JWTKey.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PublishJWTAuthorityResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePublishJWTAuthorityResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jwtAuthorities.push(JWTKey.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PublishJWTAuthorityResponse {
+    return {
+      jwtAuthorities: globalThis.Array.isArray(object?.jwtAuthorities)
+        ? object.jwtAuthorities.map((e: any) => JWTKey.fromJSON(e))
+        : globalThis.Array.isArray(object?.jwt_authorities)
+        ? object.jwt_authorities.map((e: any) => JWTKey.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: PublishJWTAuthorityResponse): unknown {
+    const obj: any = {};
+    if (message.jwtAuthorities?.length) {
+      obj.jwtAuthorities = message.jwtAuthorities.map((e) => JWTKey.toJSON(e));
     }
     return obj;
   },
@@ -200,12 +337,26 @@ export const BundleService = {
     responseSerialize: (value: Bundle): Buffer => Buffer.from(Bundle.encode(value).finish()),
     responseDeserialize: (value: Buffer): Bundle => Bundle.decode(value),
   },
+  /** For servers below this one: their JWT keys verify tokens everywhere in the trust domain. */
+  publishJwtAuthority: {
+    path: "/spire.api.server.bundle.v1.Bundle/PublishJWTAuthority" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PublishJWTAuthorityRequest): Buffer =>
+      Buffer.from(PublishJWTAuthorityRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PublishJWTAuthorityRequest => PublishJWTAuthorityRequest.decode(value),
+    responseSerialize: (value: PublishJWTAuthorityResponse): Buffer =>
+      Buffer.from(PublishJWTAuthorityResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PublishJWTAuthorityResponse => PublishJWTAuthorityResponse.decode(value),
+  },
 } as const;
 
 export interface BundleServer extends UntypedServiceImplementation {
   /** Anonymous callers included: a bundle is public. */
   getBundle: handleUnaryCall<GetBundleRequest, Bundle>;
   getFederatedBundle: handleUnaryCall<GetFederatedBundleRequest, Bundle>;
+  /** For servers below this one: their JWT keys verify tokens everywhere in the trust domain. */
+  publishJwtAuthority: handleUnaryCall<PublishJWTAuthorityRequest, PublishJWTAuthorityResponse>;
 }
 
 export interface BundleClient extends Client {
@@ -239,6 +390,22 @@ export interface BundleClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Bundle) => void,
+  ): ClientUnaryCall;
+  /** For servers below this one: their JWT keys verify tokens everywhere in the trust domain. */
+  publishJwtAuthority(
+    request: PublishJWTAuthorityRequest,
+    callback: (error: ServiceError | null, response: PublishJWTAuthorityResponse) => void,
+  ): ClientUnaryCall;
+  publishJwtAuthority(
+    request: PublishJWTAuthorityRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PublishJWTAuthorityResponse) => void,
+  ): ClientUnaryCall;
+  publishJwtAuthority(
+    request: PublishJWTAuthorityRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PublishJWTAuthorityResponse) => void,
   ): ClientUnaryCall;
 }
 

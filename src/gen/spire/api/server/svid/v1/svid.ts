@@ -71,6 +71,19 @@ export interface NewJWTSVIDResponse {
   svid: JWTSVID | undefined;
 }
 
+export interface NewDownstreamX509CARequest {
+  csr: Buffer;
+  /** Seconds; 0 leaves it to the server. */
+  preferredTtl: number;
+}
+
+export interface NewDownstreamX509CAResponse {
+  /** DER; the new CA first, then those between it and a root. */
+  caCertChain: Buffer[];
+  /** DER; roots of the trust domain. */
+  x509Authorities: Buffer[];
+}
+
 function createBaseMintX509SVIDRequest(): MintX509SVIDRequest {
   return { csr: Buffer.alloc(0), ttl: 0 };
 }
@@ -767,6 +780,168 @@ export const NewJWTSVIDResponse: MessageFns<NewJWTSVIDResponse> = {
   },
 };
 
+function createBaseNewDownstreamX509CARequest(): NewDownstreamX509CARequest {
+  return { csr: Buffer.alloc(0), preferredTtl: 0 };
+}
+
+export const NewDownstreamX509CARequest: MessageFns<NewDownstreamX509CARequest> = {
+  encode(message: NewDownstreamX509CARequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.csr.length !== 0) {
+      writer.uint32(10).bytes(message.csr);
+    }
+    if (message.preferredTtl !== 0) {
+      writer.uint32(16).int32(message.preferredTtl);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NewDownstreamX509CARequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNewDownstreamX509CARequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.csr = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.preferredTtl = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NewDownstreamX509CARequest {
+    return {
+      csr: isSet(object.csr) ? Buffer.from(bytesFromBase64(object.csr)) : Buffer.alloc(0),
+      preferredTtl: isSet(object.preferredTtl)
+        ? globalThis.Number(object.preferredTtl)
+        : isSet(object.preferred_ttl)
+        ? globalThis.Number(object.preferred_ttl)
+        : 0,
+    };
+  },
+
+  toJSON(message: NewDownstreamX509CARequest): unknown {
+    const obj: any = {};
+    if (message.csr.length !== 0) {
+      obj.csr = base64FromBytes(message.csr);
+    }
+    if (message.preferredTtl !== 0) {
+      obj.preferredTtl = Math.round(message.preferredTtl);
+    }
+    return obj;
+  },
+};
+
+function createBaseNewDownstreamX509CAResponse(): NewDownstreamX509CAResponse {
+  return { caCertChain: [], x509Authorities: [] };
+}
+
+export const NewDownstreamX509CAResponse: MessageFns<NewDownstreamX509CAResponse> = {
+  encode(message: NewDownstreamX509CAResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.caCertChain) {
+      writer.uint32(10).bytes(v!);
+    }
+    for (const v of message.x509Authorities) {
+      writer.uint32(18).bytes(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NewDownstreamX509CAResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNewDownstreamX509CAResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.caCertChain.push(Buffer.from(reader.bytes()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.x509Authorities.push(Buffer.from(reader.bytes()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NewDownstreamX509CAResponse {
+    return {
+      caCertChain: globalThis.Array.isArray(object?.caCertChain)
+        ? object.caCertChain.map((e: any) => Buffer.from(bytesFromBase64(e)))
+        : globalThis.Array.isArray(object?.ca_cert_chain)
+        ? object.ca_cert_chain.map((e: any) => Buffer.from(bytesFromBase64(e)))
+        : [],
+      x509Authorities: globalThis.Array.isArray(object?.x509Authorities)
+        ? object.x509Authorities.map((e: any) => Buffer.from(bytesFromBase64(e)))
+        : globalThis.Array.isArray(object?.x509_authorities)
+        ? object.x509_authorities.map((e: any) => Buffer.from(bytesFromBase64(e)))
+        : [],
+    };
+  },
+
+  toJSON(message: NewDownstreamX509CAResponse): unknown {
+    const obj: any = {};
+    if (message.caCertChain?.length) {
+      obj.caCertChain = message.caCertChain.map((e) => base64FromBytes(e));
+    }
+    if (message.x509Authorities?.length) {
+      obj.x509Authorities = message.x509Authorities.map((e) => base64FromBytes(e));
+    }
+    return obj;
+  },
+};
+
 export type SVIDService = typeof SVIDService;
 export const SVIDService = {
   /** For operators: any SPIFFE ID of the trust domain that the CSR names. */
@@ -810,6 +985,18 @@ export const SVIDService = {
     responseSerialize: (value: NewJWTSVIDResponse): Buffer => Buffer.from(NewJWTSVIDResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): NewJWTSVIDResponse => NewJWTSVIDResponse.decode(value),
   },
+  /** For servers below this one: a CA certificate for their key. */
+  newDownstreamX509Ca: {
+    path: "/spire.api.server.svid.v1.SVID/NewDownstreamX509CA" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NewDownstreamX509CARequest): Buffer =>
+      Buffer.from(NewDownstreamX509CARequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NewDownstreamX509CARequest => NewDownstreamX509CARequest.decode(value),
+    responseSerialize: (value: NewDownstreamX509CAResponse): Buffer =>
+      Buffer.from(NewDownstreamX509CAResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): NewDownstreamX509CAResponse => NewDownstreamX509CAResponse.decode(value),
+  },
 } as const;
 
 export interface SVIDServer extends UntypedServiceImplementation {
@@ -819,6 +1006,8 @@ export interface SVIDServer extends UntypedServiceImplementation {
   /** For agents: identities of the entries they are authorised for. */
   batchNewX509Svid: handleUnaryCall<BatchNewX509SVIDRequest, BatchNewX509SVIDResponse>;
   newJwtsvid: handleUnaryCall<NewJWTSVIDRequest, NewJWTSVIDResponse>;
+  /** For servers below this one: a CA certificate for their key. */
+  newDownstreamX509Ca: handleUnaryCall<NewDownstreamX509CARequest, NewDownstreamX509CAResponse>;
 }
 
 export interface SVIDClient extends Client {
@@ -883,6 +1072,22 @@ export interface SVIDClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: NewJWTSVIDResponse) => void,
+  ): ClientUnaryCall;
+  /** For servers below this one: a CA certificate for their key. */
+  newDownstreamX509Ca(
+    request: NewDownstreamX509CARequest,
+    callback: (error: ServiceError | null, response: NewDownstreamX509CAResponse) => void,
+  ): ClientUnaryCall;
+  newDownstreamX509Ca(
+    request: NewDownstreamX509CARequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: NewDownstreamX509CAResponse) => void,
+  ): ClientUnaryCall;
+  newDownstreamX509Ca(
+    request: NewDownstreamX509CARequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: NewDownstreamX509CAResponse) => void,
   ): ClientUnaryCall;
 }
 

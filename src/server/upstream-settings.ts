@@ -1,0 +1,65 @@
+import { z } from 'zod';
+import { parseWorkloadAddress } from '../client/address.ts';
+import { hostSetting } from '../runtime/config.ts';
+import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
+import type { ServerConfig } from './config.ts';
+
+const absolutePath = z.string().startsWith('/', 'must be an absolute path');
+
+const diskSchema = z
+  .strictObject({
+    certPath: absolutePath.describe("PEM: the CA's certificate, then CAs up to the root, if any."),
+    keyPath: absolutePath.describe(
+      'PEM: its private key; not readable by others than owner and group.',
+    ),
+    bundlePath: absolutePath.optional().describe('PEM: the roots; the CA itself unless set.'),
+  })
+  .optional()
+  .describe('A CA in files; they are read again when they change.');
+
+const spireSchema = z
+  .strictObject({
+    address: hostSetting.describe('Host of the server above.'),
+    port: z.int().min(1).max(65_535).default(8081).describe('Its port for agents.'),
+    workloadApi: z
+      .string()
+      .max(1024)
+      .refine((text) => parseWorkloadAddress(text).ok, 'must be such as unix:///run/agent.sock')
+      .describe('Workload API of an agent of that server.'),
+    spiffeId: z
+      .string()
+      .refine((text) => parseSpiffeId(text).ok, 'must be a SPIFFE ID')
+      .optional()
+      .describe('Which of the SVIDs from there calls; the first unless set.'),
+  })
+  .optional()
+  .describe(
+    'A SPIRE or Signet server of the same trust domain, by an entry with the downstream flag.',
+  );
+
+/** Schema of the `upstream` section. */
+export const upstreamSchema = z
+  .strictObject({ disk: diskSchema, spire: spireSchema })
+  .superRefine((upstream, context) => {
+    const named = Object.entries(upstream).filter(([, section]) => section !== undefined);
+    if (named.length <= 1) return;
+    const message = `names ${named.map(([name]) => name).join(' and ')}: a server has one upstream`;
+    context.addIssue({ code: 'custom', path: [], message });
+  })
+  .prefault({})
+  .describe('Who signs the CA of this server; it signs itself where nothing is named here.');
+
+/** Settings of the upstream that contradict others: path and what is wrong. */
+export function upstreamFaults({
+  trustDomain,
+  upstream,
+}: Pick<ServerConfig, 'trustDomain' | 'upstream'>): readonly {
+  readonly path: readonly string[];
+  readonly message: string;
+}[] {
+  const id = upstream.spire?.spiffeId;
+  const parsed = id === undefined ? undefined : parseSpiffeId(id);
+  if (parsed?.ok !== true || parsed.value.trustDomain.name === trustDomain.name) return [];
+  const message = 'must be of trustDomain: one trust domain does not sign the CA of another';
+  return [{ path: ['upstream', 'spire', 'spiffeId'], message }];
+}
