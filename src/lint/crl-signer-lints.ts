@@ -1,5 +1,4 @@
 import { equalBytes } from '../base/bytes.ts';
-import { crlSignerName } from '../x509/crl-signer-template.ts';
 import { OID } from '../x509/oids.ts';
 import {
   CERTIFICATE_LINTS,
@@ -48,8 +47,8 @@ export const CRL_SIGNER_LINTS: readonly Lint<CertificateExpectation>[] = [
   },
   {
     id: 'crl-signer-name',
-    rule: 'RFC 5280 §5.1.2.3',
-    says: 'The subject is that of a CRL signer with this serial number.',
-    holds: ({ subjectDer }, { serial }) => equalBytes(subjectDer, crlSignerName(serial)),
+    rule: 'RFC 5280 §3.2, §5.1.2.3',
+    says: 'The subject is the name of the root: the key is another key of the same authority.',
+    holds: ({ subjectDer }, { issuer }) => equalBytes(subjectDer, issuer.subjectDer),
   },
 ];

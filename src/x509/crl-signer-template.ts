@@ -6,8 +6,6 @@ import {
   keyUsageExtension,
   subjectKeyIdExtension,
 } from './extension-writer.ts';
-import { derName } from './name-writer.ts';
-import { serialToDecimal } from './serial.ts';
 import { VERSION_3_DER } from './template.ts';
 
 /** What the certificate of a CRL signer says. */
@@ -25,19 +23,11 @@ export interface CrlSignerFields {
   readonly issuer: { readonly subjectDer: Uint8Array; readonly keyId: Uint8Array };
 }
 
-/** Subject of a CRL signer. It ends with its own serial number, so that no two have the same name. */
-export function crlSignerName(serial: Uint8Array): Uint8Array {
-  return derName({
-    country: 'US',
-    organization: 'SPIFFE',
-    commonName: 'CRL signer',
-    serialNumber: serialToDecimal(serial),
-  });
-}
-
 /**
  * The TBSCertificate of a CRL signer: cRLSign and nothing else. No SPIFFE ID, so that it is no SVID,
- * and no CA.
+ * and no CA. Self-issued: it bears the name of its root and another key (RFC 5280 §3.2, §4.2.1.1), so
+ * that readers which look for the CRL of an issuer by name, as OpenSSL does, find that of the root's
+ * leaves.
  */
 export function buildCrlSignerTbs(fields: CrlSignerFields): Uint8Array {
   return derSequence(
@@ -46,7 +36,7 @@ export function buildCrlSignerTbs(fields: CrlSignerFields): Uint8Array {
     fields.signatureAlgorithm,
     fields.issuer.subjectDer,
     derSequence(derTime(fields.notBeforeMs), derTime(fields.notAfterMs)),
-    crlSignerName(fields.serial),
+    fields.issuer.subjectDer,
     fields.spki,
     derElement(
       contextConstructed(3),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, describe, test } from 'node:test';
 import { AgentSyncService, type ServerMessage } from '../../src/gen/signet/agent/v1/agent.ts';
 import {
@@ -224,6 +225,26 @@ describe('signet svid revoke', () => {
     const unknown = await fleet.cli('svid', 'revoke', '--serial', 'abc');
     assert.equal(unknown.code, 1);
     assert.match(unknown.stderr, /REVOCATION_NOT_FOUND/);
+  });
+
+  test('is refused while the database takes no write, and nothing is in force then', async (context) => {
+    await fleet.register('/held');
+    const { api } = workloadClient(context, fleet.workloadSocket);
+    const reading = new Reading<X509SVIDResponse>(api.fetchX509Svid({}, securityHeader()));
+    const sent = await reading.message(1);
+    const mine = sent.svids.find(({ spiffeId }) => spiffeId === uri('/held'))!;
+    const serial = serialOf(mine.x509Svid);
+    // SQLite's write lock, as a backup or another program would take it.
+    const holder = new DatabaseSync(join(fleet.dir, 'server/data/server.sqlite'));
+    holder.exec('BEGIN IMMEDIATE');
+    const refused = await fleet.cli('svid', 'revoke', '--serial', serial);
+    assert.equal(refused.code, 1, refused.stdout);
+    assert.match(refused.stderr, /STORE_/);
+    holder.close();
+    const { count } = (await revoke('--serial', serial)) as { count: number };
+    assert.equal(count, 1);
+    await reading.message(2);
+    reading.cancel();
   });
 
   test('kill -9 between database and stream: the agent hears of it when it is back', async (context) => {

@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { encodePem } from '../../src/der/pem.ts';
 import { contextConstructed } from '../../src/der/tags.ts';
 import { derElement, derSequence } from '../../src/der/writer.ts';
+import { parseCertificatesPem } from '../../src/x509/certificate.ts';
+import { parseCrl } from '../../src/x509/crl.ts';
 import { derExtension } from '../../src/x509/extension-writer.ts';
 import { GENERAL_NAME_TAG } from '../../src/x509/general-name.ts';
 import { makeCrl, makeCrlSigner, revokedEntry } from '../support/crl.ts';
-import { run } from '../support/processes.ts';
+import { Fleet } from '../support/fleet.ts';
+import { freePort, run } from '../support/processes.ts';
+import { assertValue } from '../support/refused.ts';
 import { skipUnlessCi } from '../support/shared.ts';
 import { testFolder } from '../support/workload-api.ts';
 import { makeIntermediate, makeLeaf, makeRoot, type TestCertificate } from '../support/x509.ts';
@@ -20,7 +24,10 @@ const root = makeRoot();
 const issuing = makeIntermediate(root);
 const signer = makeCrlSigner(root);
 
-/** CRL distribution points with the one issuer: OpenSSL looks at an indirect CRL for no other leaf. */
+/**
+ * CRL distribution points with the one issuer. OpenSSL looks at an indirect CRL for a leaf that has
+ * them, or whose issuer bears the CRL's name; for no other.
+ */
 function crlIssuer(name: Uint8Array): Uint8Array {
   const issuer = derElement(contextConstructed(2), derElement(GENERAL_NAME_TAG.directory, name));
   return derExtension('2.5.29.31', false, derSequence(derSequence(issuer)));
@@ -73,6 +80,16 @@ describe('OpenSSL and our CRL', found ? {} : skipUnlessCi('openssl is not instal
     assert.match(bad.stdout + bad.stderr, /certificate revoked/);
   });
 
+  test('goes by the name of the root for leaves that the root signed', async (context) => {
+    const [gone, stays] = [makeLeaf(root), makeLeaf(root)];
+    const good = await verify(context, stays, [gone], ...extended);
+    assert.equal(good.code, 0, good.stdout + good.stderr);
+    const bad = await verify(context, gone, [gone], ...extended);
+    assert.match(bad.stdout + bad.stderr, /certificate revoked/);
+    const below = await verify(context, makeLeaf(issuing), [gone], ...extended);
+    assert.match(below.stdout + below.stderr, /different CRL scope/i);
+  });
+
   test('does not take it without -extended_crl', async (context) => {
     const refused = await verify(context, sibling, [], '-crl_check');
     assert.notEqual(refused.code, 0);
@@ -102,5 +119,32 @@ describe('OpenSSL and our CRL', found ? {} : skipUnlessCi('openssl is not instal
     ]) {
       assert.match(stdout, line);
     }
+  });
+
+  test('judges an SVID of the Workload API by what the server serves', async (context) => {
+    const port = await freePort();
+    const serverYaml = `crl: { enabled: true }\ntelemetry: { port: ${port} }`;
+    const fleet = await Fleet.start({ serverYaml });
+    context.after(() => fleet.stop());
+    await fleet.register('/web');
+    const path = (name: string): string => join(fleet.dir, name);
+    await fleet.cli('api', 'fetch', 'x509', '--write', fleet.dir);
+    const text = readFileSync(path('svid.0.pem'), 'utf8');
+    const judge = async () => {
+      const response = await fetch(`http://127.0.0.1:${port}/crl`);
+      const crl = assertValue(parseCrl(new Uint8Array(await response.arrayBuffer())));
+      writeFileSync(path('crl.pem'), encodePem('X509 CRL', crl.der));
+      const by = crl.signerCertificate?.der ?? new Uint8Array();
+      writeFileSync(path('signer.pem'), encodePem('CERTIFICATE', by));
+      const files = ['-CAfile', 'bundle.0.pem', '-untrusted', 'signer.pem', '-CRLfile', 'crl.pem'];
+      const named = [...files, 'svid.0.pem'].map((name) => (name[0] === '-' ? name : path(name)));
+      return run('openssl', ['verify', ...extended, ...named]);
+    };
+    const good = await judge();
+    assert.equal(good.code, 0, good.stdout + good.stderr);
+    const [leaf] = assertValue(parseCertificatesPem(text));
+    await fleet.json('svid', 'revoke', '--serial', leaf?.serialDecimal ?? '');
+    const bad = await judge();
+    assert.match(bad.stdout + bad.stderr, /certificate revoked/);
   });
 });

@@ -17,14 +17,15 @@ import {
 export const CRL_FROM_MS = Date.UTC(2030, 0, 1);
 export const CRL_UNTIL_MS = CRL_FROM_MS + 3_600_000;
 
-/** A signer of indirect CRLs as the server makes it: cRLSign and nothing else. */
+/** A signer of indirect CRLs as the server makes it: the name of its root, cRLSign and nothing else. */
 export function makeCrlSigner(
   root: TestCertificate,
   options: TestCertificateOptions = {},
 ): TestCertificate {
   return makeCertificate({
     issuer: root,
-    ca: null,
+    subject: root.subjectDer,
+    ca: false,
     keyUsage: ['crlSign'],
     extendedKeyUsage: null,
     ...options,
