@@ -26,8 +26,15 @@ export interface LedgerRecorder extends IssuanceRecorder {
   readonly recordAct: RecordAct;
 }
 
-/** Records as leaves of the ledger: one leaf for each SVID, one append for a batch. */
-export function createLedgerRecorder(ledger: Pick<Ledger, 'append'>, clock: Clock): LedgerRecorder {
+/**
+ * Records as leaves of the ledger: one leaf for each SVID, one append for a batch. SVIDs wait for
+ * `mayIssue`; acts such as bans, and CA certificates, are recorded whatever it says.
+ */
+export function createLedgerRecorder(
+  ledger: Pick<Ledger, 'append'>,
+  clock: Clock,
+  mayIssue: () => Result<void> = () => ok(undefined),
+): LedgerRecorder {
   const append = async (records: readonly LedgerRecord[]): Promise<Result<void>> => {
     const entries = records.map((record) => ({
       bytes: encodeRecord(record),
@@ -37,7 +44,9 @@ export function createLedgerRecorder(ledger: Pick<Ledger, 'append'>, clock: Cloc
     return appended.ok ? ok(undefined) : appended;
   };
   return {
-    append(records) {
+    async append(records) {
+      const allowed = mayIssue();
+      if (!allowed.ok) return allowed;
       const timeMs = clock.nowMs();
       return append(records.map((record) => svidRecord(record, timeMs)));
     },

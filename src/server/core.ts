@@ -54,7 +54,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   if (!state.ok) return state;
   const { store, registry, directory } = state.value;
   const bundleAcks = startBundleAcks(base, store, registry);
-  const ledger = await startLedger(base, directory);
+  const ledger = await startLedger(base, directory, store);
   if (!ledger.ok) return ledger;
   const recorder = ledger.value?.recorder;
   const propagation = bundleAcks;

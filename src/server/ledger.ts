@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type Audit, startAudit } from '../audit/audit.ts';
+import { startTileCopy, type TileCopy } from '../audit/tile-copy.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import {
   createFindIssued,
@@ -16,6 +17,7 @@ import { type Ledger, openLedger } from '../ledger/ledger.ts';
 import { FileTree } from '../runtime/file-tree.ts';
 import { durationSetting } from '../runtime/units.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
+import type { Store } from '../store/store.ts';
 import { subjectOf } from './authorities.ts';
 import { createLedgerPages, type LedgerPages } from './ledger-pages.ts';
 import type { ServerBase } from './server.ts';
@@ -36,6 +38,20 @@ export const ledgerSchema = z
     retention: durationSetting({ min: '1h', max: '36500d' })
       .optional()
       .describe('How long bodies of records are kept; for ever unless set. The tree stays.'),
+    copy: z
+      .strictObject({
+        enabled: z
+          .boolean()
+          .default(false)
+          .describe('Whether tiles and checkpoints are copied to the database.'),
+        every: durationSetting({ min: '100ms', max: '1h' })
+          .prefault('10s')
+          .describe('Pause between two rounds of copying.'),
+        maxLag: durationSetting({ min: '1m', max: '365d' })
+          .prefault('24h')
+          .describe('Lag of the copy after which no SVIDs are issued.'),
+      })
+      .prefault({}),
     publish: z
       .boolean()
       .default(false)
@@ -62,6 +78,7 @@ export interface ServerLedger {
 export async function startLedger(
   base: ServerBase,
   directory: string,
+  store: Store,
 ): Promise<Result<ServerLedger | undefined>> {
   const { config, clock, random, log, life, health } = base;
   if (!config.ledger.enabled) return ok(undefined);
@@ -95,18 +112,41 @@ export async function startLedger(
   if (!started.ok) return started;
   audit = started.value;
   life.add('audit', started.value.close);
+  const copy = await startCopy(base, { files, ledger, store });
+  if (!copy.ok) return copy;
   const pages = config.ledger.publish ? createLedgerPages(files, ledger) : undefined;
   const findIssued = createFindIssued(files, ledger);
   const { trustDomain } = config;
   const findIssuerNames = (bundle: () => Bundle | undefined): FindIssuerName =>
     createFindIssuerName({ trustDomain, bundle, subject: subjectOf(base), files, ledger });
   return ok({
-    recorder: createLedgerRecorder(ledger, clock),
+    recorder: createLedgerRecorder(ledger, clock, () => copy.value?.mayIssue() ?? ok(undefined)),
     findIssued,
     findIssuerNames,
     pages,
     audit,
   });
+}
+
+/** With one SQLite beside the log, a copy has the same fate as the log: it is off unless asked for. */
+async function startCopy(
+  { config, clock, log, life, metrics }: ServerBase,
+  parts: { readonly files: FileTree; readonly ledger: Ledger; readonly store: Store },
+): Promise<Result<TileCopy | undefined>> {
+  const { enabled, every, maxLag } = config.ledger.copy;
+  if (!enabled) return ok(undefined);
+  const bounds = { everyMs: every * 1000, maxLagMs: maxLag * 1000 };
+  const started = await startTileCopy({ ...parts, ...bounds, clock, log });
+  if (!started.ok) return started;
+  const copy = started.value;
+  life.add('ledger copy', () => copy.close());
+  metrics.reading('ledger_copy_lag_records', 'Covered records that the database lacks.', () => {
+    return copy.lagRecords;
+  });
+  metrics.reading('ledger_copy_lag_seconds', 'How long ago the oldest of them was written.', () => {
+    return copy.lagMs / 1000;
+  });
+  return started;
 }
 
 /** The key is made with the ledger, never after it: another key would pass for another log. */

@@ -572,6 +572,37 @@ for (const backend of BACKENDS) {
     });
   });
 
+  describe(`copies of ledgers in ${backend.name}`, () => {
+    it('keeps tiles and checkpoints of each ledger apart, the last ones, across a restart', async (context) => {
+      const place = await temporaryFolder(context);
+      const store = await backend.open(place);
+      const tile = (path: string, ...bytes: number[]) => ({ path, bytes: Uint8Array.of(...bytes) });
+      const head = (size: number) => ({ size, checkpoint: Uint8Array.of(size) });
+      const before = unwrap(await store.loadSnapshot()).sequence;
+      assert.equal(unwrap(await store.ledgerCopy('a')), undefined);
+      const tiles = [tile('tile/0/000', 1), tile('tile/entries/000', 2)];
+      unwrap(await store.putLedgerCopy({ origin: 'a', tiles, head: head(1) }));
+      const others = [tile('tile/0/000', 9)];
+      unwrap(await store.putLedgerCopy({ origin: 'b', tiles: others, head: head(5) }));
+      const grown = [tile('tile/0/000', 1, 1)];
+      unwrap(await store.putLedgerCopy({ origin: 'a', tiles: grown, head: undefined }));
+      assert.equal(unwrap(await store.loadSnapshot()).sequence, before, 'no line in the feed');
+      await store.close();
+      const again = await backend.open(place);
+      const read = async (origin: string, path: string) => {
+        const bytes = unwrap(await again.ledgerCopyTile(origin, path));
+        return bytes && [...bytes];
+      };
+      assert.deepEqual(await read('a', 'tile/0/000'), [1, 1]);
+      assert.deepEqual(await read('a', 'tile/entries/000'), [2]);
+      assert.deepEqual(await read('b', 'tile/0/000'), [9]);
+      assert.equal(await read('b', 'tile/entries/000'), undefined);
+      const kept = unwrap(await again.ledgerCopy('a'));
+      assert.deepEqual([kept?.size, ...(kept?.checkpoint ?? [])], [1, 1]);
+      await again.close();
+    });
+  });
+
   describe(`life of ${backend.name}`, () => {
     it('finishes what waits before it closes, and refuses afterwards', async (context) => {
       const place = await temporaryFolder(context);

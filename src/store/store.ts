@@ -148,6 +148,25 @@ export interface SealedKeyWrite {
   readonly sealed: Uint8Array | undefined;
 }
 
+/** A tile or bundle of a ledger by its full path, whatever its width is now. */
+export interface LedgerTile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The newest checkpoint of a ledger whose tiles are all copied. */
+export interface LedgerCopyHead {
+  readonly size: number;
+  readonly checkpoint: Uint8Array;
+}
+
+/** Tiles to be copied, in place of what was copied under their paths before. */
+export interface LedgerCopyWrite {
+  readonly origin: string;
+  readonly tiles: readonly LedgerTile[];
+  readonly head: LedgerCopyHead | undefined;
+}
+
 /**
  * Durable state. Every write is one transaction that also appends its change records, and answers
  * only when it is durable. Reads serve start-up and the change feed; no request handler calls them.
@@ -198,6 +217,13 @@ export interface Store {
   loadSealedKeys(): Promise<Result<readonly SealedKeyRecord[]>>;
   /** Answers the new version. Fails with STORE_CONFLICT when the version is not the one expected. */
   writeSealedKey(write: SealedKeyWrite): Promise<Result<bigint>>;
+
+  /** Copies tiles of a ledger in one transaction; appends no changes. */
+  putLedgerCopy(write: LedgerCopyWrite): Promise<Result<void>>;
+  /** How far the copy of a ledger has come; undefined where there is none. */
+  ledgerCopy(origin: string): Promise<Result<LedgerCopyHead | undefined>>;
+  /** A tile of the copy. */
+  ledgerCopyTile(origin: string, path: string): Promise<Result<Uint8Array | undefined>>;
 
   loadJournal(): Promise<
     Result<{

@@ -106,6 +106,14 @@ export const ledgerErrors = defineErrors({
     means: 'Too many records wait for the disk.',
     action: 'Check the latency of the disk of dataDir; agents try again by themselves.',
   },
+  LEDGER_COPY_LATE: {
+    status: 'Unavailable',
+    retryable: true,
+    means:
+      'The copy of the ledger in the database is behind for longer than ledger.copy.maxLag; nothing is signed until it follows.',
+    action:
+      'Look for "copying the ledger" in the log and mend the database; issuance goes on by itself. Raising ledger.copy.maxLag takes a restart.',
+  },
   LEDGER_CLOSED: {
     status: 'Unavailable',
     retryable: true,

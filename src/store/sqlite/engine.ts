@@ -7,6 +7,7 @@ import type { Database } from './database.ts';
 import { createEntries, deleteEntries, deleteExpiredEntries, updateEntries } from './entries.ts';
 import { changesAfter, lastSequence, pruneChanges } from './feed.ts';
 import { claimJoinToken, createJoinToken, deleteExpiredTokens } from './join-tokens.ts';
+import { ledgerCopy, ledgerCopyTile, putLedgerCopy } from './ledger-copies.ts';
 import type { AnswerOf, ArgsOf, OperationName, WorkerStart } from './protocol.ts';
 import { deleteEndedRevocations, revoke } from './revocations.ts';
 import { loadSealedKeys, writeSealedKey } from './sealed-keys.ts';
@@ -31,6 +32,8 @@ const READS: ReadonlySet<OperationName> = new Set([
   'loadJournal',
   'loadSealedKeys',
   'loadBundleAcks',
+  'ledgerCopy',
+  'ledgerCopyTile',
 ]);
 
 /** Runs operations on the database: all writes that wait together are one transaction. */
@@ -160,6 +163,9 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
     },
     loadSealedKeys: () => loadSealedKeys(db),
     writeSealedKey: (args) => writeSealedKey(db, args),
+    putLedgerCopy: (args) => ok(putLedgerCopy(db, args)),
+    ledgerCopy: (args) => ok(ledgerCopy(db, args)),
+    ledgerCopyTile: (args) => ok(ledgerCopyTile(db, args)),
     loadJournal: () => loadJournal(db),
     commitAuthorities: (args) => commitAuthorities(db, args),
     loadBundleAcks: () => ok(allBundleAcks(db)),

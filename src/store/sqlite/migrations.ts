@@ -115,6 +115,19 @@ export const MIGRATIONS: readonly string[] = [
     checksum INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE ledger_tiles (
+    origin TEXT NOT NULL,
+    path TEXT NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (origin, path)
+  ) STRICT;
+  CREATE TABLE ledger_copies (
+    origin TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    checkpoint BLOB NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

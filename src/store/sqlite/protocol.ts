@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../../base/errors.ts';
-import type { AgentChange, AgentPrune } from '../store.ts';
+import type { AgentChange, AgentPrune, LedgerCopyHead, LedgerCopyWrite } from '../store.ts';
 import type {
   AgentRow,
   BundleAckRow,
@@ -133,6 +133,12 @@ export interface Operations {
       readonly sealed: Uint8Array | undefined;
     },
     number
+  >;
+  putLedgerCopy: Operation<LedgerCopyWrite, undefined>;
+  ledgerCopy: Operation<{ readonly origin: string }, LedgerCopyHead | undefined>;
+  ledgerCopyTile: Operation<
+    { readonly origin: string; readonly path: string },
+    Uint8Array | undefined
   >;
   loadJournal: Operation<
     undefined,

@@ -17,6 +17,8 @@ import type {
   EntryUpdate,
   JoinTokenClaim,
   JoinTokenRecord,
+  LedgerCopyHead,
+  LedgerCopyWrite,
   SealedKeyRecord,
   SealedKeyWrite,
   Store,
@@ -165,6 +167,18 @@ export class SqliteStore implements Store {
 
   prune(nowSeconds: number): Promise<Result<void>> {
     return this.#worker.call('prune', { now: nowSeconds });
+  }
+
+  putLedgerCopy(write: LedgerCopyWrite): Promise<Result<void>> {
+    return this.#worker.call('putLedgerCopy', write);
+  }
+
+  ledgerCopy(origin: string): Promise<Result<LedgerCopyHead | undefined>> {
+    return this.#worker.call('ledgerCopy', { origin });
+  }
+
+  ledgerCopyTile(origin: string, path: string): Promise<Result<Uint8Array | undefined>> {
+    return this.#worker.call('ledgerCopyTile', { origin, path });
   }
 
   async loadSealedKeys(): Promise<Result<readonly SealedKeyRecord[]>> {
