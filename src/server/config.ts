@@ -120,7 +120,7 @@ const jwtSchema = z
       .optional()
       .describe(
         'Where tokens are signed: by the key manager, or in memory by keys that are stored only ' +
-          'encrypted by it. Unless set: direct with keys.manager disk and memory, else sealed.',
+          'encrypted by it. Unless set: sealed with keys.manager aws-kms, else direct.',
       ),
     keyTtl: durationSetting({ min: '5s', max: '3650d' })
       .optional()

@@ -1,3 +1,4 @@
+import { SEALING_MANAGERS } from '../keys/settings.ts';
 import type { ServerConfig } from './config.ts';
 
 /** How keys are protected, and how long what they sign lives: settings with their defaults filled in. */
@@ -27,6 +28,11 @@ function isInProcess({ keys }: Parts): boolean {
   return keys.manager === 'disk' || keys.manager === 'memory';
 }
 
+/** Whether the key manager has a key that encrypts others. */
+function canSeal({ keys }: Parts): boolean {
+  return SEALING_MANAGERS.includes(keys.manager);
+}
+
 /**
  * Keys outside the process are asked for as little as may be, unless configuration says otherwise; keys
  * inside it sign as they always did.
@@ -40,7 +46,7 @@ export function protectionOf(config: Parts): Protection {
     x509 === 'delegated' ? Math.min(ca.issuing.ttl, caTtlSeconds) : caTtlSeconds;
   return {
     x509,
-    jwt: jwt.protection ?? (isInProcess(config) ? 'direct' : 'sealed'),
+    jwt: jwt.protection ?? (canSeal(config) ? 'sealed' : 'direct'),
     caTtlSeconds,
     jwtKeyTtlSeconds: jwt.keyTtl ?? (x509 === 'delegated' ? CA_TTL_SECONDS : caTtlSeconds),
     signerTtlSeconds,
@@ -64,8 +70,8 @@ export function protectionFaults(
     const message = 'must not be shorter than svid.x509Ttl and svid.agentTtl: a CA outlives leaves';
     faults.push({ path: x509 === 'direct' ? ['ca', 'ttl'] : ['ca', 'issuing', 'ttl'], message });
   }
-  if (jwt.protection === 'sealed' && isInProcess(config)) {
-    const message = `there is nothing to seal with: keys.manager ${config.keys.manager} keeps keys itself`;
+  if (jwt.protection === 'sealed' && !canSeal(config)) {
+    const message = `there is nothing to seal with: keys.manager ${config.keys.manager} wraps no keys`;
     faults.push({ path: ['jwt', 'protection'], message });
   }
   return faults;

@@ -15,6 +15,10 @@ export interface FleetOptions {
   /** Starts no agent. */
   readonly serverOnly?: boolean;
   readonly agentTtl?: string;
+  /** What `keys`, `ca` and `jwt` say, beside the lives above; keys are on disk unless told. */
+  readonly keys?: string;
+  readonly ca?: string;
+  readonly jwt?: string;
   /** Lines that end `server.yaml`. */
   readonly serverYaml?: string;
   /** Lines that end `agent.yaml`. */
@@ -179,6 +183,7 @@ export class Fleet {
     const { dir, port, trustDomain } = this;
     const { x509SvidTtl = '1h', caTtl = '24h', jwtTtl = '5m' } = this.#options;
     const { agentTtl = x509SvidTtl, serverYaml = '', agentYaml = '' } = this.#options;
+    const { keys = 'manager: disk', ca = '', jwt = '' } = this.#options;
     for (const folder of ['server', 'server/admin', 'agent-data']) {
       mkdirSync(join(dir, folder), { mode: 0o700 });
     }
@@ -189,9 +194,9 @@ export class Fleet {
 dataDir: ${dir}/server/data
 listen: { address: 127.0.0.1, port: ${port} }
 adminSocket: { path: ${this.adminSocket} }
-keys: { manager: disk }
-ca: { ttl: ${caTtl} }
-jwt: { ttl: ${jwtTtl} }
+keys: { ${keys} }
+ca: { ttl: ${caTtl}, ${ca} }
+jwt: { ttl: ${jwtTtl}, ${jwt} }
 svid: { x509Ttl: ${x509SvidTtl}, agentTtl: ${agentTtl} }
 ${serverYaml}`,
     );

@@ -1,0 +1,138 @@
+/**
+ * What keys in a KMS cost: servers with local keys, delegated and sealed, and direct, measured in turns
+ * by the load generator, with a KMS that takes 20 ms for a signature. Prints a table and writes
+ * `bench-kms.json`. It needs Go and the load generator (`SIGNET_SHARED`).
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Fleet, type FleetOptions } from '../support/fleet.ts';
+import { freePort, run } from '../support/processes.ts';
+import { sharedDir } from '../support/shared.ts';
+import { quantile, report } from './report.ts';
+import { type SlowKms, startSlowKms } from './slow-kms.ts';
+
+const KMS_DELAY_MS = 20;
+const ROUNDS = 3;
+const SECONDS = '4';
+
+const UNLIMITED = `limits:
+  attestation: { perSecond: 0 }
+  anonymousCalls: { perSecond: 0 }
+  anonymousConnections: { perSecond: 0 }
+  agentCalls: { perSecond: 0 }
+  agentSignatures: { perSecond: 0 }
+`;
+
+/** A server under load, and what it issued and asked its KMS for so far. */
+interface Target {
+  readonly name: string;
+  readonly fleet: Fleet;
+  readonly telemetry: string;
+}
+
+const X509 = (agents: number): readonly string[] => {
+  return ['x509', '-agents', String(agents), '-entries', '50', '-batch', '50'];
+};
+const LOADS: Readonly<Record<string, readonly string[]>> = {
+  'X.509, 8 agents x 50': X509(8),
+  'X.509, 1 agent x 50': X509(1),
+  'JWT, 8 agents': ['jwt', '-agents', '8'],
+};
+
+async function start(name: string, options: FleetOptions): Promise<Target> {
+  const port = await freePort();
+  const serverYaml = `${UNLIMITED}telemetry: { address: 127.0.0.1, port: ${port} }\nlog: { level: warn }\n`;
+  const fleet = await Fleet.start({ ...options, serverOnly: true, serverYaml });
+  return { name, fleet, telemetry: `http://127.0.0.1:${port}/metrics` };
+}
+
+/** Keys in a KMS; the quota of calls is none, so that it is the KMS that is waited for. */
+function kmsKeys({ url }: SlowKms): string {
+  const calls = '{ perSecond: 1000000, burst: 1000000, inFlight: 1000 }';
+  return `manager: aws-kms, awsKms: { region: eu-west-1, endpoint: "${url}" }, calls: ${calls}`;
+}
+
+/** The sum of a counter's series. */
+async function sumOf({ telemetry }: Target, metric: string): Promise<number> {
+  const text = await (await fetch(telemetry)).text();
+  const lines = text.split('\n').filter((line) => line.startsWith(`signet_server_${metric}{`));
+  return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+}
+
+async function measure(loadgen: string, target: Target, load: readonly string[]) {
+  const calls = await sumOf(target, 'key_manager_calls_total');
+  const svids = await sumOf(target, 'svids_total');
+  const { fleet } = target;
+  const who = ['-pid', String(fleet.serverPid)];
+  const at = ['-admin', fleet.adminSocket, '-server', `127.0.0.1:${fleet.port}`, ...who];
+  const { code, stdout, stderr } = await run(loadgen, [...load, ...at, '-secs', SECONDS]);
+  if (code !== 0)
+    throw new TypeError(`loadgen ${load.join(' ')}: exit ${code}\n${stderr}${stdout}`);
+  const line = stdout.split('\n').find((each) => each.startsWith('{')) ?? '{}';
+  return {
+    // The load generator's own format.
+    figures: (JSON.parse(line) as { figures: Readonly<Record<string, number>> }).figures,
+    calls: (await sumOf(target, 'key_manager_calls_total')) - calls,
+    svids: (await sumOf(target, 'svids_total')) - svids,
+  };
+}
+
+const dir = mkdtempSync(join(tmpdir(), 'sgn-bench-'));
+const stops: (() => Promise<void>)[] = [];
+try {
+  process.env.AWS_ACCESS_KEY_ID ??= 'AKIAEXAMPLE';
+  process.env.AWS_SECRET_ACCESS_KEY ??= 'example';
+  const loadgen = join(dir, 'loadgen');
+  const built = await run('go', ['build', '-o', loadgen, '.'], {
+    cwd: join(sharedDir, 'bench/loadgen'),
+  });
+  if (built.code !== 0) throw new TypeError(built.stderr);
+  const kms = async (direct: boolean): Promise<SlowKms> => {
+    const started = await startSlowKms(loadgen, { delayMs: KMS_DELAY_MS, direct });
+    stops.push(() => started.stop());
+    return started;
+  };
+  const onlySigning = { ca: 'protection: direct', jwt: 'protection: direct' };
+  const targets = [
+    await start('local', {}),
+    await start('delegated, sealed', { keys: kmsKeys(await kms(false)) }),
+    await start('direct', { keys: kmsKeys(await kms(true)), ...onlySigning }),
+  ];
+  for (const { fleet } of targets) stops.unshift(() => fleet.stop());
+  const rows: Record<string, Record<string, number | undefined>> = {};
+  for (const [load, args] of Object.entries(LOADS)) {
+    const samples = targets.map((): Awaited<ReturnType<typeof measure>>[] => []);
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const [index, target] of targets.entries()) {
+        process.stderr.write(`${load}: ${target.name}, round ${round + 1} …\n`);
+        samples[index]?.push(await measure(loadgen, target, args));
+      }
+    }
+    const median = (index: number, of: string): number =>
+      quantile(
+        (samples[index] ?? []).map(({ figures }) => figures[of] ?? 0),
+        0.5,
+      );
+    for (const [index, { name }] of targets.entries()) {
+      const cpu =
+        Object.keys(samples[index]?.[0]?.figures ?? {}).find((name) =>
+          name.startsWith('server_cpu_s_per_1000_'),
+        ) ?? '';
+      const sum = (of: 'calls' | 'svids'): number =>
+        (samples[index] ?? []).reduce((total, each) => total + each[of], 0);
+      rows[`${load}: ${name}`] = {
+        'SVIDs/s': median(index, 'svids_per_s'),
+        'of local, %': (100 * median(index, 'svids_per_s')) / median(0, 'svids_per_s'),
+        'server CPU ms / SVID': median(index, cpu),
+        'p50 ms': median(index, 'rpc_p50_ms'),
+        'p99 ms': median(index, 'rpc_p99_ms'),
+        'KMS calls / 10,000 SVIDs': (10_000 * sum('calls')) / sum('svids'),
+      };
+    }
+  }
+  report('kms', rows);
+} finally {
+  for (const stop of stops) await stop();
+  rmSync(dir, { recursive: true, force: true });
+}
