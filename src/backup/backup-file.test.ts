@@ -170,7 +170,12 @@ describe('a backup that is not whole is refused, and nothing is written', () => 
   }
 
   const cases: Readonly<Record<string, () => Buffer>> = {
-    'a part twice': () => withPart('server.sqlite'),
+    'a part twice': () => {
+      const bans = Buffer.from('x');
+      const twice = [partOf('local-bans', bans), partOf('local-bans', bans)];
+      const parts = [partOf('server.sqlite', database), ...twice];
+      return forge(manifestWith({ parts }), [database, bans, bans]);
+    },
     'no database': () => forge(manifestWith({ parts: [] }), []),
     'spaces in its manifest': () => forge(` ${manifestWith({})}`),
     'a key twice': () => forge(manifestWith({}).replace('{', '{"format":1,')),
