@@ -162,6 +162,30 @@ describe('RevokeX509SVID', () => {
   });
 });
 
+test('the CRL lists what issuing CAs signed, also one that its process took along', async () => {
+  const server = await TestServer.start({
+    ca: { protection: 'delegated' },
+    crl: { enabled: true },
+    telemetry: { port: 0 },
+  });
+  const agent = await server.attest();
+  const [ofOne] = assertValue(parseCertificates(agent.chain[0] ?? new Uint8Array()));
+  await server.restart();
+  const later = await server.attest();
+  const [ofTwo] = assertValue(parseCertificates(later.chain[0] ?? new Uint8Array()));
+  assert.notDeepEqual(ofOne!.issuerDer, ofTwo!.issuerDer);
+  for (const { path } of [agent, later]) {
+    const target = { $case: 'spiffeId', value: td(path) } as const;
+    await ask(server.admin(), RevocationService.revokeX509Svid, { target, reason: 1 });
+  }
+  const response = await fetch(`http://127.0.0.1:${server.running.telemetryPort}/crl`);
+  const crl = assertValue(parseCrl(new Uint8Array(await response.arrayBuffer())));
+  assert.equal(crl.size, 2);
+  for (const leaf of [ofOne!, ofTwo!])
+    assert.equal(crl.find(leaf.issuerDer, leaf.serial)?.reason, 1);
+  await server.stop();
+});
+
 describe('signet svid revoke', () => {
   let fleet: Fleet;
   before(async () => {
