@@ -128,13 +128,19 @@ function judge(
     return unusable(certPath, 'it holds a chain, so bundlePath has to name the roots');
   }
   const atMs = clock.nowMs();
-  const found = validatePath({ chain: ca.chain, roots: ca.roots, atMs });
-  const path = found.ok ? found.value.path : undefined;
-  if (path === undefined) {
-    const why = found.ok ? '' : found.error.message;
-    return unusable(bundlePath ?? certPath, `the CA does not lead to a root there: ${why}`);
+  const { certificate, roots } = ca;
+  if (roots.some((root) => equalBytes(root.der, certificate.der))) {
+    const { notBeforeMs, notAfterMs } = certificate;
+    const valid = notBeforeMs <= atMs && atMs < notAfterMs;
+    return valid ? ok({ ...ca, notAfterMs }) : unusable(certPath, 'it is not valid at this time');
   }
-  return ok({ ...ca, notAfterMs: Math.min(...path.map(({ notAfterMs }) => notAfterMs)) });
+  const found = validatePath({ chain: ca.chain, roots, atMs });
+  if (!found.ok) {
+    const why = `the CA does not lead to a root there: ${found.error.message}`;
+    return unusable(bundlePath ?? certPath, why);
+  }
+  const ends = found.value.path.map(({ notAfterMs }) => notAfterMs);
+  return ok({ ...ca, notAfterMs: Math.min(...ends) });
 }
 
 async function readCertificates(path: string): Promise<Result<readonly Certificate[]>> {
