@@ -1,6 +1,8 @@
+import { readWhole } from '../ledger/files.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { type ReadableFiles, readTile } from '../ledger/reader.ts';
 import { parseTilePath } from '../ledger/tile-path.ts';
+import { WITNESSED_FILE } from '../ledger/witness.ts';
 import type { ExtraPage, ExtraPages } from '../runtime/telemetry.ts';
 
 /** What the telemetry port serves of the ledger. */
@@ -22,6 +24,12 @@ export function createLedgerPages(
       const { checkpoint } = ledger;
       if (path === `${PREFIX}checkpoint`) {
         return { status: 200, type: 'text/plain; charset=utf-8', body: checkpoint.bytes };
+      }
+      if (path === `${PREFIX}witnessed`) {
+        const kept = await readWhole(files, WITNESSED_FILE);
+        if (!kept.ok) return text(500, kept.error.message);
+        if (kept.value === undefined) return text(404, 'no witness has cosigned yet');
+        return { status: 200, type: 'text/plain; charset=utf-8', body: kept.value };
       }
       const tile = parseTilePath(path.slice(PREFIX.length));
       if (tile === undefined) return text(404, 'pages: /ledger/checkpoint, /ledger/tile/');

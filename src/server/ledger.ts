@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type Audit, startAudit } from '../audit/audit.ts';
 import { startTileCopy, type TileCopy } from '../audit/tile-copy.ts';
+import { startWitnesses, type Witnesses } from '../audit/witnesses.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import {
   createFindIssued,
@@ -52,6 +53,23 @@ export const ledgerSchema = z
           .describe('Lag of the copy after which no SVIDs are issued.'),
       })
       .prefault({}),
+    witnesses: z
+      .array(
+        z.strictObject({
+          url: z
+            .string()
+            .max(1024)
+            .regex(/^https?:\/\/[^\s@?#]+$/, 'must be a URL such as https://witness.example.org')
+            .describe('What /add-checkpoint follows.'),
+          key: z.string().max(512).describe('Its verifier key, name+id+key.'),
+        }),
+      )
+      .max(16)
+      .prefault([])
+      .describe('Witnesses (C2SP tlog-witness) that cosign checkpoints; trust them to stop it.'),
+    witnessEvery: durationSetting({ min: '1s', max: '24h' })
+      .prefault('30s')
+      .describe('Pause between two checkpoints that witnesses are asked to cosign.'),
     publish: z
       .boolean()
       .default(false)
@@ -114,13 +132,19 @@ export async function startLedger(
   life.add('audit', started.value.close);
   const copy = await startCopy(base, { files, ledger, store });
   if (!copy.ok) return copy;
+  const witnesses = await startCosigning(base, { files, ledger });
+  if (!witnesses.ok) return witnesses;
+  const mayIssue = (): Result<void> => {
+    const agreed = witnesses.value.mayIssue();
+    return agreed.ok ? (copy.value?.mayIssue() ?? agreed) : agreed;
+  };
   const pages = config.ledger.publish ? createLedgerPages(files, ledger) : undefined;
   const findIssued = createFindIssued(files, ledger);
   const { trustDomain } = config;
   const findIssuerNames = (bundle: () => Bundle | undefined): FindIssuerName =>
     createFindIssuerName({ trustDomain, bundle, subject: subjectOf(base), files, ledger });
   return ok({
-    recorder: createLedgerRecorder(ledger, clock, () => copy.value?.mayIssue() ?? ok(undefined)),
+    recorder: createLedgerRecorder(ledger, clock, mayIssue),
     findIssued,
     findIssuerNames,
     pages,
@@ -146,6 +170,29 @@ async function startCopy(
   metrics.reading('ledger_copy_lag_seconds', 'How long ago the oldest of them was written.', () => {
     return copy.lagMs / 1000;
   });
+  return started;
+}
+
+/** Longest wait for a witness: a start waits for it once. */
+const WITNESS_TIMEOUT_MS = 5000;
+
+async function startCosigning(
+  { config, clock, log, life, metrics }: ServerBase,
+  parts: { readonly files: FileTree; readonly ledger: Ledger },
+): Promise<Result<Witnesses>> {
+  const { witnesses: places, witnessEvery } = config.ledger;
+  const bounds = { everyMs: witnessEvery * 1000, timeoutMs: WITNESS_TIMEOUT_MS };
+  const started = await startWitnesses({ ...parts, ...bounds, places, clock, log });
+  if (!started.ok) return started;
+  const witnesses = started.value;
+  life.add('witnesses', () => witnesses.close());
+  metrics.kept(
+    'gauge',
+    'ledger_witness_lag_records',
+    'Covered records that a witness has not cosigned.',
+    ['witness'],
+    () => witnesses.lags.map(({ name, records }) => [{ witness: name }, records] as const),
+  );
   return started;
 }
 

@@ -106,6 +106,19 @@ export const ledgerErrors = defineErrors({
     means: 'Too many records wait for the disk.',
     action: 'Check the latency of the disk of dataDir; agents try again by themselves.',
   },
+  LEDGER_WITNESS_UNAVAILABLE: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'A witness does not answer; checkpoints go without its cosignature meanwhile.',
+    action: 'Check that the server reaches the address in ledger.witnesses.',
+  },
+  LEDGER_WITNESS_REFUSED: {
+    status: 'FailedPrecondition',
+    retryable: true,
+    means: 'A witness does not cosign the checkpoints of this ledger.',
+    action:
+      'Give the witness the key that "signet ledger status" shows; a new ledger has a new origin, which it has to learn.',
+  },
   LEDGER_COPY_LATE: {
     status: 'Unavailable',
     retryable: true,
