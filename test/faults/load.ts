@@ -38,8 +38,7 @@ export class Load {
       ...[clients.admin(), clients.admin()].map((admin) => this.#register(admin)),
       this.#attest(clients),
       // The kill may come before there is an issuer.
-      this.#issuer(clients).then(({ client, entryId }) => this.#issue(client, entryId, onIssued),
-      ),
+      this.#issuer(clients).then(({ client, entryId }) => this.#issue(client, entryId, onIssued)),
     ];
     await Promise.allSettled(work);
   }
