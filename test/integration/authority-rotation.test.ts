@@ -18,6 +18,7 @@ import {
 } from '../../src/client/index.ts';
 import { parseTrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { Fleet } from '../support/fleet.ts';
+import { soon } from '../support/processes.ts';
 
 const authorize = authorizeMemberOf(unwrap(parseTrustDomain('example.org')));
 
@@ -216,9 +217,4 @@ async function agentSerial(fleet: Fleet): Promise<string> {
 /** The new serial counts from its first use on. */
 function untilAgentRenewed(fleet: Fleet, before: string): Promise<void> {
   return soon(async () => (await agentSerial(fleet)) !== before);
-}
-
-/** Asks a process until it says yes: what was pushed takes a moment to arrive. */
-async function soon(ask: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await ask()); tries++) assert.ok(tries < 100, 'never came');
 }

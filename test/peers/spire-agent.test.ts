@@ -1,57 +1,23 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { Fleet } from '../support/fleet.ts';
-import { JsonLines, run, stopChild, waitForSocket } from '../support/processes.ts';
-import { needsShared, sharedDir } from '../support/shared.ts';
+import { JsonLines, run, soon, stopChild } from '../support/processes.ts';
+import { needsShared } from '../support/shared.ts';
+import { type StockAgent, spirePrograms, startStockAgent } from './stock-agent.ts';
 import { type PeerEvent, workloadClients } from './workload-clients.ts';
-
-/** Configuration of a stock SPIRE agent that joins the fleet's server. */
-function agentConfig(fleet: Fleet, socket: string): string {
-  return `agent {
-  server_address = "127.0.0.1"
-  server_port = "${fleet.port}"
-  socket_path = "${socket}"
-  trust_bundle_path = "${fleet.bundlePath}"
-  trust_domain = "${fleet.trustDomain}"
-  data_dir = "${fleet.dir}/spire-agent"
-  log_level = "DEBUG"
-}
-plugins {
-  KeyManager "memory" { plugin_data {} }
-  NodeAttestor "join_token" { plugin_data {} }
-  WorkloadAttestor "unix" { plugin_data {} }
-}
-`;
-}
 
 describe('a stock SPIRE agent against this server', needsShared('rig/spire/spire.sh'), () => {
   let fleet: Fleet;
-  let bin: string;
-  let agent: ReturnType<typeof spawn>;
-  let socket: string;
+  let agent: StockAgent;
 
   before(async () => {
-    const built = await run(join(sharedDir, 'rig/spire/spire.sh'), ['build']);
-    assert.equal(built.code, 0, built.stderr);
-    bin = built.stdout.trim();
+    const programs = await spirePrograms();
     fleet = await Fleet.start({ serverOnly: true, x509SvidTtl: '40s' });
-    writeFileSync(fleet.bundlePath, (await fleet.cli('bundle', 'show')).stdout);
-    socket = join(fleet.dir, 'spire.sock');
-    mkdirSync(join(fleet.dir, 'spire-agent'));
-    const config = join(fleet.dir, 'spire-agent.conf');
-    writeFileSync(config, agentConfig(fleet, socket));
-    const { value } = (await fleet.json('token', 'generate')) as { value: string };
-    const log = openSync(join(fleet.dir, 'spire-agent.log'), 'a');
-    agent = spawn(join(bin, 'spire-agent'), ['run', '-config', config, '-joinToken', value], {
-      stdio: ['ignore', log, log],
-    });
-    await waitForSocket(socket, agent);
+    agent = await startStockAgent(fleet, programs);
   });
   after(async () => {
-    if (agent !== undefined) await stopChild(agent);
+    if (agent !== undefined) await stopChild(agent.child);
     await fleet?.stop();
   });
 
@@ -64,14 +30,14 @@ describe('a stock SPIRE agent against this server', needsShared('rig/spire/spire
     assert.ok(go);
     assert.deepEqual(await go.prepare(), { missing: undefined });
     await fleet.register('/web');
-    const stream = new JsonLines<PeerEvent>(...go.command(['watch', socket]));
+    const stream = new JsonLines<PeerEvent>(...go.command(['watch', agent.socket]));
     try {
       const first = await stream.next((e) => e.event === 'x509');
       assert.deepEqual(
         first.svids?.map(({ id, verified }) => ({ id, verified })),
         [{ id: 'spiffe://example.org/web', verified: true }],
       );
-      const [command, args] = go.command(['jwt', socket, 'orders']);
+      const [command, args] = go.command(['jwt', agent.socket, 'orders']);
       const jwt = JSON.parse((await run(command, args)).stdout) as PeerEvent;
       assert.deepEqual(
         jwt.svids?.map(({ id, verified }) => ({ id, verified })),
@@ -86,7 +52,75 @@ describe('a stock SPIRE agent against this server', needsShared('rig/spire/spire
 
   test('shuts down when it is banned', async () => {
     await fleet.json('agent', 'ban', '--spiffe-id', await fleet.agentId());
-    if (agent.exitCode === null) await new Promise((resolve) => agent.once('exit', resolve));
-    assert.match(readFileSync(join(fleet.dir, 'spire-agent.log'), 'utf8'), /banned/i);
+    const { child } = agent;
+    if (child.exitCode === null) await new Promise((resolve) => child.once('exit', resolve));
+    assert.match(agent.log(), /banned/i);
   });
 });
+
+describe('a forced rotation by stock programs', needsShared('rig/spire/spire.sh'), () => {
+  let fleet: Fleet;
+  let agent: StockAgent;
+  let programs: string;
+
+  before(async () => {
+    programs = await spirePrograms();
+    fleet = await Fleet.start({ serverOnly: true });
+    agent = await startStockAgent(fleet, programs);
+  });
+  after(async () => {
+    if (agent !== undefined) await stopChild(agent.child);
+    await fleet?.stop();
+  });
+
+  /** `spire-server localauthority x509 …` against our admin socket. */
+  async function spireServer(verb: string, ...flags: string[]): Promise<Rotation> {
+    const socket = ['-socketPath', fleet.adminSocket, '-output', 'json'];
+    const argv = ['localauthority', 'x509', verb, ...socket, ...flags];
+    const { code, stdout, stderr } = await run(join(programs, 'spire-server'), argv);
+    assert.equal(code, 0, stderr);
+    return JSON.parse(stdout) as Rotation;
+  }
+
+  test('renews what the tainted authority signed, at the next poll', async () => {
+    const go = workloadClients[0];
+    assert.ok(go);
+    assert.deepEqual(await go.prepare(), { missing: undefined });
+    await fleet.register('/web');
+    const stream = new JsonLines<PeerEvent>(...go.command(['watch', agent.socket]));
+    try {
+      const first = await stream.next((e) => e.event === 'x509');
+      const serial = first.svids?.[0]?.serial;
+      const old = (await spireServer('show')).active?.authority_id ?? '';
+      const next = (await spireServer('prepare')).prepared_authority?.authority_id ?? '';
+      assert.equal((await spireServer('show')).prepared?.authority_id, next);
+      // Waits for the agent, which has the bundle after its next poll.
+      await spireServer('activate', '-authorityID', next);
+      await spireServer('taint', '-authorityID', old);
+      const renewed = await stream.next(
+        (e) => e.event === 'x509' && e.svids?.[0]?.serial !== serial,
+      );
+      assert.equal(renewed.svids?.[0]?.verified, true);
+      await soon(async () => /tainted by a root authority, forcing rotation/.test(agent.log()));
+      await spireServer('revoke', '-authorityID', old);
+      await stream.next((e) => e.event === 'x509' && e.bundles?.['spiffe://example.org'] === 1);
+      // It goes on with a new SVID of its own, over new connections too.
+      await fleet.register('/late');
+      const late = await stream.next((e) => e.event === 'x509' && e.svids?.length === 2);
+      assert.ok(late.svids?.every(({ verified }) => verified));
+    } finally {
+      await stream.stop();
+    }
+  });
+});
+
+interface Authority {
+  readonly authority_id: string;
+}
+
+/** What `spire-server localauthority` prints of authorities. */
+interface Rotation {
+  readonly active?: Authority;
+  readonly prepared?: Authority;
+  readonly prepared_authority?: Authority;
+}

@@ -129,3 +129,11 @@ export class JsonLines<T> {
     for (const { done } of fits) done(event);
   }
 }
+
+/** Asks again and again until the answer is yes: what goes through processes takes a moment. */
+export async function soon(ask: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await ask()); tries++) {
+    if (tries === 1000) throw new TypeError('what was waited for never came');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
