@@ -244,6 +244,11 @@ export const serverConfigSchema = z
     audit: auditSchema,
     telemetry: telemetrySchema,
   })
+  .superRefine(({ ledger, audit }, context) => {
+    if (ledger.enabled || audit.sinks.length === 0) return;
+    const message = 'needs the ledger: sinks follow it, and ledger.enabled is false';
+    context.addIssue({ code: 'custom', path: ['audit', 'sinks'], message });
+  })
   .superRefine((config, context) => {
     for (const { path, message } of [...protectionFaults(config), ...upstreamFaults(config)]) {
       context.addIssue({ code: 'custom', path: [...path], message });
