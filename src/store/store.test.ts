@@ -6,6 +6,7 @@ import {
   draft,
   id,
   START_SECONDS as NOW,
+  revocation,
   selectors,
   TRUST_DOMAIN,
   temporaryFolder,
@@ -13,6 +14,7 @@ import {
 import { makeKey, makeRoot } from '../../test/support/x509.ts';
 import { type Result, unwrap } from '../base/result.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
+import { REVOCATION_GRACE_SECONDS } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import { parseTrustDomain } from '../spiffe/trust-domain.ts';
 import { openSqliteStore } from './sqlite/sqlite-store.ts';
@@ -600,6 +602,41 @@ for (const backend of BACKENDS) {
       const kept = unwrap(await again.ledgerCopy('a'));
       assert.deepEqual([kept?.size, ...(kept?.checkpoint ?? [])], [1, 1]);
       await again.close();
+    });
+  });
+
+  describe(`revocations of ${backend.name}`, () => {
+    it('are kept, told once, and forgotten an hour after their SVID has ended', async (context) => {
+      const place = await temporaryFolder(context);
+      const store = await backend.open(place);
+      const named = revocation('1', {
+        issuerDer: Buffer.from([0x30, 0]),
+        reason: 'key-compromise',
+      });
+      const minted = revocation('2', { agentId: undefined, notAfterSeconds: NOW + 7200 });
+      assert.deepEqual(unwrap(await store.revoke([named, minted])), ['1', '2']);
+      const again = { ...named, reason: 'superseded' } as const;
+      assert.deepEqual(unwrap(await store.revoke([again])), []);
+      const changes = unwrap(await store.changesAfter(0n, 10));
+      assert.deepEqual(
+        changes.map((change) => (change.kind === 'revocation' ? change.revocation : change.kind)),
+        [named, minted],
+      );
+      await store.close();
+      const reopened = await backend.open(place);
+      const kept = async () => unwrap(await reopened.loadSnapshot()).revocations;
+      assert.deepEqual(await kept(), [named, minted]);
+      const endedSeconds = named.notAfterSeconds + REVOCATION_GRACE_SECONDS;
+      unwrap(await reopened.prune(endedSeconds - 1));
+      assert.equal((await kept()).length, 2);
+      unwrap(await reopened.prune(endedSeconds));
+      assert.deepEqual(await kept(), [minted]);
+      const told = unwrap(await reopened.changesAfter(0n, 10));
+      assert.deepEqual(
+        told.map(({ kind }) => kind),
+        ['revocation-ended', 'revocation'],
+      );
+      await reopened.close();
     });
   });
 

@@ -150,6 +150,12 @@ describe('who may sign a CRL', () => {
     assertValue(trustCrl(crl, { roots, authorities, atMs: CRL_FROM_MS }));
   });
 
+  test('nor does a signer that it made', () => {
+    const crl = assertValue(parseCrl(by({}, issuing)));
+    const authorities = [issuing.certificate];
+    assertRefused(trustCrl(crl, { roots, authorities, atMs: CRL_FROM_MS }), 'CRL_UNTRUSTED');
+  });
+
   test('an authority below the root says nothing of what others issued', () => {
     const extensions = [...plainExtensions(issuing), distributionPoint([4])];
     const crl = assertValue(parseCrl(makeAnyCrl(issuing, { extensions })));

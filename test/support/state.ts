@@ -7,6 +7,7 @@ import { type Random, seededRandom } from '../../src/base/random.ts';
 import { unwrap } from '../../src/base/result.ts';
 import { createRegistry, type Registry } from '../../src/registry/registry.ts';
 import type { AgentRecord, EntryDraft } from '../../src/rules/entry.ts';
+import type { Revocation } from '../../src/rules/revocation.ts';
 import { parseSelector, type Selector } from '../../src/rules/selector.ts';
 import { parseSpiffeId, type SpiffeId } from '../../src/spiffe/spiffe-id.ts';
 import { parseTrustDomain } from '../../src/spiffe/trust-domain.ts';
@@ -50,6 +51,21 @@ export function draft(
     hint: '',
     disableX509SvidPrefetch: false,
     jwtSvidIncludeJti: false,
+    ...extra,
+  };
+}
+
+/** A revocation of `/web` through `/spire/agent/a`, whose SVID is valid for an hour. */
+export function revocation(serial: string, extra: Partial<Revocation> = {}): Revocation {
+  return {
+    serial,
+    spiffeId: id('/web'),
+    agentId: id('/spire/agent/a'),
+    authorityId: 'aa',
+    issuerDer: undefined,
+    notAfterSeconds: START_SECONDS + 3600,
+    revokedAtSeconds: START_SECONDS,
+    reason: 'unspecified',
     ...extra,
   };
 }

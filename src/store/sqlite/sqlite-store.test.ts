@@ -10,6 +10,7 @@ import {
   agentRecord,
   draft,
   START_SECONDS as NOW,
+  revocation,
   TRUST_DOMAIN,
   temporaryFolder,
 } from '../../../test/support/state.ts';
@@ -27,7 +28,7 @@ function codeOf(result: Result<unknown>): string {
 
 const open = (path: string) => openSqliteStore({ path, trustDomain: TRUST_DOMAIN });
 
-/** A path to a database that holds one entry and one agent, closed. */
+/** A path to a database that holds one entry, one agent and one revocation, closed. */
 async function madeDatabase(context: TestContext): Promise<string> {
   const path = join(await temporaryFolder(context), 'signet.db');
   const store = unwrap(await open(path));
@@ -40,6 +41,7 @@ async function madeDatabase(context: TestContext): Promise<string> {
       nowSeconds: NOW,
     }),
   );
+  unwrap(await store.revoke([revocation('7')]));
   const journal = Uint8Array.of(1);
   unwrap(await store.commitAuthorities({ expectedVersion: 0n, journal, bundle: undefined }));
   await store.close();
@@ -183,6 +185,29 @@ describe('a foreign database', () => {
   });
 });
 
+describe('a database of before revocations', () => {
+  it('keeps its feed, which counts on', () => {
+    const connection = new DatabaseSync(':memory:');
+    unwrap(migrate(connection, TRUST_DOMAIN.name, MIGRATIONS.slice(0, 1)));
+    const append = (kind: string) =>
+      connection.prepare('INSERT INTO changes (kind, ref) VALUES (?, ?)').run(kind, 'a');
+    append('entry');
+    append('agent');
+    connection.exec('DELETE FROM changes WHERE sequence = 1');
+    unwrap(migrate(connection, TRUST_DOMAIN.name));
+    append('revocation');
+    const lines = connection.prepare('SELECT sequence, kind FROM changes').all();
+    assert.deepEqual(
+      lines.map(({ sequence, kind }) => [sequence, kind]),
+      [
+        [2, 'agent'],
+        [3, 'revocation'],
+      ],
+    );
+    connection.close();
+  });
+});
+
 describe('A12 a damaged database', () => {
   const flips: readonly [name: string, sql: string][] = [
     ['selector', `UPDATE entries SET body = replace(body, 'uid:1000', 'uid:1001')`],
@@ -191,6 +216,7 @@ describe('A12 a damaged database', () => {
     ['expiry', `UPDATE entries SET expires_at = 4000000000`],
     ['ban', `UPDATE agents SET banned = 1 - banned`],
     ['serial number', `UPDATE agents SET serial = '2'`],
+    ['revoked serial number', `UPDATE revocations SET serial = '8'`],
   ];
   for (const [name, sql] of flips) {
     it(`is noticed by its ${name}`, async (context) => {
@@ -254,7 +280,7 @@ describe('a write that fails', () => {
       entries.map((entry) => entry.id),
       ['a', 'd', 'one'],
     );
-    assert.equal(sequence, 4n);
+    assert.equal(sequence, 5n);
   });
 
   it('A13 for want of space writes nothing half, and goes on when there is space', async (context) => {
