@@ -124,7 +124,7 @@ try {
       rows[`${load}: ${name}`] = {
         'SVIDs/s': median(index, 'svids_per_s'),
         'of local, %': (100 * median(index, 'svids_per_s')) / median(0, 'svids_per_s'),
-        'server CPU ms / SVID': median(index, cpu),
+        'server CPU µs / SVID': 1000 * median(index, cpu),
         'p50 ms': median(index, 'rpc_p50_ms'),
         'p99 ms': median(index, 'rpc_p99_ms'),
         'KMS calls / 10,000 SVIDs': (10_000 * sum('calls')) / sum('svids'),
