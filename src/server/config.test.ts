@@ -37,6 +37,18 @@ test('a trust domain is all that is needed; defaults are those of SPIRE where it
 
 const refused: readonly (readonly [string, string])[] = [
   ['a trust domain in upper case', 'trustDomain: Example.org'],
+  [
+    'two upstreams',
+    'trustDomain: a\nupstream:\n  disk: { certPath: /c, keyPath: /k }\n  spire: { address: h, workloadApi: "unix:///s" }',
+  ],
+  [
+    'an upstream SVID of another trust domain',
+    'trustDomain: a\nupstream:\n  spire: { address: h, workloadApi: "unix:///s", spiffeId: "spiffe://b/x" }',
+  ],
+  [
+    'a Workload API that is no address',
+    'trustDomain: a\nupstream:\n  spire: { address: h, workloadApi: /s }',
+  ],
   ['a relative data directory', 'trustDomain: a\ndataDir: data'],
   ['a socket path of 108 bytes', `trustDomain: a\nadminSocket: {path: /${'x'.repeat(107)}}`],
   ['a relative socket path', 'trustDomain: a\nadminSocket: {path: api.sock}'],

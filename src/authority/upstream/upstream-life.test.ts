@@ -138,7 +138,9 @@ describe('an authority below an upstream', () => {
     assert.ok(first);
     const { authorityId } = unwrap(authority.currentX509());
     upstream.tainted.push(first);
+    const askedBefore = upstream.asked.length;
     clock.advance(5000);
+    await upstream.askedTimes(askedBefore + 1);
     await settled();
     await settled();
     assert.equal(unwrap(authority.currentX509()).authorityId, authorityId);
