@@ -29,10 +29,15 @@ export async function prepareSoftHsm(): Promise<string | undefined> {
   const dir = cacheDir('softhsm');
   if (moduleOf(dir) !== undefined) return undefined;
   if (!(await has('apt-get')) || !(await has('dpkg'))) return 'softhsm2 is not installed';
-  // Unpacked, not installed: that needs no root.
+  // Package lists of our own, since the machine's may be old or none; unpacked, not installed: neither
+  // needs root.
+  for (const folder of ['lists/partial', 'cache'])
+    mkdirSync(join(dir, folder), { recursive: true });
+  const own = ['-o', `Dir::State::Lists=${dir}/lists`, '-o', `Dir::Cache=${dir}/cache`];
   const unpack = `for deb in *.deb; do dpkg -x "$deb" .; done`;
   const fetched = await build([
-    ['apt-get', ['download', '-q', ...PACKAGES], dir],
+    ['apt-get', [...own, 'update', '-q'], dir],
+    ['apt-get', [...own, 'download', '-q', ...PACKAGES], dir],
     ['sh', ['-c', unpack], dir],
   ]);
   return fetched.missing;
