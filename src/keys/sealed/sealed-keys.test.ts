@@ -6,7 +6,7 @@ import { type MemorySealedStore, sealingWorld } from '../../../test/support/seal
 import { equalBytes } from '../../base/bytes.ts';
 import { fail, type Result, unwrap } from '../../base/result.ts';
 import { localCapabilities } from '../local-key.ts';
-import { decodeSealed, encodeSealed, type SealedKey } from './envelope.ts';
+import { decodeSealed, encodeSealed, openKey, type SealedKey } from './envelope.ts';
 import { openSealedKeys, type SealedKeys } from './sealed-keys.ts';
 
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
@@ -140,6 +140,13 @@ test('refuses the data key of the key that was in the slot before', async () => 
   const next = storedIn(world.store);
   tamper(world, SLOT, encodeSealed({ ...next, wrapped: stored.wrapped }));
   assert.equal(code(await openSealedKeys(world.options)), 'KEY_SEAL_BROKEN');
+});
+
+test('the type of a key is authenticated with it', async () => {
+  const { world, stored } = await sealedWorld();
+  assert.equal(code(await openKey(stored, world.options)), 'ok');
+  const retyped = { ...stored, type: 'ec-p384' };
+  assert.equal(code(await openKey(retyped, world.options)), 'KEY_SEAL_BROKEN');
 });
 
 test('a damaged row takes no open key away, and standing tells of it', async () => {
