@@ -231,6 +231,8 @@ class Manager implements AuthorityManager {
     if (!outcome.ok) return outcome;
     const followed = await this.#retryConflicts(() => this.#trust.follow());
     if (!followed.ok) return followed;
+    // A root that is tainted now makes a replacement due.
+    if (followed.value) return this.#takeDueSteps();
     const pruned = await this.#retryConflicts(() => this.#pruneWhenDue());
     if (!pruned.ok) return pruned;
     const released = await releaseKeys(this.#options, this.#record.entries);

@@ -29,16 +29,6 @@ export class TestUpstream implements UpstreamAuthority {
   /** SHA-256 of the keys that were to be certified. */
   readonly asked: string[] = [];
 
-  #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
-
-  /** Answers once so many requests came, and what came of the last was taken up. */
-  async askedTimes(count: number): Promise<void> {
-    if (this.asked.length < count) {
-      await new Promise<void>((resolve) => this.#waiting.push({ count, resolve }));
-    }
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-
   constructor(clock: Clock) {
     this.#clock = clock;
   }
@@ -46,7 +36,6 @@ export class TestUpstream implements UpstreamAuthority {
   async certify({ csr, ttlSeconds }: CertifyOrder): Promise<Result<UpstreamAnswer>> {
     const { publicKey } = unwrap(parseCsr(csr));
     this.asked.push(createHash('sha256').update(publicKey.spki).digest('hex'));
-    for (const { count, resolve } of this.#waiting) if (count <= this.asked.length) resolve();
     if (this.down) return fail('UPSTREAM_UNREACHABLE', 'planted');
     const issuer = this.issuer ?? this.roots.at(-1);
     if (issuer === undefined) return fail('UPSTREAM_REFUSED', 'planted');

@@ -21,11 +21,15 @@ export class TrustSteps {
     this.#options = options;
   }
 
-  /** Brings the bundle to what the upstream says, and our JWT keys to the upstream. */
-  async follow(): Promise<Result<void>> {
+  /**
+   * Brings the bundle to what the upstream says, and our JWT keys to the upstream. Answers whether the
+   * bundle changed: steps may be due then that were not before.
+   */
+  async follow(): Promise<Result<boolean>> {
     const { record, upstream, clock } = this.#options;
     const fresh = await record.refresh();
-    if (!fresh.ok || upstream?.trust === undefined || record.bundle === undefined) return fresh;
+    if (!fresh.ok) return fresh;
+    if (upstream?.trust === undefined || record.bundle === undefined) return ok(false);
     if (upstream.takesJwtKeys) {
       for (const key of unknownUpstream(record.entries, upstream.trust)) {
         const published = await upstream.publishJwtKey(key);
@@ -33,7 +37,9 @@ export class TrustSteps {
       }
     }
     const next = followTrust(record.life, upstream.trust, clock.nowMs());
-    return next === record.life.bundle ? ok(undefined) : this.#write(next);
+    if (next === record.life.bundle) return ok(false);
+    const written = await this.#write(next);
+    return written.ok ? ok(true) : written;
   }
 
   /** Takes the JWT key of a server below into the bundle, and upstream first where there is one. */
