@@ -36,6 +36,9 @@ describe(
         awsKms: { region: 'eu-west-1', endpoint: proxy.url },
         calls: { perSecond: 5000, burst: 5000, timeout: '1s', deadline: '1s' },
       },
+      // Every SVID is a call, so that each of its faults is seen here.
+      ca: { protection: 'direct' },
+      jwt: { protection: 'direct' },
     });
 
     before(async () => {
