@@ -1,21 +1,19 @@
 import { hash } from 'node:crypto';
-import { equalBytes } from '../base/bytes.ts';
 import type { Random } from '../base/random.ts';
-import { fail, ok, type Result } from '../base/result.ts';
+import { ok, type Result } from '../base/result.ts';
 import { generateLocalKey } from '../keys/local-key.ts';
 import { certificateScheme } from '../keys/scheme.ts';
-import { type LintToken, lintCrlSigner } from '../lint/gate.ts';
+import { lintCrlSigner } from '../lint/gate.ts';
 import { type LintedKey, onlyLinted } from '../lint/linted-key.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
-import { parseCertificate } from '../x509/certificate.ts';
 import { buildCrlSignerTbs, type CrlSignerFields } from '../x509/crl-signer-template.ts';
 import { subjectKeyId } from '../x509/key-id.ts';
 import { parsePublicKey } from '../x509/public-key.ts';
 import { drawSerial } from '../x509/serial.ts';
-import { signatureAlgorithmDer, verifySignature } from '../x509/signature.ts';
-import { assembleCertificate } from '../x509/template.ts';
+import { signatureAlgorithmDer } from '../x509/signature.ts';
 import type { Certificate } from '../x509/types.ts';
 import type { X509Authority } from './authority.ts';
+import { type CertificatePlan, signCertificate } from './sign-certificate.ts';
 import type { RecordCa } from './x509-certificate.ts';
 
 /** Its key is in no key manager; the name is for logs. */
@@ -53,7 +51,7 @@ export async function makeCrlSigner(request: CrlSignerRequest): Promise<Result<C
   if (!key.ok) return key;
   const plan = planSigner(request, key.value.publicKeySpki);
   if (!plan.ok) return plan;
-  const { tbs, token, said, signatureAlgorithm } = plan.value;
+  const { tbs, said } = plan.value;
   // On record before it is signed, as everything the root signs (I2).
   const recorded = await request.record?.({
     trustDomain,
@@ -64,26 +62,20 @@ export async function makeCrlSigner(request: CrlSignerRequest): Promise<Result<C
     tbsHash: hash('sha256', tbs, 'buffer'),
   });
   if (recorded?.ok === false) return recorded;
-  const { hash: hashName } = certificateScheme(root.key.type);
-  const signed = await root.key.sign(token, { hash: hashName, encoding: 'der' });
-  if (!signed.ok) return signed;
-  const { body, signature } = signed.value;
-  const read = parseCertificate(assembleCertificate(body, signatureAlgorithm, signature));
-  if (!read.ok) return invalid('is not readable', read.error);
-  const certificate = read.value;
-  if (!equalBytes(certificate.tbs, tbs)) return invalid('reads back as another');
-  const { publicKey } = root.certificate;
-  const verified = verifySignature(publicKey, signatureAlgorithm, tbs, certificate.signature);
-  if (!verified.ok) return invalid('is not signed by the root', verified.error);
-  return ok({ key: onlyLinted(key.value), certificate, rootId: root.authorityId });
+  const certificate = await signCertificate(root.key, plan.value, {
+    issuer: root.certificate.publicKey,
+    name: "the CRL signer's certificate",
+  });
+  if (!certificate.ok) return certificate;
+  return ok({
+    key: onlyLinted(key.value),
+    certificate: certificate.value,
+    rootId: root.authorityId,
+  });
 }
 
-/** A certificate that was linted and is not signed yet. */
-interface SignerPlan {
-  readonly tbs: Uint8Array;
-  readonly token: LintToken;
+interface SignerPlan extends CertificatePlan {
   readonly said: Omit<CrlSignerFields, 'issuer' | 'signatureAlgorithm'>;
-  readonly signatureAlgorithm: Uint8Array;
 }
 
 function planSigner(
@@ -109,8 +101,4 @@ function planSigner(
   const facts = { ...signer, spki: publicKeySpki, signatureAlgorithm, notBeforeMs, notAfterMs };
   const token = lintCrlSigner(tbs, { ...said, issuer: facts });
   return token.ok ? ok({ tbs, token: token.value, said, signatureAlgorithm }) : token;
-}
-
-function invalid(what: string, cause?: unknown): ReturnType<typeof fail> {
-  return fail('AUTHORITY_CERTIFICATE_INVALID', `the CRL signer's certificate ${what}`, { cause });
 }

@@ -1,17 +1,15 @@
 import { hash } from 'node:crypto';
-import { equalBytes } from '../base/bytes.ts';
-import { fail, ok, type Result } from '../base/result.ts';
+import { ok, type Result } from '../base/result.ts';
 import { certificateScheme } from '../keys/scheme.ts';
-import { type LintToken, lintCa } from '../lint/gate.ts';
+import { lintCa } from '../lint/gate.ts';
 import type { LintedKey } from '../lint/linted-key.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { buildCaTbs, type CaSubject, caSubjectDer } from '../x509/ca-template.ts';
-import { parseCertificate } from '../x509/certificate.ts';
 import { subjectKeyId } from '../x509/key-id.ts';
 import { parsePublicKey } from '../x509/public-key.ts';
-import { signatureAlgorithmDer, verifySignature } from '../x509/signature.ts';
-import { assembleCertificate } from '../x509/template.ts';
+import { signatureAlgorithmDer } from '../x509/signature.ts';
 import type { Certificate } from '../x509/types.ts';
+import { type CertificatePlan, signCertificate } from './sign-certificate.ts';
 
 /** What a self-signed CA certificate says. */
 export interface RootFields {
@@ -112,7 +110,7 @@ async function signCa(
 ): Promise<Result<Certificate>> {
   const plan = planCa(key, fields, below);
   if (!plan.ok) return plan;
-  const { tbs, token, keyId, signatureAlgorithm } = plan.value;
+  const { tbs, keyId } = plan.value;
   const { trustDomain, serial, notBeforeSeconds, notAfterSeconds } = fields;
   // On record before it is signed, as every leaf is (I2).
   const recorded = await fields.record?.({
@@ -125,27 +123,14 @@ async function signCa(
     ...(fields.requestedBy === undefined ? {} : { requestedBy: fields.requestedBy }),
   });
   if (recorded?.ok === false) return recorded;
-  const { hash: hashName } = certificateScheme(key.type);
-  const signed = await key.sign(token, { hash: hashName, encoding: 'der' });
-  if (!signed.ok) return signed;
-  const { body, signature } = signed.value;
-  const read = parseCertificate(assembleCertificate(body, signatureAlgorithm, signature));
-  if (!read.ok) return invalid('is not readable', read.error);
-  const certificate = read.value;
-  if (!equalBytes(certificate.tbs, tbs)) return invalid('reads back as another');
-  const signer = below === undefined ? certificate.publicKey : below.issuer.publicKey;
-  const verified = verifySignature(signer, signatureAlgorithm, tbs, certificate.signature);
-  return verified.ok
-    ? ok(certificate)
-    : invalid('is not signed by the key it names', verified.error);
+  return signCertificate(key, plan.value, {
+    issuer: below?.issuer.publicKey,
+    name: 'the new CA certificate',
+  });
 }
 
-/** A CA certificate that was linted and is not signed yet. */
-interface CaPlan {
-  readonly tbs: Uint8Array;
-  readonly token: LintToken;
+interface CaPlan extends CertificatePlan {
   readonly keyId: Uint8Array;
-  readonly signatureAlgorithm: Uint8Array;
 }
 
 function planCa(key: LintedKey, fields: RootFields, below: Below | undefined): Result<CaPlan> {
@@ -185,8 +170,4 @@ function signerFacts(issuer: Certificate) {
   const { subjectDer, notBeforeMs, notAfterMs, publicKey } = issuer;
   const keyId = issuer.subjectKeyId ?? subjectKeyId(publicKey);
   return { subjectDer, keyId, notBeforeMs, notAfterMs };
-}
-
-function invalid(what: string, cause?: unknown): ReturnType<typeof fail> {
-  return fail('AUTHORITY_CERTIFICATE_INVALID', `the new CA certificate ${what}`, { cause });
 }
