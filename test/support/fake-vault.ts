@@ -1,6 +1,7 @@
-import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { constants, generateKeyPair, type KeyObject, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { promisify } from 'node:util';
 
 interface FakeVersion {
   readonly privateKey: KeyObject;
@@ -32,7 +33,7 @@ export interface FakeVault {
   /** Decides what happens to a request, by `METHOD path`; undefined serves it. */
   decide: (request: string) => VaultFault | undefined;
   /** Makes versions of keys, as the engine would. */
-  addVersion(key: FakeKey): void;
+  addVersion(key: FakeKey): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -44,10 +45,13 @@ const HASHES: Readonly<Record<string, string>> = {
   'sha2-512': 'sha512',
 };
 
-function makePair(type: string): { publicKey: KeyObject; privateKey: KeyObject } {
-  if (type === 'ecdsa-p256') return generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  if (type === 'ecdsa-p384') return generateKeyPairSync('ec', { namedCurve: 'P-384' });
-  return generateKeyPairSync('rsa', { modulusLength: type === 'rsa-4096' ? 4096 : 2048 });
+const generate = promisify(generateKeyPair);
+
+/** On another thread: a fake that blocked would pass for a key manager that blocks. */
+function makePair(type: string): Promise<{ publicKey: KeyObject; privateKey: KeyObject }> {
+  if (type === 'ecdsa-p256') return generate('ec', { namedCurve: 'P-256' });
+  if (type === 'ecdsa-p384') return generate('ec', { namedCurve: 'P-384' });
+  return generate('rsa', { modulusLength: type === 'rsa-4096' ? 4096 : 2048 });
 }
 
 /** Starts the fake on loopback; `root` is a good token. */
@@ -58,8 +62,8 @@ export async function startFakeVault(): Promise<FakeVault> {
     tokens: new Set(['root']),
     logins: [],
     decide: () => undefined,
-    addVersion(key) {
-      const { publicKey, privateKey } = makePair(key.type);
+    async addVersion(key) {
+      const { publicKey, privateKey } = await makePair(key.type);
       made += 1;
       key.versions.push({
         privateKey,
@@ -74,7 +78,7 @@ export async function startFakeVault(): Promise<FakeVault> {
     if (fault === 'reset') return void request.socket.destroy();
     if (fault === 'silence') return;
     if (fault !== undefined) return reply(answer, fault.status, { errors: [fault.error] });
-    const [status, body] = serve(fake, { request, path, body: await bodyOf(request) });
+    const [status, body] = await serve(fake, { request, path, body: await bodyOf(request) });
     reply(answer, status, body);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -110,7 +114,7 @@ type Answered = readonly [number, unknown];
 
 const refuse = (status: number, error: string): Answered => [status, { errors: [error] }];
 
-function serve(fake: Fake, { request, path, body }: Served): Answered {
+async function serve(fake: Fake, { request, path, body }: Served): Promise<Answered> {
   const [mount, kind, name = '', action] = path.split('/');
   if (mount === 'auth') {
     fake.logins.push(`${path} ${JSON.stringify(body)}`);
@@ -131,7 +135,7 @@ function serve(fake: Fake, { request, path, body }: Served): Answered {
   return serveKey(fake, { method: request.method ?? '', name, action, body });
 }
 
-function serveKey(
+async function serveKey(
   fake: Fake,
   {
     method,
@@ -139,7 +143,7 @@ function serveKey(
     action,
     body,
   }: { method: string; name: string; action: string | undefined; body: Served['body'] },
-): Answered {
+): Promise<Answered> {
   const key = fake.keys.get(name);
   if (method === 'POST' && action === undefined) {
     if (key === undefined) {
@@ -149,13 +153,13 @@ function serveKey(
         minEncryption: 0,
         deletable: false,
       };
-      fake.addVersion(made);
+      await fake.addVersion(made);
       fake.keys.set(name, made);
     }
     return [204, undefined];
   }
   if (key === undefined) return [404, { errors: [] }];
-  if (action === 'rotate') fake.addVersion(key);
+  if (action === 'rotate') await fake.addVersion(key);
   if (action === 'config') key.deletable = body.deletion_allowed === true;
   if (method === 'DELETE') {
     if (!key.deletable) return refuse(400, 'deletion is not allowed for this key');

@@ -59,7 +59,7 @@ function atSigning(fault: VaultFault): KeyFault['begin'] {
 const remade: KeyFault['begin'] = async (slot) => {
   const key = keyOf(slot);
   const [own] = key.versions.splice(0, 1);
-  fake.addVersion(key);
+  await fake.addVersion(key);
   return async () => void key.versions.splice(0, 1, own!);
 };
 
