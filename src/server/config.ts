@@ -18,7 +18,7 @@ import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import { parseTrustDomain, type TrustDomain } from '../spiffe/trust-domain.ts';
 import { crlSchema } from './crl.ts';
 import { operatorGroupId } from './group.ts';
-import { ledgerSchema } from './ledger.ts';
+import { ledgerSchema } from './ledger-settings.ts';
 import { protectionFaults } from './protection.ts';
 import { upstreamFaults, upstreamSchema } from './upstream-settings.ts';
 
