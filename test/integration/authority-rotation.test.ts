@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
-import { toHex } from '../../src/base/bytes.ts';
 import type { SignetError } from '../../src/base/errors.ts';
 import { unwrap } from '../../src/base/result.ts';
 import { parseWorkloadAddress } from '../../src/client/address.ts';
@@ -11,58 +10,16 @@ import {
   authorizeMemberOf,
   createMtlsServer,
   tlsClientOptions,
-  type Watch,
   WorkloadClient,
   type X509Context,
   X509Source,
 } from '../../src/client/index.ts';
 import { parseTrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { Fleet } from '../support/fleet.ts';
+import { Followed, rootsOf, signerOf } from '../support/followed.ts';
 import { soon } from '../support/processes.ts';
 
 const authorize = authorizeMemberOf(unwrap(parseTrustDomain('example.org')));
-
-/** What one open Workload API stream brought, and whether it ever ended. */
-class Followed {
-  readonly errors: SignetError[] = [];
-  readonly #watch: Watch;
-  #latest: X509Context | undefined;
-  #waiting: (() => void)[] = [];
-
-  constructor(client: WorkloadClient) {
-    this.#watch = client.watchX509Context({
-      onUpdate: (context) => {
-        this.#latest = context;
-        for (const resolve of this.#waiting.splice(0)) resolve();
-      },
-      onError: (error) => this.errors.push(error),
-    });
-  }
-
-  close(): void {
-    this.#watch.close();
-  }
-
-  /** The first state, from now on, that the test waits for. */
-  async until(wanted: (context: X509Context) => boolean): Promise<X509Context> {
-    for (;;) {
-      if (this.#latest !== undefined && wanted(this.#latest)) return this.#latest;
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-  }
-}
-
-/** Hex key identifier of the authority that signed the SVID. */
-function signerOf({ svids: [svid] }: X509Context): string {
-  return toHex(svid.chain.at(-1)?.authorityKeyId ?? Buffer.alloc(0));
-}
-
-function rootsOf(context: X509Context): readonly string[] {
-  const { x509Authorities = [] } = context.bundles.get('example.org') ?? {};
-  return x509Authorities.map(({ certificate }) =>
-    toHex(certificate.subjectKeyId ?? Buffer.alloc(0)),
-  );
-}
 
 /** Sends a word over a connection and waits for it to come back. */
 async function echo(socket: TLSSocket, word: string): Promise<void> {
