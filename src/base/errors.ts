@@ -13,6 +13,7 @@ import { keysErrors } from './errors/keys.ts';
 import { ledgerErrors } from './errors/ledger.ts';
 import { policyErrors } from './errors/policy.ts';
 import { registryErrors } from './errors/registry.ts';
+import { spdmErrors } from './errors/spdm.ts';
 import { spiffeErrors } from './errors/spiffe.ts';
 import { storeErrors } from './errors/store.ts';
 import { transportErrors } from './errors/transport.ts';
@@ -26,6 +27,7 @@ import { x509Errors } from './errors/x509.ts';
 export const ERRORS = {
   ...encodingErrors,
   ...x509Errors,
+  ...spdmErrors,
   ...spiffeErrors,
   ...configErrors,
   ...transportErrors,

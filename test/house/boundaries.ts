@@ -10,6 +10,7 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
   'src/gen': [],
   'src/der': ['src/base'],
   'src/x509': ['src/der'],
+  'src/spdm': ['src/x509'],
   'src/dice': ['src/x509'],
   'src/spiffe': ['src/x509'],
   'src/runtime': ['src/base'],
