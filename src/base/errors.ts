@@ -7,6 +7,7 @@ import { backupErrors } from './errors/backup.ts';
 import { cliErrors } from './errors/cli.ts';
 import { configErrors } from './errors/config.ts';
 import { type ErrorRow, GRPC_STATUS, type GrpcStatusName } from './errors/define.ts';
+import { diceErrors } from './errors/dice.ts';
 import { encodingErrors } from './errors/encoding.ts';
 import { issuanceErrors } from './errors/issuance.ts';
 import { keysErrors } from './errors/keys.ts';
@@ -37,6 +38,7 @@ export const ERRORS = {
   ...registryErrors,
   ...policyErrors,
   ...attestationErrors,
+  ...diceErrors,
   ...authorityErrors,
   ...upstreamErrors,
   ...ledgerErrors,

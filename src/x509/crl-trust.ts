@@ -4,6 +4,7 @@ import type { Crl } from './crl.ts';
 import { validatePath } from './path.ts';
 import type { TrustedCrl } from './revocation.ts';
 import { verifySignature } from './signature.ts';
+import type { SignatureMemo } from './signature-memo.ts';
 import type { Certificate } from './types.ts';
 
 /** What a CRL is judged against. */
@@ -14,6 +15,8 @@ export interface CrlTrust {
   readonly authorities?: readonly Certificate[];
   /** Unix milliseconds. */
   readonly atMs: number;
+  /** Signatures that need no second check; none unless told. */
+  readonly signatures?: SignatureMemo;
 }
 
 /**
@@ -31,12 +34,19 @@ export function trustCrl(crl: Crl, trust: CrlTrust): Result<TrustedCrl> {
   ].filter((candidate) => maySign(candidate, crl));
   for (const signer of candidates) {
     if (!isTrusted(signer, crl, trust)) continue;
-    const { signatureAlgorithm, tbs, signature } = crl;
-    if (!verifySignature(signer.publicKey, signatureAlgorithm, tbs, signature).ok) continue;
+    if (!isSignedBy(signer, crl, trust.signatures)) continue;
     // The brand exists for the compiler only; this is the one place that gives it.
     return ok({ crl, signerNotAfterMs: signer.notAfterMs } as TrustedCrl);
   }
   return fail('CRL_UNTRUSTED', 'CRL: nobody who may sign it did');
+}
+
+function isSignedBy(signer: Certificate, crl: Crl, known: SignatureMemo | undefined): boolean {
+  if (known?.has(crl, signer) === true) return true;
+  const { signatureAlgorithm, tbs, signature } = crl;
+  const verified = verifySignature(signer.publicKey, signatureAlgorithm, tbs, signature).ok;
+  if (verified) known?.add(crl, signer);
+  return verified;
 }
 
 function maySign(signer: Certificate, crl: Crl): boolean {
@@ -51,10 +61,11 @@ function maySign(signer: Certificate, crl: Crl): boolean {
   );
 }
 
-function isTrusted(signer: Certificate, crl: Crl, { roots, authorities, atMs }: CrlTrust): boolean {
+function isTrusted(signer: Certificate, crl: Crl, trust: CrlTrust): boolean {
+  const { roots, authorities, atMs, signatures } = trust;
   // Without an authority in between there is no path but from the root itself.
   const chain = crl.indirect ? [signer] : [signer, ...(authorities ?? [])];
-  if (validatePath({ chain, roots, atMs }).ok) return true;
+  if (validatePath({ chain, roots, atMs, ...(signatures && { signatures }) }).ok) return true;
   // A root is its own anchor; as a leaf it has no issuer but itself.
   return !crl.indirect && roots.some(({ der }) => equalBytes(der, signer.der));
 }

@@ -4,6 +4,7 @@ import { isEmptyName } from './name.ts';
 import { isDnsName } from './name-match.ts';
 import { OID } from './oids.ts';
 import { verifySignature } from './signature.ts';
+import type { SignatureMemo } from './signature-memo.ts';
 import type { Certificate, Extension, PublicKey } from './types.ts';
 
 /** Smallest RSA modulus in a path, in bits; every modulus fills whole octets. */
@@ -38,7 +39,11 @@ function labelOf(certificate: Certificate): string {
   return `certificate ${certificate.serialDecimal}`;
 }
 
-function checkExtension(certificate: Certificate, extension: Extension): void {
+function checkExtension(
+  certificate: Certificate,
+  extension: Extension,
+  alsoHonoured: ReadonlySet<string> | undefined,
+): void {
   const { oid, critical } = extension;
   const what = `${labelOf(certificate)}: extension ${oid}`;
   if (critical && MUST_NOT_BE_CRITICAL.has(oid)) {
@@ -47,7 +52,7 @@ function checkExtension(certificate: Certificate, extension: Extension): void {
   if (!critical && MUST_BE_CRITICAL.has(oid)) {
     refuse('PATH_EXTENSION', `${what} is not critical`);
   }
-  if (critical && !HONOURED.has(oid)) {
+  if (critical && !HONOURED.has(oid) && alsoHonoured?.has(oid) !== true) {
     refuse('PATH_CRITICAL_EXTENSION', `${what} is critical and not understood`);
   }
 }
@@ -113,11 +118,25 @@ function checkDnsNames(certificate: Certificate): void {
   }
 }
 
+/** What the checks of one certificate depend on besides its place. */
+export interface CheckContext {
+  /** Unix milliseconds that validity is judged at. */
+  readonly atMs: number;
+  /** Critical extensions (OIDs) that the caller judges itself. */
+  readonly alsoHonoured?: ReadonlySet<string>;
+}
+
 /** What every certificate of a path must be, whatever its place. Stops with `refuse`. */
-export function checkAnywhere(certificate: Certificate, atMs: number, isRoot: boolean): void {
+export function checkAnywhere(
+  certificate: Certificate,
+  { atMs, alsoHonoured }: CheckContext,
+  isRoot: boolean,
+): void {
   checkValidity(certificate, atMs);
   checkKey(certificate);
-  for (const extension of certificate.extensions) checkExtension(certificate, extension);
+  for (const extension of certificate.extensions) {
+    checkExtension(certificate, extension, alsoHonoured);
+  }
   checkNoCaRights(certificate);
   checkNames(certificate, isRoot);
   checkDnsNames(certificate);
@@ -164,8 +183,13 @@ export function checkExtendedKeyUsage(path: readonly Certificate[], usage: strin
   }
 }
 
-/** The certificate's signature under its issuer's key. Stops with `refuse`. */
-export function checkSignature(certificate: Certificate, issuer: Certificate): void {
+/** The certificate's signature under its issuer's key, unless it is known. Stops with `refuse`. */
+export function checkSignature(
+  certificate: Certificate,
+  issuer: Certificate,
+  known?: SignatureMemo,
+): void {
+  if (known?.has(certificate, issuer) === true) return;
   const { signatureAlgorithm, tbs, signature } = certificate;
   const verified = verifySignature(issuer.publicKey, signatureAlgorithm, tbs, signature);
   if (verified.ok) return;

@@ -4,6 +4,7 @@ import { fail, ok, type Result } from '../base/result.ts';
 import { attempt } from '../der/refuse.ts';
 import { checkNameConstraints } from './name-constraints.ts';
 import {
+  type CheckContext,
   checkAnywhere,
   checkExtendedKeyUsage,
   checkIssuer,
@@ -11,22 +12,23 @@ import {
   isSelfIssued,
 } from './path-checks.ts';
 import { checkRevocation, type RevocationCheck } from './revocation.ts';
+import type { SignatureMemo } from './signature-memo.ts';
 import type { Certificate } from './types.ts';
 
 /** What to validate, and against what. */
-export interface PathRequest {
+export interface PathRequest extends CheckContext {
   /** The leaf first, then intermediates in any order. */
   readonly chain: readonly Certificate[];
   /** Trust anchors; they too must be valid in time and fit to issue. */
   readonly roots: readonly Certificate[];
-  /** Unix milliseconds that validity is judged at. */
-  readonly atMs: number;
   /** Most intermediates in a path, self-issued ones not counted; 8 unless told. */
   readonly maxIntermediates?: number;
   /** Extended key usage (OID) that leaf and intermediates must allow; any unless told. */
   readonly extendedKeyUsage?: string;
   /** Revocation is not looked at unless told. */
   readonly revocation?: RevocationCheck;
+  /** Signatures that need no second check; those of a path that holds are added. None unless told. */
+  readonly signatures?: SignatureMemo;
 }
 
 /** A path that holds. */
@@ -90,10 +92,10 @@ function checkStep(
   isRoot: boolean,
 ): Result<void> {
   return attempt('path', () => {
-    checkAnywhere(issuer, search.request.atMs, isRoot);
+    checkAnywhere(issuer, search.request, isRoot);
     checkIssuer(issuer, countIntermediates(path));
     const signed = path.at(-1);
-    if (signed !== undefined) checkSignature(signed, issuer);
+    if (signed !== undefined) checkSignature(signed, issuer, search.request.signatures);
   });
 }
 
@@ -148,6 +150,14 @@ function extend(search: Search, path: readonly Certificate[]): Certificate[] | u
   return undefined;
 }
 
+/** Keeps the signatures of a path that holds; others would let anybody fill the memo. */
+function remember(path: readonly Certificate[], signatures: SignatureMemo): void {
+  path.reduce((signed, issuer) => {
+    signatures.add(signed, issuer);
+    return issuer;
+  });
+}
+
 function notFound(search: Search): Result<never> {
   if (search.stepsLeft < 0) {
     return fail('PATH_TOO_COSTLY', `path: not found after ${MAX_STEPS} issuers were tried`);
@@ -170,12 +180,13 @@ export function validatePath(request: PathRequest): Result<ValidatedPath> {
     const count = request.chain.length;
     return fail('PATH_TOO_COSTLY', `path: ${count} certificates, limit ${MAX_PRESENTED}`);
   }
-  const fit = attempt('path', () => checkAnywhere(leaf, request.atMs, false));
+  const fit = attempt('path', () => checkAnywhere(leaf, request, false));
   if (!fit.ok) return fit;
   const maxIntermediates = request.maxIntermediates ?? DEFAULT_MAX_INTERMEDIATES;
   const search: Search = { request, maxIntermediates, stepsLeft: MAX_STEPS, refusal: undefined };
   const path = extend(search, [leaf]);
   const root = path?.at(-1);
   if (path === undefined || root === undefined) return notFound(search);
+  if (request.signatures !== undefined) remember(path, request.signatures);
   return ok({ path, leaf, root });
 }

@@ -22,6 +22,8 @@ export interface RevocationCheck {
    * One that is listed is refused in any case, by a stale CRL too: what was revoked stays revoked.
    */
   readonly unknown: 'refuse' | 'accept';
+  /** How long after its nextUpdate a CRL still clears a certificate, in ms; not at all unless told. */
+  readonly maxStaleMs?: number;
 }
 
 /**
@@ -38,7 +40,7 @@ export function checkRevocation(
 
 function checkOne(
   certificate: Certificate,
-  { crls, unknown }: RevocationCheck,
+  { crls, unknown, maxStaleMs = 0 }: RevocationCheck,
   atMs: number,
 ): void {
   const { issuerDer, serial, serialDecimal } = certificate;
@@ -52,7 +54,7 @@ function checkOne(
       `certificate ${serialDecimal}: revoked at ${when}, reason ${entry.reason}`,
     );
   }
-  if (unknown === 'accept' || covering.some((crl) => isInForce(crl, atMs))) return;
+  if (unknown === 'accept' || covering.some((crl) => isInForce(crl, atMs, maxStaleMs))) return;
   const why = covering.length === 0 ? 'no CRL covers it' : 'its CRL is not in force';
   refuse('PATH_REVOCATION_UNKNOWN', `certificate ${serialDecimal}: ${why}`);
 }
@@ -64,6 +66,11 @@ function covers(crl: Crl, certificate: Certificate): boolean {
 }
 
 /** Both ends included; a CRL ends with the certificate of its signer at the latest. */
-function isInForce({ crl, signerNotAfterMs }: TrustedCrl, atMs: number): boolean {
-  return atMs >= crl.thisUpdateMs && atMs <= Math.min(crl.nextUpdateMs, signerNotAfterMs);
+function isInForce(
+  { crl, signerNotAfterMs }: TrustedCrl,
+  atMs: number,
+  maxStaleMs: number,
+): boolean {
+  const untilMs = Math.min(crl.nextUpdateMs + maxStaleMs, signerNotAfterMs);
+  return atMs >= crl.thisUpdateMs && atMs <= untilMs;
 }
