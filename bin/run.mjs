@@ -15,6 +15,8 @@ const UNIT_TESTS = [
   'test/faults/**/*.test.ts',
 ];
 const BUF = join(ROOT, 'node_modules/.bin/buf');
+/** A test file that takes this long hangs: it fails then, and says where. */
+const HANGS_AFTER_MS = 600_000;
 const PEER_TESTS = ['test/peers/**/*.test.ts'];
 
 const TASKS = {
@@ -69,6 +71,7 @@ async function runTests(globs) {
   await setUp();
   return run(node26(), [
     '--test',
+    `--test-timeout=${HANGS_AFTER_MS}`,
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',
     '--test-reporter=./test/support/reporter.mjs',

@@ -138,6 +138,20 @@ test('an SVID of a tainted authority is renewed at once, and again until another
   await settle(() => channels.length === 3);
 });
 
+test('what is renewed is not renewed a second time before the answer is there', async (context) => {
+  const { clock, standing, ca, channels, counts } = await setUp(context);
+  const tainted = new Set([Buffer.from(ca.root.keyId).toString('hex')]);
+  standing.taint(tainted);
+  clock.advance(0);
+  standing.taint(tainted);
+  clock.advance(0);
+  await settle(() => channels.length === 2);
+  assert.equal(counts.renewals, 1);
+  clock.advance(5000);
+  await settle(() => channels.length === 3);
+  assert.equal(counts.renewals, 2);
+});
+
 test('a server that is away is asked again until the SVID lapses; then an attestation decides', async (context) => {
   const { clock, standing, answers, counts, ended } = await setUp(context);
   answers.renew = unavailable;

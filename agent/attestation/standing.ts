@@ -67,6 +67,8 @@ export class Standing {
   #attesting = false;
   #over = false;
   #failures = 0;
+  /** The SVID that a renewal is under way for. */
+  #renewing: OwnSvid | undefined;
   #cancel: Cancel | undefined;
   #reported = false;
   #tainted: ReadonlySet<string> = new Set();
@@ -280,6 +282,14 @@ export class Standing {
     const svid = this.#svid;
     const clients = this.#clients;
     if (svid === undefined || clients === undefined || this.#over || this.#attesting) return;
+    // Of two new SVIDs the server knows the later one only: the first would be refused when used.
+    if (this.#renewing === svid) return;
+    this.#renewing = svid;
+    await this.#renewByServer(svid, clients);
+    if (this.#renewing === svid) this.#renewing = undefined;
+  }
+
+  async #renewByServer(svid: OwnSvid, clients: ServerClients): Promise<void> {
     const renewed = await renewSvid({ ...this.#parts, renewal: this.#renewal }, svid, clients);
     if (this.#over || this.#attesting || this.#svid !== svid) return;
     if (renewed.ok) {
