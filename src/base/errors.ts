@@ -13,6 +13,7 @@ import { issuanceErrors } from './errors/issuance.ts';
 import { keysErrors } from './errors/keys.ts';
 import { ledgerErrors } from './errors/ledger.ts';
 import { policyErrors } from './errors/policy.ts';
+import { redfishErrors } from './errors/redfish.ts';
 import { registryErrors } from './errors/registry.ts';
 import { spdmErrors } from './errors/spdm.ts';
 import { spiffeErrors } from './errors/spiffe.ts';
@@ -28,7 +29,6 @@ import { x509Errors } from './errors/x509.ts';
 export const ERRORS = {
   ...encodingErrors,
   ...x509Errors,
-  ...spdmErrors,
   ...spiffeErrors,
   ...configErrors,
   ...transportErrors,
@@ -38,7 +38,9 @@ export const ERRORS = {
   ...registryErrors,
   ...policyErrors,
   ...attestationErrors,
+  ...redfishErrors,
   ...diceErrors,
+  ...spdmErrors,
   ...authorityErrors,
   ...upstreamErrors,
   ...ledgerErrors,

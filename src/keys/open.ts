@@ -3,11 +3,11 @@ import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
+import { readSecret } from '../runtime/secret.ts';
 import { openDiskKeyManager } from './disk-key-manager.ts';
 import type { KeyManager } from './key-manager.ts';
 import { createMemoryKeyManager } from './memory-key-manager.ts';
 import type { Pace } from './outside/paced-calls.ts';
-import { readSecret } from './outside/secret.ts';
 import type { Pkcs11Options } from './pkcs11/pkcs11-key-manager.ts';
 import type { KeysConfig } from './settings.ts';
 import type { VaultOptions } from './vault-transit/vault-key-manager.ts';
@@ -63,7 +63,9 @@ async function openToken(
 ): Promise<Result<KeyManager>> {
   if (pkcs11 === undefined) return fail('KEY_MANAGER_SETTINGS', 'keys.pkcs11 is not set');
   const { threads, pinPath, pinEnv, ...place } = pkcs11;
-  const pin = await readSecret({ path: pinPath, variable: pinEnv, setting: 'keys.pkcs11.pinPath' });
+  const setting = 'keys.pkcs11.pinPath';
+  const code = 'KEY_MANAGER_SETTINGS';
+  const pin = await readSecret({ path: pinPath, variable: pinEnv, setting, code });
   if (!pin.ok) return pin;
   const { openPkcs11KeyManager } = await import('./pkcs11/pkcs11-key-manager.ts');
   return openPkcs11KeyManager({ ...outside, threads, place: { ...place, pin: pin.value } });
@@ -80,7 +82,7 @@ async function openVault(
   const ca =
     caPath === undefined
       ? ok(undefined)
-      : await readSecret({ path: caPath, variable: '', setting });
+      : await readSecret({ path: caPath, variable: '', setting, code: 'KEY_MANAGER_SETTINGS' });
   if (!ca.ok) return ca;
   const { method, role = '', roleIdPath = '', secretIdPath = '', ...rest } = auth;
   const { openVaultKeyManager } = await import('./vault-transit/vault-key-manager.ts');

@@ -1,5 +1,6 @@
 import { type IncomingHttpHeaders, request as plainRequest } from 'node:http';
-import { request as tlsRequest } from 'node:https';
+import { type Agent, request as tlsRequest } from 'node:https';
+import { SignetError } from '../base/errors.ts';
 
 /** One request over HTTP or HTTPS. */
 export interface HttpCall {
@@ -8,6 +9,8 @@ export interface HttpCall {
   readonly body?: string | Uint8Array | undefined;
   /** Certificates in PEM that the other side's own must lead to; the system's unless given. */
   readonly ca?: string | undefined;
+  /** Makes and keeps the connections of HTTPS, in place of Node.js's own. */
+  readonly agent?: Agent | undefined;
   /** A longer answer ends the call. */
   readonly maxAnswerBytes: number;
   readonly signal: AbortSignal;
@@ -17,20 +20,26 @@ export interface HttpCall {
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
+  /** Lenient UTF-8: what is not is replaced. */
   readonly text: string;
+  readonly bytes: Uint8Array;
 }
 
 /**
  * Sends a request and reads the answer; redirects are not followed. Rejects where there is no whole
- * answer: no connection, ended early, too long, or told to stop by the signal.
+ * answer: no connection, ended early, told to stop by the signal, or HTTP_ANSWER_TOO_LONG.
  */
 export function callHttp(url: URL, call: HttpCall): Promise<HttpAnswer> {
-  const { method, headers = {}, body, ca, maxAnswerBytes, signal } = call;
+  const { method, headers = {}, body, ca, agent, maxAnswerBytes, signal } = call;
   const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
   const options = { method, headers, signal };
   const request =
     url.protocol === 'https:'
-      ? tlsRequest(url, { ...options, ...(ca === undefined ? {} : { ca }) })
+      ? tlsRequest(url, {
+          ...options,
+          ...(ca === undefined ? {} : { ca }),
+          ...(agent === undefined ? {} : { agent }),
+        })
       : plainRequest(url, options);
   request.on('error', reject).on('response', (response) => {
     const parts: Buffer[] = [];
@@ -38,13 +47,21 @@ export function callHttp(url: URL, call: HttpCall): Promise<HttpAnswer> {
     response.on('error', reject).on('data', (part: Buffer) => {
       parts.push(part);
       length += part.length;
-      if (length > maxAnswerBytes) response.destroy(new TypeError('the answer is too long'));
+      if (length > maxAnswerBytes) response.destroy(tooLong(maxAnswerBytes));
     });
     response.on('end', () => {
-      const text = Buffer.concat(parts).toString('utf8');
-      resolve({ status: response.statusCode ?? 0, headers: response.headers, text });
+      const bytes = Buffer.concat(parts);
+      const { statusCode: status = 0, headers: answered } = response;
+      resolve({ status, headers: answered, text: bytes.toString('utf8'), bytes });
     });
   });
   request.end(body);
   return promise;
+}
+
+function tooLong(maxAnswerBytes: number): SignetError {
+  return new SignetError(
+    'HTTP_ANSWER_TOO_LONG',
+    `an answer over HTTP of over ${maxAnswerBytes} bytes`,
+  );
 }

@@ -26,6 +26,7 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
   'src/authority': ['src/lint', 'src/store'],
   'src/issuance': ['src/policy', 'src/authority', 'src/ledger'],
   'src/audit': ['src/ledger', 'src/store', 'src/runtime'],
+  'src/redfish': ['src/spiffe', 'src/runtime'],
   'src/attestation': ['src/registry'],
   'src/api': ['src/issuance', 'src/attestation', 'src/rpc', 'src/tls', 'src/gen'],
   'src/backup': ['src/store', 'src/ledger'],

@@ -120,4 +120,10 @@ export const transportErrors = defineErrors({
     means: 'A certificate chain and key do not make a usable TLS identity.',
     action: 'Report it with the log lines around it.',
   },
+  HTTP_ANSWER_TOO_LONG: {
+    status: 'ResourceExhausted',
+    retryable: false,
+    means: 'An answer over HTTP is longer than is read.',
+    action: 'Look at what answers at that address; the log names the request.',
+  },
 });

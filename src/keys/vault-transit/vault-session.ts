@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { Clock } from '../../base/clock.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
+import { readSecret } from '../../runtime/secret.ts';
 import type { PacedCalls } from '../outside/paced-calls.ts';
-import { readSecret } from '../outside/secret.ts';
 import { askVault, type VaultPlace, type VaultRequest } from './vault-http.ts';
 
 /** Who we are to Vault. */
@@ -122,7 +122,12 @@ function isRefusedLogin(answer: Result<unknown>): boolean {
 
 async function credentialsOf(auth: VaultAuth): Promise<Result<Readonly<Record<string, string>>>> {
   const read = (path: string | undefined, key: string) =>
-    readSecret({ path, variable: 'VAULT_TOKEN', setting: `keys.vaultTransit.auth.${key}` });
+    readSecret({
+      path,
+      variable: 'VAULT_TOKEN',
+      setting: `keys.vaultTransit.auth.${key}`,
+      code: 'KEY_MANAGER_SETTINGS',
+    });
   if (auth.method === 'token') {
     const token = await read(auth.tokenPath, 'tokenPath');
     return token.ok ? ok({ token: token.value }) : token;

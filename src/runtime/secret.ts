@@ -1,5 +1,6 @@
-import { fail, ok, type Result } from '../../base/result.ts';
-import { readFileIfPresent } from '../../runtime/atomic-file.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import { readFileIfPresent } from './atomic-file.ts';
 
 /** Where a secret stands. */
 export interface SecretPlace {
@@ -9,25 +10,27 @@ export interface SecretPlace {
   readonly variable: string;
   /** The setting that a refusal names. */
   readonly setting: string;
+  /** The code that a refusal has. */
+  readonly code: ErrorCode;
 }
 
 /** Largest file that is read as a secret, in bytes. */
 const MAX_SECRET_BYTES = 65_536;
 
-/** Reads a secret from its file or variable. Fails with KEY_MANAGER_SETTINGS; never says the secret. */
+/** Reads a secret from its file or variable. Fails with the place's code; never says the secret. */
 export async function readSecret(place: SecretPlace): Promise<Result<string>> {
-  const { path, variable, setting } = place;
+  const { path, variable, setting, code } = place;
   if (path === undefined) {
     const value = process.env[variable] ?? '';
     if (value !== '') return ok(value);
-    return fail('KEY_MANAGER_SETTINGS', `neither ${setting} nor the variable ${variable} is set`);
+    return fail(code, `neither ${setting} nor the variable ${variable} is set`);
   }
   const bytes = await readFileIfPresent(path, MAX_SECRET_BYTES);
   if (!bytes.ok || bytes.value === undefined) {
-    return fail('KEY_MANAGER_SETTINGS', `${setting}: cannot read ${path}`);
+    return fail(code, `${setting}: cannot read ${path}`);
   }
   const text = Buffer.from(bytes.value)
     .toString('utf8')
     .replace(/\r?\n$/, '');
-  return text === '' ? fail('KEY_MANAGER_SETTINGS', `${setting}: ${path} is empty`) : ok(text);
+  return text === '' ? fail(code, `${setting}: ${path} is empty`) : ok(text);
 }

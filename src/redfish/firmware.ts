@@ -1,0 +1,29 @@
+import { ok, type Result } from '../base/result.ts';
+import type { BmcCall, BmcClient } from './bmc-client.ts';
+import { textAt } from './fields.ts';
+import { lastSegment } from './resource-path.ts';
+import { firmwareLinks } from './system.ts';
+
+/** Firmware whose version is a sentence that there is none. */
+const NONE = /^no valid /;
+
+/**
+ * Versions by the name of the firmware, as the BMC says; what it cannot tell is left out. Fails where
+ * the collection itself cannot be read.
+ */
+export async function readFirmware(
+  bmc: BmcClient,
+  call?: BmcCall,
+): Promise<Result<ReadonlyMap<string, string>>> {
+  const links = await firmwareLinks(bmc, call);
+  if (!links.ok) return links;
+  const versions = new Map<string, string>();
+  for (const link of links.value) {
+    const item = await bmc.get(link, call);
+    // One that is gone or faulty tells nothing; a BMC that is gone ends the reading.
+    if (!item.ok && item.error.code === 'REDFISH_UNREACHABLE') return item;
+    const version = item.ok ? textAt(item.value, 'Version') : undefined;
+    if (version !== undefined && !NONE.test(version)) versions.set(lastSegment(link), version);
+  }
+  return ok(versions);
+}

@@ -1,0 +1,79 @@
+import { fail, ok, type Result } from '../base/result.ts';
+import type { BmcCall, BmcClient } from './bmc-client.ts';
+import { readServiceRoot } from './component-integrity.ts';
+import { textAt } from './fields.ts';
+import { readFirmware } from './firmware.ts';
+import { readBelow } from './posture-reader.ts';
+import { resourcePath } from './resource-path.ts';
+import { findSystem } from './system.ts';
+
+/** What a BMC claims to stand on: enough for an inventory record, proof of nothing. */
+export interface BmcInventory {
+  /** Board serial number such as `MT…`, without padding. */
+  readonly serial: string;
+  readonly partNumber: string | undefined;
+  /** Ordering part number. */
+  readonly sku: string | undefined;
+  readonly model: string | undefined;
+  /** UUID of the card, lower case. */
+  readonly uuid: string | undefined;
+  /** Product serial identifier of the board, such as `MT_0000000884`. */
+  readonly psid: string | undefined;
+  /** First MAC of the card, `aa:bb:cc:dd:ee:ff`. */
+  readonly baseMac: string | undefined;
+  readonly bmcMac: string | undefined;
+  /** UUID of the BMC's service, lower case. */
+  readonly bmcUuid: string | undefined;
+  /** Versions by the name of the firmware. */
+  readonly firmware: ReadonlyMap<string, string>;
+}
+
+const BMC_INTERFACE = resourcePath('/redfish/v1/Managers/Bluefield_BMC/EthernetInterfaces/eth0');
+/** The firmware inventory's entry whose version is the board's PSID. */
+const BOARD = 'DPU_BOARD';
+const SERIAL = /^[A-Za-z0-9._-]{1,64}$/;
+const PSID = /^MT_?[A-Z0-9]{1,32}$/;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
+
+/**
+ * Reads what a BMC says of its card. The serial number is needed, the rest is told where the firmware
+ * tells it: a card in NIC mode has no OEM resource. Fails with what answers are refused with.
+ */
+export async function readInventoryFromBmc(
+  bmc: BmcClient,
+  call?: BmcCall,
+): Promise<Result<BmcInventory>> {
+  const root = await readServiceRoot(bmc, call);
+  if (!root.ok) return root;
+  const path = await findSystem(bmc, call);
+  if (!path.ok) return path;
+  const system = await bmc.get(path.value, call);
+  if (!system.ok) return system;
+  const serial = textAt(system.value, 'SerialNumber') ?? '';
+  if (!SERIAL.test(serial)) {
+    return fail('REDFISH_ANSWER_SHAPE', 'the system of the BMC has no serial number');
+  }
+  const oem = await readBelow(bmc, path.value, ['Oem', 'Nvidia'], call);
+  const own = await bmc.get(BMC_INTERFACE, call);
+  const firmware = await readFirmware(bmc, call);
+  const versions = firmware.ok ? firmware.value : new Map<string, string>();
+  return ok({
+    serial,
+    partNumber: textAt(system.value, 'PartNumber'),
+    sku: textAt(system.value, 'SKU'),
+    model: textAt(system.value, 'Model'),
+    uuid: formed(textAt(system.value, 'UUID'), UUID),
+    psid: formed(versions.get(BOARD), PSID),
+    baseMac: oem.ok ? formed(textAt(oem.value, 'BaseMAC'), MAC) : undefined,
+    bmcMac: own.ok ? formed(textAt(own.value, 'MACAddress'), MAC) : undefined,
+    bmcUuid: root.value.uuid,
+    firmware: versions,
+  });
+}
+
+/** Lower case where the form is, else as it came; undefined where it has another form. */
+function formed(text: string | undefined, form: RegExp): string | undefined {
+  if (text === undefined) return undefined;
+  return [text, text.toLowerCase()].find((each) => form.test(each));
+}
