@@ -216,7 +216,7 @@ test('a signature by another key than the root makes no issuing CA', async () =>
     signed[signed.length - 1]! ^= 1;
     return ok(signed);
   };
-  assert.equal(code(await here.issuing.start()), 'AUTHORITY_CERTIFICATE_INVALID');
+  assert.equal(code(await here.issuing.start()), 'KEY_SIGNATURE_WRONG');
 });
 
 test('I2 it is on record before it is signed, and not signed where that fails', async () => {

@@ -12,9 +12,6 @@ import {
   type JwtSvidClaims,
 } from '../spiffe/jwt-svid-encoding.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
-import { parsePublicKey } from '../x509/public-key.ts';
-import { verifyWithScheme } from '../x509/signature.ts';
-import type { PublicKey } from '../x509/types.ts';
 import type { IssuanceContext } from './issue-x509.ts';
 import { jwtValidity } from './validity.ts';
 
@@ -31,8 +28,6 @@ export interface IssuedJwt {
 /** A JWT authority made ready to sign. */
 export interface JwtSigner extends JwtLintSigner {
   readonly authority: JwtAuthority;
-  /** To verify signatures of a key outside this process; undefined where the key is in it. */
-  readonly verifier: PublicKey | undefined;
 }
 
 /** Prepares what all tokens of an authority share. */
@@ -40,11 +35,8 @@ export function createJwtSigner(authority: JwtAuthority): Result<JwtSigner> {
   const { key, keyId } = authority;
   const algorithm = defaultJwsAlgorithm(publicKeyType(key.type));
   if (algorithm === undefined) return fail('INTERNAL', `${key.type} keys do not sign tokens`);
-  const publicKey = parsePublicKey(key.publicKeySpki);
-  if (!publicKey.ok) return publicKey;
-  const verifier = key.local ? undefined : publicKey.value;
   const header = encodeJwtSvidHeader(algorithm, keyId);
-  return ok({ authority, header, spki: key.publicKeySpki, verifier });
+  return ok({ authority, header, spki: key.publicKeySpki });
 }
 
 /** Issues one JWT-SVID on this thread: a signature costs less than the way to another. */
@@ -110,20 +102,12 @@ function planClaims(
   };
 }
 
-/** The token over what was linted. A signature from outside this process is verified first (B4). */
+/** The token over what was linted. A key outside this process verified its signature (B4). */
 async function signToken(token: LintToken, signer: JwtSigner): Promise<Result<string>> {
   const { key } = signer.authority;
   const scheme = { ...certificateScheme(key.type), encoding: 'p1363' } as const;
   const signed = await key.sign(token, scheme);
   if (!signed.ok) return signed;
   const { body, signature } = signed.value;
-  if (signer.verifier !== undefined) {
-    const verified = verifyWithScheme(signer.verifier, scheme, body, signature);
-    if (!verified.ok) {
-      return fail('KEY_SIGNATURE_WRONG', `slot ${key.slot} answered with a wrong signature`, {
-        cause: verified.error,
-      });
-    }
-  }
   return ok(encodeJwtSvid(Buffer.from(body).toString('latin1'), signature));
 }

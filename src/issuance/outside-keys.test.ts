@@ -107,5 +107,5 @@ for (const workers of [0, 1]) {
 test('an authority whose key signs wrongly never starts', async () => {
   const device: { act: Device } = { act: async () => ok(new Uint8Array(70)) };
   const started = await makeAuthorities({ keys: outsideKeys(device) }).start();
-  assert.equal(code(started), 'AUTHORITY_CERTIFICATE_INVALID');
+  assert.equal(code(started), 'KEY_SIGNATURE_WRONG');
 });

@@ -22,7 +22,10 @@ export interface SigningKey {
   readonly type: KeyType;
   /** SubjectPublicKeyInfo DER. */
   readonly publicKeySpki: Uint8Array;
-  /** Signs the message (hashing is included). */
+  /**
+   * Signs the message (hashing is included). A key outside this process answers only what its public
+   * key verifies (B4): this is the one place that does, nobody above looks again.
+   */
   sign(message: Uint8Array, options: SignOptions): Promise<Result<Uint8Array>>;
   /** PKCS#8 DER where the key lives in this process, so that workers can sign; else undefined. */
   exportPkcs8(): Uint8Array | undefined;

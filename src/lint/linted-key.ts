@@ -17,7 +17,7 @@ export interface LintedKey {
   readonly type: KeyType;
   /** SubjectPublicKeyInfo DER. */
   readonly publicKeySpki: Uint8Array;
-  /** Whether the private key is in this process; signatures of others are verified. */
+  /** Whether the private key is in this process. */
   readonly local: boolean;
   /** Errors: LINT_TOKEN_USED, LINT_TOKEN_KEY, and those of the key manager. */
   sign(token: LintToken, options: SignOptions): Promise<Result<SignedBody>>;

@@ -1,6 +1,7 @@
 import { ok, type Result } from '../../src/base/result.ts';
 import type { KeyManager, SigningKey } from '../../src/keys/key-manager.ts';
 import { createMemoryKeyManager } from '../../src/keys/memory-key-manager.ts';
+import { createOutsideKey } from '../../src/keys/outside/outside-key.ts';
 
 /** What a device does with one call to sign. */
 export type Device = (
@@ -11,13 +12,15 @@ export type Device = (
 /** Keys that never leave their manager, as those of a KMS; `device` may misbehave. */
 export function outsideKeys(device: { act: Device }): KeyManager {
   const inner = createMemoryKeyManager();
-  const hide = (key: SigningKey): SigningKey => ({
-    slot: key.slot,
-    type: key.type,
-    publicKeySpki: key.publicKeySpki,
-    sign: (message, options) => device.act(key.sign.bind(key), message, options),
-    exportPkcs8: () => undefined,
-  });
+  const hide = (key: SigningKey): SigningKey =>
+    createOutsideKey({
+      slot: key.slot,
+      type: key.type,
+      publicKeySpki: key.publicKeySpki,
+      ecdsaForm: 'der',
+      signDigest: ({ message, options }) =>
+        device.act(key.sign.bind(key), message, { ...options, encoding: 'der' }),
+    });
   const hidden = new Map<string, SigningKey>();
   return {
     ...inner,

@@ -120,6 +120,12 @@ export class PacedCalls {
 
   /** Waits for a token and a place; false when the end came first. */
   #turn(endMs: number): Promise<boolean> {
+    this.#refill();
+    // Whoever waits goes first.
+    if (this.#waiting.size === 0 && this.#mayBegin()) {
+      this.#begin();
+      return Promise.resolve(true);
+    }
     return new Promise((resolve) => {
       const waiter: Waiter = {
         start: () => {
@@ -141,10 +147,9 @@ export class PacedCalls {
     const { pace, clock } = this.#options;
     this.#refill();
     for (const waiter of this.#waiting) {
-      if (this.#inFlight >= pace.inFlight || this.#tokens < 1) break;
+      if (!this.#mayBegin()) break;
       this.#waiting.delete(waiter);
-      this.#tokens -= 1;
-      this.#inFlight += 1;
+      this.#begin();
       waiter.start();
     }
     const lacksTokens = this.#waiting.size > 0 && this.#tokens < 1;
@@ -154,6 +159,15 @@ export class PacedCalls {
       this.#cancelRefill = undefined;
       this.#pump();
     });
+  }
+
+  #mayBegin(): boolean {
+    return this.#inFlight < this.#options.pace.inFlight && this.#tokens >= 1;
+  }
+
+  #begin(): void {
+    this.#tokens -= 1;
+    this.#inFlight += 1;
   }
 
   #refill(): void {
