@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { createPublicKey, verify } from 'node:crypto';
+import { describe, type TestContext, test } from 'node:test';
 import { SignetError } from '../../src/base/errors.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import {
@@ -23,6 +24,7 @@ import { makeKey, makeLeaf } from '../../test/support/x509.ts';
 import { storeBundle } from '../identity/trust-bundle.ts';
 import { attestNode } from './attest.ts';
 import { createJoinTokenAttestor } from './join_token/agent.ts';
+import type { NodeAttestor } from './node-attestor.ts';
 import { openState } from './state.ts';
 
 const AGENT_ID = 'spiffe://example.org/spire/agent/join_token/abc';
@@ -30,7 +32,11 @@ const AGENT_ID = 'spiffe://example.org/spire/agent/join_token/abc';
 type Answer = (request: AttestAgentRequest) => Result<AttestAgentResponse['step']>;
 
 /** A server that attests as the test says. */
-async function setUp(context: TestContext, answer: { current: Answer }) {
+async function setUp(
+  context: TestContext,
+  answer: { current: Answer },
+  attestor: NodeAttestor = createJoinTokenAttestor({ token: 'abc' }),
+) {
   const ca = new TestAgentCa(() => Date.now());
   const served = { bundle: WireBundle.decode(storeBundle(ca.bundle().bundle)) };
   const requests: AttestAgentRequest[] = [];
@@ -42,7 +48,7 @@ async function setUp(context: TestContext, answer: { current: Answer }) {
         const step = answer.current(request);
         if (!step.ok) return step;
         if (step.value !== undefined) stream.write({ step: step.value });
-        return ok(undefined);
+        if (step.value?.$case !== 'challenge') return ok(undefined);
       }
       return ok(undefined);
     },
@@ -51,7 +57,7 @@ async function setUp(context: TestContext, answer: { current: Answer }) {
   const state = assertValue(await openState(testFolder(context), AGENT_TEST_DOMAIN));
   const parts = {
     trustDomain: AGENT_TEST_DOMAIN,
-    attestor: createJoinTokenAttestor({ token: 'abc' }),
+    attestor,
     state,
     renewal: (notAfterMs: number) => notAfterMs - 1,
   };
@@ -145,4 +151,93 @@ test('answers that make no sense are refused', async (context) => {
   assertRefused(await attest(), 'AGENT_SERVER_ANSWER');
   served.bundle = { ...served.bundle, trustDomain: 'example.org', x509Authorities: [] };
   assertRefused(await attest(), 'AGENT_SERVER_ANSWER');
+});
+
+describe('a method with challenges', () => {
+  /** Answers each challenge with its bytes reversed; says when it is over. */
+  function reversing(maxChallenges: number) {
+    const seen: { spki: Buffer; signature: Buffer; closed: number } = {
+      spki: Buffer.alloc(0),
+      signature: Buffer.alloc(0),
+      closed: 0,
+    };
+    const attestor: NodeAttestor = {
+      type: 'reversing',
+      maxChallenges,
+      timeoutMs: 30_000,
+      async begin(key) {
+        seen.spki = Buffer.from(key.spki);
+        seen.signature = key.sign(Buffer.from('evidence'));
+        return ok({
+          payload: Buffer.from('begin'),
+          respond: async (challenge) =>
+            challenge.length === 0
+              ? fail('AGENT_SERVER_ANSWER', 'empty')
+              : ok(Buffer.from(challenge).reverse()),
+          close: async () => {
+            seen.closed++;
+          },
+        });
+      },
+    };
+    return { attestor, seen };
+  }
+
+  /** Challenges so often, then answers with an SVID for the key of the first request. */
+  function challenging(ca: TestAgentCa, challenges: readonly string[]): Answer {
+    const requests: AttestAgentRequest[] = [];
+    return (request) => {
+      requests.push(request);
+      const next = challenges[requests.length - 1];
+      if (next !== undefined) return ok({ $case: 'challenge', value: Buffer.from(next) });
+      return result(ca)(requests[0] ?? request);
+    };
+  }
+
+  test('is answered round by round, up to the last that it has', async (context) => {
+    const answer: { current: Answer } = { current: () => fail('INTERNAL', 'unset') };
+    const { attestor, seen } = reversing(2);
+    const { ca, requests, attest } = await setUp(context, answer, attestor);
+    answer.current = challenging(ca, ['ab', 'cd']);
+    assertValue(await attest());
+    const responses = requests.slice(1).map(({ step }) => {
+      assert.ok(step?.$case === 'challengeResponse');
+      return step.value.toString();
+    });
+    assert.deepEqual(responses, ['ba', 'dc']);
+    assert.equal(seen.closed, 1);
+    const { publicKey } = assertValue(parseCsr(csrOf(requests[0])));
+    assert.deepEqual(seen.spki, Buffer.from(publicKey.spki));
+    const key = createPublicKey({ key: seen.spki, format: 'der', type: 'spki' });
+    assert.ok(verify('sha256', Buffer.from('evidence'), key, seen.signature));
+  });
+
+  test('does not answer one challenge more', async (context) => {
+    const answer: { current: Answer } = { current: () => fail('INTERNAL', 'unset') };
+    const { attestor, seen } = reversing(1);
+    const { ca, requests, attest } = await setUp(context, answer, attestor);
+    answer.current = challenging(ca, ['ab', 'cd']);
+    assertRefused(await attest(), 'AGENT_SERVER_ANSWER');
+    assert.equal(requests.length, 2);
+    assert.equal(seen.closed, 1);
+  });
+
+  test('ends where it has no answer, and where the server ends it early', async (context) => {
+    const answer: { current: Answer } = { current: () => fail('INTERNAL', 'unset') };
+    const { attestor, seen } = reversing(3);
+    const { ca, attest } = await setUp(context, answer, attestor);
+    answer.current = challenging(ca, ['']);
+    assertRefused(await attest(), 'AGENT_SERVER_ANSWER');
+    answer.current = (request) =>
+      request.step?.$case === 'params'
+        ? ok({ $case: 'challenge', value: Buffer.from('ab') })
+        : ok(undefined);
+    assertRefused(await attest(), 'AGENT_SERVER_ANSWER');
+    answer.current = (request) =>
+      request.step?.$case === 'params'
+        ? ok({ $case: 'challenge', value: Buffer.from('ab') })
+        : fail('INTERNAL', 'wrong', { status: 'PermissionDenied' });
+    assertRefused(await attest(), 'AGENT_ATTESTATION_REFUSED');
+    assert.equal(seen.closed, 3);
+  });
 });

@@ -1,22 +1,17 @@
-import { createPrivateKey } from 'node:crypto';
-import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { createPrivateKey, sign } from 'node:crypto';
 import { fail, ok, type Result } from '../../src/base/result.ts';
-import type {
-  AttestAgentRequest,
-  AttestAgentResponse,
-  AttestAgentResponse_Result,
-} from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import type { TrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { createKey, createRequest, type KeyAndRequest } from '../identity/csr.ts';
 import { readTrustBundle, type TrustBundle } from '../identity/trust-bundle.ts';
-import type { NodeAttestor } from './node-attestor.ts';
+import { converse } from './converse.ts';
+import type { AttestationKey, NodeAttestor } from './node-attestor.ts';
 import { type OwnSvid, type RenewalTime, readOwnSvid } from './own-svid.ts';
-import { beginCall, callServer, denialOf, serverError } from './server-call.ts';
+import { callServer } from './server-call.ts';
 import type { ServerClients } from './server-clients.ts';
 import type { AgentState, StateFile } from './state.ts';
 
-/** Longest wait for the server in an attestation, in milliseconds. */
-const ATTEST_TIMEOUT_MS = 30_000;
+/** Longest wait for the bundle, in milliseconds. */
+const BUNDLE_TIMEOUT_MS = 30_000;
 
 /** What an attestation needs. */
 export interface AttestParts {
@@ -42,19 +37,14 @@ export async function attestNode(
   parts: AttestParts,
   clients: Pick<ServerClients, 'agent' | 'bundle'>,
 ): Promise<Result<Attested>> {
-  const payload = await parts.attestor.payload();
-  if (!payload.ok) return payload;
   const key = await attestationKey(parts.state);
   if (!key.ok) return key;
-  const result = await exchange(clients, {
-    step: {
-      $case: 'params',
-      value: {
-        data: { type: parts.attestor.type, payload: payload.value },
-        params: { csr: Buffer.from(key.value.csr) },
-      },
-    },
-  });
+  const session = await parts.attestor.begin(proofOf(key.value));
+  if (!session.ok) return session;
+  const result = await converse(clients, parts.attestor, {
+    session: session.value,
+    csr: Buffer.from(key.value.csr),
+  }).finally(() => session.value.close());
   if (!result.ok) return result;
   const svid = readOwnSvid(
     {
@@ -79,7 +69,7 @@ async function fetchBundle(
   const wire = await callServer(
     client.getBundle.bind(client),
     { outputMask: undefined },
-    ATTEST_TIMEOUT_MS,
+    BUNDLE_TIMEOUT_MS,
   );
   if (!wire.ok) return wire;
   const bundle = readTrustBundle(wire.value);
@@ -114,38 +104,8 @@ function restoreKey({ pendingKey }: AgentState): KeyAndRequest | undefined {
   return createRequest('ec-p256', key, undefined);
 }
 
-async function exchange(
-  clients: Pick<ServerClients, 'agent'>,
-  request: AttestAgentRequest,
-): Promise<Result<AttestAgentResponse_Result>> {
-  const stream = beginCall(() =>
-    clients.agent.attestAgent({ deadline: Date.now() + ATTEST_TIMEOUT_MS }),
-  );
-  if (!stream.ok) return stream;
-  stream.value.write(request);
-  const answer = await firstAnswer(stream.value);
-  if (!answer.ok) return answer;
-  const { step } = answer.value;
-  if (step?.$case === 'result') return ok(step.value);
-  return fail('AGENT_SERVER_ANSWER', 'the server answered a join token with a challenge');
-}
-
-function firstAnswer(
-  stream: ClientDuplexStream<AttestAgentRequest, AttestAgentResponse>,
-): Promise<Result<AttestAgentResponse>> {
-  return new Promise((resolve) => {
-    stream.on('data', (response: AttestAgentResponse) => {
-      resolve(ok(response));
-      stream.end();
-    });
-    stream.on('end', () => {
-      resolve(fail('AGENT_SERVER_ANSWER', 'the server ended the attestation without an answer'));
-    });
-    stream.on('error', (error: Parameters<typeof serverError>[0]) => {
-      const refusal = serverError(error);
-      if (refusal.code === 'AGENT_SERVER_UNAVAILABLE') resolve({ ok: false, error: refusal });
-      else if (denialOf(refusal) === 'banned') resolve(fail('AGENT_BANNED', refusal.message));
-      else resolve(fail('AGENT_ATTESTATION_REFUSED', refusal.message, { cause: error }));
-    });
-  });
+/** What an attestor may do with the key: evidence can be bound to it, the key itself stays here. */
+function proofOf({ privateKeyPkcs8, publicKeySpki }: KeyAndRequest): AttestationKey {
+  const key = createPrivateKey({ key: privateKeyPkcs8, format: 'der', type: 'pkcs8' });
+  return { spki: publicKeySpki, sign: (message) => sign('sha256', message, key) };
 }

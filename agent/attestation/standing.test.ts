@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { ManualClock } from '../../src/base/clock.ts';
 import { SignetError } from '../../src/base/errors.ts';
 import { seededRandom } from '../../src/base/random.ts';
@@ -9,6 +9,8 @@ import {
   type AttestAgentResponse,
   type RenewAgentResponse,
 } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
+import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
+import { Bundle as WireBundle } from '../../src/gen/spire/api/types/bundle.ts';
 import { createLogger } from '../../src/runtime/log.ts';
 import { parseCsr } from '../../src/x509/csr.ts';
 import { AGENT_TEST_DOMAIN, settle, TestAgentCa } from '../../test/support/agent-ca.ts';
@@ -16,6 +18,7 @@ import { assertValue } from '../../test/support/refused.ts';
 import { startScriptedServer } from '../../test/support/scripted-server.ts';
 import { testFolder } from '../../test/support/workload-api.ts';
 import { makeKey, makeLeaf } from '../../test/support/x509.ts';
+import { storeBundle } from '../identity/trust-bundle.ts';
 import { createJoinTokenAttestor } from './join_token/agent.ts';
 import { type OwnSvid, readOwnSvid } from './own-svid.ts';
 import { Standing } from './standing.ts';
@@ -26,12 +29,13 @@ const LIFE_MS = 3_600_000;
 const AGENT_ID = 'spiffe://example.org/spire/agent/join_token/abc';
 
 /** A standing that holds an SVID of an hour, and a server whose answers the test sets. */
-async function setUp(context: TestContext) {
+async function setUp(context: TestContext, reattestable = false) {
   const clock = new ManualClock(START_MS);
   const ca = new TestAgentCa(() => clock.nowMs());
   const answers = {
     renew: (): Result<void> => ok(undefined),
-    attest: (): Result<AttestAgentResponse> => fail('INTERNAL', 'used', { status: 'NotFound' }),
+    attest: (_spki: Uint8Array): Result<AttestAgentResponse> =>
+      fail('INTERNAL', 'used', { status: 'NotFound' }),
   };
   const counts = { renewals: 0, attestations: 0 };
   const chainFor = (spki: Uint8Array): Buffer[] => {
@@ -44,6 +48,9 @@ async function setUp(context: TestContext) {
     return [Buffer.from(leaf.der)];
   };
   const server = await startScriptedServer(context);
+  server.serve(BundleService, {
+    getBundle: () => ok(WireBundle.decode(storeBundle(ca.bundle().bundle))),
+  });
   server.serve(AgentService, {
     renewAgent: ({ params }): Result<RenewAgentResponse> => {
       counts.renewals++;
@@ -54,9 +61,10 @@ async function setUp(context: TestContext) {
       return ok({ svid: { certChain, id: undefined, expiresAt: 0n, hint: '' } });
     },
     attestAgent: async (requests, stream) => {
-      for await (const _request of requests) {
+      for await (const { step } of requests) {
         counts.attestations++;
-        const answer = answers.attest();
+        const csr = step?.$case === 'params' ? step.value.params?.csr : undefined;
+        const answer = answers.attest(assertValue(parseCsr(csr ?? Buffer.alloc(0))).publicKey.spki);
         if (!answer.ok) return answer;
         stream.write(answer.value);
       }
@@ -82,13 +90,18 @@ async function setUp(context: TestContext) {
     onEnd: ended.resolve,
   });
   context.after(() => standing.stop());
-  standing.start(ownSvid(ca, clock));
+  standing.start(ownSvid(ca, clock, reattestable));
   assert.equal(channels.length, 1);
-  const control = { clock, ca, standing, state, answers };
+  /** An attestation that the server accepts. */
+  const accept = (spki: Uint8Array): Result<AttestAgentResponse> => {
+    const svid = { certChain: chainFor(spki), id: undefined, expiresAt: 0n, hint: '' };
+    return ok({ step: { $case: 'result', value: { svid, reattestable: true } } });
+  };
+  const control = { clock, ca, standing, state, answers, accept };
   return { ...control, counts, channels, ended: ended.promise };
 }
 
-function ownSvid(ca: TestAgentCa, clock: ManualClock): OwnSvid {
+function ownSvid(ca: TestAgentCa, clock: ManualClock, reattestable: boolean): OwnSvid {
   const key = makeKey();
   const leaf = makeLeaf(ca.root, AGENT_ID, {
     key,
@@ -98,7 +111,7 @@ function ownSvid(ca: TestAgentCa, clock: ManualClock): OwnSvid {
   const bytes = {
     chainDer: [leaf.der],
     privateKeyPkcs8: key.privateKey.export({ type: 'pkcs8', format: 'der' }),
-    reattestable: false,
+    reattestable,
   };
   const renewal = (): number => clock.nowMs() + LIFE_MS / 2;
   return assertValue(readOwnSvid(bytes, AGENT_TEST_DOMAIN, renewal));
@@ -204,4 +217,63 @@ test('a denial forgets the stored SVID at once: a restart must not go on with it
   const end = await ended;
   assert.equal(end.code, 'AGENT_MUST_ATTEST');
   assert.ok(end instanceof SignetError);
+});
+
+describe('an agent that may attest again', () => {
+  test('renews by attesting, at half the life of its SVID', async (context) => {
+    const { clock, standing, answers, accept, counts, channels } = await setUp(context, true);
+    answers.attest = accept;
+    clock.advance(LIFE_MS / 2 - 1);
+    assert.equal(counts.attestations, 0);
+    clock.advance(1);
+    await settle(() => channels.length === 2);
+    assert.deepEqual(counts, { renewals: 0, attestations: 1 });
+    assert.ok(standing.svid?.reattestable);
+  });
+
+  test('keeps an SVID that lives while the server refuses, and asks again; at its end it is over', async (context) => {
+    const { clock, standing, counts, ended } = await setUp(context, true);
+    let over = false;
+    void ended.then(() => {
+      over = true;
+    });
+    clock.advance(LIFE_MS / 2);
+    await settle(() => counts.attestations === 1);
+    for (let minute = 0; minute < 29; minute++) {
+      assert.ok(standing.svid, `minute ${minute}`);
+      assert.equal(over, false, `minute ${minute}`);
+      const asked = counts.attestations;
+      clock.advance(60_000);
+      await settle(() => counts.attestations > asked);
+    }
+    for (let step = 0; step < 10 && !over; step++) {
+      const asked = counts.attestations;
+      clock.advance(30_000);
+      await settle(() => counts.attestations > asked || over);
+    }
+    const end = await ended;
+    assert.equal(end.code, 'AGENT_MUST_ATTEST');
+    assert.equal(counts.renewals, 0);
+  });
+
+  test('goes on attesting while the server is away, past the end of its SVID, and comes back', async (context) => {
+    const { clock, answers, accept, counts, channels } = await setUp(context, true);
+    answers.attest = unavailable;
+    clock.advance(LIFE_MS / 2);
+    await settle(() => counts.attestations === 1);
+    for (let elapsedMs = 0; elapsedMs < LIFE_MS; elapsedMs += 30_000) {
+      const asked = counts.attestations;
+      await settle(() => {
+        clock.advance(1000);
+        return counts.attestations > asked;
+      });
+      clock.advance(29_000);
+    }
+    answers.attest = accept;
+    await settle(() => {
+      clock.advance(1000);
+      return channels.length === 2;
+    });
+    assert.equal(counts.renewals, 0);
+  });
 });

@@ -56,9 +56,16 @@ export interface StandingParts {
 }
 
 /**
+ * What a refusal of the server leads to: the end, where nothing else is left; nothing, where another
+ * attestation was only asked for; another attempt later, where it was to renew an SVID that still lives.
+ */
+type OnRefusal = 'end' | 'go on' | 'later';
+
+/**
  * The agent's own identity and its channel. Attesting: no SVID that the server accepts; attempts go
- * on until the server accepts or refuses. Attested: an SVID, renewed at half its life. A denial
- * leads back to attesting; a ban, or an attestation that the server refuses, to the end.
+ * on until the server accepts or refuses. Attested: an SVID, renewed at half its life; where the method
+ * lets the node attest again, by another attestation (spire-compatibility A.3), else by RenewAgent.
+ * A denial leads back to attesting; a ban, or an attestation that the server refuses, to the end.
  */
 export class Standing {
   readonly #parts: StandingParts;
@@ -158,7 +165,7 @@ export class Standing {
     this.#end(new SignetError('AGENT_BANNED', message));
   }
 
-  async #attest(onRefusal: 'end' | 'go on', denied?: string): Promise<void> {
+  async #attest(onRefusal: OnRefusal, denied?: string): Promise<void> {
     this.#attesting = true;
     this.#cancel?.();
     for (let failures = 1; !this.#over; failures++) {
@@ -174,8 +181,7 @@ export class Standing {
         this.#attesting = false;
         // A key that was refused is not shown again: the next token gets another.
         void this.#parts.state.save({ pendingKey: undefined });
-        if (onRefusal === 'go on') this.#goOn(error);
-        else this.#end(denied === undefined ? error : mustAttest(denied, error));
+        this.#refused(onRefusal, error, denied);
         return;
       }
       const delayMs = backOffMs(ATTEST_RETRY, failures, this.#parts.random);
@@ -184,6 +190,18 @@ export class Standing {
         'attestation did not succeed',
       );
       await this.#pause(delayMs);
+    }
+  }
+
+  #refused(onRefusal: OnRefusal, error: SignetError, denied: string | undefined): void {
+    if (error.code === 'AGENT_BANNED') {
+      void this.#endBanned(error.message);
+    } else if (onRefusal === 'end') {
+      this.#end(denied === undefined ? error : mustAttest(denied, error));
+    } else if (onRefusal === 'later' && this.#svid !== undefined) {
+      this.#renewalFailed(this.#svid, error);
+    } else {
+      this.#goOn(error);
     }
   }
 
@@ -282,6 +300,11 @@ export class Standing {
     const svid = this.#svid;
     const clients = this.#clients;
     if (svid === undefined || clients === undefined || this.#over || this.#attesting) return;
+    if (svid.reattestable) {
+      // Such a server answers RenewAgent with AGENT_MUST_REATTEST.
+      void this.#attest('later');
+      return;
+    }
     // Of two new SVIDs the server knows the later one only: the first would be refused when used.
     if (this.#renewing === svid) return;
     this.#renewing = svid;
@@ -345,7 +368,6 @@ export class Standing {
 
 /** Both halves of the story: why an attestation is needed, and why there is none. */
 function mustAttest(denied: string, error: SignetError): SignetError {
-  if (error.code === 'AGENT_BANNED') return error;
   return new SignetError('AGENT_MUST_ATTEST', `${denied}; attesting again: ${error.message}`, {
     cause: error,
   });

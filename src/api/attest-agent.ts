@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { AttestedNode, NodeAttestor } from '../attestation/attestor.ts';
+import { attestWithin, type Exchange } from '../attestation/bounded.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import {
   type AttestAgentRequest,
@@ -34,11 +35,11 @@ export async function attestAgent(
   const reader = requests[Symbol.asyncIterator]();
   const params = await readParams(api, reader);
   if (!params.ok) return params;
-  const challenge = (bytes: Uint8Array): Promise<Result<Uint8Array>> => {
+  const exchange: Exchange = (bytes, waitMs) => {
     stream.write({ step: { $case: 'challenge', value: Buffer.from(bytes) } });
-    return readResponse(api, reader);
+    return readResponse(api, reader, waitMs);
   };
-  const answer = await attest(api, attestation, params.value, challenge, context);
+  const answer = await attest(api, attestation, params.value, exchange, context);
   if (!answer.ok) {
     const { code, message } = answer.error;
     const { remoteAddress } = context.connection;
@@ -80,8 +81,9 @@ function checkParams({ data, params }: AttestAgentRequest_Params): Result<Params
 async function readResponse(
   api: ApiContext,
   reader: AsyncIterator<AttestAgentRequest>,
+  waitMs: number,
 ): Promise<Result<Uint8Array>> {
-  const next = await nextMessage(reader, api.clock);
+  const next = await nextMessage(reader, api.clock, waitMs);
   if (!next.ok) return next;
   const step = next.value?.step;
   if (step?.$case === 'challengeResponse') return ok(step.value);
@@ -92,7 +94,7 @@ async function attest(
   api: ApiContext,
   attestation: Attestation,
   params: Params,
-  challenge: (bytes: Uint8Array) => Promise<Result<Uint8Array>>,
+  exchange: Exchange,
   context: CallContext,
 ): Promise<Result<Uint8Array>> {
   const attestor = attestation.attestors.get(params.type);
@@ -101,21 +103,17 @@ async function attest(
     return fail('ATTESTATION_TYPE', `method not offered; this server has: ${offered}`);
   }
   // Before the method sees anything: a request that could not be signed must not use a token up.
-  const csrKeyHash = checkRequest(api, params.csr);
-  if (!csrKeyHash.ok) return csrKeyHash;
-  const request = { payload: params.payload, csrKeyHash: csrKeyHash.value };
-  return attestation.oneAtATime(csrKeyHash.value, async () => {
-    const outcome = await attestor.attest(request, challenge);
+  const key = api.issuer.checkCsr(params.csr);
+  if (!key.ok) return key;
+  const csrSpki = key.value.spki;
+  const csrKeyHash = createHash('sha256').update(csrSpki).digest('hex');
+  const request = { payload: params.payload, csrSpki, csrKeyHash };
+  return attestation.oneAtATime(csrKeyHash, async () => {
+    const outcome = await attestWithin(attestor, request, { exchange, clock: api.clock });
     if (!outcome.ok) return outcome;
     if (outcome.value.kind === 'answered') return ok(outcome.value.answer);
     return admit(api, attestor.type, outcome.value.node, params.csr, context);
   });
-}
-
-/** SHA-256 of the request's key, once the key is good and the request signed by it. */
-function checkRequest(api: ApiContext, csr: Uint8Array): Result<string> {
-  const key = api.issuer.checkCsr(csr);
-  return key.ok ? ok(createHash('sha256').update(key.value.spki).digest('hex')) : key;
 }
 
 /** Signs the agent's SVID and writes the agent down; only then may the answer leave. */
@@ -151,6 +149,7 @@ function record(
   answer: Uint8Array,
 ): Promise<Result<void>> {
   const { joinTokenHash, aliasDraft } = node;
+  const attestedAtSeconds = Math.floor(api.clock.nowMs() / 1000);
   return api.registry.recordAttestation({
     agent: {
       id: node.agentId,
@@ -162,8 +161,10 @@ function record(
       newExpiresAtSeconds: undefined,
       banned: false,
       canReattest: node.canReattest,
-      agentVersion: '',
-      attestedAtSeconds: Math.floor(api.clock.nowMs() / 1000),
+      // An attestation anew says nothing about the version: the one that was told last still runs.
+      agentVersion: api.registry.agent(node.agentId)?.agentVersion ?? '',
+      attestedAtSeconds,
+      assurance: { ...node.assurance, method: type, atSeconds: attestedAtSeconds },
     },
     aliasEntry: aliasDraft === undefined ? undefined : { draft: aliasDraft },
     joinTokenAnswer: joinTokenHash === undefined ? undefined : { tokenHash: joinTokenHash, answer },

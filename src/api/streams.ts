@@ -6,18 +6,19 @@ export const MESSAGE_WAIT_MS = 10_000;
 
 /**
  * The next message of a stream, or undefined when the caller has ended it. A caller that sends
- * nothing for {@link MESSAGE_WAIT_MS} is refused, so that it cannot hold a call open for nothing.
+ * nothing for so long is refused, so that it cannot hold a call open for nothing.
  */
 export async function nextMessage<T>(
   reader: AsyncIterator<T>,
   clock: Clock,
+  waitMs: number = MESSAGE_WAIT_MS,
 ): Promise<Result<T | undefined>> {
   const { promise: late, resolve } = Promise.withResolvers<'late'>();
-  const cancel = clock.after(MESSAGE_WAIT_MS, () => resolve('late'));
+  const cancel = clock.after(waitMs, () => resolve('late'));
   const next = await Promise.race([reader.next(), late]);
   cancel();
   if (next === 'late') {
-    return fail('STREAM_IDLE', `no message within ${MESSAGE_WAIT_MS / 1000} s`);
+    return fail('STREAM_IDLE', `no message within ${waitMs / 1000} s`);
   }
   return { ok: true, value: next.done ? undefined : next.value };
 }

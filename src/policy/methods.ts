@@ -64,6 +64,7 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
 
   ['/signet.agent.v1.AgentSync/Sync', AGENTS],
   ['/signet.revocation.v1.Revocation/RevokeX509SVID', OPERATORS],
+  ['/signet.attestation.v1.Attestation/GetAssurance', OPERATORS],
 
   ['/grpc.health.v1.Health/Check', LOCAL],
   ['/grpc.health.v1.Health/Watch', LOCAL],

@@ -1,5 +1,6 @@
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
+import type { Assurance } from './assurance.ts';
 import type { Selector } from './selector.ts';
 
 /** What an operator states about an entry; the server adds the rest. */
@@ -54,4 +55,6 @@ export interface AgentRecord {
   readonly agentVersion: string;
   /** Unix seconds of the last attestation. */
   readonly attestedAtSeconds: number;
+  /** What that attestation established; undefined for agents of versions that did not write it down. */
+  readonly assurance: Assurance | undefined;
 }

@@ -1,5 +1,6 @@
 import { createAgentService } from '../api/agent-service.ts';
 import { createAgentSyncService } from '../api/agent-sync.ts';
+import { createAttestationService } from '../api/attestation-service.ts';
 import { createBundleService } from '../api/bundle-service.ts';
 import { createEntryService } from '../api/entry-service.ts';
 import { createGuard } from '../api/guard.ts';
@@ -11,6 +12,7 @@ import { createSvidService } from '../api/svid-service.ts';
 import { createJoinTokenAttestor } from '../attestation/join_token/server.ts';
 import { ok, type Result } from '../base/result.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
+import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
 import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
 import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
@@ -45,6 +47,7 @@ const REFLECTED = [
   'spire.api.server.localauthority.v1.LocalAuthority',
   'signet.agent.v1.AgentSync',
   'signet.revocation.v1.Revocation',
+  'signet.attestation.v1.Attestation',
   'grpc.health.v1.Health',
 ] as const;
 
@@ -81,6 +84,7 @@ function services(base: ServerBase, { api, authority, issueCa }: ServerCore): Se
   const svid = createSvidService(downstream, callLimits);
   const localAuthority = createLocalAuthorityService({ ...api, authority });
   const revocation = createRevocationService(api);
+  const nodes = createAttestationService(api);
   const sync = createAgentSyncService(api, streams);
   const guard = createGuard(api, callLimits);
   const serve = (host: RpcHost): void => {
@@ -92,6 +96,7 @@ function services(base: ServerBase, { api, authority, issueCa }: ServerCore): Se
     host.addService(LocalAuthorityService, localAuthority, guards);
     host.addService(AgentSyncService, sync, guards);
     host.addService(RevocationService, revocation, guards);
+    host.addService(AttestationService, nodes, guards);
   };
   return { serve, guard };
 }

@@ -293,6 +293,13 @@ for (const backend of BACKENDS) {
         newExpiresAtSeconds: NOW + 9,
         canReattest: true,
         agentVersion: '1.2.3',
+        assurance: {
+          method: 'dpu',
+          binding: 'dual',
+          zone: 0,
+          release: 'bf3-24.10',
+          atSeconds: NOW,
+        },
       });
       unwrap(await store.recordAttestation(attestation(agent)));
       assert.deepEqual(await stored(store), agent);

@@ -33,7 +33,13 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
   'src/nested': ['src/authority', 'src/client'],
   'src/server': ['src/api', 'src/audit', 'src/backup', 'src/nested'],
   'src/client': ['src/spiffe', 'src/tls', 'src/rpc', 'src/gen'],
-  agent: ['src/client', 'src/keys', 'src/runtime', 'src/attestation/join_token/payload.ts'],
+  agent: [
+    'src/client',
+    'src/keys',
+    'src/runtime',
+    'src/attestation/binding-nonce.ts',
+    'src/attestation/join_token/payload.ts',
+  ],
   'src/cli': ['src/client', 'src/rules', 'src/runtime', 'src/ledger'],
   'src/main': ['src/server', 'agent', 'src/cli'],
 };

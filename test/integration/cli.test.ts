@@ -149,6 +149,10 @@ test('agents are listed, shown and counted', linux, async (context) => {
   assert.deepEqual(await json('agent', 'count', '-banned', 'true'), { count: 0 });
   const shown = await signet(['agent', 'show', '-spiffeID', dev.line.agentId]);
   assert.match(shown.out, /Attested by +: join_token\n/);
+  assert.match(shown.out, /Binding +: bearer\n/);
+  const { assurance } = await json('agent', 'show', '-spiffeID', dev.line.agentId);
+  assert.equal(assurance.method, 'join_token');
+  assert.equal(assurance.binding, 'bearer');
   const before = await json('agent', 'count', '-expiresBefore', '2030-01-31T12:00:00Z');
   assert.deepEqual(before, { count: 1 });
   const none = await signet(['agent', 'show', '-spiffeID', `${TRUST}/spire/agent/join_token/x`]);

@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import type { Client, ServiceError } from '@grpc/grpc-js';
 import { AgentSyncService } from '../../src/gen/signet/agent/v1/agent.ts';
+import { AttestationService } from '../../src/gen/signet/attestation/v1/attestation.ts';
 import { RevocationService } from '../../src/gen/signet/revocation/v1/revocation.ts';
 import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
@@ -106,6 +107,7 @@ describe('who may call what, over real sockets', () => {
       SVIDService,
       AgentSyncService,
       RevocationService,
+      AttestationService,
       LocalAuthorityService,
     ];
     for (const method of services.flatMap((service) => Object.values(service))) {

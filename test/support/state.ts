@@ -84,6 +84,7 @@ export function agentRecord(name: string, extra: Partial<AgentRecord> = {}): Age
     canReattest: false,
     agentVersion: '',
     attestedAtSeconds: START_SECONDS,
+    assurance: undefined,
     ...extra,
   };
 }

@@ -7,7 +7,7 @@ import {
 import { fail, ok, type Result } from '../../../src/base/result.ts';
 import { readFileIfPresent } from '../../../src/runtime/atomic-file.ts';
 import type { AgentConfig } from '../../config.ts';
-import type { NodeAttestor } from '../node-attestor.ts';
+import { type NodeAttestor, withoutChallenge } from '../node-attestor.ts';
 
 /**
  * Attests with the join token that configuration gives, in place or in a file. The file is read each
@@ -17,11 +17,13 @@ import type { NodeAttestor } from '../node-attestor.ts';
 export function createJoinTokenAttestor(join: AgentConfig['join']): NodeAttestor {
   return {
     type: JOIN_TOKEN_TYPE,
-    async payload() {
+    maxChallenges: 0,
+    timeoutMs: 30_000,
+    async begin() {
       const text = await readToken(join);
       if (!text.ok) return text;
       const token = parseJoinToken(text.value);
-      return token.ok ? ok(encodeJoinTokenPayload(token.value)) : token;
+      return token.ok ? ok(withoutChallenge(encodeJoinTokenPayload(token.value))) : token;
     },
   };
 }

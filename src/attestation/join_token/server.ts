@@ -9,6 +9,15 @@ import type { AttestationOutcome, AttestationRequest, NodeAttestor } from '../at
 import { decodeJoinTokenPayload, JOIN_TOKEN_TYPE } from './payload.ts';
 import { hashJoinToken } from './token-hash.ts';
 
+/** A token that is too long is refused by name; the bound is that of messages of anonymous callers. */
+const LIMITS = {
+  payloadBytes: 256 * 1024,
+  responseBytes: 0,
+  challenges: 0,
+  responseMs: 0,
+  totalMs: 0,
+} as const;
+
 /**
  * The join token attestor: an operator's random text, good for one agent. Exactly one of several
  * concurrent users of a token gets through (F1). The same CSR key may ask again for 60 s, since the
@@ -19,6 +28,7 @@ export function createJoinTokenAttestor(
 ): NodeAttestor {
   return {
     type: JOIN_TOKEN_TYPE,
+    limits: LIMITS,
     async attest(request) {
       const token = decodeJoinTokenPayload(request.payload);
       if (!token.ok) return token;
@@ -67,7 +77,8 @@ function attested(
   agentId: SpiffeId,
   { aliasId, tokenHash }: JoinTokenRecord,
 ): Result<AttestationOutcome> {
-  const node = { agentId, canReattest: false, joinTokenHash: tokenHash };
+  const assurance = { binding: 'bearer', zone: undefined, release: undefined } as const;
+  const node = { agentId, canReattest: false, assurance, joinTokenHash: tokenHash };
   if (aliasId === undefined) {
     return ok({ kind: 'attested', node: { ...node, selectors: [], aliasDraft: undefined } });
   }

@@ -6,13 +6,32 @@ export const attestationErrors = defineErrors({
     status: 'InvalidArgument',
     retryable: false,
     means: 'The server does not offer the attestation method that the agent uses.',
-    action: 'Configure the agent for a method that the server offers: join_token.',
+    action:
+      'Configure the agent for a method that the message names, or add its method to attestation in server.yaml.',
   },
   ATTESTATION_PROTOCOL: {
     status: 'InvalidArgument',
     retryable: false,
     means: 'A message of the attestation stream came out of order.',
     action: 'Update the agent; if it is current, report it with the log of both sides.',
+  },
+  ATTESTATION_TOO_LARGE: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'What an agent shows in its attestation is larger than its method allows.',
+    action: 'Look for what is not part of the evidence, such as a certificate chain too many.',
+  },
+  ATTESTATION_ROUNDS: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'An attestation needs more rounds than its method allows.',
+    action: 'Update the agent; if it is current, report it with the log of both sides.',
+  },
+  ATTESTATION_DEADLINE: {
+    status: 'DeadlineExceeded',
+    retryable: true,
+    means: 'An attestation took too long.',
+    action: "See what the agent waits for: its log names the method's step.",
   },
   JOIN_TOKEN_UNKNOWN: {
     status: 'InvalidArgument',

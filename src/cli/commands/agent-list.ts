@@ -1,5 +1,10 @@
 import { ok, type Result } from '../../base/result.ts';
 import {
+  Assurance,
+  AttestationClient,
+  type GetAssuranceResponse,
+} from '../../gen/signet/attestation/v1/attestation.ts';
+import {
   AgentClient,
   type CountAgentsResponse,
   type ListAgentsRequest_Filter,
@@ -110,12 +115,36 @@ export const agentShow: CommandSpec = {
         client.getAgent({ id: wireId, outputMask: undefined }, m, o, done),
       );
       if (!agent.ok) return agent;
+      const assurance = await readAssurance(agent.value, server);
+      if (!assurance.ok) return assurance;
       const json = input.text('output') === 'json';
-      io.out(json ? `${safeJson(Agent.toJSON(agent.value))}\n` : formatAgent(agent.value, io));
+      io.out(
+        json
+          ? jsonAgent(agent.value, assurance.value)
+          : formatAgent(agent.value, assurance.value, io),
+      );
       return ok(undefined);
     });
   },
 };
+
+/** What the agent's attestation established; undefined where a server has nothing of the kind. */
+async function readAssurance(
+  { id }: Agent,
+  server: ServerConnection,
+): Promise<Result<Assurance | undefined>> {
+  const client = server.client(AttestationClient);
+  const answer = await server.call<GetAssuranceResponse>('reading the assurance', (m, o, done) =>
+    client.getAssurance({ agentId: id }, m, o, done),
+  );
+  if (answer.ok) return ok(answer.value.assurance);
+  return answer.error.statusName === 'Unimplemented' ? ok(undefined) : answer;
+}
+
+function jsonAgent(agent: Agent, assurance: Assurance | undefined): string {
+  const shown = assurance === undefined ? {} : { assurance: Assurance.toJSON(assurance) };
+  return `${safeJson({ ...(Agent.toJSON(agent) as object), ...shown })}\n`;
+}
 
 async function listAll(
   filter: ListAgentsRequest_Filter | undefined,
@@ -193,7 +222,7 @@ function stateOf(agent: Agent, io: CliIo): string {
   return leftSeconds > 0 ? `valid ${span(leftSeconds)}` : 'expired';
 }
 
-function formatAgent(agent: Agent, io: CliIo): string {
+function formatAgent(agent: Agent, assurance: Assurance | undefined, io: CliIo): string {
   return formatBlock([
     ['SPIFFE ID', wireIdText(agent.id)],
     ['Attested by', agent.attestationType],
@@ -203,5 +232,16 @@ function formatAgent(agent: Agent, io: CliIo): string {
     ['SVID serial', agent.x509svidSerialNumber],
     ['Selector', agent.selectors.map(({ type, value }) => `${type}:${value}`)],
     ['Version', agent.agentVersion === '' ? [] : agent.agentVersion],
+    ...(assurance === undefined ? [] : assuranceLines(assurance, io)),
   ]);
+}
+
+function assuranceLines(assurance: Assurance, io: CliIo): [string, string | string[]][] {
+  const { zone, release } = assurance;
+  return [
+    ['Attested at', formatTime(Number(assurance.attestedAt), io.clock.nowMs())],
+    ['Binding', assurance.binding],
+    ['Zone', zone === undefined ? [] : String(zone)],
+    ['Release', release === '' ? [] : release],
+  ];
 }

@@ -1,4 +1,5 @@
 import { fail, ok, type Result } from '../../base/result.ts';
+import { decodeAssurance, encodeAssurance } from '../../rules/assurance.ts';
 import type { AgentRecord } from '../../rules/entry.ts';
 import type { Selector } from '../../rules/selector.ts';
 import type { Interner } from './interner.ts';
@@ -18,6 +19,7 @@ export function encodeAgent(agent: AgentRecord): Omit<AgentRow, 'checksum'> {
     canReattest: agent.canReattest ? 1 : 0,
     agentVersion: agent.agentVersion,
     attestedAt: agent.attestedAtSeconds,
+    assurance: agent.assurance === undefined ? null : encodeAssurance(agent.assurance),
   };
 }
 
@@ -33,6 +35,10 @@ export function decodeAgent(row: AgentRow, intern: Interner): Result<AgentRecord
     if (!selector.ok) return damaged(row.id, 'selector is malformed');
     selectors.push(selector.value);
   }
+  const assurance = row.assurance === null ? undefined : decodeAssurance(row.assurance);
+  if (row.assurance !== null && assurance === undefined) {
+    return damaged(row.id, 'assurance record is malformed');
+  }
   return ok({
     id: id.value,
     attestationType: row.attestationType,
@@ -45,6 +51,7 @@ export function decodeAgent(row: AgentRow, intern: Interner): Result<AgentRecord
     canReattest: row.canReattest === 1,
     agentVersion: row.agentVersion,
     attestedAtSeconds: row.attestedAt,
+    assurance,
   });
 }
 

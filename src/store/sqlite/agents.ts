@@ -9,7 +9,7 @@ import { type AgentRow, agentChecksum } from './rows.ts';
 
 const COLUMNS = `id, attestation_type AS attestationType, selectors, serial,
   expires_at AS expiresAt, new_serial AS newSerial, new_expires_at AS newExpiresAt, banned,
-  can_reattest AS canReattest, agent_version AS agentVersion, attested_at AS attestedAt, checksum`;
+  can_reattest AS canReattest, agent_version AS agentVersion, attested_at AS attestedAt, checksum, assurance`;
 
 /** The agent with an ID. */
 export function findAgent(db: Database, id: string): AgentRow | undefined {
@@ -109,7 +109,7 @@ function applyChange(row: AgentRow, change: AgentChange): AgentRow {
 function writeAgent(db: Database, agent: Omit<AgentRow, 'checksum'>): AgentRow {
   const row = { ...agent, checksum: agentChecksum(agent) };
   db.run(
-    'INSERT OR REPLACE INTO agents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    'INSERT OR REPLACE INTO agents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
     row.id,
     row.attestationType,
     row.selectors,
@@ -122,6 +122,7 @@ function writeAgent(db: Database, agent: Omit<AgentRow, 'checksum'>): AgentRow {
     row.agentVersion,
     row.attestedAt,
     row.checksum,
+    row.assurance,
   );
   appendChange(db, 'agent', row.id);
   return row;

@@ -128,6 +128,9 @@ export const MIGRATIONS: readonly string[] = [
     checkpoint BLOB NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  ALTER TABLE agents ADD COLUMN assurance TEXT;
+  `,
 ];
 
 /**

@@ -37,6 +37,8 @@ export interface AgentRow {
   readonly canReattest: number;
   readonly agentVersion: string;
   readonly attestedAt: number;
+  /** JSON. */
+  readonly assurance: string | null;
   readonly checksum: number;
 }
 
@@ -107,6 +109,8 @@ export function agentChecksum(row: Omit<AgentRow, 'checksum'>): number {
     row.canReattest,
     row.agentVersion,
     row.attestedAt,
+    // Rows from before there was this column keep their sums.
+    ...(row.assurance === null ? [] : [row.assurance]),
   ]);
 }
 

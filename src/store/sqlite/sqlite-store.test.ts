@@ -17,7 +17,9 @@ import {
 import { type Result, unwrap } from '../../base/result.ts';
 import { parseTrustDomain } from '../../spiffe/trust-domain.ts';
 import type { Store } from '../store.ts';
+import { encodeAgent } from './agent-codec.ts';
 import { MIGRATIONS, migrate } from './migrations.ts';
+import { agentChecksum } from './rows.ts';
 import { openSqliteStore } from './sqlite-store.ts';
 
 const CHILD = fileURLToPath(new URL('../../../test/support/store-child.ts', import.meta.url));
@@ -29,13 +31,21 @@ function codeOf(result: Result<unknown>): string {
 const open = (path: string) => openSqliteStore({ path, trustDomain: TRUST_DOMAIN });
 
 /** A path to a database that holds one entry, one agent and one revocation, closed. */
+const ASSURANCE = {
+  method: 'x509pop',
+  binding: 'key',
+  zone: 2,
+  release: undefined,
+  atSeconds: NOW,
+} as const;
+
 async function madeDatabase(context: TestContext): Promise<string> {
   const path = join(await temporaryFolder(context), 'signet.db');
   const store = unwrap(await open(path));
   unwrap(await store.createEntries([{ id: 'one', draft: draft('/web', '/p') }], NOW));
   unwrap(
     await store.recordAttestation({
-      agent: agentRecord('a'),
+      agent: agentRecord('a', { assurance: ASSURANCE }),
       aliasEntry: undefined,
       joinTokenAnswer: undefined,
       nowSeconds: NOW,
@@ -208,6 +218,26 @@ describe('a database of before revocations', () => {
   });
 });
 
+describe('a database of before assurance', () => {
+  it('keeps its agents, of which nothing more is known', async (context) => {
+    const path = join(await temporaryFolder(context), 'signet.db');
+    const old = new DatabaseSync(path);
+    unwrap(migrate(old, TRUST_DOMAIN.name, MIGRATIONS.slice(0, 5)));
+    const row = { ...encodeAgent(agentRecord('a')), assurance: null };
+    old
+      .prepare('INSERT INTO agents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+      .run(
+        ...[row.id, row.attestationType, row.selectors, row.serial, row.expiresAt, row.newSerial],
+        ...[row.newExpiresAt, row.banned, row.canReattest, row.agentVersion, row.attestedAt],
+        agentChecksum(row),
+      );
+    old.close();
+    const store = unwrap(await open(path));
+    context.after(() => store.close());
+    assert.deepEqual(unwrap(await store.loadSnapshot()).agents, [agentRecord('a')]);
+  });
+});
+
 describe('A12 a damaged database', () => {
   const flips: readonly [name: string, sql: string][] = [
     ['selector', `UPDATE entries SET body = replace(body, 'uid:1000', 'uid:1001')`],
@@ -216,6 +246,8 @@ describe('A12 a damaged database', () => {
     ['expiry', `UPDATE entries SET expires_at = 4000000000`],
     ['ban', `UPDATE agents SET banned = 1 - banned`],
     ['serial number', `UPDATE agents SET serial = '2'`],
+    ['zone', `UPDATE agents SET assurance = replace(assurance, '"zone":2', '"zone":0')`],
+    ['lost assurance', `UPDATE agents SET assurance = NULL`],
     ['revoked serial number', `UPDATE revocations SET serial = '8'`],
   ];
   for (const [name, sql] of flips) {

@@ -1,0 +1,57 @@
+/**
+ * How firmly an attestation ties the agent to its node, weakest first. `bearer`: whoever had the secret.
+ * `key`: whoever holds a provisioned key. `tpm`: a key that is in a TPM whose maker or whose key is
+ * known. `plugin-key`, `in-band`, `out-of-band`, `dual`: hardware evidence of a DPU, by how it reached
+ * the server.
+ */
+export const ASSURANCE_BINDINGS = [
+  'bearer',
+  'key',
+  'tpm',
+  'plugin-key',
+  'in-band',
+  'out-of-band',
+  'dual',
+] as const;
+
+/** One of {@link ASSURANCE_BINDINGS}. */
+export type AssuranceBinding = (typeof ASSURANCE_BINDINGS)[number];
+
+/** What an attestation established beside who the agent is; policy and operators read it. */
+export interface Assurance {
+  /** Name of the node attestor. */
+  readonly method: string;
+  readonly binding: AssuranceBinding;
+  /** Security zone of the node, from the server's inventory; undefined where none is known. */
+  readonly zone: number | undefined;
+  /** Firmware release that the evidence matched; undefined where none was compared. */
+  readonly release: string | undefined;
+  /** Unix seconds of the attestation. */
+  readonly atSeconds: number;
+}
+
+/** The form that an assurance record is stored in: JSON. */
+export function encodeAssurance(assurance: Assurance): string {
+  const { method, binding, zone, release, atSeconds } = assurance;
+  return JSON.stringify({ method, binding, zone, release, atSeconds });
+}
+
+/**
+ * Reads a stored record; undefined where it is none. Only for text that this program wrote and whose
+ * checksum holds.
+ */
+export function decodeAssurance(text: string): Assurance | undefined {
+  // Written by encodeAssurance, so its names are ours; a value that a later version wrote is judged here.
+  const stored = JSON.parse(text) as Partial<Record<keyof Assurance, unknown>>;
+  const { method, zone, release, atSeconds } = stored;
+  const binding = ASSURANCE_BINDINGS.find((known) => known === stored.binding);
+  if (typeof method !== 'string' || typeof atSeconds !== 'number') return undefined;
+  if (binding === undefined) return undefined;
+  return {
+    method,
+    binding,
+    zone: typeof zone === 'number' ? zone : undefined,
+    release: typeof release === 'string' ? release : undefined,
+    atSeconds,
+  };
+}
