@@ -12,6 +12,7 @@ import { encodingErrors } from './errors/encoding.ts';
 import { issuanceErrors } from './errors/issuance.ts';
 import { keysErrors } from './errors/keys.ts';
 import { ledgerErrors } from './errors/ledger.ts';
+import { manifestErrors } from './errors/manifest.ts';
 import { policyErrors } from './errors/policy.ts';
 import { redfishErrors } from './errors/redfish.ts';
 import { registryErrors } from './errors/registry.ts';
@@ -40,6 +41,7 @@ export const ERRORS = {
   ...attestationErrors,
   ...redfishErrors,
   ...diceErrors,
+  ...manifestErrors,
   ...spdmErrors,
   ...authorityErrors,
   ...upstreamErrors,

@@ -482,6 +482,13 @@ describe('a device chain is refused with', () => {
     test(name, () => assertRefused(attempt(), code));
   }
 
+  test('another class before any signature is looked at', () => {
+    const gpu = bootDevice(makeDevice(vendor.gpu, 'GPU2'), {
+      leaf: { signature: new Uint8Array(72) },
+    });
+    assertRefused(verify(gpu.chain), 'DEVICE_CLASS');
+  });
+
   // A path length of n allows n CAs below before the leaf: the provisioner has two.
   for (const [pathLength, code] of [
     [1, 'PATH_LENGTH'],

@@ -104,6 +104,9 @@ describe('firmware ids', () => {
       digests(count).map((each) => tcbInfo({ digests: [each] }));
     assertValue(read(several(...infos(16))));
     assertRefused(read(several(...infos(17))), 'DEVICE_FWID_MALFORMED');
+    const empty = Array.from({ length: 15 }, () => tcbInfo({}));
+    assertValue(read(several(...empty, ...infos(1))));
+    assertRefused(read(several(...empty, tcbInfo({}), ...infos(1))), 'DEVICE_FWID_MALFORMED');
     const full = tcbInfo({ digests: digests(9) });
     assertRefused(read(several(full, full)), 'DEVICE_FWID_MALFORMED');
   });

@@ -28,6 +28,7 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
   'src/audit': ['src/ledger', 'src/store', 'src/runtime'],
   'src/redfish': ['src/spiffe', 'src/runtime'],
   'src/attestation': ['src/registry'],
+  'src/dpu': ['src/spdm', 'src/dice', 'src/redfish', 'src/store'],
   'src/api': ['src/issuance', 'src/attestation', 'src/rpc', 'src/tls', 'src/gen'],
   'src/backup': ['src/store', 'src/ledger'],
   'src/nested': ['src/authority', 'src/client'],

@@ -1,0 +1,82 @@
+import { defineErrors, type ErrorRow } from './define.ts';
+
+const file = (means: string, action: string): ErrorRow => ({
+  status: 'InvalidArgument',
+  retryable: false,
+  means,
+  action,
+});
+
+const state = (means: string, action: string): ErrorRow => ({
+  status: 'PermissionDenied',
+  retryable: false,
+  means,
+  action,
+});
+
+const AGAIN = 'Have the publisher correct the manifest and sign it again.';
+
+/** Refusals of reference manifests, and of measurements that are held against them. */
+export const manifestErrors = defineErrors({
+  MANIFEST_ENVELOPE: file(
+    'A signed reference manifest is not in a DSSE envelope of the expected type.',
+    'Check that the file is the signed manifest and not its payload.',
+  ),
+  MANIFEST_UNSIGNED: file(
+    'A reference manifest is not signed by enough pinned keys.',
+    'Get it from its publisher again; pin another key only after comparing it on another way.',
+  ),
+  MANIFEST_MALFORMED: file('A reference manifest breaks a rule of its schema.', AGAIN),
+  MANIFEST_OLDER: file(
+    'A reference manifest is not a newer revision of the one that it would replace.',
+    'Import the newest revision; an old one could bring back releases that were withdrawn.',
+  ),
+  MANIFEST_EXPIRED: state(
+    'The reference manifest has expired.',
+    'Import a current revision from its publisher.',
+  ),
+  MANIFEST_TARGET: state(
+    'The reference manifest says nothing about the target or its class of device.',
+    "Import a manifest for the device's product, or correct the class in the manifest.",
+  ),
+  MEASUREMENT_FORMAT: state(
+    'A device numbers its measurements by a table that the manifest was not made for.',
+    'Import a manifest for the firmware of the device; until then its measurements mean nothing.',
+  ),
+  MEASUREMENT_MISSING: state(
+    'A device did not answer a measurement that every allowed release lists.',
+    'Compare the firmware of the device with the manifest; update one of them.',
+  ),
+  MEASUREMENT_MISMATCH: state(
+    'What a device measured is no allowed release.',
+    'Isolate the device; if its firmware is wanted, import a manifest that lists it, else flash it again.',
+  ),
+  MEASUREMENT_FWID: state(
+    'The measurements match a release, but a run-time layer has another firmware id.',
+    'Isolate the device; if its firmware is wanted, import a manifest that lists its firmware ids.',
+  ),
+  MEASUREMENT_NO_BASELINE: state(
+    'A device has no baseline: it was never commissioned.',
+    'Commission it with signet dpu commission while it is in a state that you trust.',
+  ),
+  MEASUREMENT_BASELINE: state(
+    "One of the device's own measurements, such as its security configuration, has changed.",
+    'Find out who changed the device; if it was you, open a window with signet dpu baseline.',
+  ),
+  ROLLBACK_RELEASE: state(
+    'A device runs an older release than at its last attestation.',
+    'Update it; if you went back on purpose, allow the older release for this device.',
+  ),
+  ROLLBACK_MINIMUM: state(
+    'A device runs a release below the minimum of the manifest.',
+    'Update the firmware of the device.',
+  ),
+  ROLLBACK_COUNTER: state(
+    'A rollback counter of a device has a value that it had left behind, or is gone.',
+    'Isolate the device: such counters do not go back, so its part may have been exchanged.',
+  ),
+  ROLLBACK_SVN: state(
+    'A security version number of a device fell or is gone.',
+    'Isolate the device, update its firmware and commission it again.',
+  ),
+});
