@@ -10,6 +10,7 @@ import { createMemoryKeyManager } from './memory-key-manager.ts';
 import type { Pace } from './outside/paced-calls.ts';
 import type { Pkcs11Options } from './pkcs11/pkcs11-key-manager.ts';
 import type { KeysConfig } from './settings.ts';
+import { vaultAuthOf } from './vault/vault-settings.ts';
 import type { VaultOptions } from './vault-transit/vault-key-manager.ts';
 
 /** What a key manager of any kind may need. */
@@ -84,12 +85,11 @@ async function openVault(
       ? ok(undefined)
       : await readSecret({ path: caPath, variable: '', setting, code: 'KEY_MANAGER_SETTINGS' });
   if (!ca.ok) return ca;
-  const { method, role = '', roleIdPath = '', secretIdPath = '', ...rest } = auth;
   const { openVaultKeyManager } = await import('./vault-transit/vault-key-manager.ts');
   return openVaultKeyManager({
     ...outside,
     place: { address, namespace, ca: ca.value },
-    auth: { method, role, roleIdPath, secretIdPath, ...rest },
+    auth: vaultAuthOf(auth),
     mount,
   });
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { durationSetting } from '../runtime/units.ts';
+import { vaultMount, vaultPlaceSettings } from './vault/vault-settings.ts';
 
 /** Backends by the names they have in the configuration. */
 export const KEY_MANAGERS = ['disk', 'memory', 'aws-kms', 'pkcs11', 'vault-transit'] as const;
@@ -78,56 +79,10 @@ const pkcs11Schema = z
   .optional()
   .describe('Needed where keys.manager is pkcs11.');
 
-const vaultAuthSchema = z
-  .strictObject({
-    method: z.enum(['token', 'approle', 'kubernetes']).describe('How the server logs in.'),
-    mount: z
-      .string()
-      .regex(/^[\w-]+(\/[\w-]+)*$/, 'must be a path such as approle')
-      .optional()
-      .describe('Where the method is mounted; its own name unless set.'),
-    tokenPath: absolutePath.optional().describe('token: file; VAULT_TOKEN unless set.'),
-    roleIdPath: absolutePath.optional().describe('approle: file with the role id.'),
-    secretIdPath: absolutePath.optional().describe('approle: file with the secret id.'),
-    role: z.string().min(1).max(256).optional().describe('kubernetes: name of the role.'),
-    jwtPath: absolutePath
-      .default('/var/run/secrets/kubernetes.io/serviceaccount/token')
-      .describe('kubernetes: file with the token of the service account.'),
-  })
-  .superRefine((auth, context) => {
-    const needed = {
-      token: [],
-      approle: ['roleIdPath', 'secretIdPath'],
-      kubernetes: ['role'],
-    } as const;
-    for (const key of needed[auth.method]) {
-      if (auth[key] !== undefined) continue;
-      context.addIssue({ code: 'custom', path: [key], message: `is required for ${auth.method}` });
-    }
-  });
-
 const vaultSchema = z
   .strictObject({
-    address: z
-      .string()
-      .max(1024)
-      .regex(/^https?:\/\/[^\s/@]+\/?$/, 'must be a URL without a path, such as https://host:8200')
-      .describe('Vault or OpenBao, such as https://vault.example.org:8200.'),
-    mount: z
-      .string()
-      .regex(/^[\w-]+(\/[\w-]+)*$/, 'must be a path such as transit')
-      .default('transit')
-      .describe('Where the transit engine is mounted.'),
-    namespace: z
-      .string()
-      .min(1)
-      .max(256)
-      .optional()
-      .describe('Namespace of Vault Enterprise or OpenBao.'),
-    caPath: absolutePath
-      .optional()
-      .describe("Certificates (PEM) for its own; the system's unless set."),
-    auth: vaultAuthSchema,
+    mount: vaultMount.default('transit').describe('Where the transit engine is mounted.'),
+    ...vaultPlaceSettings,
   })
   .optional()
   .describe('Needed where keys.manager is vault-transit.');

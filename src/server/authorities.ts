@@ -46,7 +46,7 @@ export async function startAuthorities(
   if (!keys.ok) return keys;
   const jwtKeys = await openJwtKeys(base, keys.value, parts.store);
   if (!jwtKeys.ok) return jwtKeys;
-  const opened = openUpstream(base, subjectOf(base));
+  const opened = await openUpstream(base, subjectOf(base));
   if (!opened.ok) return opened;
   const upstream = opened.value;
   const held = { x509: keys.value, jwt: jwtKeys.value };

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseWorkloadAddress } from '../client/address.ts';
+import { vaultMount, vaultPlaceSettings } from '../keys/vault/vault-settings.ts';
 import { hostSetting } from '../runtime/config.ts';
 import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
 import type { ServerConfig } from './config.ts';
@@ -37,9 +38,27 @@ const spireSchema = z
     'A SPIRE or Signet server of the same trust domain, by an entry with the downstream flag.',
   );
 
+const bundlePath = absolutePath
+  .optional()
+  .describe('PEM: the roots; what ends the chain of an answer unless set.');
+
+const vaultSchema = z
+  .strictObject({
+    mount: vaultMount.default('pki').describe('Where the PKI engine is mounted.'),
+    issuer: z
+      .string()
+      .regex(/^[\w-]{1,128}$/, 'must be the name or id of an issuer')
+      .optional()
+      .describe("Which issuer signs; the engine's default unless set."),
+    bundlePath,
+    ...vaultPlaceSettings,
+  })
+  .optional()
+  .describe('The PKI engine of HashiCorp Vault or OpenBao.');
+
 /** Schema of the `upstream` section. */
 export const upstreamSchema = z
-  .strictObject({ disk: diskSchema, spire: spireSchema })
+  .strictObject({ disk: diskSchema, spire: spireSchema, vault: vaultSchema })
   .superRefine((upstream, context) => {
     const named = Object.entries(upstream).filter(([, section]) => section !== undefined);
     if (named.length <= 1) return;

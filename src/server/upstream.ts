@@ -3,18 +3,22 @@ import type { UpstreamAuthority } from '../authority/upstream/upstream.ts';
 import { UpstreamLink } from '../authority/upstream/upstream-link.ts';
 import { ok, type Result } from '../base/result.ts';
 import { parseWorkloadAddress } from '../client/address.ts';
-import { createSpireUpstream } from '../nested/spire-upstream.ts';
+import { vaultAuthOf } from '../keys/vault/vault-settings.ts';
+import { createSpireUpstream, type SpireUpstreamOptions } from '../nested/spire-upstream.ts';
 import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
 import type { CaSubject } from '../x509/ca-template.ts';
+import type { ServerConfig } from './config.ts';
 import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
 
+type SpireSettings = NonNullable<ServerConfig['upstream']['spire']>;
+
 /** The link to the upstream that configuration names; undefined where it names none. */
-export function openUpstream(
+export async function openUpstream(
   base: ServerBase,
   subject: CaSubject,
-): Result<UpstreamLink | undefined> {
-  const authority = authorityOf(base, subject);
+): Promise<Result<UpstreamLink | undefined>> {
+  const authority = await authorityOf(base, subject);
   if (!authority.ok || authority.value === undefined) {
     return authority.ok ? ok(undefined) : authority;
   }
@@ -25,24 +29,36 @@ export function openUpstream(
   return ok(new UpstreamLink({ ...parts, clock, random, log, metrics }));
 }
 
-function authorityOf(
+/** Clients of upstreams outside are loaded only where they are wanted. */
+async function authorityOf(
   { config, clock, random }: ServerBase,
   subject: CaSubject,
-): Result<UpstreamAuthority | undefined> {
+): Promise<Result<UpstreamAuthority | undefined>> {
   const { trustDomain, svid } = config;
-  const { disk, spire } = config.upstream;
+  const { disk, spire, vault } = config.upstream;
   const parts = { trustDomain, clock, random };
   if (disk !== undefined) {
     const { certPath, keyPath, bundlePath } = disk;
     const files = { certPath, keyPath, bundlePath };
     return ok(createDiskUpstream({ ...parts, ...files, subject, backdateSeconds: svid.backdate }));
   }
-  if (spire === undefined) return ok(undefined);
-  const workloadApi = parseWorkloadAddress(spire.workloadApi);
-  if (!workloadApi.ok) return workloadApi;
-  const spiffeId = spire.spiffeId === undefined ? ok(undefined) : parseSpiffeId(spire.spiffeId);
-  if (!spiffeId.ok) return spiffeId;
-  const { address: host, port } = spire;
-  const place = { host, port, workloadApi: workloadApi.value, spiffeId: spiffeId.value };
+  if (vault !== undefined) {
+    const { address, namespace, auth, caPath, mount, issuer, bundlePath } = vault;
+    const { createVaultUpstream } = await import('../authority/upstream/vault.ts');
+    const place = { place: { address, namespace }, auth: vaultAuthOf(auth) };
+    return ok(createVaultUpstream({ ...place, caPath, mount, issuer, bundlePath, clock }));
+  }
+  return spire === undefined ? ok(undefined) : spireOf(spire, parts);
+}
+
+function spireOf(
+  { address: host, port, workloadApi, spiffeId }: SpireSettings,
+  parts: Pick<SpireUpstreamOptions, 'trustDomain' | 'clock' | 'random'>,
+): Result<UpstreamAuthority> {
+  const socket = parseWorkloadAddress(workloadApi);
+  if (!socket.ok) return socket;
+  const caller = spiffeId === undefined ? ok(undefined) : parseSpiffeId(spiffeId);
+  if (!caller.ok) return caller;
+  const place = { host, port, workloadApi: socket.value, spiffeId: caller.value };
   return ok(createSpireUpstream({ ...parts, ...place }));
 }

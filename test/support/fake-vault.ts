@@ -19,6 +19,12 @@ interface FakeKey {
 /** What the fake does with a request in place of serving it. */
 export type VaultFault = { readonly status: number; readonly error: string } | 'reset' | 'silence';
 
+/** What a mount answers to a path below it: status and body. */
+export type VaultEngine = (
+  path: string,
+  body: Readonly<Record<string, unknown>>,
+) => readonly [number, unknown];
+
 /**
  * A fake of Vault's transit engine, written after its public API pages: no real server could be had.
  * It knows what the key manager asks and nothing else.
@@ -30,6 +36,10 @@ export interface FakeVault {
   readonly tokens: Set<string>;
   /** Logins seen, by path. */
   readonly logins: string[];
+  /** Namespace of each request, as it came. */
+  readonly namespaces: (string | undefined)[];
+  /** Other engines than transit, by their mounts. */
+  readonly engines: Map<string, VaultEngine>;
   /** Decides what happens to a request, by `METHOD path`; undefined serves it. */
   decide: (request: string) => VaultFault | undefined;
   /** Makes versions of keys, as the engine would. */
@@ -61,6 +71,8 @@ export async function startFakeVault(): Promise<FakeVault> {
     keys: new Map(),
     tokens: new Set(['root']),
     logins: [],
+    namespaces: [],
+    engines: new Map(),
     decide: () => undefined,
     async addVersion(key) {
       const { publicKey, privateKey } = await makePair(key.type);
@@ -75,6 +87,7 @@ export async function startFakeVault(): Promise<FakeVault> {
   const server = createServer(async (request, answer) => {
     const path = (request.url ?? '').replace('/v1/', '');
     const fault = fake.decide(`${request.method} ${path}`);
+    fake.namespaces.push(request.headers['x-vault-namespace']?.toString());
     if (fault === 'reset') return void request.socket.destroy();
     if (fault === 'silence') return;
     if (fault !== undefined) return reply(answer, fault.status, { errors: [fault.error] });
@@ -125,6 +138,8 @@ async function serve(fake: Fake, { request, path, body }: Served): Promise<Answe
   if (!fake.tokens.has(String(request.headers['x-vault-token']))) {
     return refuse(403, 'permission denied: invalid token');
   }
+  const engine = fake.engines.get(mount ?? '');
+  if (engine !== undefined) return engine(path.slice(`${mount}/`.length), body);
   if (mount !== 'transit') return refuse(404, 'no handler for route');
   if (kind === 'sign') return signOne(fake.keys.get(name), action ?? '', body);
   if (path === 'transit/keys?list=true') {

@@ -6,10 +6,13 @@ import {
   makeIntermediate,
   makeKey,
   makeRoot,
+  nameConstraintsExtension,
   type TestCertificate,
 } from '../../../test/support/x509.ts';
 import { toHex } from '../../base/bytes.ts';
 import { unwrap } from '../../base/result.ts';
+import { derAscii } from '../../der/writer.ts';
+import { GENERAL_NAME_TAG } from '../../x509/general-name.ts';
 import { OID } from '../../x509/oids.ts';
 import { checkAnswer } from './check-answer.ts';
 
@@ -19,6 +22,8 @@ const uris = ['spiffe://example.org'];
 const root = makeRoot('example.org', { uris: [] });
 const middle = makeIntermediate(root);
 const own = makeIntermediate(middle, { key, uris });
+
+const uriName = (host: string) => derAscii(GENERAL_NAME_TAG.uri, host);
 
 const hex = (list: readonly { readonly der: Uint8Array }[]) => list.map(({ der }) => toHex(der));
 
@@ -115,6 +120,23 @@ describe('answers of upstream authorities', () => {
       /another trust domain/,
     ],
     [
+      'name constraints of its own that leave out the trust domain',
+      () => {
+        const extraExtensions = [nameConstraintsExtension([uriName('other.org')])];
+        return judge([makeIntermediate(root, { key, uris, extraExtensions })]);
+      },
+      /name constraints/,
+    ],
+    [
+      'name constraints above it that leave out the trust domain',
+      () => {
+        const extraExtensions = [nameConstraintsExtension([uriName('other.org')])];
+        const above = makeIntermediate(root, { extraExtensions });
+        return judge([makeIntermediate(above, { key, uris }), above]);
+      },
+      /no valid path/,
+    ],
+    [
       'a path length of 0 above it',
       () => judge([makeIntermediate(limited, { key, uris }), limited]),
       /leaves no room/,
@@ -146,6 +168,11 @@ describe('answers of upstream authorities', () => {
       assert.match(result.error.message, why);
     });
   }
+
+  test('RFC 5280 §4.2.1.10 may have name constraints that permit the trust domain', () => {
+    const extraExtensions = [nameConstraintsExtension([uriName('example.org')])];
+    assert.ok(judge([makeIntermediate(root, { key, uris, extraExtensions })]).ok);
+  });
 
   test('RFC 5280 §4.2.1.9 fit exactly with the room that is needed', () => {
     const enough = makeIntermediate(deep, { key, uris, pathLength: 0 });

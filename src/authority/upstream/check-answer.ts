@@ -1,11 +1,13 @@
 import { equalBytes } from '../../base/bytes.ts';
 import type { SignetError } from '../../base/errors.ts';
 import { type Failed, fail, ok, type Result } from '../../base/result.ts';
+import { attempt } from '../../der/refuse.ts';
 import { lintForeignCa } from '../../lint/foreign-ca.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import { checkSignerId } from '../../spiffe/x509-profile.ts';
 import { parseCertificate } from '../../x509/certificate.ts';
 import { subjectKeyId } from '../../x509/key-id.ts';
+import { checkNameConstraints } from '../../x509/name-constraints.ts';
 import { validatePath } from '../../x509/path.ts';
 import type { Certificate } from '../../x509/types.ts';
 import type { UpstreamAnswer } from './upstream.ts';
@@ -82,6 +84,11 @@ function checkOwn(certificate: Certificate, expected: AnswerExpectation): Result
   const keyId = subjectKeyId(certificate.publicKey);
   const linted = lintForeignCa(certificate, { trustDomain, keyId });
   if (!linted.ok) return invalid(linted.error.message, linted.error);
+  // What constrains the new CA itself is no part of its own path: leaves have its trust domain as host.
+  const constrained = attempt('name constraints', () =>
+    checkNameConstraints([certificate, certificate]),
+  );
+  if (!constrained.ok) return invalid(constrained.error.message, constrained.error);
   const room = certificate.basicConstraints?.pathLength ?? Infinity;
   return room >= casBelow ? ok(undefined) : invalid(`its path length of ${room} is too short`);
 }

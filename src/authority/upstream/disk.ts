@@ -1,19 +1,17 @@
 import { equalBytes } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
-import { type Failed, fail, ok, type Result } from '../../base/result.ts';
-import { parsePem } from '../../der/pem.ts';
+import { ok, type Result } from '../../base/result.ts';
 import { readPemKeyFile } from '../../keys/pem-key-file.ts';
 import { type LintedKey, onlyLinted } from '../../lint/linted-key.ts';
-import { readFileIfPresent } from '../../runtime/atomic-file.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import { checkCaProfile } from '../../spiffe/x509-profile.ts';
 import type { CaSubject } from '../../x509/ca-template.ts';
-import { parseCertificate } from '../../x509/certificate.ts';
 import { validatePath } from '../../x509/path.ts';
 import { drawSerial } from '../../x509/serial.ts';
 import type { Certificate } from '../../x509/types.ts';
 import { signDownstreamCa } from '../x509-certificate.ts';
+import { readCertificateFile, unusableFile } from './certificate-file.ts';
 import type { CertifyOrder, UpstreamAnswer, UpstreamAuthority, UpstreamTrust } from './upstream.ts';
 
 /** An upstream CA in files. */
@@ -33,7 +31,6 @@ export interface DiskUpstreamOptions {
 
 /** How often the files are read, in milliseconds. */
 const POLL_MS = 5000;
-const MAX_FILE_BYTES = 1_048_576;
 const SLOT = 'upstream-disk';
 
 /** What the files hold, after they were found to fit together. */
@@ -100,16 +97,16 @@ async function certify(
 
 async function loadCa(options: DiskUpstreamOptions): Promise<Result<DiskCa>> {
   const { certPath, keyPath, bundlePath } = options;
-  const chain = await readCertificates(certPath);
+  const chain = await readCertificateFile(certPath);
   if (!chain.ok) return chain;
   const key = await readPemKeyFile(keyPath, SLOT);
-  if (!key.ok) return unusable(keyPath, key.error.message);
-  const bundle = bundlePath === undefined ? chain : await readCertificates(bundlePath);
+  if (!key.ok) return unusableFile(keyPath, key.error.message);
+  const bundle = bundlePath === undefined ? chain : await readCertificateFile(bundlePath);
   if (!bundle.ok) return bundle;
   const [certificate] = chain.value;
-  if (certificate === undefined) return unusable(certPath, 'it holds no certificate');
+  if (certificate === undefined) return unusableFile(certPath, 'it holds no certificate');
   if (!equalBytes(certificate.publicKey.spki, key.value.publicKeySpki)) {
-    return unusable(keyPath, `it is not the key of the certificate in ${certPath}`);
+    return unusableFile(keyPath, `it is not the key of the certificate in ${certPath}`);
   }
   const roots = bundlePath === undefined ? [certificate] : bundle.value;
   return judge(options, { key: onlyLinted(key.value), certificate, chain: chain.value, roots });
@@ -120,45 +117,27 @@ function judge(
   ca: Omit<DiskCa, 'notAfterMs'>,
 ): Result<DiskCa> {
   const profile = checkCaProfile(ca.certificate, trustDomain);
-  if (!profile.ok) return unusable(certPath, profile.error.message);
+  if (!profile.ok) return unusableFile(certPath, profile.error.message);
   if (ca.certificate.basicConstraints?.pathLength === 0) {
-    return unusable(certPath, 'its path length of 0 allows no CA below it');
+    return unusableFile(certPath, 'its path length of 0 allows no CA below it');
   }
   if (bundlePath === undefined && ca.chain.length > 1) {
-    return unusable(certPath, 'it holds a chain, so bundlePath has to name the roots');
+    return unusableFile(certPath, 'it holds a chain, so bundlePath has to name the roots');
   }
   const atMs = clock.nowMs();
   const { certificate, roots } = ca;
   if (roots.some((root) => equalBytes(root.der, certificate.der))) {
     const { notBeforeMs, notAfterMs } = certificate;
     const valid = notBeforeMs <= atMs && atMs < notAfterMs;
-    return valid ? ok({ ...ca, notAfterMs }) : unusable(certPath, 'it is not valid at this time');
+    return valid
+      ? ok({ ...ca, notAfterMs })
+      : unusableFile(certPath, 'it is not valid at this time');
   }
   const found = validatePath({ chain: ca.chain, roots, atMs });
   if (!found.ok) {
     const why = `the CA does not lead to a root there: ${found.error.message}`;
-    return unusable(bundlePath ?? certPath, why);
+    return unusableFile(bundlePath ?? certPath, why);
   }
   const ends = found.value.path.map(({ notAfterMs }) => notAfterMs);
   return ok({ ...ca, notAfterMs: Math.min(...ends) });
-}
-
-async function readCertificates(path: string): Promise<Result<readonly Certificate[]>> {
-  const bytes = await readFileIfPresent(path, MAX_FILE_BYTES);
-  if (!bytes.ok) return unusable(path, bytes.error.message);
-  if (bytes.value === undefined) return unusable(path, 'there is no such file');
-  const blocks = parsePem(bytes.value);
-  if (!blocks.ok) return unusable(path, blocks.error.message);
-  const certificates: Certificate[] = [];
-  for (const { label, der } of blocks.value) {
-    if (label !== 'CERTIFICATE') return unusable(path, `it holds a block of ${label}`);
-    const parsed = parseCertificate(der);
-    if (!parsed.ok) return unusable(path, parsed.error.message);
-    certificates.push(parsed.value);
-  }
-  return certificates.length === 0 ? unusable(path, 'it holds no certificate') : ok(certificates);
-}
-
-function unusable(path: string, why: string): Failed {
-  return fail('UPSTREAM_FILES', `upstream CA, ${path}: ${why}`);
 }

@@ -16,6 +16,34 @@ export const upstreamErrors = defineErrors({
     action:
       'Grant this server what it asks for: the message and the log of the upstream say what is missing.',
   },
+  UPSTREAM_THROTTLED: {
+    status: 'ResourceExhausted',
+    retryable: true,
+    means: 'The upstream authority refuses calls because a quota is used up.',
+    action:
+      'Raise the quota, or find out who else uses it up; the server tries again by itself, with growing waits.',
+  },
+  UPSTREAM_CREDENTIALS: {
+    status: 'Unauthenticated',
+    retryable: true,
+    means:
+      'The upstream authority does not accept who this server is: a login, token or credential.',
+    action:
+      'Check the token, role or credentials that the upstream section names; an expired one has to be renewed first.',
+  },
+  UPSTREAM_PERMISSION: {
+    status: 'PermissionDenied',
+    retryable: true,
+    means: 'The upstream authority knows this server, but does not let it have a CA certificate.',
+    action: 'Compare the policy of its role, token or account with the one in docs/upstream.md.',
+  },
+  UPSTREAM_SETTINGS: {
+    status: 'FailedPrecondition',
+    retryable: true,
+    means:
+      'A setting of the upstream cannot be used: a file or variable is missing, or unreadable.',
+    action: 'Correct what the message names in the upstream section of server.yaml.',
+  },
   UPSTREAM_ANSWER_INVALID: {
     status: 'FailedPrecondition',
     retryable: true,

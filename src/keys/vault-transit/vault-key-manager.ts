@@ -18,8 +18,8 @@ import { SlotTable } from '../outside/slot-table.ts';
 import { Turns } from '../outside/turns.ts';
 import { startUpkeep } from '../outside/upkeep.ts';
 import { checkSlot } from '../slot.ts';
-import type { VaultPlace } from './vault-http.ts';
-import { type VaultAuth, VaultSession } from './vault-session.ts';
+import type { VaultCodes, VaultPlace } from '../vault/vault-http.ts';
+import { type VaultAuth, VaultSession } from '../vault/vault-session.ts';
 
 /** What a manager of keys in Vault's (or OpenBao's) transit engine stands on. */
 export interface VaultOptions {
@@ -44,6 +44,22 @@ const VAULT_TYPES = {
 } as const satisfies Readonly<Record<KeyType, string>>;
 
 const HASHES = { sha256: 'sha2-256', sha384: 'sha2-384', sha512: 'sha2-512' } as const;
+
+const CODES: VaultCodes = {
+  settings: 'KEY_MANAGER_SETTINGS',
+  credentials: 'KEY_MANAGER_CREDENTIALS',
+  permission: 'KEY_PERMISSION',
+  missing: 'KEY_DELETED',
+  disabled: 'KEY_DISABLED',
+  unsupported: 'KEY_SIGNING_UNSUPPORTED',
+  throttled: 'KEY_MANAGER_THROTTLED',
+  sealed: 'KEY_UNAVAILABLE',
+  dependency: 'KEY_MANAGER_DEPENDENCY',
+  fault: 'KEY_MANAGER_FAULT',
+  refused: 'KEY_MANAGER_REFUSED',
+  timeout: 'KEY_MANAGER_TIMEOUT',
+  unreachable: 'KEY_MANAGER_UNREACHABLE',
+};
 
 const CAPABILITIES: KeyCapabilities = {
   persistent: true,
@@ -98,7 +114,12 @@ class VaultKeyManager implements KeyManager {
 
   constructor(options: VaultOptions) {
     this.#options = options;
-    this.#session = new VaultSession({ ...options, paced: new PacedCalls(options) });
+    this.#session = new VaultSession({
+      ...options,
+      runner: new PacedCalls(options),
+      codes: CODES,
+      setting: 'keys.vaultTransit',
+    });
   }
 
   async open(): Promise<Result<void>> {

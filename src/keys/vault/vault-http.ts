@@ -21,49 +21,75 @@ export interface VaultRequest {
   readonly signal: AbortSignal;
 }
 
+/** What Vault's refusals, and the lack of an answer, come down to. */
+export type VaultRefusal =
+  | 'settings'
+  | 'credentials'
+  | 'permission'
+  | 'missing'
+  | 'disabled'
+  | 'unsupported'
+  | 'throttled'
+  | 'sealed'
+  | 'dependency'
+  | 'fault'
+  | 'refused'
+  | 'timeout'
+  | 'unreachable';
+
+/** The codes that they have for who asks. */
+export type VaultCodes = Readonly<Record<VaultRefusal, ErrorCode>>;
+
 /** Longest answer that is read, in bytes. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
-const CODES: ReadonlyMap<number, ErrorCode> = new Map<number, ErrorCode>([
-  [401, 'KEY_MANAGER_CREDENTIALS'],
-  [403, 'KEY_PERMISSION'],
-  [404, 'KEY_DELETED'],
-  [429, 'KEY_MANAGER_THROTTLED'],
-  [502, 'KEY_MANAGER_DEPENDENCY'],
-  [503, 'KEY_UNAVAILABLE'], // Sealed, or a standby without a leader.
-  [504, 'KEY_MANAGER_DEPENDENCY'],
+const REFUSALS: ReadonlyMap<number, VaultRefusal> = new Map<number, VaultRefusal>([
+  [401, 'credentials'],
+  [403, 'permission'],
+  [404, 'missing'],
+  [429, 'throttled'],
+  [502, 'dependency'],
+  [503, 'sealed'], // Or a standby without a leader.
+  [504, 'dependency'],
 ]);
 
 /** Refusals that share a status and are told apart by their words. */
-const WORDS: readonly (readonly [number, RegExp, ErrorCode])[] = [
-  [400, /minimum encryption key version/i, 'KEY_DISABLED'],
-  [400, /key not found/i, 'KEY_DELETED'],
-  [400, /unsupported|does not support/i, 'KEY_SIGNING_UNSUPPORTED'],
-  [403, /(invalid|bad|missing) (client )?token/i, 'KEY_MANAGER_CREDENTIALS'],
+const WORDS: readonly (readonly [number, RegExp, VaultRefusal])[] = [
+  [400, /minimum encryption key version/i, 'disabled'],
+  [400, /key not found/i, 'missing'],
+  [400, /unsupported|does not support/i, 'unsupported'],
+  [403, /(invalid|bad|missing) (client )?token/i, 'credentials'],
 ];
 
-/** Asks Vault; the value is the answer's JSON, undefined where it has none. Redirects are refused. */
-export async function askVault(place: VaultPlace, request: VaultRequest): Promise<Result<unknown>> {
+/**
+ * Asks Vault; the value is the answer's JSON, undefined where it has none. Redirects are refused.
+ * Errors: those of `codes`.
+ */
+export async function askVault(
+  place: VaultPlace,
+  request: VaultRequest,
+  codes: VaultCodes,
+): Promise<Result<unknown>> {
   let answer: HttpAnswer;
   try {
     answer = await send(place, request);
   } catch (cause) {
-    const code = request.signal.aborted ? 'KEY_MANAGER_TIMEOUT' : 'KEY_MANAGER_UNREACHABLE';
+    const code = request.signal.aborted ? codes.timeout : codes.unreachable;
     return fail(code, `Vault, ${request.method} ${request.path}: no answer`, { cause });
   }
   const { status, text } = answer;
   if (status < 200 || status >= 300) {
     const words = WORDS.find(([each, pattern]) => each === status && pattern.test(text));
-    const code =
-      words?.[2] ?? CODES.get(status) ?? (status >= 500 ? 'KEY_MANAGER_FAULT' : undefined);
+    const other = status >= 500 ? 'fault' : 'refused';
+    const code = codes[words?.[2] ?? REFUSALS.get(status) ?? other];
     const message = `Vault, ${request.method} ${request.path}: status ${status}`;
-    return fail(code ?? 'KEY_MANAGER_REFUSED', message, { cause: text.slice(0, 500) });
+    return fail(code, message, { cause: text.slice(0, 500) });
   }
   if (text === '') return ok(undefined);
   try {
     return ok(JSON.parse(text));
   } catch (cause) {
-    return fail('KEY_MANAGER_FAULT', `Vault, ${request.path}: the answer is no JSON`, { cause });
+    return fail(codes.fault, `Vault, ${request.path}: the answer is no JSON`, { cause });
   }
 }
 
