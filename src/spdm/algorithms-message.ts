@@ -16,9 +16,8 @@ import { header, readHeader } from './header.ts';
 import type { SpdmPolicy } from './policy.ts';
 import { isAtLeast, type SpdmVersion, versionByte } from './version.ts';
 
-/** Length of a NEGOTIATE_ALGORITHMS and of an ALGORITHMS without lists. */
+/** Length of a NEGOTIATE_ALGORITHMS without lists. */
 const REQUEST_BYTES = 32;
-const RESPONSE_BYTES = 36;
 
 /** The general opaque data format, from 1.2. */
 const OPAQUE_FORMAT_1 = 0x02;
@@ -115,11 +114,6 @@ export function readAlgorithms(
     measurementHash: selectedMeasurementHash(spec, measurementHashBits),
     opaque: !isAtLeast(version, '1.2') || opaqueFormat !== 0,
   };
-}
-
-/** Length of an ALGORITHMS without lists: what an answer to our offer must have. */
-export function isPlainAlgorithms(message: Uint8Array): boolean {
-  return message.length === RESPONSE_BYTES;
 }
 
 function selected<T extends string>(

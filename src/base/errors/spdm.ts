@@ -39,6 +39,10 @@ export const spdmErrors = defineErrors({
   SPDM_MEASUREMENT_RECORD: malformed(
     'A measurement record contradicts itself: sizes, number of blocks, an index twice.',
   ),
+  SPDM_CERTIFICATE_CHAIN: malformed(
+    'The certificate chain of an SPDM slot is not a length, the hash of its root and certificates.',
+  ),
+  SPDM_FRAME: malformed('What came over the transport is not a frame of it.'),
 
   SPDM_VERSION: unfit(
     'The SPDM version is 1.0, unknown, not allowed, or none that both sides speak.',
@@ -72,9 +76,31 @@ export const spdmErrors = defineErrors({
     'The signature over an SPDM transcript does not verify under the key of the leaf certificate.',
     'Check that chain and evidence come from one device and one boot, and that nothing was changed.',
   ),
+  SPDM_CHAIN_DIGEST: unproven(
+    'The digests of a slot, of its certificate chain and of the challenge are not the same.',
+    'Collect again: the chain may have changed in between; if it stays, treat the device as tampered with.',
+  ),
 
   SPDM_MEASUREMENTS_CHANGED: again(
     'The device says that a measurement changed while the measurements were read.',
     'Nothing, it is tried again; if it stays, see which firmware is being updated.',
   ),
+  SPDM_BUSY: again(
+    'The device kept answering that it is busy or not ready.',
+    'Nothing, it is tried again; if it stays, see who else collects from the device.',
+  ),
+  SPDM_RESYNCH: again(
+    'The device lost the exchange and wants to begin anew.',
+    'Nothing, it is tried again; if it stays, see whether the device restarts.',
+  ),
+  SPDM_UNREACHABLE: again(
+    'There is no connection to the device, or no answer on it in time.',
+    'Check address and port of the device, and that nothing else holds its only connection.',
+  ),
+  SPDM_RESPONDER_ERROR: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The device answered an SPDM request with an error.',
+    action: 'Look up the error code that the message names in DSP0274, and the log of the device.',
+  },
 });
