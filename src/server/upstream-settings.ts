@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseCaArn } from '../authority/upstream/ca-arn.ts';
 import { parseWorkloadAddress } from '../client/address.ts';
 import { vaultMount, vaultPlaceSettings } from '../keys/vault/vault-settings.ts';
 import { hostSetting } from '../runtime/config.ts';
@@ -56,9 +57,42 @@ const vaultSchema = z
   .optional()
   .describe('The PKI engine of HashiCorp Vault or OpenBao.');
 
+const awsPcaSchema = z
+  .strictObject({
+    certificateAuthorityArn: z
+      .string()
+      .refine((text) => parseCaArn(text) !== undefined, 'must be the ARN of a CA of AWS Private CA')
+      .describe('The CA that signs; the region is taken from its ARN.'),
+    pathLength: z
+      .int()
+      .min(0)
+      .max(3)
+      .optional()
+      .describe('CAs that may be below ours; what ca.protection needs unless set.'),
+    templateArn: z
+      .string()
+      .regex(/^arn:aws[a-z-]*:acm-pca:::template\/\w{1,128}\/V\d$/, 'must be the ARN of a template')
+      .optional()
+      .describe('Instead of the blank template for subordinate CAs of pathLength.'),
+    signingAlgorithm: z
+      .string()
+      .regex(/^[A-Z0-9_]{1,64}$/, 'must be such as SHA256WITHECDSA')
+      .optional()
+      .describe('What the CA was made with unless set.'),
+    endpoint: z
+      .string()
+      .max(1024)
+      .regex(/^https?:\/\/[^\s/@]+\/?$/, 'must be a URL without a path, such as https://host')
+      .optional()
+      .describe("AWS's own unless set."),
+    bundlePath,
+  })
+  .optional()
+  .describe("AWS Private CA, by the credentials of the AWS SDK's chain.");
+
 /** Schema of the `upstream` section. */
 export const upstreamSchema = z
-  .strictObject({ disk: diskSchema, spire: spireSchema, vault: vaultSchema })
+  .strictObject({ disk: diskSchema, spire: spireSchema, vault: vaultSchema, awsPca: awsPcaSchema })
   .superRefine((upstream, context) => {
     const named = Object.entries(upstream).filter(([, section]) => section !== undefined);
     if (named.length <= 1) return;

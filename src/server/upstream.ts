@@ -1,7 +1,9 @@
+import { parseCaArn } from '../authority/upstream/ca-arn.ts';
 import { createDiskUpstream } from '../authority/upstream/disk.ts';
 import type { UpstreamAuthority } from '../authority/upstream/upstream.ts';
 import { UpstreamLink } from '../authority/upstream/upstream-link.ts';
-import { ok, type Result } from '../base/result.ts';
+import type { Clock } from '../base/clock.ts';
+import { fail, ok, type Result } from '../base/result.ts';
 import { parseWorkloadAddress } from '../client/address.ts';
 import { vaultAuthOf } from '../keys/vault/vault-settings.ts';
 import { createSpireUpstream, type SpireUpstreamOptions } from '../nested/spire-upstream.ts';
@@ -12,6 +14,7 @@ import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
 
 type SpireSettings = NonNullable<ServerConfig['upstream']['spire']>;
+type AwsPcaSettings = NonNullable<ServerConfig['upstream']['awsPca']>;
 
 /** The link to the upstream that configuration names; undefined where it names none. */
 export async function openUpstream(
@@ -23,7 +26,7 @@ export async function openUpstream(
     return authority.ok ? ok(undefined) : authority;
   }
   const { config, clock, random, log, metrics } = base;
-  const casBelow = protectionOf(config).x509 === 'delegated' ? 1 : 0;
+  const casBelow = casBelowOf(config);
   const { trustDomain } = config;
   const parts = { trustDomain, authority: authority.value, casBelow };
   return ok(new UpstreamLink({ ...parts, clock, random, log, metrics }));
@@ -35,7 +38,7 @@ async function authorityOf(
   subject: CaSubject,
 ): Promise<Result<UpstreamAuthority | undefined>> {
   const { trustDomain, svid } = config;
-  const { disk, spire, vault } = config.upstream;
+  const { disk, spire, vault, awsPca } = config.upstream;
   const parts = { trustDomain, clock, random };
   if (disk !== undefined) {
     const { certPath, keyPath, bundlePath } = disk;
@@ -48,7 +51,29 @@ async function authorityOf(
     const place = { place: { address, namespace }, auth: vaultAuthOf(auth) };
     return ok(createVaultUpstream({ ...place, caPath, mount, issuer, bundlePath, clock }));
   }
+  if (awsPca !== undefined) return awsPcaOf(awsPca, casBelowOf(config), clock);
   return spire === undefined ? ok(undefined) : spireOf(spire, parts);
+}
+
+/** CAs that have to fit below ours. */
+function casBelowOf(config: ServerConfig): number {
+  return protectionOf(config).x509 === 'delegated' ? 1 : 0;
+}
+
+async function awsPcaOf(
+  settings: AwsPcaSettings,
+  casBelow: number,
+  clock: Clock,
+): Promise<Result<UpstreamAuthority>> {
+  const { certificateAuthorityArn: text, pathLength = casBelow } = settings;
+  const { templateArn, signingAlgorithm, endpoint, bundlePath } = settings;
+  const certificateAuthorityArn = parseCaArn(text);
+  if (certificateAuthorityArn === undefined) {
+    return fail('UPSTREAM_SETTINGS', 'upstream.awsPca.certificateAuthorityArn is no ARN of a CA');
+  }
+  const { createAwsPcaUpstream } = await import('../authority/upstream/aws-pca.ts');
+  const ca = { certificateAuthorityArn, pathLength, templateArn, signingAlgorithm };
+  return ok(createAwsPcaUpstream({ ...ca, endpoint, bundlePath, clock }));
 }
 
 function spireOf(

@@ -102,6 +102,17 @@ describe('the upstream vault', () => {
     });
   }
 
+  test('tells what the engine objects to', async (context) => {
+    mountPki();
+    context.after(() => {
+      fake.decide = () => undefined;
+    });
+    fake.decide = () => refused(400, 'cannot satisfy request, as TTL is too long');
+    const result = await createVaultUpstream(options()).certify(order);
+    assert.ok(!result.ok);
+    assert.match(result.error.message, /TTL is too long/);
+  });
+
   test('tells apart: nobody there', async () => {
     const closed = createServer().listen(0, '127.0.0.1');
     await once(closed, 'listening');

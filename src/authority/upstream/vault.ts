@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Clock } from '../../base/clock.ts';
-import { ok, type Result } from '../../base/result.ts';
+import { type Failed, fail, ok, type Result } from '../../base/result.ts';
 import { encodePem } from '../../der/pem.ts';
 import type { VaultCodes, VaultPlace } from '../../keys/vault/vault-http.ts';
 import { type VaultAuth, VaultSession } from '../../keys/vault/vault-session.ts';
@@ -92,7 +92,7 @@ class VaultUpstream implements UpstreamAuthority {
       },
       signedSchema,
     );
-    if (!signed.ok) return signed;
+    if (!signed.ok) return withWords(signed);
     const { certificate, issuing_ca, ca_chain } = signed.value.data;
     return readPemAnswer({ certificate, above: [issuing_ca, ...(ca_chain ?? [])] }, bundlePath);
   }
@@ -130,4 +130,11 @@ class VaultUpstream implements UpstreamAuthority {
     }
     return ok(this.#session);
   }
+}
+
+/** Vault says in words what its engine objects to. */
+function withWords({ error }: Failed): Failed {
+  const { code, message, cause } = error;
+  if (code !== 'UPSTREAM_REFUSED' || typeof cause !== 'string') return { ok: false, error };
+  return fail(code, `${message} ${JSON.stringify(cause)}`, { cause });
 }

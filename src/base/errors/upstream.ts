@@ -37,6 +37,13 @@ export const upstreamErrors = defineErrors({
     means: 'The upstream authority knows this server, but does not let it have a CA certificate.',
     action: 'Compare the policy of its role, token or account with the one in docs/upstream.md.',
   },
+  UPSTREAM_PENDING: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'The upstream authority took the request, and has not issued the certificate in time.',
+    action:
+      'Look at the request where the upstream keeps it: it may wait for an approval. The server looks again by itself.',
+  },
   UPSTREAM_SETTINGS: {
     status: 'FailedPrecondition',
     retryable: true,

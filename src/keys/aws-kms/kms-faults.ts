@@ -1,14 +1,32 @@
 import { type ErrorCode, SignetError } from '../../base/errors.ts';
 import { fail, type Result } from '../../base/result.ts';
 
+/** Names that services of AWS give a refusal of who we are. */
+export const AWS_CREDENTIAL_FAULTS: readonly string[] = [
+  'UnrecognizedClientException',
+  'InvalidClientTokenId',
+  'InvalidSignatureException',
+  'SignatureDoesNotMatch',
+  'IncompleteSignatureException',
+  'MissingAuthenticationTokenException',
+  'ExpiredTokenException',
+  'ExpiredToken',
+  'CredentialsProviderError',
+  'TokenProviderError',
+];
+
+/** Names that services of AWS give a refusal of too many calls. */
+export const AWS_THROTTLE_FAULTS: readonly string[] = [
+  'ThrottlingException',
+  'TooManyRequestsException',
+  'RequestLimitExceeded',
+];
+
 /**
  * Names that KMS gives its refusals. Not every one has a class in the SDK (ThrottlingException and
  * AccessDeniedException have none), so all are told apart by name.
  */
 const CODES: Readonly<Record<string, ErrorCode>> = {
-  ThrottlingException: 'KEY_MANAGER_THROTTLED',
-  TooManyRequestsException: 'KEY_MANAGER_THROTTLED',
-  RequestLimitExceeded: 'KEY_MANAGER_THROTTLED',
   AccessDeniedException: 'KEY_PERMISSION',
   KMSInternalException: 'KEY_MANAGER_FAULT',
   DependencyTimeoutException: 'KEY_MANAGER_DEPENDENCY',
@@ -23,16 +41,6 @@ const CODES: Readonly<Record<string, ErrorCode>> = {
   LimitExceededException: 'KEY_MANAGER_LIMIT',
   InvalidKeyUsageException: 'KEY_SIGNING_UNSUPPORTED',
   UnsupportedOperationException: 'KEY_SIGNING_UNSUPPORTED',
-  UnrecognizedClientException: 'KEY_MANAGER_CREDENTIALS',
-  InvalidClientTokenId: 'KEY_MANAGER_CREDENTIALS',
-  InvalidSignatureException: 'KEY_MANAGER_CREDENTIALS',
-  SignatureDoesNotMatch: 'KEY_MANAGER_CREDENTIALS',
-  IncompleteSignatureException: 'KEY_MANAGER_CREDENTIALS',
-  MissingAuthenticationTokenException: 'KEY_MANAGER_CREDENTIALS',
-  ExpiredTokenException: 'KEY_MANAGER_CREDENTIALS',
-  ExpiredToken: 'KEY_MANAGER_CREDENTIALS',
-  CredentialsProviderError: 'KEY_MANAGER_CREDENTIALS',
-  TokenProviderError: 'KEY_MANAGER_CREDENTIALS',
   AbortError: 'KEY_MANAGER_TIMEOUT',
   TimeoutError: 'KEY_MANAGER_TIMEOUT',
 };
@@ -57,7 +65,10 @@ function kmsFaultCode(thrown: unknown): ErrorCode {
   if (isThrown(thrown) && (thrown.code === 'ECONNRESET' || thrown.code === 'EPIPE')) {
     return 'KEY_MANAGER_UNREACHABLE';
   }
-  const known = CODES[nameOf(thrown)];
+  const name = nameOf(thrown);
+  if (AWS_THROTTLE_FAULTS.includes(name)) return 'KEY_MANAGER_THROTTLED';
+  if (AWS_CREDENTIAL_FAULTS.includes(name)) return 'KEY_MANAGER_CREDENTIALS';
+  const known = CODES[name];
   if (known !== undefined) return known;
   const status = statusOf(thrown);
   // Without an answer it was the way there: refused, reset, no such name, no trust.
