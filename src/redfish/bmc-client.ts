@@ -52,7 +52,10 @@ export class BmcClient {
   readonly turns: TargetTurns;
   readonly #credentials: BmcCredentials;
   readonly #agent: TlsAgent;
+  readonly #closing = new AbortController();
   #session: Promise<Result<Session>> | undefined;
+  /** The session that was made last: what is to be ended. */
+  #held: Session | undefined;
 
   constructor(options: BmcClientOptions) {
     const { place, credentials, clock, random, pace, turns = new TargetTurns() } = options;
@@ -87,9 +90,11 @@ export class BmcClient {
 
   /** Ends the session and every connection. A BMC that does not answer is not waited for. */
   async close(): Promise<void> {
-    const session = await this.#session;
-    if (session?.ok === true && session.value.path !== undefined) {
-      const { token, path } = session.value;
+    // A session that is being made is not waited for.
+    this.#closing.abort();
+    if (this.#held?.path !== undefined) {
+      const { token, path } = this.#held;
+      this.#held = undefined;
       // Whatever comes back: there is nothing that could be done about it.
       await this.#send({ method: 'DELETE', path }, { 'x-auth-token': token }, LOGOUT_MS);
     }
@@ -116,11 +121,12 @@ export class BmcClient {
       const encoded = Buffer.from(`${userName}:${password}`, 'utf8').toString('base64');
       return this.#send(request, { authorization: `Basic ${encoded}` }, timeoutMs, call.signal);
     }
-    const before = await this.#session;
+    const before = this.#session;
     const answer = await this.#inSession(request, timeoutMs, call.signal);
     const forgotten = !answer.ok && answer.error.code === 'REDFISH_UNAUTHENTICATED';
-    if (!forgotten || before?.ok !== true) return answer;
-    this.#session = undefined;
+    if (!forgotten || (await before)?.ok !== true) return answer;
+    // Unless another request noticed it first, and made a new one.
+    if (this.#session === before) this.#session = undefined;
     return this.#inSession(request, timeoutMs, call.signal);
   }
 
@@ -143,7 +149,8 @@ export class BmcClient {
     const { userName, password } = this.#credentials;
     const body = { UserName: userName, Password: password };
     const request = { method: 'POST', path: SESSIONS, body } as const;
-    const answer = await this.#send(request, {}, this.pace.requestTimeoutMs);
+    const { signal } = this.#closing;
+    const answer = await this.#send(request, {}, this.pace.requestTimeoutMs, signal);
     if (!answer.ok) return answer;
     if (isRedirect(answer.value)) return redirected(SESSIONS);
     const { 'x-auth-token': token, location } = answer.value.headers;
@@ -151,7 +158,8 @@ export class BmcClient {
       return fail('REDFISH_ANSWER_SHAPE', 'the BMC made a session without a token');
     }
     const path = parseResourcePath(location ?? '', this.origin);
-    return ok({ token, path: path.ok ? path.value : undefined });
+    this.#held = { token, path: path.ok ? path.value : undefined };
+    return ok(this.#held);
   }
 
   async #send(
@@ -174,6 +182,12 @@ export class BmcClient {
     }
   }
 }
+
+/** A client as its readers see it. */
+export type Bmc = Pick<
+  BmcClient,
+  'origin' | 'clock' | 'random' | 'pace' | 'turns' | 'get' | 'post'
+>;
 
 type Asked = Pick<Exchange, 'method' | 'path' | 'query' | 'body'>;
 

@@ -1,6 +1,6 @@
 import { fail, ok, type Result } from '../base/result.ts';
 import type { JsonObject } from '../spiffe/json.ts';
-import { type BmcCall, type BmcClient, SERVICE_ROOT } from './bmc-client.ts';
+import { type Bmc, type BmcCall, SERVICE_ROOT } from './bmc-client.ts';
 import { linkAt, membersOf, textAt, valueAt } from './fields.ts';
 import {
   childPath,
@@ -37,10 +37,7 @@ const MAX_COMPONENTS = 64;
 const NO_QUERY = ['REDFISH_REFUSED', 'REDFISH_NOT_FOUND', 'REDFISH_FAULT'];
 
 /** Reads the service root. */
-export async function readServiceRoot(
-  bmc: BmcClient,
-  call?: BmcCall,
-): Promise<Result<ServiceRoot>> {
+export async function readServiceRoot(bmc: Bmc, call?: BmcCall): Promise<Result<ServiceRoot>> {
   const root = await bmc.get(SERVICE_ROOT, call);
   if (!root.ok) return root;
   const link = linkAt(bmc.origin, root.value, 'ComponentIntegrity');
@@ -58,7 +55,7 @@ export async function readServiceRoot(
  * REDFISH_TARGET_UNUSABLE and what answers are refused with.
  */
 export async function findTarget(
-  bmc: BmcClient,
+  bmc: Bmc,
   { componentIntegrity }: ServiceRoot,
   id: string,
   call?: BmcCall,
@@ -86,7 +83,7 @@ interface Component {
 
 /** The components of a BMC, expanded where it knows how. */
 async function listComponents(
-  bmc: BmcClient,
+  bmc: Bmc,
   path: ResourcePath,
   call?: BmcCall,
 ): Promise<Result<readonly Component[]>> {

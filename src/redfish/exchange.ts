@@ -62,6 +62,14 @@ export async function exchange(request: Exchange): Promise<Result<BmcAnswer>> {
   } catch (cause) {
     return noAnswer(what, cause, signal);
   }
+  return judgeAnswer(what, answer);
+}
+
+/** What an answer is worth: its content, or why it is a refusal. `what` stands in messages. */
+export function judgeAnswer(
+  what: string,
+  answer: Pick<HttpAnswer, 'status' | 'headers' | 'bytes'>,
+): Result<BmcAnswer> {
   const { status, headers, bytes } = answer;
   const redirected = status >= 300 && status < 400;
   const read = bytes.length === 0 ? ok(undefined) : parseAnswer(bytes, what);
@@ -104,7 +112,11 @@ function noAnswer(what: string, cause: unknown, signal: AbortSignal): Failed {
   return fail('REDFISH_UNREACHABLE', `${what}: no whole answer (${code})`, { cause });
 }
 
-function refused(what: string, { status, headers }: HttpAnswer, body?: JsonObject): Failed {
+function refused(
+  what: string,
+  { status, headers }: Pick<HttpAnswer, 'status' | 'headers'>,
+  body?: JsonObject,
+): Failed {
   const code = CODES.get(status) ?? (status >= 500 ? 'REDFISH_FAULT' : 'REDFISH_REFUSED');
   const hintMs = retryAfterMs(headers);
   const details = { status, ...(hintMs === undefined ? {} : { retryAfterMs: hintMs }) };

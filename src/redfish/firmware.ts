@@ -1,5 +1,5 @@
 import { ok, type Result } from '../base/result.ts';
-import type { BmcCall, BmcClient } from './bmc-client.ts';
+import type { Bmc, BmcCall } from './bmc-client.ts';
 import { textAt } from './fields.ts';
 import { lastSegment } from './resource-path.ts';
 import { firmwareLinks } from './system.ts';
@@ -12,7 +12,7 @@ const NONE = /^no valid /;
  * the collection itself cannot be read.
  */
 export async function readFirmware(
-  bmc: BmcClient,
+  bmc: Bmc,
   call?: BmcCall,
 ): Promise<Result<ReadonlyMap<string, string>>> {
   const links = await firmwareLinks(bmc, call);

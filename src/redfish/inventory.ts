@@ -1,5 +1,5 @@
 import { fail, ok, type Result } from '../base/result.ts';
-import type { BmcCall, BmcClient } from './bmc-client.ts';
+import type { Bmc, BmcCall } from './bmc-client.ts';
 import { readServiceRoot } from './component-integrity.ts';
 import { textAt } from './fields.ts';
 import { readFirmware } from './firmware.ts';
@@ -41,7 +41,7 @@ const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
  * tells it: a card in NIC mode has no OEM resource. Fails with what answers are refused with.
  */
 export async function readInventoryFromBmc(
-  bmc: BmcClient,
+  bmc: Bmc,
   call?: BmcCall,
 ): Promise<Result<BmcInventory>> {
   const root = await readServiceRoot(bmc, call);

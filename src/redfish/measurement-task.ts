@@ -1,6 +1,6 @@
 import { fail, ok, type Result } from '../base/result.ts';
 import type { JsonObject, JsonValue } from '../spiffe/json.ts';
-import type { BmcClient } from './bmc-client.ts';
+import type { Bmc } from './bmc-client.ts';
 import type { IntegrityTarget } from './component-integrity.ts';
 import type { BmcAnswer } from './exchange.ts';
 import { linkAt, textAt, valueAt } from './fields.ts';
@@ -52,7 +52,7 @@ export interface MeasurementsAsked {
  * refused with.
  */
 export async function collectOnce(
-  bmc: BmcClient,
+  bmc: Bmc,
   target: IntegrityTarget,
   asked: MeasurementsAsked,
   signal: AbortSignal,
@@ -92,7 +92,7 @@ function taskOf(origin: string, { status, headers, body }: BmcAnswer): Result<Re
  * REDFISH_TIMEOUT when the signal ends the wait.
  */
 async function waitForEnd(
-  bmc: BmcClient,
+  bmc: Bmc,
   task: ResourcePath,
   signal: AbortSignal,
 ): Promise<Result<JsonObject>> {

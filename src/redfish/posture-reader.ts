@@ -1,6 +1,6 @@
 import { ok, type Result } from '../base/result.ts';
 import type { JsonObject } from '../spiffe/json.ts';
-import type { BmcCall, BmcClient } from './bmc-client.ts';
+import type { Bmc, BmcCall } from './bmc-client.ts';
 import { linkAt } from './fields.ts';
 import { readFirmware } from './firmware.ts';
 import type { PostureReadings } from './posture.ts';
@@ -11,10 +11,7 @@ import { findSystem } from './system.ts';
  * Reads what a BMC says of the state of its card. Only a BMC that does not tell its systems is a refusal
  * of the whole; every other resource is read, or refused, by itself.
  */
-export async function readPosture(
-  bmc: BmcClient,
-  call?: BmcCall,
-): Promise<Result<PostureReadings>> {
+export async function readPosture(bmc: Bmc, call?: BmcCall): Promise<Result<PostureReadings>> {
   const path = await findSystem(bmc, call);
   if (!path.ok) return path;
   const below = (...names: readonly string[]) => readBelow(bmc, path.value, names, call);
@@ -30,7 +27,7 @@ export async function readPosture(
 
 /** A resource at its place below a card's system. */
 export async function readBelow(
-  bmc: BmcClient,
+  bmc: Bmc,
   system: ResourcePath,
   names: readonly string[],
   call?: BmcCall,
@@ -41,7 +38,7 @@ export async function readBelow(
 
 /** Where the OEM resource says, else where BlueField BMCs have it. */
 async function readPrivileges(
-  bmc: BmcClient,
+  bmc: Bmc,
   system: ResourcePath,
   oem: Result<JsonObject>,
   call?: BmcCall,

@@ -33,9 +33,11 @@ export function resourcePath(text: string): ResourcePath {
   return parsed.value;
 }
 
-/** A resource below another, by one segment. Fails with REDFISH_PATH where the name is none. */
+/** A resource below another, by its names. Fails with REDFISH_PATH where the name is none. */
 export function childPath(parent: ResourcePath, ...names: readonly string[]): Result<ResourcePath> {
-  return parseResourcePath([parent, ...names].join('/'), '');
+  // An empty name at the end would pass for the slash that is dropped.
+  const whole = [parent, ...names.map((name) => name || '.')].join('/');
+  return parseResourcePath(whole, '');
 }
 
 /** The last segment: the resource's name as its links have it. */

@@ -3,7 +3,7 @@ import { fail, ok, type Result } from '../base/result.ts';
 import { encodePem, parsePem } from '../der/pem.ts';
 import { decodeBase64 } from '../spiffe/base64.ts';
 import type { JsonObject } from '../spiffe/json.ts';
-import type { BmcClient } from './bmc-client.ts';
+import type { Bmc } from './bmc-client.ts';
 import { findTarget, type IntegrityTarget, readServiceRoot } from './component-integrity.ts';
 import { textAt, valueAt } from './fields.ts';
 import { collectOnce, type MeasurementsAsked } from './measurement-task.ts';
@@ -43,7 +43,7 @@ const COLLECT_AGAIN: readonly ErrorCode[] = [
  * where the result is somebody else's. Ends within `collectionMs` of the client's pace.
  */
 export async function collectSignedMeasurements(
-  bmc: BmcClient,
+  bmc: Bmc,
   target: string,
   asked: MeasurementsAsked,
   { signal: outer }: { readonly signal?: AbortSignal } = {},
@@ -60,7 +60,7 @@ export async function collectSignedMeasurements(
 }
 
 async function collect(
-  bmc: BmcClient,
+  bmc: Bmc,
   name: string,
   asked: MeasurementsAsked,
   signal: AbortSignal,
@@ -96,7 +96,7 @@ interface Measured {
 
 /** Until a result holds our nonce, or a bound is met: attempts, the wait for a busy BMC, the deadline. */
 async function collectOurs(
-  bmc: BmcClient,
+  bmc: Bmc,
   target: IntegrityTarget,
   asked: MeasurementsAsked,
   signal: AbortSignal,

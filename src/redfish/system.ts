@@ -1,5 +1,5 @@
 import { fail, ok, type Result } from '../base/result.ts';
-import type { BmcCall, BmcClient } from './bmc-client.ts';
+import type { Bmc, BmcCall } from './bmc-client.ts';
 import { linkAt, membersOf } from './fields.ts';
 import { lastSegment, type ResourcePath, resourcePath } from './resource-path.ts';
 
@@ -14,7 +14,7 @@ const BLUEFIELD = 'Bluefield';
  * The system that a card is: the one called `Bluefield`, else the only one. Fails with
  * REDFISH_ANSWER_SHAPE where there is neither, and with what answers are refused with.
  */
-export async function findSystem(bmc: BmcClient, call?: BmcCall): Promise<Result<ResourcePath>> {
+export async function findSystem(bmc: Bmc, call?: BmcCall): Promise<Result<ResourcePath>> {
   const systems = await linksOf(bmc, SYSTEMS, MAX_SYSTEMS, call);
   if (!systems.ok) return systems;
   const named = systems.value.find((path) => lastSegment(path) === BLUEFIELD);
@@ -25,15 +25,12 @@ export async function findSystem(bmc: BmcClient, call?: BmcCall): Promise<Result
 }
 
 /** The resources of the firmware that a BMC knows of. */
-export function firmwareLinks(
-  bmc: BmcClient,
-  call?: BmcCall,
-): Promise<Result<readonly ResourcePath[]>> {
+export function firmwareLinks(bmc: Bmc, call?: BmcCall): Promise<Result<readonly ResourcePath[]>> {
   return linksOf(bmc, FIRMWARE, MAX_FIRMWARE, call);
 }
 
 async function linksOf(
-  bmc: BmcClient,
+  bmc: Bmc,
   path: ResourcePath,
   most: number,
   call?: BmcCall,
