@@ -128,6 +128,7 @@ class PushSession {
     const wake = (): void => this.#rouse();
     this.#messages = pushMessages(api, caller.id, hello, wake);
     this.#closers.push(this.#messages.close, api.registry.onBundle(wake));
+    this.#closers.push(api.registry.onIssuingCas(wake));
     if (api.crl !== undefined) this.#closers.push(api.crl.onChange(wake));
     const onAbort = (): void => this.end(ok(undefined));
     this.#signal.addEventListener('abort', onAbort, { once: true });

@@ -3,16 +3,16 @@ import type { AuthorityKind } from '../authority/journal.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type {
   AuthorityState,
-  GetX509AuthorityStateResponse,
+  GetJWTAuthorityStateResponse,
   LocalAuthorityService,
 } from '../gen/spire/api/server/localauthority/v1/localauthority.ts';
 import type { CallContext, Handlers } from '../rpc/service.ts';
 import { type ApiContext, audit, noteAct } from './context.ts';
+import { endIssuingCa, type IssuingCaContext, listIssuingCas } from './issuing-cas.ts';
 
 /** What the service stands on. */
-export type LocalAuthorityContext = Pick<ApiContext, 'log' | 'recordAct' | 'registry'> & {
-  readonly authority: AuthorityActs;
-};
+export type LocalAuthorityContext = Pick<ApiContext, 'log' | 'recordAct' | 'registry' | 'clock'> &
+  Pick<IssuingCaContext, 'issuingCa'> & { readonly authority: AuthorityActs };
 
 /** `spire.api.server.localauthority.v1.LocalAuthority`: the life of authorities, by hand. */
 export function createLocalAuthorityService(
@@ -21,7 +21,10 @@ export function createLocalAuthorityService(
   const x509 = actsOn(api, 'x509');
   const jwt = actsOn(api, 'jwt');
   return {
-    getX509AuthorityState: () => stateOf(api.authority, 'x509'),
+    getX509AuthorityState: () => {
+      const state = stateOf(api.authority, 'x509');
+      return state.ok ? ok({ ...state.value, issuing: listIssuingCas(api) }) : state;
+    },
     prepareX509Authority: async (_, context) =>
       answer(await x509.prepare(context), (preparedAuthority) => ({ preparedAuthority })),
     activateX509Authority: async (request, context) =>
@@ -70,7 +73,7 @@ export function createLocalAuthorityService(
 function stateOf(
   authority: AuthorityActs,
   kind: AuthorityKind,
-): Result<GetX509AuthorityStateResponse> {
+): Result<GetJWTAuthorityStateResponse> {
   const all = authority.list(kind);
   const last = (...states: readonly AuthorityView['state'][]): AuthorityState | undefined => {
     const view = all.findLast(({ state }) => states.includes(state));
@@ -106,7 +109,11 @@ function actsOn(api: LocalAuthorityContext, kind: AuthorityKind) {
       context: CallContext,
     ): Promise<Result<AuthorityState>> {
       if (authorityId === '') return noId();
-      const ended = await api.authority[act](kind, authorityId);
+      // By the roots' own rules where it is none: what is not known is refused there.
+      const issuing = kind === 'x509' ? api.registry.issuingCa(authorityId) : undefined;
+      const ended = await (issuing === undefined
+        ? api.authority[act](kind, authorityId)
+        : endIssuingCa(api, act, issuing));
       if (!ended.ok) return ended;
       audit(api, context, { authorityId });
       await noteAct(api, context, { act, authorityId });
@@ -118,7 +125,10 @@ function actsOn(api: LocalAuthorityContext, kind: AuthorityKind) {
   };
 }
 
-function wireState({ authorityId }: AuthorityView, expiresAtSeconds: number): AuthorityState {
+function wireState(
+  { authorityId }: Pick<AuthorityView, 'authorityId'>,
+  expiresAtSeconds: number,
+): AuthorityState {
   return {
     authorityId,
     expiresAt: BigInt(expiresAtSeconds),

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { PeerFacts } from '../policy/caller.ts';
 import type { Connection, PeerProcess } from '../rpc/service.ts';
+import { signerKeyIds } from '../spiffe/bundle.ts';
 
 const FACTS = Symbol('peer facts');
 
@@ -33,6 +34,7 @@ function workOut({ peer }: Connection, wantGroups: boolean): PeerFacts {
         id: peer.id,
         serialDecimal: leaf.serialDecimal,
         notAfterSeconds: Math.floor(leaf.notAfterMs / 1000),
+        signerKeyIds: signerKeyIds(peer.chain),
       };
     }
     case 'anonymous':

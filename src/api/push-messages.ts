@@ -41,6 +41,7 @@ export function pushMessages(
   // All that are alive at the start of every stream: one that broke off, or a server that was killed
   // between writing and telling, leaves nothing unsaid. Told twice they mean the same.
   let revoked: ReadonlySet<string> = new Set();
+  let distrusted: ReadonlySet<string> = new Set();
   function* take(): Iterable<Encoded> {
     const update = subscription.take();
     if (update?.kind === 'snapshot') {
@@ -57,6 +58,9 @@ export function pushMessages(
     const serials = new Set(serialsOf(registry.revocationsOf(agentId)));
     yield* revokeMessages([...serials.difference(revoked)]);
     revoked = serials;
+    const cas = registry.distrustedIssuingCas;
+    yield* taintMessages(cas.difference(distrusted));
+    distrusted = cas;
     // An agent that holds one which nobody gives out any more gives it up.
     const crl = api.crl?.current;
     if ((crl?.number ?? 0n) !== toldCrl) {

@@ -16,6 +16,7 @@ import { ManualClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
 import { fail, ok, type Result, unwrap } from '../base/result.ts';
 import type { X509Grant } from '../policy/grant.ts';
+import type { IssuingCaState } from '../rules/issuing-ca.ts';
 import { createMetrics } from '../runtime/metrics.ts';
 import { validateX509Svid } from '../spiffe/x509-svid.ts';
 import { parseCertificate } from '../x509/certificate.ts';
@@ -260,17 +261,56 @@ test('another root has another issuing CA made below it at once', async () => {
 test('a stolen one is replaced by hand with another key', async () => {
   const here = await started();
   const stolen = unwrap(here.issuing.currentX509());
-  unwrap(await here.issuing.replace());
-  assert.notEqual(unwrap(here.issuing.currentX509()).authorityId, stolen.authorityId);
+  unwrap(await here.issuing.replace(stolen.authorityId));
+  const next = unwrap(here.issuing.currentX509());
+  assert.notEqual(next.authorityId, stolen.authorityId);
+  unwrap(await here.issuing.replace(stolen.authorityId));
+  assert.equal(unwrap(here.issuing.currentX509()), next, 'it was replaced already');
+});
+
+test('one that cannot be written down signs nothing, and is written down by the next try', async () => {
+  const noted: string[] = [];
+  let written: Result<void> = fail('STORE_IO', 'the disk is gone');
+  const note = async ({ authorityId }: X509Authority) => {
+    noted.push(authorityId);
+    return written;
+  };
+  const here = await world({ note });
+  assert.equal(code(await here.issuing.start()), 'STORE_IO');
+  assert.equal(code(here.issuing.currentX509()), 'AUTHORITY_NOT_READY');
+  written = ok(undefined);
+  unwrap(await here.issuing.start());
+  const { authorityId } = unwrap(here.issuing.currentX509());
+  assert.deepEqual(noted, [authorityId, authorityId]);
+  assert.equal(here.kms.signatures, 1, 'the root was not asked again');
+});
+
+test('one that was tainted elsewhere is replaced at once, and signs on until it can be', async () => {
+  const states = new Map<string, IssuingCaState>();
+  const here = await started({ stateOf: (authorityId) => states.get(authorityId) });
+  const tainted = unwrap(here.issuing.currentX509());
+  states.set(tainted.authorityId, 'tainted');
+  here.kms.act = async () => fail('KEY_MANAGER_UNREACHABLE', 'down');
+  here.issuing.reconsider();
+  // Turns follow one another: this one waits for the one before, and fails like it.
+  assert.equal(code(await here.issuing.replace('')), 'KEY_MANAGER_UNREACHABLE');
+  assert.equal(unwrap(here.issuing.currentX509()), tainted);
+  states.set(tainted.authorityId, 'revoked');
+  assert.equal(code(here.issuing.currentX509()), 'AUTHORITY_NOT_READY');
+  here.kms.act = undefined;
+  const replaced = changed(here.issuing);
+  here.issuing.reconsider();
+  await replaced;
+  assert.notEqual(unwrap(here.issuing.currentX509()).authorityId, tainted.authorityId);
 });
 
 test('one that ends with its root is not made again and again', async () => {
   const here = await started({ ttlSeconds: 2 * YEAR_SECONDS });
-  const { notAfterMs } = unwrap(here.issuing.currentX509());
+  const { notAfterMs, authorityId } = unwrap(here.issuing.currentX509());
   assert.equal(notAfterMs, unwrap(here.roots.currentX509()).notAfterMs);
   here.clock.advance(200 * 24 * HOUR_MS);
   // Turns follow one another: what was due came before this one.
-  unwrap(await here.issuing.replace());
+  unwrap(await here.issuing.replace(authorityId));
   assert.equal(here.kms.signatures, 2);
 });
 

@@ -6,6 +6,7 @@ import { fail, ok, type Result } from '../base/result.ts';
 import type { KeyType } from '../keys/key-manager.ts';
 import { generateLocalKey } from '../keys/local-key.ts';
 import { onlyLinted } from '../lint/linted-key.ts';
+import type { IssuingCaState } from '../rules/issuing-ca.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
@@ -37,6 +38,10 @@ export interface IssuingCaOptions {
   readonly nameConstraint?: boolean;
   /** Told of each certificate before it is signed; nobody unless given. */
   readonly recordCa?: RecordCa;
+  /** Told of each before it signs: one that cannot be written down is tried again, and not used. */
+  readonly note?: (authority: X509Authority) => Promise<Result<void>>;
+  /** What all servers know of an issuing CA; nothing unless given. */
+  readonly stateOf?: (authorityId: string) => IssuingCaState | undefined;
 }
 
 /**
@@ -46,8 +51,10 @@ export interface IssuingCaOptions {
 export interface IssuingCa extends AuthoritySource {
   /** Makes the first one. Fails with what the root's key manager refuses with. */
   start(): Promise<Result<void>>;
-  /** Makes another at once, with another key: for when this one was stolen. */
-  replace(): Promise<Result<void>>;
+  /** Makes another at once in place of this one, which was stolen. Nothing where another signs already. */
+  replace(authorityId: string): Promise<Result<void>>;
+  /** Looks again at what {@link IssuingCaOptions.stateOf} says: one that was tainted is replaced. */
+  reconsider(): void;
   /** Why the last renewal failed; undefined where it did not. */
   readonly problem: SignetError | undefined;
   /** Ends renewing and waits for one under way. */
@@ -78,6 +85,8 @@ class RenewedIssuingCa implements IssuingCa {
   readonly #metrics: ReturnType<typeof createIssuingMetrics>;
   readonly #listeners = new Set<() => void>();
   #issuing: Issuing | undefined;
+  /** Made, and not noted yet: the next try goes on with it. */
+  #made: Issuing | undefined;
   #problem: SignetError | undefined;
   #running: Promise<Result<void>> = Promise.resolve(ok(undefined));
   #cancelTimer: Cancel = () => {};
@@ -95,7 +104,7 @@ class RenewedIssuingCa implements IssuingCa {
   }
 
   async start(): Promise<Result<void>> {
-    const started = await this.#turn(false);
+    const started = await this.#turn();
     if (!started.ok) {
       this.#cancelTimer();
       return started;
@@ -103,20 +112,30 @@ class RenewedIssuingCa implements IssuingCa {
     // Another root, or another JWT key: whoever listens here hears of both.
     this.#endWatch = this.#options.roots.onChange(() => {
       this.#tell();
-      void this.#turn(false);
+      void this.#turn();
     });
     return ok(undefined);
   }
 
-  replace(): Promise<Result<void>> {
-    return this.#turn(true);
+  replace(authorityId: string): Promise<Result<void>> {
+    return this.#turn(authorityId);
+  }
+
+  reconsider(): void {
+    if (this.#isDistrusted()) void this.#turn();
   }
 
   currentX509(): Result<X509Authority> {
     const authority = this.#issuing?.authority;
     if (authority === undefined) return fail('AUTHORITY_NOT_READY', 'no issuing CA yet');
-    if (this.#options.clock.nowMs() < authority.notAfterMs) return ok(authority);
     const why = this.#problem === undefined ? '' : `; renewing it failed: ${this.#problem.message}`;
+    // Nobody would take what it signs. One that is tainted signs on until there is another.
+    if (this.#options.stateOf?.(authority.authorityId) === 'revoked') {
+      return fail('AUTHORITY_NOT_READY', `the issuing CA is revoked${why}`, {
+        cause: this.#problem,
+      });
+    }
+    if (this.#options.clock.nowMs() < authority.notAfterMs) return ok(authority);
     return fail('AUTHORITY_EXPIRED', `the issuing CA has expired${why}`, { cause: this.#problem });
   }
 
@@ -138,10 +157,10 @@ class RenewedIssuingCa implements IssuingCa {
   }
 
   /** Turns follow one another. One that fails leaves the issuing CA as it is, which serves to its end. */
-  #turn(forced: boolean): Promise<Result<void>> {
+  #turn(stolen?: string): Promise<Result<void>> {
     this.#running = this.#running.then(async () => {
       if (this.#closed) return ok(undefined);
-      const made = await this.#renewWhereDue(forced);
+      const made = await this.#renewWhereDue(stolen);
       if (made.ok) this.#succeeded();
       else this.#failed(made.error);
       this.#arm(made.ok ? this.#sleepMs() : this.#retryMs());
@@ -150,22 +169,43 @@ class RenewedIssuingCa implements IssuingCa {
     return this.#running;
   }
 
-  async #renewWhereDue(forced: boolean): Promise<Result<void>> {
+  async #renewWhereDue(stolen: string | undefined): Promise<Result<void>> {
     const root = this.#options.roots.currentX509();
     if (!root.ok) return root;
     const held = this.#issuing;
     const isDue =
       held === undefined ||
       held.rootId !== root.value.authorityId ||
+      held.authority.authorityId === stolen ||
+      this.#isDistrusted() ||
       this.#options.clock.nowMs() >= held.renewAtMs;
-    if (!isDue && !forced) return ok(undefined);
-    const made = await makeIssuing(root.value, this.#options);
+    if (!isDue) return ok(undefined);
+    const made = await this.#make(root.value);
     if (!made.ok) return made;
     if (this.#closed) return ok(undefined);
     this.#issuing = made.value;
     this.#note(made.value);
     this.#tell();
     return ok(undefined);
+  }
+
+  /** A root's signature costs a call of its key manager: one is not wasted because a write failed. */
+  async #make(root: X509Authority): Promise<Result<Issuing>> {
+    const { note } = this.#options;
+    const kept = this.#made?.rootId === root.authorityId ? this.#made : undefined;
+    const made = kept === undefined ? await makeIssuing(root, this.#options) : ok(kept);
+    if (!made.ok) return made;
+    this.#made = made.value;
+    const noted = await (note?.(made.value.authority) ?? ok(undefined));
+    if (!noted.ok) return noted;
+    this.#made = undefined;
+    return made;
+  }
+
+  #isDistrusted(): boolean {
+    const authorityId = this.#issuing?.authority.authorityId;
+    const state = authorityId && this.#options.stateOf?.(authorityId);
+    return state === 'tainted' || state === 'revoked';
   }
 
   #note({ authority, rootId }: Issuing): void {
@@ -212,7 +252,7 @@ class RenewedIssuingCa implements IssuingCa {
   #arm(delayMs: number): void {
     this.#cancelTimer();
     if (this.#closed) return;
-    this.#cancelTimer = this.#options.clock.after(delayMs, () => void this.#turn(false));
+    this.#cancelTimer = this.#options.clock.after(delayMs, () => void this.#turn());
   }
 }
 

@@ -61,7 +61,8 @@ function columnLimit(widths: readonly number[]): number {
   return limit;
 }
 
-function cut(text: string, width: number): string {
+/** Text of at most this many characters; one that is cut ends with an ellipsis. */
+export function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
 }
 

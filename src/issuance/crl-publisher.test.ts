@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { makeAuthorities, TRUST_DOMAIN } from '../../test/support/issuance.ts';
 import { assertValue } from '../../test/support/refused.ts';
-import { directoryName } from '../../test/support/x509.ts';
+import { directoryName, makeIntermediate, makeRoot } from '../../test/support/x509.ts';
 import type { AuthoritySource } from '../authority/authority.ts';
 import { ManualClock } from '../base/clock.ts';
 import type { SignetError } from '../base/errors.ts';
 import { seededRandom } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import type { IssuingCa } from '../rules/issuing-ca.ts';
 import type { Revocation } from '../rules/revocation.ts';
 import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
 import { type Crl, parseCrl } from '../x509/crl.ts';
@@ -36,6 +37,7 @@ async function setUp(context: TestContext) {
   const authorities = makeAuthorities({ clock });
   assertValue(await authorities.start());
   const revoked: Revocation[] = [];
+  const issuingCas: IssuingCa[] = [];
   let wake = (): void => {};
   const faults: SignetError[] = [];
   const recorded: string[] = [];
@@ -52,6 +54,8 @@ async function setUp(context: TestContext) {
     trustDomain: TRUST_DOMAIN,
     registry: {
       revocations: () => revoked,
+      issuingCas: () => issuingCas,
+      onIssuingCas: () => () => {},
       onRevocations: (listener) => {
         wake = listener;
         return () => {};
@@ -78,7 +82,7 @@ async function setUp(context: TestContext) {
     wake();
     await publisher.update();
   };
-  return { clock, publisher, authorities, faults, recorded, state, crl, revoke };
+  return { clock, publisher, authorities, faults, recorded, state, crl, revoke, issuingCas };
 }
 
 test('a CRL begins before now, ends after its lifetime and lists what has a name', async (context) => {
@@ -92,6 +96,22 @@ test('a CRL begins before now, ends after its lifetime and lists what has a name
   assert.equal(crl().find(issuerDer, Uint8Array.of(0, 255))?.reason, 4);
   assert.equal(crl().find(directoryName({}), Uint8Array.of(1, 0)), undefined);
   assert.equal(recorded.length, 1);
+});
+
+test('a revoked issuing CA is listed under the name of its root; a tainted one is not', async (context) => {
+  const { publisher, crl, issuingCas } = await setUp(context);
+  const root = makeRoot();
+  const [tainted, revoked] = (['tainted', 'revoked'] as const).map((state): IssuingCa => {
+    const { certificate } = makeIntermediate(root);
+    const authorityId = Buffer.from(certificate.subjectKeyId ?? []).toString('hex');
+    return { authorityId, certificate, server: 'a', state, sinceSeconds: NOW_MS / 1000 - 30 };
+  });
+  assert.ok(tainted !== undefined && revoked !== undefined);
+  issuingCas.push(tainted, revoked);
+  await publisher.start();
+  assert.equal(crl().size, 1);
+  const entry = crl().find(root.certificate.subjectDer, revoked.certificate.serial);
+  assert.deepEqual([entry?.reason, entry?.revokedAtMs], [2, NOW_MS - 30_000]);
 });
 
 test('numbers rise, also for two CRLs of one millisecond', async (context) => {

@@ -8,6 +8,7 @@ import { fail, ok, type Result } from '../base/result.ts';
 import { certificateScheme } from '../keys/scheme.ts';
 import { type LintToken, lintCrl } from '../lint/gate.ts';
 import type { Registry } from '../registry/registry.ts';
+import type { IssuingCa } from '../rules/issuing-ca.ts';
 import { REVOCATION_REASONS, type Revocation } from '../rules/revocation.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { parseCrl } from '../x509/crl.ts';
@@ -26,7 +27,10 @@ const MAX_RETRY_MS = 60_000;
 /** What publishing a CRL stands on. */
 export interface CrlPublisherOptions {
   readonly trustDomain: TrustDomain;
-  readonly registry: Pick<Registry, 'revocations' | 'onRevocations'>;
+  readonly registry: Pick<
+    Registry,
+    'revocations' | 'onRevocations' | 'issuingCas' | 'onIssuingCas'
+  >;
   /** Who makes the signer: the roots, never an issuing CA. */
   readonly roots: AuthoritySource;
   readonly clock: Clock;
@@ -84,7 +88,11 @@ export class CrlPublisher {
   async start(): Promise<void> {
     const { registry, roots } = this.#options;
     const update = (): void => void this.update();
-    this.#closers.push(registry.onRevocations(update), roots.onChange(update));
+    this.#closers.push(
+      registry.onRevocations(update),
+      registry.onIssuingCas(update),
+      roots.onChange(update),
+    );
     await this.update();
   }
 
@@ -188,7 +196,8 @@ export class CrlPublisher {
     const thisSecondMs = Math.floor(nowMs / 1000) * 1000;
     // RFC 5280 §5.2.3: numbers rise; time does so across restarts, and two in one millisecond as well.
     const last = this.#current?.number ?? 0n;
-    const revoked = [...registry.revocations()].flatMap(revokedCertificate);
+    const svids = [...registry.revocations()].flatMap(revokedCertificate);
+    const revoked = [...revokedCas(registry), ...svids];
     const said = {
       signatureAlgorithm: signatureAlgorithmDer(certificateScheme(key.type)),
       issuerDer: certificate.subjectDer,
@@ -214,6 +223,19 @@ interface CrlDraft {
   readonly token: LintToken;
   readonly signatureAlgorithm: Uint8Array;
   readonly number: bigint;
+}
+
+/** RFC 5280 §5.3.1: the key of an authority is known, or suspected, to be in other hands. */
+const CA_COMPROMISE = 2;
+
+function revokedCas(registry: Pick<Registry, 'issuingCas'>): readonly RevokedCertificate[] {
+  const isRevoked = ({ state }: IssuingCa): boolean => state === 'revoked';
+  return [...registry.issuingCas()].filter(isRevoked).map(({ certificate, sinceSeconds }) => ({
+    issuerDer: certificate.issuerDer,
+    serial: certificate.serial,
+    revokedAtMs: sinceSeconds * 1000,
+    reason: CA_COMPROMISE,
+  }));
 }
 
 /** The entry of a revocation; none where nobody knew the name of its authority. */

@@ -22,6 +22,8 @@ export interface SvidFacts {
   readonly serialDecimal: string;
   /** Unix seconds; the last second of the leaf. */
   readonly notAfterSeconds: number;
+  /** Key identifiers (hex) of the authorities that signed its chain. */
+  readonly signerKeyIds: readonly string[];
 }
 
 /** What is known for certain about the other end of a connection. */
@@ -71,7 +73,7 @@ function resolveLocal(peer: ProcessFacts, context: PolicyContext): Result<LocalC
  */
 export function resolveAgent(peer: SvidFacts, context: PolicyContext): Result<AgentCaller> {
   const { id, serialDecimal: serial } = peer;
-  if (context.registry.revocation(serial) !== undefined) return refuseRevoked(peer);
+  if (isRevoked(peer, context)) return refuseRevoked(peer);
   if (isExpired(peer, context)) {
     return refuseAgent('AGENT_EXPIRED', `SVID of agent ${id.uri} has expired`);
   }
@@ -102,7 +104,7 @@ function authorizeSvid(
 ): Result<Caller> {
   // The chain was judged when the connection opened, which may outlive it. Nobody is anyone with an
   // SVID that was taken back, whoever it names: an agent may still attest anew, as an anonymous caller.
-  if (context.registry.revocation(peer.serialDecimal) !== undefined) {
+  if (isRevoked(peer, context)) {
     return allowed.includes('anonymous') ? ok({ kind: 'anonymous' }) : refuseRevoked(peer);
   }
   const expired = isExpired(peer, context);
@@ -119,6 +121,12 @@ function authorizeSvid(
   }
   const agent = resolveAgent(peer, context);
   return agent.ok || !allowed.includes('anonymous') ? agent : ok({ kind: 'anonymous' });
+}
+
+/** By itself, or with the issuing CA that signed it. */
+function isRevoked(peer: SvidFacts, { registry }: PolicyContext): boolean {
+  if (registry.revocation(peer.serialDecimal) !== undefined) return true;
+  return peer.signerKeyIds.some((keyId) => registry.issuingCa(keyId)?.state === 'revoked');
 }
 
 function isExpired(peer: SvidFacts, context: PolicyContext): boolean {

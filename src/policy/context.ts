@@ -14,6 +14,7 @@ export type PolicyRegistry = Pick<
   | 'isAuthorized'
   | 'adminEntry'
   | 'downstreamEntry'
+  | 'issuingCa'
   | 'stalenessMs'
   | 'revocation'
 >;

@@ -349,6 +349,7 @@ function aged(registry: Registry, stalenessMs: number): PolicyRegistry {
     isAuthorized: (agentId, entryId) => registry.isAuthorized(agentId, entryId),
     adminEntry: (spiffeId) => registry.adminEntry(spiffeId),
     downstreamEntry: (spiffeId) => registry.downstreamEntry(spiffeId),
+    issuingCa: (authorityId) => registry.issuingCa(authorityId),
     stalenessMs: () => stalenessMs,
     revocation: (serial) => registry.revocation(serial),
   };

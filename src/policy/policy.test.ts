@@ -87,7 +87,14 @@ function codeOf(result: Result<unknown>): string {
 }
 
 function svid(path: string, extra: Partial<SvidFacts> = {}): SvidFacts {
-  return { kind: 'svid', id: id(path), serialDecimal: '1', notAfterSeconds: NOW, ...extra };
+  return {
+    kind: 'svid',
+    id: id(path),
+    serialDecimal: '1',
+    notAfterSeconds: NOW,
+    signerKeyIds: [],
+    ...extra,
+  };
 }
 
 /** An SVID that ended while its connection stayed open. */

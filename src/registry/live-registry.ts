@@ -4,6 +4,7 @@ import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { AgentRecord, Entry } from '../rules/entry.ts';
 import { newEntryId } from '../rules/entry-id.ts';
+import type { IssuingCa } from '../rules/issuing-ca.ts';
 import { type AgentFilter, agentMatcher, type EntryFilter, entryMatcher } from '../rules/match.ts';
 import type { Revocation } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
@@ -207,6 +208,26 @@ export class LiveRegistry implements Registry {
     return this.#write(this.#store.revoke(revocations));
   }
 
+  issuingCas(): Iterable<IssuingCa> {
+    return this.#view.issuingCas.all();
+  }
+
+  issuingCa(authorityId: string): IssuingCa | undefined {
+    return this.#view.issuingCas.get(authorityId);
+  }
+
+  get distrustedIssuingCas(): ReadonlySet<string> {
+    return this.#view.issuingCas.distrusted;
+  }
+
+  onIssuingCas(listener: () => void): () => void {
+    return this.#view.issuingCas.onChange(listener);
+  }
+
+  putIssuingCa(issuingCa: IssuingCa): Promise<Result<IssuingCa>> {
+    return this.#write(this.#store.putIssuingCa(issuingCa));
+  }
+
   onBundle(listener: (bundle: Bundle) => void): () => void {
     return this.#view.onBundle(listener);
   }
@@ -311,7 +332,7 @@ export class LiveRegistry implements Registry {
   }
 
   async #prune(): Promise<void> {
-    this.#view.dropEndedRevocations(this.#nowSeconds());
+    this.#view.dropEnded(this.#nowSeconds());
     const pruned = await this.#store.prune(this.#nowSeconds());
     if (!pruned.ok && !this.#closed) this.#onFault(pruned.error);
   }

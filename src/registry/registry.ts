@@ -3,6 +3,7 @@ import type { SignetError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Result } from '../base/result.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
+import type { IssuingCa } from '../rules/issuing-ca.ts';
 import type { AgentFilter, EntryFilter } from '../rules/match.ts';
 import type { Revocation } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
@@ -146,6 +147,15 @@ export interface Registry {
   /** Calls `listener` after revocations came or went. Returns what ends it. */
   onRevocations(listener: () => void): () => void;
 
+  /** Issuing CAs of all servers, in no order; ended ones for a while too. */
+  issuingCas(): Iterable<IssuingCa>;
+  /** The issuing CA with this key identifier (hex). */
+  issuingCa(authorityId: string): IssuingCa | undefined;
+  /** Key identifiers (hex) of those that are tainted or revoked; the same set until that changes. */
+  readonly distrustedIssuingCas: ReadonlySet<string>;
+  /** Calls `listener` after issuing CAs came, went or changed. Returns what ends it. */
+  onIssuingCas(listener: () => void): () => void;
+
   createEntries(entries: readonly NewEntry[]): Promise<Result<readonly CreatedEntry[]>>;
   updateEntries(updates: readonly EntryUpdate[]): Promise<Result<readonly UpdatedEntry[]>>;
   deleteEntries(ids: readonly string[]): Promise<Result<readonly boolean[]>>;
@@ -166,6 +176,9 @@ export interface Registry {
 
   /** Takes X.509-SVIDs back; answers the serials that were not revoked before. Streams of the agents are woken. */
   revoke(revocations: readonly Revocation[]): Promise<Result<readonly string[]>>;
+
+  /** Takes in an issuing CA or its next state, never an earlier one; answers how it stands. */
+  putIssuingCa(issuingCa: IssuingCa): Promise<Result<IssuingCa>>;
 
   /** Answers when the view shows everything that was committed before the call. */
   catchUp(): Promise<Result<void>>;

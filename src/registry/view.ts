@@ -7,6 +7,7 @@ import { AgentViews } from './agent-views.ts';
 import { ExpiryQueue } from './expiry-queue.ts';
 import { type AgentNode, Graph } from './graph.ts';
 import { History } from './history.ts';
+import { IssuingCas } from './issuing-cas.ts';
 import type { AgentSubscription, FeedPosition } from './registry.ts';
 import { Revocations } from './revocations.ts';
 import { SortedKeys } from './sorted-keys.ts';
@@ -21,6 +22,7 @@ export class View {
   readonly graph: Graph;
   readonly expiries = new ExpiryQueue();
   readonly revocations = new Revocations();
+  readonly issuingCas = new IssuingCas();
   entryIds = new SortedKeys([]);
   agentIds = new SortedKeys([]);
   feedId = '';
@@ -61,10 +63,13 @@ export class View {
     this.entryIds = new SortedKeys([...this.graph.entries.keys()]);
     this.agentIds = new SortedKeys([...this.graph.agents.keys()]);
     this.#loadRevocations(snapshot.revocations);
+    this.issuingCas.clear();
+    for (const issuingCa of snapshot.issuingCas) this.issuingCas.put(issuingCa);
     this.#agents.invalidateAll();
     if (snapshot.bundle !== undefined) this.#setBundle(snapshot.bundle);
     this.#agents.flush();
     this.revocations.notify();
+    this.issuingCas.notify();
   }
 
   /** Applies changes in the order of the feed. */
@@ -75,6 +80,7 @@ export class View {
     }
     this.#agents.flush();
     if (changes.some(({ kind }) => kind === 'revocation')) this.revocations.notify();
+    if (changes.some(({ kind }) => kind === 'issuing-ca')) this.issuingCas.notify();
   }
 
   /** Drops entries whose time is over, before the store has deleted them. Answers whether any was. */
@@ -91,11 +97,11 @@ export class View {
     return dropped;
   }
 
-  /** Drops revocations of SVIDs that nobody can take for valid any more. */
-  dropEndedRevocations(nowSeconds: number): void {
-    if (this.revocations.dropEnded(nowSeconds - REVOCATION_GRACE_SECONDS)) {
-      this.revocations.notify();
-    }
+  /** Drops revocations, and issuing CAs, of what nobody can take for valid any more. */
+  dropEnded(nowSeconds: number): void {
+    const endedBySeconds = nowSeconds - REVOCATION_GRACE_SECONDS;
+    if (this.revocations.dropEnded(endedBySeconds)) this.revocations.notify();
+    if (this.issuingCas.dropEnded(endedBySeconds)) this.issuingCas.notify();
   }
 
   /** An agent's record as everybody is to see it: banned also where only this server bans it. */
@@ -164,7 +170,10 @@ export class View {
       case 'revocation':
         this.#revoke(change.revocation);
         return;
-      case 'revocation-ended':
+      case 'issuing-ca':
+        this.issuingCas.put(change.issuingCa);
+        return;
+      case 'ended':
         return;
     }
   }

@@ -1,5 +1,6 @@
+import { hostname } from 'node:os';
 import { join } from 'node:path';
-import type { AuthorityManager, AuthoritySource } from '../authority/authority.ts';
+import type { AuthorityManager, AuthoritySource, X509Authority } from '../authority/authority.ts';
 import { createAuthorityManager } from '../authority/authority-manager.ts';
 import type { Propagation } from '../authority/barrier.ts';
 import { createIssuingCa, type IssuingCa } from '../authority/issuing-ca.ts';
@@ -9,6 +10,7 @@ import { ok, type Result } from '../base/result.ts';
 import type { LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import type { KeyManager } from '../keys/key-manager.ts';
 import { openKeyManager } from '../keys/open.ts';
+import type { Registry } from '../registry/registry.ts';
 import type { Store } from '../store/store.ts';
 import type { CaSubject } from '../x509/ca-template.ts';
 import type { ServerConfig } from './config.ts';
@@ -31,6 +33,7 @@ export interface ServerAuthorities {
 
 interface AuthorityParts {
   readonly store: Store;
+  readonly registry: Registry;
   readonly directory: string;
   readonly recorder: LedgerRecorder | undefined;
   /** Which agents have which bundle. */
@@ -121,7 +124,7 @@ async function startManager(
 
 async function startIssuing(
   base: ServerBase,
-  { recorder }: AuthorityParts,
+  { recorder, registry }: AuthorityParts,
   roots: AuthoritySource,
 ): Promise<Result<IssuingCa | undefined>> {
   const { config, life, clock, random, log, metrics } = base;
@@ -140,10 +143,39 @@ async function startIssuing(
     keyType: keyType ?? config.ca.keyType,
     subject: subjectOf(base),
     nameConstraint,
+    note: (authority) => noteIssuingCa(base, registry, authority),
+    stateOf: (authorityId) => registry.issuingCa(authorityId)?.state,
   });
+  life.add(
+    'issuing CA watch',
+    registry.onIssuingCas(() => issuing.reconsider()),
+  );
   life.add('issuing CA', () => issuing.close());
   const started = await issuing.start();
   return started.ok ? ok(issuing) : started;
+}
+
+/**
+ * Makes an issuing CA known to all servers, so that any of them can taint it. Those that this server
+ * made before, in this process or in one that was killed, sign no more.
+ */
+async function noteIssuingCa(
+  { clock }: ServerBase,
+  registry: Registry,
+  { authorityId, certificate }: X509Authority,
+): Promise<Result<void>> {
+  const server = hostname();
+  const sinceSeconds = Math.floor(clock.nowMs() / 1000);
+  const made = { authorityId, certificate, server, sinceSeconds };
+  const put = await registry.putIssuingCa({ ...made, state: 'issuing' });
+  if (!put.ok) return put;
+  for (const known of [...registry.issuingCas()]) {
+    const isBefore = known.server === server && known.authorityId !== authorityId;
+    if (!isBefore || known.state !== 'issuing') continue;
+    const retired = await registry.putIssuingCa({ ...known, state: 'old', sinceSeconds });
+    if (!retired.ok) return retired;
+  }
+  return ok(undefined);
 }
 
 /** What an old authority must still be able to sign while its successor waits for agents. */

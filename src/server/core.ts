@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { ApiContext } from '../api/context.ts';
 import type { AuthorityManager, AuthoritySource } from '../authority/authority.ts';
+import type { IssuingCa } from '../authority/issuing-ca.ts';
 import type { UpstreamLink } from '../authority/upstream/upstream-link.ts';
 import { refuseNotWhole } from '../backup/whole.ts';
 import type { SignetError } from '../base/errors.ts';
@@ -31,11 +32,14 @@ import { type ServerLedger, startLedger } from './ledger.ts';
 import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
 import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
+import { takenBack } from './taken-back.ts';
 
 /** The server without its listeners. */
 export interface ServerCore {
   readonly registry: Registry;
   readonly authority: AuthorityManager;
+  /** Undefined where roots sign leaves themselves. */
+  readonly issuingCa: IssuingCa | undefined;
   /** What signs our CA; undefined where it signs itself. */
   readonly upstream: UpstreamLink | undefined;
   readonly identity: ServerIdentity;
@@ -58,9 +62,15 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   if (!ledger.ok) return ledger;
   const recorder = ledger.value?.recorder;
   const propagation = bundleAcks;
-  const authorities = await startAuthorities(base, { store, directory, recorder, propagation });
+  const authorities = await startAuthorities(base, {
+    store,
+    registry,
+    directory,
+    recorder,
+    propagation,
+  });
   if (!authorities.ok) return authorities;
-  const { manager, signers, upstream } = authorities.value;
+  const { manager, signers, issuingCa, upstream } = authorities.value;
   // The authorities' bundle was written just now; callers must see it from the first one on.
   const caughtUp = await registry.catchUp();
   if (!caughtUp.ok) return caughtUp;
@@ -83,7 +93,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
     clock: base.clock,
     log: base.log,
     health: base.health.part('identity', "the server's own SVID is not made yet"),
-    onBundle: (listener) => registry.onBundle(listener),
+    ...takenBack(registry),
   });
   if (!identity.ok) return identity;
   base.life.add('server identity', () => identity.value.close());
@@ -97,6 +107,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
       blockedKeys: blockedKeys.value,
     }),
     authority: manager,
+    issuingCa,
     upstream,
     identity: identity.value,
     api,

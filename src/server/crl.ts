@@ -82,7 +82,8 @@ function watchCrl({ metrics }: ServerBase, publisher: CrlPublisher, registry: Re
     return publisher.current?.der.length ?? 0;
   });
   metrics.reading('crl_unlisted', 'Revocations that the CRL does not list.', () => {
-    return registry.revocationCount - (publisher.current?.size ?? 0);
+    const cas = [...registry.issuingCas()].filter(({ state }) => state === 'revoked').length;
+    return registry.revocationCount + cas - (publisher.current?.size ?? 0);
   });
 }
 

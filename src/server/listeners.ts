@@ -69,7 +69,7 @@ interface Services {
 }
 
 /** The same services on both listeners; the matrix of policy says who may call what. */
-function services(base: ServerBase, { api, authority, issueCa }: ServerCore): Services {
+function services(base: ServerBase, { api, authority, issuingCa, issueCa }: ServerCore): Services {
   const { callLimits } = base.settings;
   const attestor = createJoinTokenAttestor(api.registry);
   const attestation = {
@@ -82,7 +82,7 @@ function services(base: ServerBase, { api, authority, issueCa }: ServerCore): Se
   const downstream = { ...api, authority, issueCa };
   const bundle = createBundleService(downstream, callLimits);
   const svid = createSvidService(downstream, callLimits);
-  const localAuthority = createLocalAuthorityService({ ...api, authority });
+  const localAuthority = createLocalAuthorityService({ ...api, authority, issuingCa });
   const revocation = createRevocationService(api);
   const nodes = createAttestationService(api);
   const sync = createAgentSyncService(api, streams);

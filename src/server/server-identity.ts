@@ -8,7 +8,7 @@ import type { Issuer } from '../issuance/issuer.ts';
 import { grantServerX509 } from '../policy/grants.ts';
 import type { HealthPart } from '../runtime/health.ts';
 import type { Logger } from '../runtime/log.ts';
-import { type Bundle, signerKeyIds, taintedX509KeyIds } from '../spiffe/bundle.ts';
+import { signerKeyIds } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { parseX509SvidChain } from '../spiffe/x509-svid.ts';
 import type { TlsIdentity } from '../tls/identity.ts';
@@ -23,30 +23,39 @@ export interface ServerIdentityOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly health: HealthPart;
-  /** Tells of each new bundle of the trust domain; answers what ends that. */
-  readonly onBundle: (listener: (bundle: Bundle) => void) => () => void;
+  /** Whether an SVID is to be replaced before its time. */
+  readonly isTakenBack: (svid: OwnSvid) => boolean;
+  /** Calls back when that may have become another answer; answers what ends it. */
+  readonly onTakenBack: (listener: () => void) => () => void;
+}
+
+/** What decides whether an SVID still stands. */
+export interface OwnSvid {
+  /** Decimal. */
+  readonly serial: string;
+  /** Key identifiers, in hex, of the authorities that signed its chain. */
+  readonly signerKeyIds: readonly string[];
 }
 
 /** The server's own X.509-SVID, which TLS clients see. */
 export interface ServerIdentity {
   readonly current: TlsIdentity;
-  /** Hands each new identity to the listener; there is one. */
+  /** Hands each new identity to the listener, and one that came before it did; there is one. */
   onRenewed(listener: (identity: TlsIdentity) => void): void;
   close(): void;
 }
 
-interface Issued {
+interface Issued extends OwnSvid {
   readonly identity: TlsIdentity;
-  /** Key identifiers, in hex, of the authorities that signed its chain. */
-  readonly authorityKeyIds: readonly string[];
   readonly notBeforeMs: number;
   readonly expiresAtMs: number;
 }
 
 /**
  * Makes `spiffe://<td>/spire/server` with a key of its own in memory, and a new one with a new key at
- * half of its life (A.5), or as soon as the authority that signed it is tainted. A failed renewal is
- * tried again every 5 s; the old SVID serves to its end.
+ * half of its life (A.5), or as soon as it is revoked or an authority that signed it is tainted. A
+ * failed renewal is tried again every 5 s; the old SVID serves to its end: without one nobody could
+ * reach the server to hear that it was revoked.
  */
 export async function createServerIdentity(
   options: ServerIdentityOptions,
@@ -60,8 +69,9 @@ class RenewedIdentity implements ServerIdentity {
   readonly #options: ServerIdentityOptions;
   #issued: Issued;
   #listener: (identity: TlsIdentity) => void = () => {};
-  readonly #endBundles: () => void;
-  #tainted: ReadonlySet<string> = new Set();
+  readonly #endWatch: () => void;
+  #renewing = false;
+  #renewed = false;
   #cancel: Cancel = () => {};
   #closed = false;
 
@@ -69,9 +79,8 @@ class RenewedIdentity implements ServerIdentity {
     this.#options = options;
     this.#issued = first;
     options.health.ready();
-    this.#endBundles = options.onBundle((bundle) => {
-      this.#tainted = taintedX509KeyIds(bundle);
-      if (this.#isTainted()) void this.#renew();
+    this.#endWatch = options.onTakenBack(() => {
+      if (options.isTakenBack(this.#issued)) void this.#renew();
     });
     this.#arm();
   }
@@ -82,11 +91,15 @@ class RenewedIdentity implements ServerIdentity {
 
   onRenewed(listener: (identity: TlsIdentity) => void): void {
     this.#listener = listener;
+    if (this.#renewed) listener(this.#issued.identity);
   }
 
   async #renew(): Promise<void> {
+    if (this.#renewing) return;
+    this.#renewing = true;
     this.#cancel();
     const next = await issue(this.#options);
+    this.#renewing = false;
     if (this.#closed) return;
     const { clock, health, log } = this.#options;
     if (!next.ok) {
@@ -99,6 +112,7 @@ class RenewedIdentity implements ServerIdentity {
       return;
     }
     this.#issued = next.value;
+    this.#renewed = true;
     health.ready();
     this.#listener(next.value.identity);
     this.#arm();
@@ -106,23 +120,19 @@ class RenewedIdentity implements ServerIdentity {
 
   close(): void {
     this.#closed = true;
-    this.#endBundles();
+    this.#endWatch();
     this.#cancel();
   }
 
   #arm(): void {
     const { notBeforeMs, expiresAtMs } = this.#issued;
-    const { clock } = this.#options;
+    const { clock, isTakenBack } = this.#options;
     const half = notBeforeMs + (expiresAtMs - notBeforeMs) / 2;
     const dueMs = Math.max(half - clock.nowMs(), 100);
     // The issuing CA may need a moment to be replaced.
-    const delayMs = this.#isTainted() ? Math.min(dueMs, RETRY_MS) : dueMs;
+    const delayMs = isTakenBack(this.#issued) ? Math.min(dueMs, RETRY_MS) : dueMs;
     this.#cancel();
     this.#cancel = clock.after(delayMs, () => void this.#renew());
-  }
-
-  #isTainted(): boolean {
-    return this.#issued.authorityKeyIds.some((keyId) => this.#tainted.has(keyId));
   }
 }
 
@@ -141,7 +151,8 @@ async function issue(options: ServerIdentityOptions): Promise<Result<Issued>> {
     const parsed = parseX509SvidChain(concatBytes(chain));
     if (!parsed.ok) return parsed;
     return ok({
-      authorityKeyIds: signerKeyIds(parsed.value.chain),
+      serial: parsed.value.leaf.serialDecimal,
+      signerKeyIds: signerKeyIds(parsed.value.chain),
       identity: {
         chainDer: chain,
         privateKeyPkcs8: privateKey.export({ type: 'pkcs8', format: 'der' }),

@@ -11,9 +11,10 @@ import {
   TRUST_DOMAIN,
   temporaryFolder,
 } from '../../test/support/state.ts';
-import { makeKey, makeRoot } from '../../test/support/x509.ts';
+import { makeIntermediate, makeKey, makeRoot } from '../../test/support/x509.ts';
 import { type Result, unwrap } from '../base/result.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
+import type { IssuingCa } from '../rules/issuing-ca.ts';
 import { REVOCATION_GRACE_SECONDS } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import { parseTrustDomain } from '../spiffe/trust-domain.ts';
@@ -641,8 +642,46 @@ for (const backend of BACKENDS) {
       const told = unwrap(await reopened.changesAfter(0n, 10));
       assert.deepEqual(
         told.map(({ kind }) => kind),
-        ['revocation-ended', 'revocation'],
+        ['ended', 'revocation'],
       );
+      await reopened.close();
+    });
+  });
+
+  describe(`issuing CAs of ${backend.name}`, () => {
+    it('go through their states one way only, and are forgotten an hour after their end', async (context) => {
+      const place = await temporaryFolder(context);
+      const store = await backend.open(place);
+      const { certificate } = makeIntermediate(makeRoot());
+      const made: IssuingCa = {
+        authorityId: 'ab',
+        certificate,
+        server: 'one',
+        state: 'issuing',
+        sinceSeconds: NOW,
+      };
+      const put = async (state: IssuingCa['state']) =>
+        unwrap(await store.putIssuingCa({ ...made, state })).state;
+      const states = [];
+      for (const state of ['issuing', 'tainted', 'old', 'issuing', 'revoked', 'tainted'] as const)
+        states.push(await put(state));
+      assert.deepEqual(states, ['issuing', 'tainted', 'tainted', 'tainted', 'revoked', 'revoked']);
+      const changes = unwrap(await store.changesAfter(0n, 10));
+      assert.deepEqual(
+        changes.map((change) => (change.kind === 'issuing-ca' ? change.issuingCa.state : '')),
+        ['revoked', 'revoked', 'revoked'],
+        'one line for each state that was entered',
+      );
+      await store.close();
+      const reopened = await backend.open(place);
+      const kept = async () => unwrap(await reopened.loadSnapshot()).issuingCas;
+      assert.deepEqual(await kept(), [{ ...made, state: 'revoked' }]);
+      const endedSeconds = certificate.notAfterMs / 1000 + REVOCATION_GRACE_SECONDS;
+      unwrap(await reopened.prune(endedSeconds - 1));
+      assert.equal((await kept()).length, 1);
+      unwrap(await reopened.prune(endedSeconds));
+      assert.deepEqual(await kept(), []);
+      assert.equal(unwrap(await reopened.changesAfter(0n, 1))[0]?.kind, 'ended');
       await reopened.close();
     });
   });

@@ -1,5 +1,6 @@
 import type { Result } from '../base/result.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
+import type { IssuingCa } from '../rules/issuing-ca.ts';
 import type { Revocation } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
@@ -12,8 +13,9 @@ export type Change =
   | { readonly kind: 'agent-deleted'; readonly sequence: bigint; readonly agentId: string }
   | { readonly kind: 'bundle'; readonly sequence: bigint; readonly bundle: Bundle }
   | { readonly kind: 'revocation'; readonly sequence: bigint; readonly revocation: Revocation }
-  /** Made, and gone again before it was read: what it was about has ended. */
-  | { readonly kind: 'revocation-ended'; readonly sequence: bigint };
+  | { readonly kind: 'issuing-ca'; readonly sequence: bigint; readonly issuingCa: IssuingCa }
+  /** A revocation or an issuing CA that was gone again before it was read: it has ended. */
+  | { readonly kind: 'ended'; readonly sequence: bigint };
 
 /** Everything that the registry starts from, read at one point of the feed. */
 export interface StoreSnapshot {
@@ -24,6 +26,7 @@ export interface StoreSnapshot {
   readonly agents: readonly AgentRecord[];
   readonly bundle: Bundle | undefined;
   readonly revocations: readonly Revocation[];
+  readonly issuingCas: readonly IssuingCa[];
 }
 
 /** An entry to be made, under an ID that nothing else has. */
@@ -210,7 +213,12 @@ export interface Store {
   pruneAgents(prune: AgentPrune): Promise<Result<number>>;
   /** Adds revocations in one transaction, for ever; answers the serials that were not revoked before. */
   revoke(revocations: readonly Revocation[]): Promise<Result<readonly string[]>>;
-  /** Deletes join tokens past their end and their retry window, entries past their expiry, revocations of what has ended. */
+  /**
+   * Takes in an issuing CA, or its next state: one that is as far already, or further, stays as it is.
+   * Answers how it stands.
+   */
+  putIssuingCa(issuingCa: IssuingCa): Promise<Result<IssuingCa>>;
+  /** Deletes join tokens past their end and their retry window, expired entries, and revocations and issuing CAs that have ended. */
   prune(nowSeconds: number): Promise<Result<void>>;
 
   /** Every sealed key; no change feed tells of them. */

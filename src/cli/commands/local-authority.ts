@@ -3,7 +3,9 @@ import { ok, type Result } from '../../base/result.ts';
 import {
   ActivateX509AuthorityResponse,
   type AuthorityState,
+  GetJWTAuthorityStateResponse,
   GetX509AuthorityStateResponse,
+  type IssuingCA,
   LocalAuthorityClient,
   PrepareX509AuthorityResponse,
   RevokeX509AuthorityResponse,
@@ -14,7 +16,7 @@ import { parseCertificate } from '../../x509/certificate.ts';
 import type { UnaryCall } from '../remote.ts';
 import { type ServerConnection, withServer } from '../server-connection.ts';
 import type { CliIo, CommandSpec, FlagSpec, Input } from '../spec.ts';
-import { formatTable, formatTime, safe, safeJson } from '../text.ts';
+import { cut, formatTable, formatTime, safe, safeJson, span } from '../text.ts';
 import { getBundle } from './bundle-show.ts';
 
 type Kind = 'x509' | 'jwt';
@@ -22,14 +24,12 @@ type Kind = 'x509' | 'jwt';
 /** Names of the RPCs of each kind; requests and answers of both kinds are alike. */
 const METHODS = {
   x509: {
-    show: 'getX509AuthorityState',
     prepare: 'prepareX509Authority',
     activate: 'activateX509Authority',
     taint: 'taintX509Authority',
     revoke: 'revokeX509Authority',
   },
   jwt: {
-    show: 'getJwtAuthorityState',
     prepare: 'prepareJwtAuthority',
     activate: 'activateJwtAuthority',
     taint: 'taintJwtAuthority',
@@ -77,19 +77,27 @@ function show(kind: Kind): CommandSpec {
     run: (input, io) =>
       withServer(input, io, async (server) => {
         const client = server.client(LocalAuthorityClient);
-        const method = METHODS[kind].show;
         const doing = `reading the ${TITLES[kind]} authorities`;
-        const state = await server.call<GetX509AuthorityStateResponse>(doing, (m, o, done) =>
-          client[method]({}, m, o, done),
-        );
+        const state: Result<Shown> = await (kind === 'x509'
+          ? server.call<GetX509AuthorityStateResponse>(doing, (m, o, done) =>
+              client.getX509AuthorityState({}, m, o, done),
+            )
+          : server.call<GetJWTAuthorityStateResponse>(doing, (m, o, done) =>
+              client.getJwtAuthorityState({}, m, o, done),
+            ));
         if (!state.ok) return state;
+        const { active, prepared, old, issuing = [] } = state.value;
         if (input.text('output') === 'json') {
-          io.out(`${safeJson(GetX509AuthorityStateResponse.toJSON(state.value))}\n`);
+          const encode =
+            kind === 'x509' ? GetX509AuthorityStateResponse : GetJWTAuthorityStateResponse;
+          const shown = { active, prepared, old, issuing };
+          io.out(`${safeJson(encode.toJSON(shown))}\n`);
           return ok(undefined);
         }
         const bundle = await getBundle(server);
         if (!bundle.ok) return bundle;
         io.out(formatStates(kind, state.value, bundle.value, io));
+        if (issuing.length > 0) io.out(`\n${formatIssuingCas(issuing, io)}`);
         return ok(undefined);
       }),
   };
@@ -149,7 +157,7 @@ function taint(kind: Kind): CommandSpec {
     connects: 'server',
     prints: true,
     about:
-      'Agents renew at once what it signed. Only an authority that signs no more can be tainted; revoke it when they have.',
+      'Agents renew at once what it signed. An authority must sign no more before it can be tainted; an issuing CA is replaced by its server. Revoke it when they have.',
     flags: [AUTHORITY_FLAG],
     refused: REFUSED,
     examples: [`signet localauthority ${kind} taint --authority-id ID`],
@@ -174,7 +182,7 @@ function revoke(kind: Kind): CommandSpec {
     connects: 'server',
     prints: true,
     about:
-      'It leaves the trust bundle, and its key is given up: whatever it signed is refused from then on. Only a tainted authority can be revoked.',
+      'It leaves the trust bundle, and its key is given up: whatever it signed is refused from then on. An issuing CA is in no bundle: it goes onto the CRL, and servers refuse what it signed. Only what is tainted can be revoked.',
     flags: [AUTHORITY_FLAG],
     refused: REFUSED,
     examples: [`signet localauthority ${kind} revoke --authority-id ID`],
@@ -193,6 +201,9 @@ function revoke(kind: Kind): CommandSpec {
       }),
   };
 }
+
+/** What show answers of either kind. */
+type Shown = GetJWTAuthorityStateResponse & { readonly issuing?: IssuingCA[] };
 
 interface Act<Res> {
   readonly doing: string;
@@ -226,10 +237,23 @@ function authorityId(input: Input): string {
   return input.text('authority-id') ?? '';
 }
 
+/** Longest name of a server that leaves room for the ID on a line of 80. */
+const SERVER_WIDTH = 16;
+
+function formatIssuingCas(issuing: readonly IssuingCA[], io: CliIo): string {
+  const rows = issuing.map(({ state, expiresAt, server, authorityId }) => [
+    state,
+    span(Math.max(0, Number(expiresAt) - io.clock.nowMs() / 1000)),
+    cut(server, SERVER_WIDTH),
+    authorityId,
+  ]);
+  return formatTable(['STATE', 'ENDS IN', 'SERVER', 'ISSUING CA ID'], rows);
+}
+
 /** Every authority of the kind that the server names or its bundle holds. */
 function formatStates(
   kind: Kind,
-  { active, prepared, old }: GetX509AuthorityStateResponse,
+  { active, prepared, old }: GetJWTAuthorityStateResponse,
   bundle: WireBundle,
   io: CliIo,
 ): string {

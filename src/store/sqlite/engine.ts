@@ -6,6 +6,7 @@ import { allBundleAcks, recordBundleAcks } from './bundle-acks.ts';
 import type { Database } from './database.ts';
 import { createEntries, deleteEntries, deleteExpiredEntries, updateEntries } from './entries.ts';
 import { changesAfter, lastSequence, pruneChanges } from './feed.ts';
+import { deleteEndedIssuingCas, putIssuingCa } from './issuing-cas.ts';
 import { claimJoinToken, createJoinToken, deleteExpiredTokens } from './join-tokens.ts';
 import { ledgerCopy, ledgerCopyTile, putLedgerCopy } from './ledger-copies.ts';
 import type { AnswerOf, ArgsOf, OperationName, WorkerStart } from './protocol.ts';
@@ -155,10 +156,12 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
     deleteAgent: (args) => ok(deleteAgent(db, args)),
     pruneAgents: (args) => ok(pruneAgents(db, args)),
     revoke: (args) => ok(revoke(db, args)),
+    putIssuingCa: (args) => ok(putIssuingCa(db, args)),
     prune: ({ now }) => {
       deleteExpiredEntries(db, now);
       deleteExpiredTokens(db, now);
       deleteEndedRevocations(db, now - REVOCATION_GRACE_SECONDS);
+      deleteEndedIssuingCas(db, now - REVOCATION_GRACE_SECONDS);
       return ok(undefined);
     },
     loadSealedKeys: () => loadSealedKeys(db),

@@ -3,6 +3,7 @@ import { findAgent } from './agents.ts';
 import { findBundle } from './authorities.ts';
 import type { Database } from './database.ts';
 import { findEntry } from './entries.ts';
+import { findIssuingCa } from './issuing-cas.ts';
 import type { ArgsOf, ChangeRow } from './protocol.ts';
 import { findRevocation } from './revocations.ts';
 
@@ -59,5 +60,7 @@ function withRow(
       return { kind, sequence, ref, row: findBundle(db) };
     case 'revocation':
       return { kind, sequence, ref, row: findRevocation(db, ref) };
+    case 'issuing-ca':
+      return { kind, sequence, ref, row: findIssuingCa(db, ref) };
   }
 }

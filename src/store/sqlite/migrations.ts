@@ -128,6 +128,27 @@ export const MIGRATIONS: readonly string[] = [
     checkpoint BLOB NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // As step 2: another kind of line. States by number, since they only ever go up.
+  `
+  CREATE TABLE changes_next (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('entry', 'agent', 'bundle', 'revocation', 'issuing-ca')),
+    ref TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO changes_next SELECT sequence, kind, ref FROM changes;
+  DROP TABLE changes;
+  ALTER TABLE changes_next RENAME TO changes;
+
+  CREATE TABLE issuing_cas (
+    authority_id TEXT PRIMARY KEY,
+    certificate TEXT NOT NULL,
+    server TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    not_after INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
   `
   ALTER TABLE agents ADD COLUMN assurance TEXT;
   `,

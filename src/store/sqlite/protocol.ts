@@ -6,6 +6,7 @@ import type {
   BundleRow,
   EntryDraftRow,
   EntryRow,
+  IssuingCaRow,
   RevocationRow,
   SealedKeyRow,
   TokenRow,
@@ -74,6 +75,12 @@ export type ChangeRow =
       readonly sequence: number;
       readonly ref: string;
       readonly row: RevocationRow | undefined;
+    }
+  | {
+      readonly kind: 'issuing-ca';
+      readonly sequence: number;
+      readonly ref: string;
+      readonly row: IssuingCaRow | undefined;
     };
 
 /** Everything that the worker does. */
@@ -86,6 +93,7 @@ export interface Operations {
       readonly agents: readonly AgentRow[];
       readonly bundle: BundleRow | undefined;
       readonly revocations: readonly RevocationRow[];
+      readonly issuingCas: readonly IssuingCaRow[];
     }
   >;
   /** The next page of the open snapshot; an empty one ends it. */
@@ -124,6 +132,7 @@ export interface Operations {
     { readonly rows: readonly Omit<RevocationRow, 'checksum'>[] },
     readonly string[]
   >;
+  putIssuingCa: Operation<Omit<IssuingCaRow, 'checksum'>, IssuingCaRow>;
   prune: Operation<{ readonly now: number }, undefined>;
   loadSealedKeys: Operation<undefined, readonly SealedKeyRow[]>;
   writeSealedKey: Operation<

@@ -82,6 +82,19 @@ export interface RevocationRow {
   readonly checksum: number;
 }
 
+/** A row of `issuing_cas` as it leaves the worker. */
+export interface IssuingCaRow {
+  readonly authorityId: string;
+  /** DER, base64. */
+  readonly certificate: string;
+  readonly server: string;
+  /** Place in the order of states. */
+  readonly state: number;
+  readonly since: number;
+  readonly notAfter: number;
+  readonly checksum: number;
+}
+
 /** Checksum of an entry's row: a bit that flipped on disk must not change who gets what. */
 export function entryChecksum(row: Omit<EntryRow, 'checksum'>): number {
   return checksum([
@@ -125,6 +138,18 @@ export function revocationChecksum(row: Omit<RevocationRow, 'checksum'>): number
     row.notAfter,
     row.revokedAt,
     row.reason,
+  ]);
+}
+
+/** Checksum of an issuing CA's row. */
+export function issuingCaChecksum(row: Omit<IssuingCaRow, 'checksum'>): number {
+  return checksum([
+    row.authorityId,
+    row.certificate,
+    row.server,
+    row.state,
+    row.since,
+    row.notAfter,
   ]);
 }
 

@@ -4,6 +4,7 @@ import { findBundle } from './authorities.ts';
 import { type Database, openReader } from './database.ts';
 import { ALL_ENTRIES } from './entries.ts';
 import { lastSequence } from './feed.ts';
+import { allIssuingCas } from './issuing-cas.ts';
 import type { AnswerOf } from './protocol.ts';
 import { allRevocations } from './revocations.ts';
 import type { EntryRow } from './rows.ts';
@@ -31,6 +32,7 @@ export class SnapshotReader {
       agents: allAgents(reader.value),
       bundle: findBundle(reader.value),
       revocations: allRevocations(reader.value),
+      issuingCas: allIssuingCas(reader.value),
     });
   }
 

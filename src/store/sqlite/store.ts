@@ -1,5 +1,6 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { AgentRecord, Entry } from '../../rules/entry.ts';
+import type { IssuingCa } from '../../rules/issuing-ca.ts';
 import type { Revocation } from '../../rules/revocation.ts';
 import type { FileLock } from '../../runtime/file-lock.ts';
 import type { Bundle } from '../../spiffe/bundle.ts';
@@ -29,9 +30,10 @@ import { decodeAgent, encodeAgent } from './agent-codec.ts';
 import { decodeBundle, encodeBundle } from './bundle-codec.ts';
 import { decodeEntry, encodeDraft } from './entry-codec.ts';
 import { createInterner, type Interner } from './interner.ts';
+import { decodeIssuingCa, encodeIssuingCa } from './issuing-ca-codec.ts';
 import type { ChangeRow, CreatedRow, UpdatedRow } from './protocol.ts';
 import { decodeRevocation, encodeRevocation } from './revocation-codec.ts';
-import type { BundleRow, RevocationRow, TokenRow } from './rows.ts';
+import type { BundleRow, TokenRow } from './rows.ts';
 import type { WorkerClient } from './worker-client.ts';
 
 /** Entries of one page of a snapshot. */
@@ -68,6 +70,8 @@ export class SqliteStore implements Store {
     if (!bundle.ok) return bundle;
     const revocations = all(start.value.revocations, (row) => decodeRevocation(row, this.#intern));
     if (!revocations.ok) return revocations;
+    const issuingCas = all(start.value.issuingCas, decodeIssuingCa);
+    if (!issuingCas.ok) return issuingCas;
     return ok({
       feedId: this.#feedId,
       sequence: BigInt(start.value.sequence),
@@ -75,6 +79,7 @@ export class SqliteStore implements Store {
       agents: agents.value,
       bundle: bundle.value,
       revocations: revocations.value,
+      issuingCas: issuingCas.value,
     });
   }
 
@@ -163,6 +168,11 @@ export class SqliteStore implements Store {
 
   revoke(revocations: readonly Revocation[]): Promise<Result<readonly string[]>> {
     return this.#worker.call('revoke', { rows: revocations.map(encodeRevocation) });
+  }
+
+  async putIssuingCa(issuingCa: IssuingCa): Promise<Result<IssuingCa>> {
+    const row = await this.#worker.call('putIssuingCa', encodeIssuingCa(issuingCa));
+    return row.ok ? decodeIssuingCa(row.value) : row;
   }
 
   prune(nowSeconds: number): Promise<Result<void>> {
@@ -290,17 +300,19 @@ export class SqliteStore implements Store {
         if (bundle.value === undefined) return fail('STORE_CORRUPT', 'the bundle is missing');
         return ok({ kind: 'bundle', sequence, bundle: bundle.value });
       }
-      case 'revocation':
-        return this.#decodeRevocationChange(sequence, change.row);
+      case 'revocation': {
+        if (change.row === undefined) return ok({ kind: 'ended', sequence });
+        const revocation = decodeRevocation(change.row, this.#intern);
+        if (!revocation.ok) return revocation;
+        return ok({ kind: 'revocation', sequence, revocation: revocation.value });
+      }
+      case 'issuing-ca': {
+        if (change.row === undefined) return ok({ kind: 'ended', sequence });
+        const issuingCa = decodeIssuingCa(change.row);
+        if (!issuingCa.ok) return issuingCa;
+        return ok({ kind: 'issuing-ca', sequence, issuingCa: issuingCa.value });
+      }
     }
-  }
-
-  #decodeRevocationChange(sequence: bigint, row: RevocationRow | undefined): Result<Change> {
-    if (row === undefined) return ok({ kind: 'revocation-ended', sequence });
-    const revocation = decodeRevocation(row, this.#intern);
-    return revocation.ok
-      ? ok({ kind: 'revocation', sequence, revocation: revocation.value })
-      : revocation;
   }
 
   #decodeBundle(row: BundleRow | undefined): Result<Bundle | undefined> {

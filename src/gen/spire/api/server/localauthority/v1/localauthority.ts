@@ -93,7 +93,23 @@ export interface GetX509AuthorityStateResponse {
     | AuthorityState
     | undefined;
   /** The last one that signed before. */
-  old: AuthorityState | undefined;
+  old:
+    | AuthorityState
+    | undefined;
+  /** Signet's own: CAs that servers hold in memory below an authority. */
+  issuing: IssuingCA[];
+}
+
+/** Signet's own. */
+export interface IssuingCA {
+  authorityId: string;
+  expiresAt: bigint;
+  /** issuing, old, tainted or revoked. */
+  state: string;
+  /** Name of the machine whose server made it. */
+  server: string;
+  /** The authority that signed it. */
+  issuerId: string;
 }
 
 export interface PrepareX509AuthorityRequest {
@@ -984,7 +1000,7 @@ export const GetX509AuthorityStateRequest: MessageFns<GetX509AuthorityStateReque
 };
 
 function createBaseGetX509AuthorityStateResponse(): GetX509AuthorityStateResponse {
-  return { active: undefined, prepared: undefined, old: undefined };
+  return { active: undefined, prepared: undefined, old: undefined, issuing: [] };
 }
 
 export const GetX509AuthorityStateResponse: MessageFns<GetX509AuthorityStateResponse> = {
@@ -997,6 +1013,9 @@ export const GetX509AuthorityStateResponse: MessageFns<GetX509AuthorityStateResp
     }
     if (message.old !== undefined) {
       AuthorityState.encode(message.old, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.issuing) {
+      IssuingCA.encode(v!, writer.uint32(8002).fork()).join();
     }
     return writer;
   },
@@ -1038,6 +1057,14 @@ export const GetX509AuthorityStateResponse: MessageFns<GetX509AuthorityStateResp
             message.old = AuthorityState.decode(reader, reader.uint32());
             continue;
           }
+          case 1000: {
+            if (tag !== 8002) {
+              break;
+            }
+
+            message.issuing.push(IssuingCA.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1055,6 +1082,7 @@ export const GetX509AuthorityStateResponse: MessageFns<GetX509AuthorityStateResp
       active: isSet(object.active) ? AuthorityState.fromJSON(object.active) : undefined,
       prepared: isSet(object.prepared) ? AuthorityState.fromJSON(object.prepared) : undefined,
       old: isSet(object.old) ? AuthorityState.fromJSON(object.old) : undefined,
+      issuing: globalThis.Array.isArray(object?.issuing) ? object.issuing.map((e: any) => IssuingCA.fromJSON(e)) : [],
     };
   },
 
@@ -1068,6 +1096,144 @@ export const GetX509AuthorityStateResponse: MessageFns<GetX509AuthorityStateResp
     }
     if (message.old !== undefined) {
       obj.old = AuthorityState.toJSON(message.old);
+    }
+    if (message.issuing?.length) {
+      obj.issuing = message.issuing.map((e) => IssuingCA.toJSON(e));
+    }
+    return obj;
+  },
+};
+
+function createBaseIssuingCA(): IssuingCA {
+  return { authorityId: "", expiresAt: 0n, state: "", server: "", issuerId: "" };
+}
+
+export const IssuingCA: MessageFns<IssuingCA> = {
+  encode(message: IssuingCA, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.authorityId !== "") {
+      writer.uint32(10).string(message.authorityId);
+    }
+    if (message.expiresAt !== 0n) {
+      if (BigInt.asIntN(64, message.expiresAt) !== message.expiresAt) {
+        throw new globalThis.Error("value provided for field message.expiresAt of type int64 too large");
+      }
+      writer.uint32(16).int64(message.expiresAt);
+    }
+    if (message.state !== "") {
+      writer.uint32(26).string(message.state);
+    }
+    if (message.server !== "") {
+      writer.uint32(34).string(message.server);
+    }
+    if (message.issuerId !== "") {
+      writer.uint32(42).string(message.issuerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IssuingCA {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIssuingCA();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.authorityId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.expiresAt = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.server = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.issuerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): IssuingCA {
+    return {
+      authorityId: isSet(object.authorityId)
+        ? globalThis.String(object.authorityId)
+        : isSet(object.authority_id)
+        ? globalThis.String(object.authority_id)
+        : "",
+      expiresAt: isSet(object.expiresAt)
+        ? BigInt(object.expiresAt)
+        : isSet(object.expires_at)
+        ? BigInt(object.expires_at)
+        : 0n,
+      state: isSet(object.state) ? globalThis.String(object.state) : "",
+      server: isSet(object.server) ? globalThis.String(object.server) : "",
+      issuerId: isSet(object.issuerId)
+        ? globalThis.String(object.issuerId)
+        : isSet(object.issuer_id)
+        ? globalThis.String(object.issuer_id)
+        : "",
+    };
+  },
+
+  toJSON(message: IssuingCA): unknown {
+    const obj: any = {};
+    if (message.authorityId !== "") {
+      obj.authorityId = message.authorityId;
+    }
+    if (message.expiresAt !== 0n) {
+      obj.expiresAt = message.expiresAt.toString();
+    }
+    if (message.state !== "") {
+      obj.state = message.state;
+    }
+    if (message.server !== "") {
+      obj.server = message.server;
+    }
+    if (message.issuerId !== "") {
+      obj.issuerId = message.issuerId;
     }
     return obj;
   },
