@@ -27,6 +27,26 @@ export const manifestErrors = defineErrors({
     'Get it from its publisher again; pin another key only after comparing it on another way.',
   ),
   MANIFEST_MALFORMED: file('A reference manifest breaks a rule of its schema.', AGAIN),
+  MANIFEST_CORIM: file(
+    'A reference manifest names a CoRIM that was not imported, or values that it does not have.',
+    'Import the CoRIM with the SHA-256 that the message names, or have the manifest corrected.',
+  ),
+  CORIM_MALFORMED: file(
+    'A CoRIM is not what draft-ietf-rats-corim-06 says, or its CBOR is not in strict form.',
+    'Get the file from its publisher again; other drafts and other containers are not read.',
+  ),
+  CORIM_UNSUPPORTED: file(
+    'A CoRIM is signed in a way that is not known: ES256, ES384 and ES512 are.',
+    'Ask the publisher for one that is signed so, or name its unsigned form in a signed manifest.',
+  ),
+  CORIM_UNSIGNED: file(
+    'A CoRIM is not signed by a pinned key.',
+    'Get it from its publisher again; pin another key only after comparing it on another way.',
+  ),
+  CORIM_EXPIRED: file(
+    'A CoRIM, or the signature of one, is not valid at this time.',
+    'Import a current one from its publisher.',
+  ),
   MANIFEST_OLDER: file(
     'A reference manifest is not a newer revision of the one that it would replace.',
     'Import the newest revision; an old one could bring back releases that were withdrawn.',

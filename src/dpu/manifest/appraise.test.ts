@@ -309,18 +309,13 @@ describe('rollback', () => {
   }
 
   test('(a) is judged by the numbers of the manifest in force, and of the record where it is gone', () => {
-    const record = commissioned('r3');
     const renumbered = manifestWith({
-      releases: [writtenRelease('r3', 10), writtenRelease('r1', 11), writtenRelease('r2', 12)],
+      releases: [writtenRelease('r1', 1), writtenRelease('r3', 10), writtenRelease('r2', 12)],
     });
-    assertRefused(
-      judge('r3', {
-        manifest: renumbered,
-        record: { ...record, lastRelease: { id: 'r2', order: 2 } },
-      }),
-      'ROLLBACK_MINIMUM',
-    );
+    const record = commissioned('r3');
     assertValue(judge('r2', { manifest: renumbered, record }));
+    const onR2 = commissioned('r2');
+    assertRefused(judge('r3', { manifest: renumbered, record: onR2 }), 'ROLLBACK_RELEASE');
     const dropped = manifestWith({ releases: [writtenRelease('r1', 1), writtenRelease('r2', 2)] });
     assertRefused(judge('r2', { manifest: dropped, record }), 'ROLLBACK_RELEASE');
   });

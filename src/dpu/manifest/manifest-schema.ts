@@ -12,6 +12,7 @@ export const MANIFEST_LIMITS = {
   releases: 256,
   measurements: 254,
   values: 32,
+  corims: 16,
   layers: 8,
   fwids: 16,
   /** Longest bit stream, in bytes. */
@@ -77,6 +78,26 @@ const indices = z
   .max(MANIFEST_LIMITS.measurements)
   .refine((all) => new Set(all).size === all.length, 'must name no index twice');
 
+/** Values out of a CoRIM: those of the environments that have all of these fields. */
+const corimValues = z.strictObject({
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of a CoRIM in hex'),
+  environment: z
+    .strictObject({
+      classId: z
+        .string()
+        .regex(/^\d{1,5}:[0-9a-f]{2,128}$/, 'must be a CBOR tag and hex such as 111:2b06')
+        .optional(),
+      vendor: z.string().max(256).optional(),
+      model: z.string().max(256).optional(),
+      layer: z.int().min(0).optional(),
+      index: z.int().min(0).optional(),
+    })
+    .refine((fields) => Object.keys(fields).length > 0, 'must have a field'),
+});
+
+/** Where the values of a release are found in a CoRIM. */
+export type CorimSelection = z.output<typeof corimValues>;
+
 const release = z.strictObject({
   id: name,
   order: z.int().min(0),
@@ -84,7 +105,8 @@ const release = z.strictObject({
     .array(z.strictObject({ part: name, version: name }))
     .max(32)
     .default([]),
-  measurements: z.array(measurement).min(1).max(MANIFEST_LIMITS.measurements),
+  measurements: z.array(measurement).max(MANIFEST_LIMITS.measurements).default([]),
+  corims: z.array(corimValues).max(MANIFEST_LIMITS.corims).default([]),
   layers: z
     .array(
       z.strictObject({

@@ -9,6 +9,7 @@ import {
 } from '../../spiffe/json.ts';
 import { schemeForKeyType, verifyWithScheme } from '../../x509/signature.ts';
 import type { PublicKey } from '../../x509/types.ts';
+import type { Corims } from './corim-selection.ts';
 import { MANIFEST_LIMITS } from './manifest-schema.ts';
 import { MAX_MANIFEST_DEPTH, parseManifest } from './parse-manifest.ts';
 import type { ReferenceManifest } from './reference-manifest.ts';
@@ -36,15 +37,18 @@ interface Envelope {
  * Opens a signed manifest: a DSSE envelope (in-toto), whose signatures are over the payload's exact
  * bytes, by pinned keys. Nothing of the payload is read before they hold. Key ids are hints for people
  * and not looked at. Errors: JSON_*, MANIFEST_ENVELOPE, MANIFEST_UNSIGNED, those of `parseManifest`.
+ *
+ * @param corims See `parseManifest`.
  */
 export function openManifest(
   envelope: Uint8Array,
   signers: ManifestSigners,
+  corims?: Corims,
 ): Result<ReferenceManifest> {
   const opened = readEnvelope(envelope);
   if (!opened.ok) return opened;
   const signed = checkSignatures(opened.value, signers);
-  return signed.ok ? parseManifest(opened.value.payload) : signed;
+  return signed.ok ? parseManifest(opened.value.payload, corims) : signed;
 }
 
 /** What DSSE signs: type and payload with their lengths, so that neither can be moved into the other. */

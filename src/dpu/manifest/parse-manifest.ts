@@ -1,6 +1,7 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import { attempt, refuse } from '../../der/refuse.ts';
 import { jsonToPlain, parseJsonObject } from '../../spiffe/json.ts';
+import { type Corims, selectFromCorim } from './corim-selection.ts';
 import { MANIFEST_LIMITS, manifestSchema, type WrittenManifest } from './manifest-schema.ts';
 import type { ManifestTarget, ReferenceManifest, Release } from './reference-manifest.ts';
 
@@ -13,9 +14,15 @@ export const MAX_MANIFEST_DEPTH = 12;
 /**
  * Reads a manifest in Signet's own JSON form, strictly: a key twice, a key that is not known, two
  * releases of one order, an index that is both listed and of the baseline refuse the whole. Who
- * published it is not judged here, see `openManifest`. Errors: JSON_*, MANIFEST_MALFORMED.
+ * published it is not judged here, see `openManifest`. Errors: JSON_*, MANIFEST_MALFORMED,
+ * MANIFEST_CORIM.
+ *
+ * @param corims CoRIMs that its releases may take values from, by the SHA-256 of their files.
  */
-export function parseManifest(payload: Uint8Array): Result<ReferenceManifest> {
+export function parseManifest(
+  payload: Uint8Array,
+  corims: Corims = new Map(),
+): Result<ReferenceManifest> {
   const json = parseJsonObject(payload, {
     maxBytes: MANIFEST_LIMITS.maxBytes,
     maxDepth: MAX_MANIFEST_DEPTH,
@@ -27,10 +34,10 @@ export function parseManifest(payload: Uint8Array): Result<ReferenceManifest> {
     const place = issue?.path.join('.') ?? '';
     return fail('MANIFEST_MALFORMED', `manifest: ${place}: ${issue?.message ?? 'malformed'}`);
   }
-  return attempt('manifest', () => toManifest(checked.data));
+  return attempt('manifest', () => toManifest(checked.data, corims));
 }
 
-function toManifest(written: WrittenManifest): ReferenceManifest {
+function toManifest(written: WrittenManifest, corims: Corims): ReferenceManifest {
   const { id, sequence, issuedAt, expiresAt } = written;
   if (expiresAt !== undefined && expiresAt <= issuedAt) {
     refuse('MANIFEST_MALFORMED', 'manifest: expires before it was issued');
@@ -38,14 +45,14 @@ function toManifest(written: WrittenManifest): ReferenceManifest {
   const targets = new Map<string, ManifestTarget>();
   for (const target of written.targets) {
     if (targets.has(target.id)) refuse('MANIFEST_MALFORMED', `manifest: ${target.id} twice`);
-    targets.set(target.id, toTarget(target));
+    targets.set(target.id, toTarget(target, corims));
   }
   return { id, sequence, issuedAtMs: issuedAt, expiresAtMs: expiresAt, targets };
 }
 
-function toTarget(written: WrittenTarget): ManifestTarget {
+function toTarget(written: WrittenTarget, corims: Corims): ManifestTarget {
   const { id, deviceClass, format, fwids, baseline, rollbackCounters } = written;
-  const releases = written.releases.map((each) => toRelease(each, written));
+  const releases = written.releases.map((each) => toRelease(each, written, corims));
   releases.sort((a, b) => a.order - b.order);
   checkOnce(
     releases.map(({ order }) => order),
@@ -71,10 +78,13 @@ function toTarget(written: WrittenTarget): ManifestTarget {
   };
 }
 
-function toRelease(written: WrittenRelease, target: WrittenTarget): Release {
-  const { id, order, measurements, layers } = written;
+function toRelease(written: WrittenRelease, target: WrittenTarget, corims: Corims): Release {
+  const { id, order, layers } = written;
   const what = `${target.id} ${id}`;
+  const selected = written.corims.flatMap((each) => selectFromCorim(each, corims));
+  const measurements = [...written.measurements, ...selected];
   const listed = measurements.map(({ index }) => index);
+  if (listed.length === 0) refuse('MANIFEST_MALFORMED', `manifest: ${what}: no measurements`);
   checkOnce(listed, `${what}: index`);
   // An index that changes with each device cannot also be what all devices share.
   const own = [...target.baseline, ...target.rollbackCounters].find((each) =>
