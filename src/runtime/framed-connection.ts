@@ -88,10 +88,8 @@ export class FramedConnection {
     if (this.#ended !== undefined) return;
     this.#ended = unreachable('the connection was closed');
     this.#settle(this.#ended);
-    if (farewell === undefined) this.#socket.end();
-    else this.#socket.end(farewell);
-    // Nothing is read any more; the other side's end closes the rest.
-    this.#socket.resume();
+    if (farewell !== undefined) this.#socket.write(farewell);
+    this.#socket.destroySoon();
   }
 
   #receive(bytes: Uint8Array): void {
