@@ -7,6 +7,7 @@ import { LOG_LEVELS } from '../src/runtime/log.ts';
 import { telemetrySchema } from '../src/runtime/telemetry.ts';
 import { countSetting, durationSetting, sizeSetting } from '../src/runtime/units.ts';
 import { parseTrustDomain, type TrustDomain } from '../src/spiffe/trust-domain.ts';
+import { agentAttestationSchema } from './attestation/settings.ts';
 
 /** Where the agent keeps its own SVID and key unless told. */
 export const DEFAULT_AGENT_DATA_DIR = '/var/lib/signet/agent';
@@ -111,6 +112,7 @@ export const agentConfigSchema = z.strictObject({
   }),
   bootstrap: bootstrapSchema,
   join: joinSchema,
+  attestation: agentAttestationSchema,
   workloadSocket: workloadSocketSchema,
   workloadAttestors: z.strictObject({ unix: unixAttestorSchema }).prefault({}),
   svid: z

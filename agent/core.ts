@@ -2,7 +2,7 @@ import type { SignetError } from '../src/base/errors.ts';
 import { fail, ok, type Result } from '../src/base/result.ts';
 import { openDataDir } from '../src/runtime/data-dir.ts';
 import type { AgentBase } from './agent.ts';
-import { createJoinTokenAttestor } from './attestation/join_token/agent.ts';
+import { chooseAttestor } from './attestation/choose.ts';
 import { type OwnSvid, restoreSvid } from './attestation/own-svid.ts';
 import { createDialler, type ServerClients } from './attestation/server-clients.ts';
 import { Standing } from './attestation/standing.ts';
@@ -67,7 +67,7 @@ function assemble(base: AgentBase, state: StateFile, events: CoreEvents): AgentC
     ...base,
     trustDomain: base.config.trustDomain,
     bootstrap: base.config.bootstrap,
-    attestor: createJoinTokenAttestor(base.config.join),
+    attestor: chooseAttestor(base.config, base.random),
     state,
     dial: createDialler({
       host: base.config.server.address,

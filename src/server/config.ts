@@ -16,6 +16,7 @@ import { telemetrySchema } from '../runtime/telemetry.ts';
 import { countSetting, durationSetting } from '../runtime/units.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import { parseTrustDomain, type TrustDomain } from '../spiffe/trust-domain.ts';
+import { attestationSchema } from './attestation-settings.ts';
 import { crlSchema } from './crl.ts';
 import { operatorGroupId } from './group.ts';
 import { ledgerSchema } from './ledger-settings.ts';
@@ -228,6 +229,7 @@ export const serverConfigSchema = z
     jwt: jwtSchema,
     svid: svidSchema,
     agents: agentsSchema,
+    attestation: attestationSchema,
     adminIds: z
       .array(spiffeIdSetting)
       .max(1000)

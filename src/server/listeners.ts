@@ -9,7 +9,7 @@ import { oneAtATime } from '../api/one-at-a-time.ts';
 import { createPushStreams, type PushStreams } from '../api/push-streams.ts';
 import { createRevocationService } from '../api/revocation-service.ts';
 import { createSvidService } from '../api/svid-service.ts';
-import { createJoinTokenAttestor } from '../attestation/join_token/server.ts';
+import type { NodeAttestor } from '../attestation/attestor.ts';
 import { ok, type Result } from '../base/result.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
@@ -31,6 +31,7 @@ import { listenUnix } from '../rpc/unix-listener.ts';
 import type { ChainValidator } from '../tls/identity.ts';
 import { listenTls, type TlsListener } from '../tls/listener.ts';
 import { createSvidValidator } from '../tls/validator.ts';
+import { createAttestors } from './attestors.ts';
 import type { ServerConfig } from './config.ts';
 import type { ServerCore } from './core.ts';
 import type { ServerBase } from './server.ts';
@@ -57,7 +58,9 @@ export async function startListeners(
   core: ServerCore,
 ): Promise<Result<TlsListener>> {
   const rpcMetrics = createRpcMetrics(base.metrics);
-  const served = services(base, core);
+  const attestors = await createAttestors(base, core.registry);
+  if (!attestors.ok) return attestors;
+  const served = services(base, core, attestors.value);
   const admin = await startAdmin(base, rpcMetrics, served);
   if (!admin.ok) return admin;
   return startTcp(base, core, rpcMetrics, served);
@@ -69,13 +72,13 @@ interface Services {
 }
 
 /** The same services on both listeners; the matrix of policy says who may call what. */
-function services(base: ServerBase, { api, authority, issuingCa, issueCa }: ServerCore): Services {
+function services(
+  base: ServerBase,
+  { api, authority, issuingCa, issueCa }: ServerCore,
+  attestors: ReadonlyMap<string, NodeAttestor>,
+): Services {
   const { callLimits } = base.settings;
-  const attestor = createJoinTokenAttestor(api.registry);
-  const attestation = {
-    attestors: new Map([[attestor.type, attestor]]),
-    oneAtATime: oneAtATime(),
-  };
+  const attestation = { attestors, oneAtATime: oneAtATime() };
   const streams = pushStreams(base);
   const agent = createAgentService(api, attestation);
   const entry = createEntryService(api);

@@ -40,6 +40,7 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
     'src/runtime',
     'src/attestation/binding-nonce.ts',
     'src/attestation/join_token/payload.ts',
+    'src/attestation/x509pop/payload.ts',
   ],
   'src/cli': ['src/client', 'src/rules', 'src/runtime', 'src/ledger'],
   'src/main': ['src/server', 'agent', 'src/cli'],

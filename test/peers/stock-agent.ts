@@ -6,6 +6,8 @@ import type { Fleet } from '../support/fleet.ts';
 import { run, waitForSocket } from '../support/processes.ts';
 import { sharedDir } from '../support/shared.ts';
 
+const JOIN_TOKEN = 'NodeAttestor "join_token" { plugin_data {} }';
+
 /** Builds SPIRE where that was not done yet; answers the folder of its programs. */
 export async function spirePrograms(): Promise<string> {
   const built = await run(join(sharedDir, 'rig/spire/spire.sh'), ['build']);
@@ -22,28 +24,36 @@ export interface StockAgent {
   log(): string;
 }
 
-/** Starts a stock SPIRE agent that joins the fleet's server; answers when its socket is there. */
-export async function startStockAgent(fleet: Fleet, programs: string): Promise<StockAgent> {
+/**
+ * Starts a stock SPIRE agent that joins the fleet's server; answers when its socket is there.
+ *
+ * @param attestor Its node attestor in SPIRE's configuration; by join token unless told.
+ */
+export async function startStockAgent(
+  fleet: Fleet,
+  programs: string,
+  attestor?: string,
+): Promise<StockAgent> {
   writeFileSync(fleet.bundlePath, (await fleet.cli('bundle', 'show')).stdout);
   const socket = join(fleet.dir, 'spire.sock');
   mkdirSync(join(fleet.dir, 'spire-agent'));
   const config = join(fleet.dir, 'spire-agent.conf');
-  writeFileSync(config, agentConfig(fleet, socket));
-  const { value } = (await fleet.json('token', 'generate')) as { value: string };
+  writeFileSync(config, agentConfig(fleet, socket, attestor ?? JOIN_TOKEN));
+  const join_ = attestor === undefined ? ['-joinToken', await tokenOf(fleet)] : [];
   const logPath = join(fleet.dir, 'spire-agent.log');
   const log = openSync(logPath, 'a');
-  const child = spawn(
-    join(programs, 'spire-agent'),
-    ['run', '-config', config, '-joinToken', value],
-    {
-      stdio: ['ignore', log, log],
-    },
-  );
+  const child = spawn(join(programs, 'spire-agent'), ['run', '-config', config, ...join_], {
+    stdio: ['ignore', log, log],
+  });
   await waitForSocket(socket, child);
   return { child, socket, log: () => readFileSync(logPath, 'utf8') };
 }
 
-function agentConfig(fleet: Fleet, socket: string): string {
+async function tokenOf(fleet: Fleet): Promise<string> {
+  return ((await fleet.json('token', 'generate')) as { value: string }).value;
+}
+
+function agentConfig(fleet: Fleet, socket: string, attestor: string): string {
   return `agent {
   server_address = "127.0.0.1"
   server_port = "${fleet.port}"
@@ -55,7 +65,7 @@ function agentConfig(fleet: Fleet, socket: string): string {
 }
 plugins {
   KeyManager "memory" { plugin_data {} }
-  NodeAttestor "join_token" { plugin_data {} }
+  ${attestor}
   WorkloadAttestor "unix" { plugin_data {} }
 }
 `;

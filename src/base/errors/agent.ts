@@ -15,6 +15,12 @@ export const agentErrors = defineErrors({
     action:
       'Run `signet token generate` on the server and give the token in join.token or join.tokenPath.',
   },
+  AGENT_X509POP_FILES: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The certificate or key that the agent attests with cannot be used.',
+    action: 'Correct attestation.x509pop in agent.yaml, or the file that the message names.',
+  },
   AGENT_BOOTSTRAP_BUNDLE: {
     status: 'FailedPrecondition',
     retryable: false,
@@ -38,7 +44,8 @@ export const agentErrors = defineErrors({
     status: 'PermissionDenied',
     retryable: false,
     means: 'The server refused the node attestation.',
-    action: 'A join token works once and expires: make a new one and start the agent again.',
+    action:
+      "Read the server's log for the same moment. A join token works once and expires: make a new one.",
   },
   AGENT_MUST_ATTEST: {
     status: 'Unauthenticated',

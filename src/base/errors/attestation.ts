@@ -33,6 +33,45 @@ export const attestationErrors = defineErrors({
     means: 'An attestation took too long.',
     action: "See what the agent waits for: its log names the method's step.",
   },
+  ATTESTATION_PAYLOAD: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means:
+      'What an agent or a server shows in an attestation does not have the form of its method.',
+    action: 'Update the agent; if it is current, report it with the log of both sides.',
+  },
+  ATTESTATION_ID: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'The evidence of a node yields no agent ID by the template, or the template is none.',
+    action: 'Correct agentPathTemplate, or the names in the certificate.',
+  },
+  ATTESTATION_SETTINGS: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'A file that a node attestor is configured with cannot be used.',
+    action: 'Correct the setting that the message names, or the file.',
+  },
+  X509POP_LEAF: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means: 'The certificate that an agent attests with is of no use for that.',
+    action: 'Give the agent a certificate with key usage digitalSignature that is no CA.',
+  },
+  X509POP_KEY: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means: "The certificate's key is of a kind that cannot prove itself.",
+    action:
+      'Give the agent a certificate for an RSA key of at most 8192 bits, or a key on a NIST curve.',
+  },
+  X509POP_PROOF: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means: 'The agent does not hold the key of the certificate that it shows.',
+    action:
+      'Check that certificatePath and privateKeyPath of the agent belong together; else look for theft.',
+  },
   JOIN_TOKEN_UNKNOWN: {
     status: 'InvalidArgument',
     retryable: false,
