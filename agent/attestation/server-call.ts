@@ -5,8 +5,9 @@ import {
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
-import { SignetError } from '../../src/base/errors.ts';
+import { type ErrorCode, SignetError } from '../../src/base/errors.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
+import { sentErrorCode } from '../../src/client/remote-error.ts';
 import { Status } from '../../src/gen/google/rpc/status.ts';
 import {
   PermissionDeniedDetails,
@@ -74,19 +75,21 @@ export function beginCall<T>(begin: () => T): Result<T> {
 }
 
 /**
- * The refusal that a failed call stands for: AGENT_SERVER_UNAVAILABLE where waiting may help, else
- * AGENT_SERVER_REFUSED; with the status, and the denial where there is one, in its details.
+ * The refusal that a failed call stands for: AGENT_QUARANTINED while its DPU is out,
+ * AGENT_SERVER_UNAVAILABLE where waiting may help, else AGENT_SERVER_REFUSED; with the status, and the denial where there is one, in its details.
  */
 export function serverError(error: ServiceError): SignetError {
   const denial = readDenial(error);
-  const code =
-    denial === undefined && PASSING.has(error.code)
-      ? 'AGENT_SERVER_UNAVAILABLE'
-      : 'AGENT_SERVER_REFUSED';
-  return new SignetError(code, `server: ${error.details || 'no message'}`, {
+  return new SignetError(codeOf(error, denial), `server: ${error.details || 'no message'}`, {
     cause: error,
     details: { grpcStatus: error.code, ...(denial === undefined ? {} : { denial }) },
   });
+}
+
+function codeOf(error: ServiceError, denial: Denial | undefined): ErrorCode {
+  if (isQuarantine(error)) return 'AGENT_QUARANTINED';
+  const passes = denial === undefined && PASSING.has(error.code);
+  return passes ? 'AGENT_SERVER_UNAVAILABLE' : 'AGENT_SERVER_REFUSED';
 }
 
 /** The denial in a refusal by the server. */
@@ -101,8 +104,13 @@ export function isUnimplemented(error: SignetError): boolean {
   return error.details.grpcStatus === status.UNIMPLEMENTED;
 }
 
+function isQuarantine(error: ServiceError): boolean {
+  return sentErrorCode(error) === 'AGENT_QUARANTINED';
+}
+
 function readDenial(error: ServiceError): Denial | undefined {
-  if (error.code !== status.PERMISSION_DENIED) return undefined;
+  // Stock agents are told of a ban then; this one waits for the release.
+  if (error.code !== status.PERMISSION_DENIED || isQuarantine(error)) return undefined;
   const bytes = error.metadata.get('grpc-status-details-bin')[0];
   if (!Buffer.isBuffer(bytes)) return undefined;
   try {

@@ -78,6 +78,7 @@ async function setUp(
     revision: 0n,
     bundleSequence: 0n,
     crlNumber: 0n,
+    quarantined: false,
     ...position,
   };
   const offset = createClockOffset();
@@ -123,7 +124,14 @@ test('the first message says how far the feed was followed', async (context) => 
   const { received } = await setUp(context, { feedId: 'f', revision: 3n, bundleSequence: 5n });
   assert.deepEqual(received[0], {
     $case: 'hello',
-    value: { feedId: 'f', revision: 3n, bundleSequence: 5n, agentVersion: 'test/1', crlNumber: 0n },
+    value: {
+      feedId: 'f',
+      revision: 3n,
+      bundleSequence: 5n,
+      agentVersion: 'test/1',
+      crlNumber: 0n,
+      quarantined: false,
+    },
   });
 });
 
@@ -147,7 +155,13 @@ test('a snapshot that breaks off takes no identity away, and is not resumed from
   end(fail('AGENT_SERVER_UNAVAILABLE', 'planted'));
   assert.equal((await done)?.code, 'AGENT_SERVER_UNAVAILABLE');
   assert.deepEqual(sink.heard, []);
-  assert.deepEqual(at, { feedId: '', revision: 0n, bundleSequence: 0n, crlNumber: 0n });
+  assert.deepEqual(at, {
+    feedId: '',
+    revision: 0n,
+    bundleSequence: 0n,
+    crlNumber: 0n,
+    quarantined: false,
+  });
 });
 
 test('each kind of message does what it says', async (context) => {
@@ -189,6 +203,7 @@ test('each kind of message does what it says', async (context) => {
     revision: 2n,
     bundleSequence: 2n ** 53n + 1n,
     crlNumber: 0n,
+    quarantined: true,
   });
   const last = received.at(-1);
   assert.deepEqual(last, {
@@ -226,7 +241,7 @@ test('a server without push says so', async (context) => {
     {
       client: server.clients().sync,
       sink: new Recorder(),
-      position: { feedId: '', revision: 0n, bundleSequence: 0n, crlNumber: 0n },
+      position: { feedId: '', revision: 0n, bundleSequence: 0n, crlNumber: 0n, quarantined: false },
       version: '',
       trustDomainName: 'example.org',
       clock: new ManualClock(NOW_MS),

@@ -20,6 +20,8 @@ export interface FeedPosition {
   bundleSequence: bigint;
   /** Of the CRL that was taken; 0 for none. */
   crlNumber: bigint;
+  /** Told to hold everything back, and not yet that this has ended. */
+  quarantined: boolean;
 }
 
 /** What following a push stream needs. */
@@ -123,6 +125,7 @@ class PushFollower {
         break;
       case 'quarantine':
         sink.quarantine(kind.value.active);
+        position.quarantined = kind.value.active;
         this.#parts.onQuarantine(kind.value.active, kind.value.reason);
         break;
       case 'reattest':

@@ -55,6 +55,7 @@ export class Sync {
     revision: 0n,
     bundleSequence: 0n,
     crlNumber: 0n,
+    quarantined: false,
   };
   #agentId = '';
   #abort: AbortController | undefined;

@@ -9,6 +9,7 @@ import {
   type RenewAgentResponse,
 } from '../gen/spire/api/server/agent/v1/agent.ts';
 import type { SPIFFEID } from '../gen/spire/api/types/spiffeid.ts';
+import { quarantinedAgent } from '../policy/caller.ts';
 import { grantRenewedAgentX509 } from '../policy/grants.ts';
 import type { CallContext, Encoded, Handlers } from '../rpc/service.ts';
 import type { AgentRecord } from '../rules/entry.ts';
@@ -133,6 +134,7 @@ async function renewAgent(
 
 /** The agent may have been deleted or banned while its SVID was being signed. */
 function stillStanding(agent: AgentRecord | undefined, id: SpiffeId): Result<void> {
+  if (agent?.quarantine !== undefined) return quarantinedAgent(id, agent.quarantine);
   const reason =
     agent === undefined ? 'AGENT_NOT_ATTESTED' : agent.banned ? 'AGENT_BANNED' : undefined;
   if (reason === undefined) return ok(undefined);

@@ -124,7 +124,11 @@ async function admit(
   csr: Uint8Array,
   context: CallContext,
 ): Promise<Result<Uint8Array>> {
-  const grant = grantAttestedAgentX509(node.agentId, type, api.policy);
+  const grant = grantAttestedAgentX509(
+    node.agentId,
+    { ...node.assurance, method: type },
+    api.policy,
+  );
   if (!grant.ok) return grant;
   const [issued] = await api.issuer.issueX509Batch([{ grant: grant.value, csr }]);
   if (issued === undefined) return fail('INTERNAL', 'issuance gave no answer');
@@ -167,6 +171,7 @@ function record(
       assurance: { ...node.assurance, method: type, atSeconds: attestedAtSeconds },
     },
     aliasEntry: aliasDraft === undefined ? undefined : { draft: aliasDraft },
+    dpu: node.dpu,
     joinTokenAnswer: joinTokenHash === undefined ? undefined : { tokenHash: joinTokenHash, answer },
   });
 }

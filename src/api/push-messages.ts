@@ -1,6 +1,6 @@
 import { type Hello, ServerMessage } from '../gen/signet/agent/v1/agent.ts';
 import type { Entry as WireEntry } from '../gen/spire/api/types/entry.ts';
-import type { AgentUpdate } from '../registry/registry.ts';
+import type { AgentUpdate, Registry } from '../registry/registry.ts';
 import { Encoded } from '../rpc/service.ts';
 import type { Entry } from '../rules/entry.ts';
 import type { Revocation } from '../rules/revocation.ts';
@@ -34,6 +34,7 @@ export function pushMessages(
   wake: () => void,
 ): PushMessages {
   const { registry, clock } = api;
+  const standing = standingMessages(registry, agentId, hello.quarantined);
   const resume = { feedId: hello.feedId, revision: hello.revision };
   const subscription = registry.subscribe(agentId, wake, hello.feedId === '' ? undefined : resume);
   let toldCrl = hello.crlNumber;
@@ -43,6 +44,8 @@ export function pushMessages(
   let revoked: ReadonlySet<string> = new Set();
   let distrusted: ReadonlySet<string> = new Set();
   function* take(): Iterable<Encoded> {
+    // Before anything else: an agent that is to stop must not be told what to begin.
+    yield* standing();
     const update = subscription.take();
     if (update?.kind === 'snapshot') {
       yield* snapshotMessages(update, registry.feedId, clock.nowMs());
@@ -75,6 +78,30 @@ export function pushMessages(
     }
   }
   return { take, close: () => subscription.close() };
+}
+
+/** Tells an agent when its node goes into quarantine and out of it, and to attest where that ends it. */
+function standingMessages(
+  registry: Pick<Registry, 'agent' | 'dpus'>,
+  agentId: SpiffeId,
+  toldBefore: boolean,
+): () => Iterable<Encoded> {
+  let told = toldBefore;
+  let asked = false;
+  return function* () {
+    const agent = registry.agent(agentId);
+    const reason = agent?.quarantine;
+    if ((reason !== undefined) !== told) {
+      told = reason !== undefined;
+      yield encode({ $case: 'quarantine', value: { active: told, reason: reason ?? '' } });
+    }
+    const state = registry.dpus.ofAgent(agentId)?.state;
+    const released = told && state !== 'quarantined' && state !== 'retired';
+    if (released && !asked && agent?.canReattest === true) {
+      yield encode({ $case: 'reattest', value: { reason: reason ?? '' } });
+    }
+    asked = released;
+  };
 }
 
 function* serialsOf(revocations: Iterable<Revocation>): Iterable<string> {

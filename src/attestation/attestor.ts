@@ -3,6 +3,7 @@ import type { Assurance } from '../rules/assurance.ts';
 import type { EntryDraft } from '../rules/entry.ts';
 import type { Selector } from '../rules/selector.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
+import type { DpuWrite } from '../store/store.ts';
 
 /** What an attestation starts from. */
 export interface AttestationRequest {
@@ -24,6 +25,8 @@ export interface AttestedNode {
   readonly assurance: Omit<Assurance, 'method' | 'atSeconds'>;
   /** Entry that gives the agent another name, if it is to have one. */
   readonly aliasDraft: EntryDraft | undefined;
+  /** The DPU that the evidence was of, as it stands afterwards: written down with the agent, or neither is. */
+  readonly dpu?: DpuWrite | undefined;
   /** Hash of the join token that the answer is kept with; only where there is one. */
   readonly joinTokenHash: string | undefined;
 }

@@ -8,6 +8,8 @@ import { cliErrors } from './errors/cli.ts';
 import { configErrors } from './errors/config.ts';
 import { type ErrorRow, GRPC_STATUS, type GrpcStatusName } from './errors/define.ts';
 import { diceErrors } from './errors/dice.ts';
+import { dpuErrors } from './errors/dpu.ts';
+import { dpuAttestationErrors } from './errors/dpu-attestation.ts';
 import { encodingErrors } from './errors/encoding.ts';
 import { issuanceErrors } from './errors/issuance.ts';
 import { keysErrors } from './errors/keys.ts';
@@ -43,6 +45,8 @@ export const ERRORS = {
   ...diceErrors,
   ...manifestErrors,
   ...spdmErrors,
+  ...dpuErrors,
+  ...dpuAttestationErrors,
   ...authorityErrors,
   ...upstreamErrors,
   ...ledgerErrors,

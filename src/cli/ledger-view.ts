@@ -23,7 +23,7 @@ export function printRecords(
     new Date(record.timeMs).toISOString().slice(0, 19),
     record.act ?? record.kind,
     record.serial ?? '',
-    record.spiffeId ?? record.authorityId ?? '',
+    record.spiffeId ?? record.authorityId ?? record.dpu ?? '',
   ]);
   io.out(`\n${formatTable(['INDEX', 'TIME (UTC)', 'KIND', 'SERIAL', 'SPIFFE ID'], rows)}`);
 }
@@ -42,7 +42,10 @@ export function formatRecord(index: number, record: LedgerRecord, io: CliIo): st
     ['Entry', record.entryId ?? []],
     ['Entry revision', record.entryRevision ?? []],
     ['Agent', record.agentId ?? []],
+    ['Assurance', record.assurance ?? []],
     ['Pod UID', record.podUid ?? []],
+    ['DPU', record.dpu ?? []],
+    ['Reason', record.reason ?? []],
     ['Requested by', record.requestedBy ?? []],
     ['Not before', time(record.notBefore)],
     ['Not after', time(record.notAfter)],

@@ -13,6 +13,10 @@ export interface RecordedAct {
   readonly spiffeId?: string;
   readonly serial?: string;
   readonly authorityId?: string;
+  /** Serial number of the DPU that it was done to. */
+  readonly dpu?: string;
+  /** Why, in the words of who did it. */
+  readonly reason?: string;
   /** Who did it, as grants name callers. */
   readonly requestedBy: string;
 }
@@ -92,6 +96,7 @@ function svidRecord(record: IssuanceRecord, timeMs: number): LedgerRecord {
     entryId: grant.entry?.id,
     entryRevision: grant.entry?.revision.toString(),
     agentId: grant.agentId?.uri,
+    assurance: grant.assurance,
     requestedBy: grant.requestedBy,
     notBefore: record.notBeforeSeconds,
     notAfter: record.notAfterSeconds,

@@ -11,9 +11,21 @@ export const RECORD_KINDS = ['x509', 'jwt', 'wit', 'agent', 'ca', 'act'] as cons
 export type RecordKind = (typeof RECORD_KINDS)[number];
 
 /** Acts that are recorded. */
-export const ACTS = ['taint', 'revoke', 'ban', 'evict', 'restore'] as const;
+export const ACTS = [
+  'taint',
+  'revoke',
+  'ban',
+  'evict',
+  'restore',
+  'import',
+  'commission',
+  'baseline',
+  'quarantine',
+  'release',
+  'retire',
+] as const;
 
-/** What was done to a SPIFFE ID, a serial or an authority, or to the server as a whole. */
+/** What was done to a SPIFFE ID, a serial, an authority or a DPU, or to the server as a whole. */
 export type Act = (typeof ACTS)[number];
 
 /**
@@ -44,6 +56,10 @@ export interface LedgerRecord {
   /** SHA-256 of what is signed: TBSCertificate, or the input of a token's signature. */
   readonly tbsHash?: string | undefined;
   readonly act?: Act | undefined;
+  /** For an act on a DPU: its serial number. */
+  readonly dpu?: string | undefined;
+  /** For an act on a DPU: why. */
+  readonly reason?: string | undefined;
   /** For a restore: the last checkpoint of the ledger before this one, a signed note. */
   readonly previous?: string | undefined;
 }
@@ -66,6 +82,8 @@ const FIELDS = {
   notBefore: 'number',
   notAfter: 'number',
   tbsHash: 'hex',
+  dpu: 'text',
+  reason: 'text',
   previous: 'text',
 } as const satisfies Record<Exclude<keyof LedgerRecord, 'kind'>, Shape>;
 
@@ -93,6 +111,8 @@ export function encodeRecord(record: LedgerRecord): Uint8Array {
       notBefore: record.notBefore,
       notAfter: record.notAfter,
       tbsHash: record.tbsHash,
+      dpu: record.dpu,
+      reason: record.reason,
       previous: record.previous,
     }),
   );

@@ -4,6 +4,9 @@ import { nowSeconds, type PolicyContext } from './context.ts';
 import type { AdminCaller, AgentCaller, Caller, DownstreamCaller, LocalCaller } from './grant.ts';
 import { type CallerKind, METHOD_CALLERS } from './methods.ts';
 
+/** The push stream: a quarantined agent is told there that it is, and when that ends. */
+const SYNC = '/signet.agent.v1.AgentSync/Sync';
+
 /** A process on the admin socket, as the kernel states it. */
 export interface ProcessFacts {
   readonly kind: 'process';
@@ -119,7 +122,7 @@ function authorizeSvid(
   if (!allowed.includes('agent')) {
     return refuse(method, expired ? `the expired SVID of ${peer.id.uri}` : peer.id.uri);
   }
-  const agent = resolveAgent(peer, context);
+  const agent = whereOpen(method, resolveAgent(peer, context));
   return agent.ok || !allowed.includes('anonymous') ? agent : ok({ kind: 'anonymous' });
 }
 
@@ -127,6 +130,19 @@ function authorizeSvid(
 function isRevoked(peer: SvidFacts, { registry }: PolicyContext): boolean {
   if (registry.revocation(peer.serialDecimal) !== undefined) return true;
   return peer.signerKeyIds.some((keyId) => registry.issuingCa(keyId)?.state === 'revoked');
+}
+
+/** An agent whose DPU is out may call nothing but what tells it so, and attest. */
+function whereOpen(method: string, caller: Result<AgentCaller>): Result<AgentCaller> {
+  if (!caller.ok || method === SYNC || caller.value.agent.quarantine === undefined) return caller;
+  return quarantinedAgent(caller.value.id, caller.value.agent.quarantine);
+}
+
+/** The refusal of an agent whose DPU is out; stock agents act on it as on a ban: they drop all and end. */
+export function quarantinedAgent(id: SpiffeId, reason: string): Result<never> {
+  return fail('AGENT_QUARANTINED', `agent ${id.uri}: ${reason}`, {
+    details: { reason: 'AGENT_BANNED' },
+  });
 }
 
 function isExpired(peer: SvidFacts, context: PolicyContext): boolean {

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts';
 import type { Registry } from '../registry/registry.ts';
+import type { ZonePolicy } from '../rules/zones.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 
 /** Longest that a view may lag behind its feed before nothing is issued by it: one hour. */
@@ -17,6 +18,8 @@ export type PolicyRegistry = Pick<
   | 'issuingCa'
   | 'stalenessMs'
   | 'revocation'
+  | 'issuingCa'
+  | 'dpus'
 >;
 
 /** What judgements stand on. */
@@ -31,6 +34,8 @@ export interface PolicyContext {
   readonly adminGid: number | undefined;
   /** {@link DEFAULT_MAX_STALENESS_MS} unless configured. */
   readonly maxStalenessMs: number;
+  /** What identities demand of nodes; nothing unless configured. */
+  readonly zones?: ZonePolicy | undefined;
 }
 
 /** Unix seconds. */

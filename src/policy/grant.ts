@@ -53,6 +53,8 @@ interface GrantBase {
   readonly agentId: SpiffeId | undefined;
   /** Unix seconds of the attestation that the agent stood on; 0 where there is no agent yet. */
   readonly agentAttestedAtSeconds: number;
+  /** How the node stood (`formatStanding`); undefined where there is none. */
+  readonly assurance: string | undefined;
   /** 0 takes the default of the kind. */
   readonly ttlSeconds: number;
   readonly hint: string;

@@ -80,6 +80,7 @@ describe('a grant for a workload', () => {
       entry: { id: entry.id, revision: 0n },
       agentId: caller.id,
       agentAttestedAtSeconds: NOW,
+      assurance: 'method=join_token',
       hint: 'h',
     };
     assert.deepEqual(unwrap(grantWorkloadX509(caller, entry.id, policy)), {
@@ -171,14 +172,16 @@ describe('a grant for a workload', () => {
 describe('a grant for an agent', () => {
   it('is for agent IDs of this trust domain alone', async (context) => {
     const { policy } = await opened(context);
-    const grant = unwrap(grantAttestedAgentX509(id('/spire/agent/x/y'), 'x509pop', policy));
+    const grant = unwrap(
+      grantAttestedAgentX509(id('/spire/agent/x/y'), { method: 'x509pop' }, policy),
+    );
     assert.deepEqual(
       [grant.purpose, grant.requestedBy, grant.agentId?.path, grant.entry],
       ['agent', 'attestation:x509pop', '/spire/agent/x/y', undefined],
     );
     const foreign = unwrap(parseSpiffeId('spiffe://other.org/spire/agent/x'));
     for (const agentId of [id('/spire/server'), id('/web'), id('/spire/agent'), id(''), foreign]) {
-      const granted = grantAttestedAgentX509(agentId, 'x509pop', policy);
+      const granted = grantAttestedAgentX509(agentId, { method: 'x509pop' }, policy);
       assert.equal(codeOf(granted), 'GRANT_SPIFFE_ID');
     }
   });
@@ -187,7 +190,7 @@ describe('a grant for an agent', () => {
     const { registry, policy } = await opened(context);
     const { id: agentId } = await attest(registry, agentRecord('a'));
     unwrap(await registry.changeAgent(agentId, { kind: 'banned' }));
-    const granted = grantAttestedAgentX509(agentId, 'x509pop', policy);
+    const granted = grantAttestedAgentX509(agentId, { method: 'x509pop' }, policy);
     assert.equal(codeOf(granted), 'AGENT_BANNED');
     assert.deepEqual(granted.ok ? {} : granted.error.details, { reason: 'AGENT_BANNED' });
   });
@@ -298,7 +301,7 @@ describe('a grant, looked at once more before its signature is released', () => 
   it('of an agent that attests for the first time stands, unless it is banned', async (context) => {
     const { registry, policy } = await opened(context);
     const { id: agentId } = agentRecord('a');
-    const grant = unwrap(grantAttestedAgentX509(agentId, 'join_token', policy));
+    const grant = unwrap(grantAttestedAgentX509(agentId, { method: 'join_token' }, policy));
     assert.equal(codeOf(recheckGrant(grant, policy)), 'OK');
     await attest(registry, agentRecord('a'));
     assert.equal(codeOf(recheckGrant(grant, policy)), 'OK');
@@ -352,5 +355,6 @@ function aged(registry: Registry, stalenessMs: number): PolicyRegistry {
     issuingCa: (authorityId) => registry.issuingCa(authorityId),
     stalenessMs: () => stalenessMs,
     revocation: (serial) => registry.revocation(serial),
+    dpus: registry.dpus,
   };
 }

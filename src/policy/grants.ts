@@ -1,11 +1,14 @@
 import { fail, ok, type Result } from '../base/result.ts';
 import { checkDnsNames } from '../rules/dns-name.ts';
+import { isStopped } from '../rules/dpu.ts';
 import type { Entry } from '../rules/entry.ts';
 import { MAX_TTL_SECONDS } from '../rules/entry-draft.ts';
-import { isAgentId, isReservedId, serverUri } from '../rules/reserved-ids.ts';
+import { isAgentId, isDpuAgentId, isReservedId, serverUri } from '../rules/reserved-ids.ts';
+import { formatStanding, type NodeStanding } from '../rules/zones.ts';
 import { checkAudience } from '../spiffe/audience.ts';
 import { isMemberOf, parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
+import { quarantinedAgent } from './caller.ts';
 import { nowSeconds, type PolicyContext } from './context.ts';
 import type {
   AdminCaller,
@@ -16,6 +19,7 @@ import type {
   LocalCaller,
   X509Grant,
 } from './grant.ts';
+import { nodeStanding, requireMintable, requireZone } from './zones.ts';
 
 /** Every grant that was made; a look-alike from elsewhere is not in it. */
 const made = new WeakSet<X509Grant | JwtGrant | CaGrant>();
@@ -36,7 +40,7 @@ export function grantWorkloadX509(
     dnsNames,
     ttlSeconds: x509SvidTtlSeconds,
     hint,
-    ...throughAgent(caller, entry.value),
+    ...throughAgent(caller, entry.value, context),
   });
 }
 
@@ -59,14 +63,14 @@ export function grantWorkloadJwt(
     includeJti: jwtSvidIncludeJti,
     ttlSeconds: jwtSvidTtlSeconds,
     hint,
-    ...throughAgent(caller, entry.value),
+    ...throughAgent(caller, entry.value, context),
   });
 }
 
 /** An agent's SVID at the end of its attestation; the agent need not be known yet. */
 export function grantAttestedAgentX509(
   agentId: SpiffeId,
-  attestationType: string,
+  attested: Pick<NodeStanding, 'method'> & Partial<NodeStanding>,
   context: PolicyContext,
 ): Result<X509Grant> {
   const { registry } = context;
@@ -74,7 +78,15 @@ export function grantAttestedAgentX509(
     return fail('GRANT_SPIFFE_ID', `${agentId.uri} is not an agent ID of this trust domain`);
   }
   if (registry.agent(agentId)?.banned) return bannedAgent(agentId);
-  return seal(agentGrant(agentId, `attestation:${attestationType}`, 0));
+  const standing = requireDpuStanding(agentId, 'attests', context);
+  if (!standing.ok) return standing;
+  const assurance = formatStanding({
+    binding: undefined,
+    zone: undefined,
+    release: undefined,
+    ...attested,
+  });
+  return seal({ ...agentGrant(agentId, `attestation:${attested.method}`, 0), assurance });
 }
 
 /** The next SVID of an agent that calls with its present one. */
@@ -89,7 +101,8 @@ export function grantRenewedAgentX509(
   }
   const fresh = requireFresh(context);
   if (!fresh.ok) return fresh;
-  return seal(agentGrant(id, `agent:${id.uri}`, agent.attestedAtSeconds));
+  const assurance = formatStanding(nodeStanding(agent, context));
+  return seal({ ...agentGrant(id, `agent:${id.uri}`, agent.attestedAtSeconds), assurance });
 }
 
 /** The CA of a server below this one. */
@@ -151,7 +164,7 @@ export function grantMintX509(
   context: PolicyContext,
 ): Result<X509Grant> {
   const { spiffeId, ttlSeconds } = asked;
-  const mintable = checkMintable(spiffeId, ttlSeconds, context.registry.trustDomain);
+  const mintable = checkMintable(spiffeId, ttlSeconds, context);
   if (!mintable.ok) return mintable;
   const dnsNames = checkDnsNames(asked.dnsNames);
   if (!dnsNames.ok) return dnsNames;
@@ -177,7 +190,7 @@ export function grantMintJwt(
   context: PolicyContext,
 ): Result<JwtGrant> {
   const { spiffeId, ttlSeconds } = asked;
-  const mintable = checkMintable(spiffeId, ttlSeconds, context.registry.trustDomain);
+  const mintable = checkMintable(spiffeId, ttlSeconds, context);
   if (!mintable.ok) return mintable;
   const audience = checkAudience(asked.audience);
   if (!audience.ok) return audience;
@@ -202,6 +215,10 @@ export function recheckGrant(grant: X509Grant | JwtGrant, context: PolicyContext
   const { registry } = context;
   const agent = registry.agent(grant.agentId);
   if (agent?.banned) return bannedAgent(grant.agentId);
+  const attests =
+    grant.svid === 'x509' && grant.purpose === 'agent' && grant.agentAttestedAtSeconds === 0;
+  const standing = requireDpuStanding(grant.agentId, attests ? 'attests' : 'holds', context);
+  if (!standing.ok) return standing;
   // At its first attestation there is no agent yet, and no entry either.
   const attesting = grant.entry === undefined && grant.agentAttestedAtSeconds === 0;
   if (attesting) return ok(undefined);
@@ -209,6 +226,8 @@ export function recheckGrant(grant: X509Grant | JwtGrant, context: PolicyContext
     return fail('GRANT_OUTDATED', `agent ${grant.agentId.uri} was deleted or attested anew`);
   }
   if (grant.entry === undefined) return ok(undefined);
+  const zone = agent === undefined ? ok(undefined) : requireZone(grant.spiffeId, agent, context);
+  if (!zone.ok) return zone;
   const { id, revision } = grant.entry;
   if (registry.entry(id)?.revision !== revision || !registry.isAuthorized(grant.agentId, id)) {
     return fail('GRANT_OUTDATED', `entry ${id} changed`);
@@ -220,6 +239,7 @@ const NO_ORIGIN = {
   entry: undefined,
   agentId: undefined,
   agentAttestedAtSeconds: 0,
+  assurance: undefined,
   hint: '',
 } as const;
 
@@ -254,9 +274,10 @@ function authorizedEntry(
     entry !== undefined &&
     entry.expiresAtSeconds !== 0 &&
     entry.expiresAtSeconds <= nowSeconds(context);
-  if (entry === undefined || expired || !registry.isAuthorized(caller.id, entryId)) {
-    return fail('ENTRY_NOT_AUTHORIZED', 'entry not found or not authorized');
-  }
+  if (entry === undefined || expired) return notAuthorized();
+  const zone = requireZone(entry.spiffeId, caller.agent, context);
+  if (!zone.ok) return zone;
+  if (!registry.isAuthorized(caller.id, entryId)) return notAuthorized();
   // Registration refuses these already; a row that came by another way gets nothing either.
   if (!isWorkloadId(entry.spiffeId, registry.trustDomain)) {
     return fail('GRANT_SPIFFE_ID', `entry ${entryId} has a SPIFFE ID that no workload may have`);
@@ -264,13 +285,38 @@ function authorizedEntry(
   return ok(entry);
 }
 
-function throughAgent(caller: AgentCaller, entry: Entry) {
+function notAuthorized(): Result<never> {
+  return fail('ENTRY_NOT_AUTHORIZED', 'entry not found or not authorized');
+}
+
+function throughAgent(caller: AgentCaller, entry: Entry, context: PolicyContext) {
   return {
+    assurance: formatStanding(nodeStanding(caller.agent, context)),
     requestedBy: `agent:${caller.id.uri}`,
     entry: Object.freeze({ id: entry.id, revision: entry.revision }),
     agentId: caller.id,
     agentAttestedAtSeconds: caller.agent.attestedAtSeconds,
   };
+}
+
+/**
+ * The DPU of an agent's node is not out. One that must attest in full stops everything but that very
+ * attestation: the DPU's own.
+ */
+function requireDpuStanding(
+  agentId: SpiffeId,
+  what: 'attests' | 'holds',
+  { registry }: PolicyContext,
+): Result<void> {
+  const dpu = registry.dpus.ofAgent(agentId);
+  if (dpu === undefined || !isStopped(dpu)) return ok(undefined);
+  const { state, serial, reason } = dpu;
+  const out = state === 'quarantined' || state === 'retired';
+  if (!out && what === 'attests' && isDpuAgentId(agentId)) return ok(undefined);
+  return quarantinedAgent(
+    agentId,
+    `DPU ${serial} is ${out ? state : 'to attest in full'}: ${reason}`,
+  );
 }
 
 function requireFresh(context: PolicyContext): Result<void> {
@@ -283,15 +329,15 @@ function requireFresh(context: PolicyContext): Result<void> {
 function checkMintable(
   spiffeId: SpiffeId,
   ttlSeconds: number,
-  trustDomain: TrustDomain,
+  { registry, zones }: PolicyContext,
 ): Result<void> {
-  if (!isWorkloadId(spiffeId, trustDomain)) {
+  if (!isWorkloadId(spiffeId, registry.trustDomain)) {
     return fail('GRANT_SPIFFE_ID', `${spiffeId.uri} cannot be minted here`);
   }
   if (!Number.isInteger(ttlSeconds) || ttlSeconds < 0 || ttlSeconds > MAX_TTL_SECONDS) {
     return fail('TTL_RANGE', `lifetime of ${ttlSeconds} s is out of range`);
   }
-  return ok(undefined);
+  return requireMintable(spiffeId, zones);
 }
 
 /** A member of the trust domain, with a path, outside the area of servers and agents. */

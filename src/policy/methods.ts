@@ -64,6 +64,15 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
 
   ['/signet.agent.v1.AgentSync/Sync', AGENTS],
   ['/signet.revocation.v1.Revocation/RevokeX509SVID', OPERATORS],
+  ['/signet.dpu.v1.DpuInventory/ImportDpus', OPERATORS],
+  ['/signet.dpu.v1.DpuInventory/ListDpus', OPERATORS],
+  ['/signet.dpu.v1.DpuInventory/GetDpu', OPERATORS],
+  ['/signet.dpu.v1.DpuInventory/CommissionDpu', OPERATORS],
+  ['/signet.dpu.v1.DpuInventory/BaselineDpu', OPERATORS],
+  ['/signet.dpu.v1.DpuInventory/RetireDpu', OPERATORS],
+  ['/signet.dpu.v1.DpuInventory/QuarantineDpu', OPERATORS],
+  ['/signet.dpu.v1.DpuInventory/ReleaseDpu', OPERATORS],
+  ['/signet.dpu.v1.DpuInventory/GetDpuEvidence', OPERATORS],
   ['/signet.attestation.v1.Attestation/GetAssurance', OPERATORS],
 
   ['/grpc.health.v1.Health/Check', LOCAL],

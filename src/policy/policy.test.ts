@@ -11,6 +11,7 @@ import {
 import { type Result, unwrap } from '../base/result.ts';
 import { HealthService } from '../gen/grpc/health/v1/health.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
+import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
 import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
 import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
@@ -32,6 +33,7 @@ const SERVED = [
   AgentSyncService,
   LocalAuthorityService,
   RevocationService,
+  DpuInventoryService,
   HealthService,
 ].flatMap((service) => Object.values(service).map(({ path }) => path as string));
 
@@ -56,6 +58,15 @@ const LOCAL_ADMIN = [
   'Entry/BatchDeleteEntry',
   'SVID/MintX509SVID',
   'SVID/MintJWTSVID',
+  'DpuInventory/ImportDpus',
+  'DpuInventory/ListDpus',
+  'DpuInventory/GetDpu',
+  'DpuInventory/CommissionDpu',
+  'DpuInventory/BaselineDpu',
+  'DpuInventory/RetireDpu',
+  'DpuInventory/QuarantineDpu',
+  'DpuInventory/ReleaseDpu',
+  'DpuInventory/GetDpuEvidence',
   'Revocation/RevokeX509SVID',
 ];
 const AGENT = [

@@ -1,7 +1,18 @@
 import type { Entry } from '../rules/entry.ts';
 import { type AgentState, AgentView, Subscriber } from './agent-view.ts';
-import type { Graph } from './graph.ts';
+import type { AgentNode, Graph } from './graph.ts';
 import type { AgentSubscription } from './registry.ts';
+
+/** What a node may serve of what its agent reaches. */
+export type Admitted = 'all' | 'none' | ((entry: Entry) => boolean);
+
+/** Judges a node once for all its entries. */
+export type NodeAdmission = (node: AgentNode) => Admitted;
+
+/** Whether an entry is among what a node may serve. */
+export function isAdmitted(admitted: Admitted, entry: Entry): boolean {
+  return admitted === 'all' || (admitted !== 'none' && admitted(entry));
+}
 
 const NO_ENTRIES: readonly Entry[] = Object.freeze([]);
 
@@ -11,12 +22,15 @@ const NO_ENTRIES: readonly Entry[] = Object.freeze([]);
  */
 export class AgentViews {
   readonly #graph: Graph;
+  readonly #admits: NodeAdmission;
   readonly #views = new Map<string, AgentView>();
   readonly #stale = new Set<string>();
   readonly #touched = new Set<string>();
 
-  constructor(graph: Graph) {
+  /** @param admits What may be served on a node at all. */
+  constructor(graph: Graph, admits: NodeAdmission) {
     this.#graph = graph;
+    this.#admits = admits;
   }
 
   /** What an agent serves; the same array until it changes. */
@@ -55,7 +69,7 @@ export class AgentViews {
     }
     this.#touched.add(uri);
     // What is stale is made anew from the graph, this change included.
-    if (!this.#stale.has(uri)) view.change(id, entry);
+    if (!this.#stale.has(uri)) view.change(id, this.#admitted(uri, entry));
   }
 
   /** What an agent reaches changed. */
@@ -99,6 +113,16 @@ export class AgentViews {
 
   #compute(uri: string): readonly Entry[] {
     const node = this.#graph.agents.get(uri);
-    return node === undefined ? NO_ENTRIES : this.#graph.authorized(node);
+    if (node === undefined) return NO_ENTRIES;
+    const admits = this.#admits(node);
+    if (admits === 'none') return NO_ENTRIES;
+    const reached = this.#graph.authorized(node);
+    return admits === 'all' ? reached : reached.filter(admits);
+  }
+
+  #admitted(uri: string, entry: Entry | undefined): Entry | undefined {
+    const node = this.#graph.agents.get(uri);
+    if (node === undefined || entry === undefined) return undefined;
+    return isAdmitted(this.#admits(node), entry) ? entry : undefined;
   }
 }

@@ -1,18 +1,12 @@
-import type { Cancel, Clock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import type { SignetError } from '../base/errors.ts';
-import { type Random, randomFraction } from '../base/random.ts';
+import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { AgentRecord } from '../rules/entry.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { Store } from '../store/store.ts';
+import { KeptWriter } from './kept-writer.ts';
 import type { LocalBans } from './local-bans.ts';
-
-/** Longest that a ban waits for the store before it takes effect without it. */
-const BAN_WAIT_MS = 2_000;
-
-/** Waits between attempts to write kept bans to the store, doubling. */
-const FIRST_RETRY_MS = 250;
-const LONGEST_RETRY_MS = 30_000;
 
 /** How far a ban reaches: written to the store, or kept by this server until the store answers. */
 export type BanReach = 'everywhere' | 'here';
@@ -44,21 +38,29 @@ export interface BanKeeperOptions {
 /**
  * Bans agents whether or not the store answers (design §3). One that the store did not take is in
  * force here at once, durable in a file before it is answered, and offered to the store until that has
- * it; only then does the file let go of it. A crash at any point leaves it in the file, in the store or
- * in both, and writing it twice changes nothing.
+ * it.
  */
 export class BanKeeper {
   readonly #options: BanKeeperOptions;
-  readonly #stopWaking: () => void;
-  #flushing: Promise<void> | undefined;
-  #retryMs = FIRST_RETRY_MS;
-  #cancelRetry: Cancel | undefined;
-  #closed = false;
+  readonly #writer: KeptWriter<SpiffeId>;
 
   constructor(options: BanKeeperOptions) {
     this.#options = options;
-    // A commit says that the store answers again.
-    this.#stopWaking = options.store.onWake(() => this.#wake());
+    const { store, bans } = options;
+    this.#writer = new KeptWriter({
+      ...options,
+      list: bans,
+      keyOf: ({ uri }) => uri,
+      onWake: (wake) => store.onWake(wake),
+      async write(id) {
+        const written = await store.changeAgent(id, { kind: 'banned' });
+        return written.ok ? ok(written.value !== undefined) : written;
+      },
+      onEvent: (event) =>
+        options.onEvent(
+          event.kind === 'failed' ? event : { kind: event.kind, agentId: event.item },
+        ),
+    });
   }
 
   /** Whether an agent is banned here, and the store may not know it. */
@@ -73,7 +75,7 @@ export class BanKeeper {
    */
   async ban(id: SpiffeId, orHere: boolean): Promise<Result<BanReach | undefined>> {
     const writing = this.#options.store.changeAgent(id, { kind: 'banned' });
-    const written = orHere ? await this.#soon(writing) : await writing;
+    const written = orHere ? await this.#writer.soon(writing) : await writing;
     const shown = written.ok ? await this.#options.catchUp() : written;
     if (written.ok && (shown.ok || !orHere)) {
       await this.lift(id.uri);
@@ -87,28 +89,18 @@ export class BanKeeper {
   }
 
   /** Lets go of a ban: the store has it, or the agent was deleted. */
-  async lift(agentUri: string): Promise<void> {
-    const { bans } = this.#options;
-    if (!bans.has(agentUri)) return;
-    bans.remove(agentUri);
-    const saved = await bans.save();
-    if (!saved.ok) this.#retry(saved.error);
+  lift(agentUri: string): Promise<void> {
+    return this.#writer.lift(agentUri);
   }
 
   /** Offers the kept bans to the store once; what it does not take it is offered again, later. */
   flush(): Promise<void> {
-    this.#flushing ??= this.#flushOnce().finally(() => {
-      this.#flushing = undefined;
-    });
-    return this.#flushing;
+    return this.#writer.flush();
   }
 
   /** Stops offering. What is kept stays in the file. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    this.#stopWaking();
-    this.#cancelRetry?.();
-    await this.#flushing;
+  close(): Promise<void> {
+    return this.#writer.close();
   }
 
   async #keep(id: SpiffeId): Promise<Result<BanReach>> {
@@ -116,62 +108,9 @@ export class BanKeeper {
     // In force before it is durable: the disk may be what is broken.
     bans.add(id);
     onBanned(id.uri);
-    const saved = await bans.save();
-    this.#arm();
+    const saved = await this.#writer.keep();
     if (saved.ok) return ok('here');
     const why = `agent ${id.uri} is banned, but only until this server stops: ${saved.error.message}`;
     return fail('BAN_NOT_KEPT', why, { cause: saved.error });
-  }
-
-  /** The store's answer, or its absence after {@link BAN_WAIT_MS}. */
-  async #soon<T>(writing: Promise<Result<T>>): Promise<Result<T>> {
-    const { promise, resolve } = Promise.withResolvers<Result<T>>();
-    const cancel = this.#options.clock.after(BAN_WAIT_MS, () =>
-      resolve(fail('STORE_UNAVAILABLE', `the database did not answer in ${BAN_WAIT_MS} ms`)),
-    );
-    void writing.then(resolve, resolve);
-    const answer = await promise;
-    cancel();
-    return answer;
-  }
-
-  async #flushOnce(): Promise<void> {
-    const { bans, store, onEvent, catchUp } = this.#options;
-    // What the disk would not take before; the store may stay away for longer than the disk.
-    await bans.save();
-    for (const agentId of bans.ids()) {
-      if (this.#closed) return;
-      const written = await store.changeAgent(agentId, { kind: 'banned' });
-      if (!written.ok) return this.#retry(written.error);
-      // The view first: between the two nobody may find the agent in good standing.
-      const shown = await catchUp();
-      if (!shown.ok) return this.#retry(shown.error);
-      bans.remove(agentId.uri);
-      onEvent({ kind: written.value === undefined ? 'gone' : 'written', agentId });
-    }
-    const saved = await bans.save();
-    if (!saved.ok) return this.#retry(saved.error);
-    this.#retryMs = FIRST_RETRY_MS;
-  }
-
-  #wake(): void {
-    const { bans } = this.#options;
-    if (!this.#closed && bans.size > 0) void this.flush();
-  }
-
-  #retry(error: SignetError): void {
-    // Told before waiting, so that whoever hears of it may end the wait.
-    const retryMs = this.#arm();
-    this.#options.onEvent({ kind: 'failed', error, retryMs });
-  }
-
-  /** Tries again after a while, drawn from half to all of the doubling wait. */
-  #arm(): number {
-    const { clock, random } = this.#options;
-    const waitMs = Math.round(this.#retryMs * (0.5 + randomFraction(random) / 2));
-    this.#retryMs = Math.min(this.#retryMs * 2, LONGEST_RETRY_MS);
-    this.#cancelRetry?.();
-    if (!this.#closed) this.#cancelRetry = clock.after(waitMs, () => void this.flush());
-    return waitMs;
   }
 }

@@ -1,5 +1,5 @@
 import type { AgentRecord, Entry } from '../rules/entry.ts';
-import { serverUri } from '../rules/reserved-ids.ts';
+import { deviceIdOfAgent, serverUri } from '../rules/reserved-ids.ts';
 import { isSubset, selectorSet } from '../rules/selector.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { MultiMap } from './multi-map.ts';
@@ -8,7 +8,7 @@ import { MultiMap } from './multi-map.ts';
 export interface AgentNode {
   readonly uri: string;
   readonly record: AgentRecord;
-  /** Feed sequence at which it got these selectors. */
+  /** Feed sequence since which its changes can be told entry by entry: selectors and standing are the same. */
   readonly selectorsSince: bigint;
   /** Selectors, and `spiffe_id:<its ID>`, which every agent has: by it an alias names one agent. */
   readonly selectors: ReadonlySet<string>;
@@ -30,6 +30,7 @@ export class Graph {
   /** Aliases by their first selector: an agent that has not this one does not match. */
   readonly #aliases = new MultiMap<Entry>();
   readonly #agentsBySelector = new MultiMap<AgentNode>();
+  readonly #agentsByDevice = new MultiMap<AgentNode>();
 
   constructor(trustDomain: TrustDomain) {
     this.#serverUri = serverUri(trustDomain);
@@ -81,11 +82,24 @@ export class Graph {
     this.#addAgent({ uri, record, selectorsSince: sequence, selectors, roots: undefined });
   }
 
+  /** What an agent may be told of changed otherwise than entry by entry, at a change of the feed. */
+  renewAgent(uri: string, sequence: bigint): void {
+    const node = this.agents.get(uri);
+    if (node !== undefined) this.#replaceAgent(node, { ...node, selectorsSince: sequence });
+  }
+
+  /** Agents whose IDs name a device key: that of the DPU and those that it vouched for. */
+  onDevice(deviceId: string): Iterable<AgentNode> {
+    return this.#agentsByDevice.get(deviceId);
+  }
+
   /** Takes an agent out. */
   removeAgent(uri: string): void {
     const node = this.agents.get(uri);
     if (node === undefined) return;
     this.agents.delete(uri);
+    const deviceId = deviceIdOfAgent(node.record.id);
+    if (deviceId !== undefined) this.#agentsByDevice.remove(deviceId, node);
     for (const selector of node.selectors) this.#agentsBySelector.remove(selector, node);
   }
 
@@ -95,6 +109,7 @@ export class Graph {
     this.agents.clear();
     for (const index of [this.#byParent, this.#bySpiffeId, this.#aliases]) index.clear();
     this.#agentsBySelector.clear();
+    this.#agentsByDevice.clear();
   }
 
   /** Everything that an agent serves. */
@@ -202,6 +217,8 @@ export class Graph {
 
   #addAgent(node: AgentNode): void {
     this.agents.set(node.uri, node);
+    const deviceId = deviceIdOfAgent(node.record.id);
+    if (deviceId !== undefined) this.#agentsByDevice.add(deviceId, node);
     for (const selector of node.selectors) this.#agentsBySelector.add(selector, node);
   }
 

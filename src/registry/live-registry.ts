@@ -13,6 +13,7 @@ import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type {
   AgentChange,
   CreatedEntry,
+  DpuWrite,
   EntryCreation,
   EntryUpdate,
   JoinTokenClaim,
@@ -20,12 +21,18 @@ import type {
   Store,
   StoreSnapshot,
   UpdatedEntry,
+  WrittenDpu,
 } from '../store/store.ts';
 import { BanKeeper, type BanReach, type KeptBanEvent } from './ban-keeper.ts';
+import type { DpuView } from './dpus.ts';
 import { ExpiryTimer } from './expiry-timer.ts';
 import { Follower } from './follower.ts';
+import { HoldKeeper } from './hold-keeper.ts';
+import type { KeptEvent } from './kept-writer.ts';
 import { countMatching, listPage } from './listing.ts';
 import type { LocalBans } from './local-bans.ts';
+import type { LocalHolds } from './local-holds.ts';
+import type { Admission, HeldDpu } from './overlay.ts';
 import type {
   AgentSubscription,
   AttestationRecord,
@@ -50,6 +57,10 @@ export interface LiveRegistryParts {
   /** Bans that the store does not have; without, a ban needs the store. */
   readonly localBans?: LocalBans | undefined;
   readonly onKeptBan?: ((event: KeptBanEvent) => void) | undefined;
+  /** Quarantines of DPUs that the store does not have. */
+  readonly localHolds?: LocalHolds | undefined;
+  readonly onKeptHold?: ((event: KeptEvent<HeldDpu>) => void) | undefined;
+  readonly admits?: Admission | undefined;
 }
 
 /** The registry over one store: the view, what keeps it new, and the writes. */
@@ -63,6 +74,7 @@ export class LiveRegistry implements Registry {
   readonly #follower: Follower;
   readonly #expiry: ExpiryTimer;
   readonly #bans: BanKeeper | undefined;
+  readonly #holds: HoldKeeper | undefined;
   #cancelPrune: Cancel | undefined;
   #closed = false;
 
@@ -72,11 +84,11 @@ export class LiveRegistry implements Registry {
     this.#clock = parts.clock;
     this.#random = parts.random;
     this.#onFault = parts.onFault;
-    this.#view = new View(
-      parts.trustDomain,
-      () => this.#nowSeconds(),
-      (uri) => this.#bans?.isKept(uri) ?? false,
-    );
+    this.#view = new View(parts.trustDomain, () => this.#nowSeconds(), {
+      isBannedHere: (uri) => this.#bans?.isKept(uri) ?? false,
+      heldHere: (serial) => this.#holds?.held(serial),
+      admits: parts.admits,
+    });
     this.#expiry = new ExpiryTimer(this.#view, parts.clock, () => void this.#prune());
     this.#follower = new Follower({
       store: parts.store,
@@ -86,6 +98,7 @@ export class LiveRegistry implements Registry {
       onApplied: () => this.#expiry.arm(),
     });
     this.#bans = parts.localBans && this.#keepBans(parts, parts.localBans);
+    this.#holds = parts.localHolds && this.#keepHolds(parts, parts.localHolds);
   }
 
   /** Takes the state that the feed is followed from; answers when the view is up to date. */
@@ -95,7 +108,7 @@ export class LiveRegistry implements Registry {
     this.#armPrune();
     const started = await this.#follower.start();
     // Bans of the run before: in force already, and now to be written where they can be.
-    if (started.ok) await this.#bans?.flush();
+    if (started.ok) await Promise.all([this.#bans?.flush(), this.#holds?.flush()]);
     return started;
   }
 
@@ -228,6 +241,19 @@ export class LiveRegistry implements Registry {
     return this.#write(this.#store.putIssuingCa(issuingCa));
   }
 
+  get dpus(): DpuView {
+    return this.#view.dpus;
+  }
+
+  writeDpus(writes: readonly DpuWrite[]): Promise<Result<readonly WrittenDpu[]>> {
+    return this.#write(this.#store.writeDpus(writes));
+  }
+
+  async quarantineDpu(held: HeldDpu): Promise<Result<BanReach>> {
+    if (this.#holds !== undefined) return this.#holds.quarantine(held);
+    return fail('BAN_NOT_KEPT', 'this registry has nowhere to keep a quarantine');
+  }
+
   onBundle(listener: (bundle: Bundle) => void): () => void {
     return this.#view.onBundle(listener);
   }
@@ -297,7 +323,7 @@ export class LiveRegistry implements Registry {
     this.#closed = true;
     this.#expiry.close();
     this.#cancelPrune?.();
-    await this.#bans?.close();
+    await Promise.all([this.#bans?.close(), this.#holds?.close()]);
     await this.#follower.close();
   }
 
@@ -317,6 +343,17 @@ export class LiveRegistry implements Registry {
       onBanned: (uri) => this.#view.reconsider(uri),
       catchUp: () => this.catchUp(),
       onEvent: (event) => parts.onKeptBan?.(event),
+    });
+  }
+
+  #keepHolds(parts: LiveRegistryParts, holds: LocalHolds): HoldKeeper {
+    return new HoldKeeper({
+      ...parts,
+      holds,
+      stated: (serial) => this.#view.dpus.stated(serial),
+      onHeld: (serial) => this.#view.reconsiderDpu(serial),
+      catchUp: () => this.catchUp(),
+      onEvent: (event) => parts.onKeptHold?.(event),
     });
   }
 

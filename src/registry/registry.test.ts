@@ -326,6 +326,7 @@ class FlakyStore {
       agents: [],
       bundle: undefined,
       revocations: [],
+      dpus: [],
       issuingCas: [],
     });
   }

@@ -13,15 +13,21 @@ import type {
   AgentChange,
   AttestationWrite,
   CreatedEntry,
+  DpuWrite,
   EntryUpdate,
   JoinTokenClaim,
   JoinTokenRecord,
   Store,
   UpdatedEntry,
+  WrittenDpu,
 } from '../store/store.ts';
 import type { BanReach, KeptBanEvent } from './ban-keeper.ts';
+import type { DpuView } from './dpus.ts';
+import type { KeptEvent } from './kept-writer.ts';
 import { loadRegistry } from './live-registry.ts';
 import type { LocalBans } from './local-bans.ts';
+import type { LocalHolds } from './local-holds.ts';
+import type { Admission, HeldDpu } from './overlay.ts';
 
 /** What a registry stands on. */
 export interface RegistryOptions {
@@ -36,6 +42,12 @@ export interface RegistryOptions {
   readonly localBans?: LocalBans;
   /** Told what becomes of such bans. */
   readonly onKeptBan?: (event: KeptBanEvent) => void;
+  /** Where quarantines of DPUs are kept that the store does not take; without, there are none. */
+  readonly localHolds?: LocalHolds;
+  /** Told what becomes of such quarantines. */
+  readonly onKeptHold?: (event: KeptEvent<HeldDpu>) => void;
+  /** What nodes may have by configuration. */
+  readonly admits?: Admission | undefined;
 }
 
 /** One page of a list. */
@@ -155,6 +167,17 @@ export interface Registry {
   readonly distrustedIssuingCas: ReadonlySet<string>;
   /** Calls `listener` after issuing CAs came, went or changed. Returns what ends it. */
   onIssuingCas(listener: () => void): () => void;
+
+  /** The inventory of DPUs. */
+  readonly dpus: DpuView;
+  /** Makes or replaces DPUs, each only over the revision that it was made from. */
+  writeDpus(writes: readonly DpuWrite[]): Promise<Result<readonly WrittenDpu[]>>;
+  /**
+   * Puts a DPU into quarantine: in force on this server at once, also while the store does not answer,
+   * and outliving the process. Fails with DPU_NOT_FOUND, or with BAN_NOT_KEPT where it is in force but
+   * would not outlive the process. One that is in quarantine, or retired, stays as it is.
+   */
+  quarantineDpu(held: HeldDpu): Promise<Result<BanReach>>;
 
   createEntries(entries: readonly NewEntry[]): Promise<Result<readonly CreatedEntry[]>>;
   updateEntries(updates: readonly EntryUpdate[]): Promise<Result<readonly UpdatedEntry[]>>;

@@ -90,6 +90,7 @@ class World {
       agents: [...this.model.agents.values()],
       bundle: undefined,
       revocations: [],
+      dpus: [],
       issuingCas: [],
     });
   }

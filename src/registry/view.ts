@@ -1,13 +1,16 @@
+import type { DpuRecord } from '../rules/dpu.ts';
 import type { AgentRecord, Entry } from '../rules/entry.ts';
 import { REVOCATION_GRACE_SECONDS, type Revocation } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { Change, StoreSnapshot } from '../store/store.ts';
-import { AgentViews } from './agent-views.ts';
+import { type Admitted, AgentViews, isAdmitted } from './agent-views.ts';
+import { Dpus } from './dpus.ts';
 import { ExpiryQueue } from './expiry-queue.ts';
 import { type AgentNode, Graph } from './graph.ts';
 import { History } from './history.ts';
 import { IssuingCas } from './issuing-cas.ts';
+import { judgeAgent, judgeDpu, type Overlay } from './overlay.ts';
 import type { AgentSubscription, FeedPosition } from './registry.ts';
 import { Revocations } from './revocations.ts';
 import { SortedKeys } from './sorted-keys.ts';
@@ -23,30 +26,28 @@ export class View {
   readonly expiries = new ExpiryQueue();
   readonly revocations = new Revocations();
   readonly issuingCas = new IssuingCas();
+  readonly dpus: Dpus;
   entryIds = new SortedKeys([]);
   agentIds = new SortedKeys([]);
   feedId = '';
   sequence = 0n;
   bundle: Bundle | undefined;
   readonly #now: () => number;
-  readonly #isBannedHere: (agentUri: string) => boolean;
+  readonly #overlay: Overlay;
   readonly #agents: AgentViews;
   readonly #bundleListeners = new Set<(bundle: Bundle) => void>();
   #history = new History(0n);
 
   /**
    * @param nowSeconds Unix seconds; an entry that has expired is as if it were not there.
-   * @param isBannedHere Whether an agent is banned whatever the store says of it.
+   * @param overlay What is in force here whatever the store says.
    */
-  constructor(
-    trustDomain: TrustDomain,
-    nowSeconds: () => number,
-    isBannedHere: (agentUri: string) => boolean = () => false,
-  ) {
+  constructor(trustDomain: TrustDomain, nowSeconds: () => number, overlay: Overlay = {}) {
     this.#now = nowSeconds;
-    this.#isBannedHere = isBannedHere;
+    this.#overlay = overlay;
+    this.dpus = new Dpus((stated) => judgeDpu(stated, overlay));
     this.graph = new Graph(trustDomain);
-    this.#agents = new AgentViews(this.graph);
+    this.#agents = new AgentViews(this.graph, (node) => this.#admits(node));
   }
 
   /** Replaces everything; streams that are open are told the difference. */
@@ -56,6 +57,8 @@ export class View {
     this.graph.clear();
     this.expiries.clear();
     this.#history = new History(snapshot.sequence);
+    this.dpus.clear();
+    for (const dpu of snapshot.dpus) this.dpus.put(dpu);
     for (const agent of snapshot.agents) {
       this.graph.putAgent(this.judged(agent), snapshot.sequence);
     }
@@ -70,6 +73,7 @@ export class View {
     this.#agents.flush();
     this.revocations.notify();
     this.issuingCas.notify();
+    this.dpus.notify();
   }
 
   /** Applies changes in the order of the feed. */
@@ -81,6 +85,7 @@ export class View {
     this.#agents.flush();
     if (changes.some(({ kind }) => kind === 'revocation')) this.revocations.notify();
     if (changes.some(({ kind }) => kind === 'issuing-ca')) this.issuingCas.notify();
+    if (changes.some(({ kind }) => kind === 'dpu')) this.dpus.notify();
   }
 
   /** Drops entries whose time is over, before the store has deleted them. Answers whether any was. */
@@ -104,11 +109,9 @@ export class View {
     if (this.issuingCas.dropEnded(endedBySeconds)) this.issuingCas.notify();
   }
 
-  /** An agent's record as everybody is to see it: banned also where only this server bans it. */
+  /** An agent's record as everybody is to see it. */
   judged(record: AgentRecord): AgentRecord {
-    return record.banned || !this.#isBannedHere(record.id.uri)
-      ? record
-      : { ...record, banned: true };
+    return judgeAgent(record, this.dpus.ofAgent(record.id), this.#overlay);
   }
 
   /** Looks at an agent anew that is banned here from now on, and tells its streams. */
@@ -117,6 +120,16 @@ export class View {
     if (node === undefined) return;
     this.#changeAgent(node.record);
     this.#agents.flush();
+  }
+
+  /** Looks at a DPU anew that is held here from now on, or no longer, and tells the streams of its node. */
+  reconsiderDpu(serial: string): void {
+    const stated = this.dpus.stated(serial);
+    if (stated === undefined) return;
+    // As if it were the next change, as with entries that expire.
+    this.#changeDpu(stated, this.sequence + 1n);
+    this.#agents.flush();
+    this.dpus.notify();
   }
 
   /** What an agent serves; the same array until it changes. */
@@ -128,7 +141,8 @@ export class View {
   isAuthorized(agentUri: string, entryId: string): boolean {
     const node = this.graph.agents.get(agentUri);
     const entry = this.graph.entries.get(entryId);
-    return node !== undefined && entry !== undefined && this.graph.serves(node, entry);
+    if (node === undefined || entry === undefined) return false;
+    return this.graph.serves(node, entry) && isAdmitted(this.#admits(node), entry);
   }
 
   /** Opens a stream on an agent. */
@@ -173,6 +187,9 @@ export class View {
       case 'issuing-ca':
         this.issuingCas.put(change.issuingCa);
         return;
+      case 'dpu':
+        this.#changeDpu(change.dpu, this.sequence);
+        return;
       case 'ended':
         return;
     }
@@ -208,14 +225,44 @@ export class View {
     if (entry.expiresAtSeconds !== 0) this.expiries.add(entry.id, entry.expiresAtSeconds);
   }
 
-  #changeAgent(record: AgentRecord): void {
+  #changeAgent(record: AgentRecord, sequence = this.sequence): void {
     const { uri } = record.id;
     const before = this.graph.agents.get(uri);
-    this.graph.putAgent(this.judged(record), this.sequence);
+    const judged = this.judged(record);
+    this.graph.putAgent(judged, sequence);
     if (before === undefined) this.agentIds.add(uri);
+    else if (!sameStanding(before.record, judged)) this.graph.renewAgent(uri, sequence);
     const moved = before?.selectorsSince !== this.graph.agents.get(uri)?.selectorsSince;
     if (moved) this.#agents.invalidate(uri);
     this.#agents.touch(uri);
+  }
+
+  #changeDpu(stated: DpuRecord, sequence: bigint): void {
+    const before = this.dpus.get(stated.serial);
+    this.dpus.put(stated);
+    const after = this.dpus.get(stated.serial);
+    const nodes = new Set([...this.#agentsOn(before), ...this.#agentsOn(after)]);
+    for (const { uri, record } of nodes) {
+      this.#changeAgent(record, sequence);
+      // Zone and standing of the node are inputs to what it may have.
+      this.graph.renewAgent(uri, sequence);
+      this.#agents.invalidate(uri);
+    }
+  }
+
+  /** Agents of the node of a DPU: its own, those that it vouched for, and those that the inventory names. */
+  *#agentsOn(dpu: DpuRecord | undefined): Generator<AgentNode> {
+    if (dpu === undefined) return;
+    for (const { uri } of dpu.agentIds) {
+      const node = this.graph.agents.get(uri);
+      if (node !== undefined) yield node;
+    }
+    for (const deviceId of dpu.deviceIds) yield* this.graph.onDevice(deviceId);
+  }
+
+  #admits(node: AgentNode): Admitted {
+    if (node.record.quarantine !== undefined) return 'none';
+    return this.#overlay.admits?.(node.record, this.dpus.ofAgent(node.record.id)) ?? 'all';
   }
 
   #removeAgent(uri: string): void {
@@ -254,7 +301,8 @@ export class View {
     const missed = new Map<string, Entry | undefined>();
     for (const [id, oldParents] of changed) {
       const entry = this.graph.entries.get(id);
-      if (entry !== undefined && this.graph.serves(node, entry)) missed.set(id, entry);
+      const served = entry !== undefined && this.isAuthorized(agentUri, id);
+      if (served) missed.set(id, entry);
       else if (oldParents.some((uri) => this.graph.reaches(node, uri))) missed.set(id, undefined);
     }
     return missed;
@@ -263,4 +311,15 @@ export class View {
   #isExpired(entry: Entry): boolean {
     return entry.expiresAtSeconds !== 0 && entry.expiresAtSeconds <= this.#now();
   }
+}
+
+function sameStanding(before: AgentRecord, after: AgentRecord): boolean {
+  const [one, other] = [before.assurance, after.assurance];
+  return (
+    before.quarantine === after.quarantine &&
+    before.attestationType === after.attestationType &&
+    one?.binding === other?.binding &&
+    one?.zone === other?.zone &&
+    one?.release === other?.release
+  );
 }

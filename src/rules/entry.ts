@@ -50,6 +50,8 @@ export interface AgentRecord {
   readonly newSerial: string | undefined;
   readonly newExpiresAtSeconds: number | undefined;
   readonly banned: boolean;
+  /** Why nothing is issued on its node while the node's DPU is out; the registry adds it, the store has none. */
+  readonly quarantine?: string | undefined;
   /** Whether the attestor lets the agent attest again. */
   readonly canReattest: boolean;
   readonly agentVersion: string;

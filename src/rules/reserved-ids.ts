@@ -4,6 +4,8 @@ import type { TrustDomain } from '../spiffe/trust-domain.ts';
 const RESERVED_PREFIX = '/spire/';
 const SERVER_PATH = '/spire/server';
 const AGENT_PREFIX = '/spire/agent/';
+const DPU_PREFIX = '/spire/agent/dpu/';
+const DPU_HOST_PREFIX = '/spire/agent/dpu_host/';
 
 /** Whether the ID lies in the `/spire` area, which belongs to servers and agents. */
 export function isReservedId(id: SpiffeId): boolean {
@@ -13,6 +15,29 @@ export function isReservedId(id: SpiffeId): boolean {
 /** Whether the ID is an agent's: below `/spire/agent/`. */
 export function isAgentId(id: SpiffeId): boolean {
   return id.path.startsWith(AGENT_PREFIX);
+}
+
+/** Path of the agent of a DPU, by the SHA-256 of its device key (hex). */
+export function dpuAgentPath(deviceId: string): string {
+  return DPU_PREFIX + deviceId;
+}
+
+/** What the paths of the agents begin with that a DPU vouched for. */
+export function dpuHostAgentPrefix(deviceId: string): string {
+  return `${DPU_HOST_PREFIX}${deviceId}/`;
+}
+
+/** Whether an agent is that of a DPU itself. */
+export function isDpuAgentId(id: SpiffeId): boolean {
+  return id.path.startsWith(DPU_PREFIX);
+}
+
+/** The device key of the DPU that an agent's ID names: of its own, or of the one that vouched for it. */
+export function deviceIdOfAgent({ path }: SpiffeId): string | undefined {
+  for (const prefix of [DPU_PREFIX, DPU_HOST_PREFIX]) {
+    if (path.startsWith(prefix)) return path.slice(prefix.length).split('/', 1)[0];
+  }
+  return undefined;
 }
 
 /** Canonical text of the servers' ID, the parent of alias entries. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import {
   agentRecord,
+  dpuDraft,
   draft,
   id,
   START_SECONDS as NOW,
@@ -683,6 +684,71 @@ for (const backend of BACKENDS) {
       assert.deepEqual(await kept(), []);
       assert.equal(unwrap(await reopened.changesAfter(0n, 1))[0]?.kind, 'ended');
       await reopened.close();
+    });
+  });
+
+  describe(`DPUs in ${backend.name}`, () => {
+    const full = dpuDraft('MT2333X0001', {
+      zone: 1,
+      agentIds: [id('/spire/agent/a')],
+      bmc: { host: 'bmc1', port: 443, tlsPin: undefined, uuid: '', mac: '' },
+      reason: '"\u2028字',
+    });
+
+    it('come back as they were written, after a restart too', async (context) => {
+      const place = await temporaryFolder(context);
+      const store = await backend.open(place);
+      const plain = dpuDraft('MT2333X0002');
+      const writes = [full, plain].map((dpu) => ({ dpu, expectedRevision: 0n }));
+      const written = unwrap(await store.writeDpus(writes));
+      const kept = [full, plain].map((dpu) => ({ ...dpu, revision: 1n }));
+      assert.deepEqual(
+        written,
+        kept.map((dpu) => ({ outcome: 'written', dpu })),
+      );
+      await store.close();
+      const again = await backend.open(place);
+      assert.deepEqual(unwrap(await again.loadSnapshot()).dpus, kept);
+      assert.deepEqual(
+        (await changes(again)).map((change) => (change.kind === 'dpu' ? change.dpu : change.kind)),
+        kept,
+      );
+      await again.close();
+    });
+
+    it('are written by one of two at once, over the revision that it was made from', async (context) => {
+      const store = await opened(context);
+      const made = { dpu: full, expectedRevision: 0n };
+      const twice = unwrap(await store.writeDpus([made, made]));
+      assert.deepEqual(
+        twice.map(({ outcome, dpu }) => [outcome, dpu?.revision]),
+        [
+          ['written', 1n],
+          ['conflict', 1n],
+        ],
+      );
+      const absent = { dpu: dpuDraft('MT9'), expectedRevision: 1n };
+      assert.deepEqual(unwrap(await store.writeDpus([absent])), [
+        { outcome: 'conflict', dpu: undefined },
+      ]);
+      const next = { ...full, state: 'quarantined' } as const;
+      const [after] = unwrap(await store.writeDpus([{ dpu: next, expectedRevision: 1n }]));
+      assert.deepEqual(after, { outcome: 'written', dpu: { ...next, revision: 2n } });
+    });
+
+    it('go with the attestation of their agent, or neither is written', async (context) => {
+      const store = await opened(context);
+      unwrap(await store.writeDpus([{ dpu: full, expectedRevision: 0n }]));
+      const trusted = { ...full, state: 'trusted' } as const;
+      const stale = attestation(agentRecord('a'), { dpu: { dpu: trusted, expectedRevision: 0n } });
+      const refused = await store.recordAttestation(stale);
+      assert.equal(refused.ok ? 'OK' : refused.error.code, 'STORE_CONFLICT');
+      const before = unwrap(await store.loadSnapshot());
+      assert.deepEqual([before.agents.length, before.dpus[0]?.state], [0, 'enrolling']);
+      const fresh = { dpu: trusted, expectedRevision: 1n };
+      unwrap(await store.recordAttestation(attestation(agentRecord('a'), { dpu: fresh })));
+      const after = unwrap(await store.loadSnapshot());
+      assert.deepEqual([after.agents.length, after.dpus[0]?.state], [1, 'trusted']);
     });
   });
 

@@ -1,4 +1,5 @@
 import type { Result } from '../base/result.ts';
+import type { DpuDraft, DpuRecord } from '../rules/dpu.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
 import type { IssuingCa } from '../rules/issuing-ca.ts';
 import type { Revocation } from '../rules/revocation.ts';
@@ -13,6 +14,7 @@ export type Change =
   | { readonly kind: 'agent-deleted'; readonly sequence: bigint; readonly agentId: string }
   | { readonly kind: 'bundle'; readonly sequence: bigint; readonly bundle: Bundle }
   | { readonly kind: 'revocation'; readonly sequence: bigint; readonly revocation: Revocation }
+  | { readonly kind: 'dpu'; readonly sequence: bigint; readonly dpu: DpuRecord }
   | { readonly kind: 'issuing-ca'; readonly sequence: bigint; readonly issuingCa: IssuingCa }
   /** A revocation or an issuing CA that was gone again before it was read: it has ended. */
   | { readonly kind: 'ended'; readonly sequence: bigint };
@@ -26,6 +28,7 @@ export interface StoreSnapshot {
   readonly agents: readonly AgentRecord[];
   readonly bundle: Bundle | undefined;
   readonly revocations: readonly Revocation[];
+  readonly dpus: readonly DpuRecord[];
   readonly issuingCas: readonly IssuingCa[];
 }
 
@@ -82,6 +85,20 @@ export type JoinTokenClaim =
     }
   | { readonly outcome: 'unknown' | 'expired' | 'consumed' };
 
+/** A DPU to be made, or to be replaced, by compare-and-swap. */
+export interface DpuWrite {
+  readonly dpu: DpuDraft;
+  /** Revision that it was made from; 0 where there was none. */
+  readonly expectedRevision: bigint;
+}
+
+/** What became of a DPU to be written; on a conflict, how it stands. */
+export interface WrittenDpu {
+  readonly outcome: 'written' | 'conflict';
+  /** Undefined only where it was expected and is not there. */
+  readonly dpu: DpuRecord | undefined;
+}
+
 /** One attestation made durable in a single transaction. */
 export interface AttestationWrite {
   readonly agent: AgentRecord;
@@ -89,6 +106,8 @@ export interface AttestationWrite {
   readonly aliasEntry: EntryCreation | undefined;
   /** Encoded answer kept with the join token for a retry. */
   readonly joinTokenAnswer: { readonly tokenHash: string; readonly answer: Uint8Array } | undefined;
+  /** The DPU that the evidence was of, as it stands afterwards; a conflict undoes the attestation. */
+  readonly dpu?: DpuWrite | undefined;
   /** Unix seconds. */
   readonly nowSeconds: number;
 }
@@ -203,7 +222,7 @@ export interface Store {
     nowSeconds: number,
   ): Promise<Result<JoinTokenClaim>>;
 
-  /** Makes or replaces an agent; refuses with AGENT_BANNED, writing nothing, when it is banned. */
+  /** Makes or replaces an agent; refuses, writing nothing, with AGENT_BANNED when it is banned, with STORE_CONFLICT as its DPU changed. */
   recordAttestation(write: AttestationWrite): Promise<Result<void>>;
   /** Applies a step to an agent and answers with its new state; undefined when it is gone. */
   changeAgent(agentId: SpiffeId, change: AgentChange): Promise<Result<AgentRecord | undefined>>;
@@ -218,6 +237,8 @@ export interface Store {
    * Answers how it stands.
    */
   putIssuingCa(issuingCa: IssuingCa): Promise<Result<IssuingCa>>;
+  /** Makes or replaces DPUs of the inventory in one transaction; answers in order. They are never deleted. */
+  writeDpus(writes: readonly DpuWrite[]): Promise<Result<readonly WrittenDpu[]>>;
   /** Deletes join tokens past their end and their retry window, expired entries, and revocations and issuing CAs that have ended. */
   prune(nowSeconds: number): Promise<Result<void>>;
 

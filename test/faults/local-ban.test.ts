@@ -96,7 +96,14 @@ test('a ban while the database takes no write: in force, told to the operator, w
   // It comes while the ban is awaited.
   ended.catch(() => {});
   const opened = new Promise((resolve) => stream.once('data', resolve));
-  const hello = { revision: 0n, feedId: '', bundleSequence: 0n, agentVersion: '', crlNumber: 0n };
+  const hello = {
+    revision: 0n,
+    feedId: '',
+    bundleSequence: 0n,
+    agentVersion: '',
+    crlNumber: 0n,
+    quarantined: false,
+  };
   stream.write({ kind: { $case: 'hello', value: hello } });
   await opened;
 

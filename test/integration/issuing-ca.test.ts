@@ -72,7 +72,14 @@ describe('a stolen issuing CA', () => {
   /** The taints that a new push stream is told, one call for each. */
   async function tainted(identity: TestIdentity): Promise<() => Promise<readonly string[]>> {
     const stream = open(await server.tcp(identity), AgentSyncService.sync);
-    const hello = { revision: 0n, feedId: '', bundleSequence: 0n, agentVersion: '', crlNumber: 0n };
+    const hello = {
+      revision: 0n,
+      feedId: '',
+      bundleSequence: 0n,
+      agentVersion: '',
+      crlNumber: 0n,
+      quarantined: false,
+    };
     stream.write({ kind: { $case: 'hello', value: hello } });
     const messages: AsyncIterator<ServerMessage> = stream[Symbol.asyncIterator]();
     return async () => {

@@ -82,6 +82,7 @@ describe('what a new authority waits for', () => {
       bundleSequence: 0n,
       agentVersion: '1',
       crlNumber: 0n,
+      quarantined: false,
     };
     stream.write({ kind: { $case: 'hello', value: hello } });
     assert.equal((await next())?.$case, 'snapshot');

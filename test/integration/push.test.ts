@@ -55,6 +55,7 @@ class Stream {
       bundleSequence: 0n,
       agentVersion: '1.0',
       crlNumber: 0n,
+      quarantined: false,
       ...hello,
     };
     stream.call.write({ kind: { $case: 'hello', value } });
@@ -263,7 +264,14 @@ describe('push', () => {
     stream.call.write({
       kind: { $case: 'ack', value: { revision, bundleSequence: sequenceNumber } },
     });
-    const value = { feedId: '', revision: 0n, bundleSequence: 0n, agentVersion: '', crlNumber: 0n };
+    const value = {
+      feedId: '',
+      revision: 0n,
+      bundleSequence: 0n,
+      agentVersion: '',
+      crlNumber: 0n,
+      quarantined: false,
+    };
     stream.call.write({ kind: { $case: 'hello', value } });
     await assertStatus(stream.end(), 'SYNC_PROTOCOL');
   });
@@ -329,7 +337,14 @@ test('a connection with an open stream outlives the age that ends others', async
     'content-type': 'application/grpc',
     te: 'trailers',
   });
-  const value = { feedId: '', revision: 0n, bundleSequence: 0n, agentVersion: '', crlNumber: 0n };
+  const value = {
+    feedId: '',
+    revision: 0n,
+    bundleSequence: 0n,
+    agentVersion: '',
+    crlNumber: 0n,
+    quarantined: false,
+  };
   const hello = AgentSyncService.sync.requestSerialize({ kind: { $case: 'hello', value } });
   call.write(messageFrame(1, hello).subarray(9));
   await once(call, 'data');

@@ -100,7 +100,14 @@ describe('RevokeX509SVID', () => {
     const ended = new Promise((_, reject) => stream.on('error', reject));
     ended.catch(() => {});
     const opened = new Promise((resolve) => stream.once('data', resolve));
-    const hello = { revision: 0n, feedId: '', bundleSequence: 0n, agentVersion: '', crlNumber: 0n };
+    const hello = {
+      revision: 0n,
+      feedId: '',
+      bundleSequence: 0n,
+      agentVersion: '',
+      crlNumber: 0n,
+      quarantined: false,
+    };
     stream.write({ kind: { $case: 'hello', value: hello } });
     await opened;
     await revoke({ $case: 'spiffeId', value: td(agent.path) });
@@ -145,7 +152,14 @@ describe('RevokeX509SVID', () => {
       if (told.length === 1) bySerial(later).catch(heard.reject);
       if (told.length === 2) heard.resolve();
     });
-    const hello = { revision: 0n, feedId: '', bundleSequence: 0n, agentVersion: '', crlNumber: 0n };
+    const hello = {
+      revision: 0n,
+      feedId: '',
+      bundleSequence: 0n,
+      agentVersion: '',
+      crlNumber: 0n,
+      quarantined: false,
+    };
     stream.write({ kind: { $case: 'hello', value: hello } });
     await heard.promise;
     assert.deepEqual(told, [before, later]);

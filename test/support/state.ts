@@ -5,7 +5,11 @@ import type { TestContext } from 'node:test';
 import { ManualClock } from '../../src/base/clock.ts';
 import { type Random, seededRandom } from '../../src/base/random.ts';
 import { unwrap } from '../../src/base/result.ts';
+import { NO_HOST, newDpu } from '../../src/dpu/values.ts';
+import { openLocalHolds } from '../../src/registry/local-holds.ts';
+import type { Admission } from '../../src/registry/overlay.ts';
 import { createRegistry, type Registry } from '../../src/registry/registry.ts';
+import type { DpuDraft } from '../../src/rules/dpu.ts';
 import type { AgentRecord, EntryDraft } from '../../src/rules/entry.ts';
 import type { Revocation } from '../../src/rules/revocation.ts';
 import { parseSelector, type Selector } from '../../src/rules/selector.ts';
@@ -89,6 +93,13 @@ export function agentRecord(name: string, extra: Partial<AgentRecord> = {}): Age
   };
 }
 
+/** A DPU that was imported, and nothing more. */
+export function dpuDraft(serial: string, extra: Partial<DpuDraft> = {}): DpuDraft {
+  const facts = { model: '', opn: '', psid: '', bmc: undefined, host: NO_HOST };
+  const place = { zone: undefined, rack: '', tenant: '', agentIds: [] };
+  return { ...newDpu(serial, { ...facts, ...place }, START_SECONDS), ...extra };
+}
+
 /** A folder that goes with the test. */
 export async function temporaryFolder(context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'signet-'));
@@ -107,14 +118,17 @@ export interface TestState {
 /** Opens a store and a registry in a folder of their own; clock and randomness are the test's. */
 export async function openState(
   context: TestContext,
-  options: { readonly keptChanges?: number } = {},
+  options: { readonly keptChanges?: number; readonly admits?: Admission } = {},
 ): Promise<TestState> {
-  const path = join(await temporaryFolder(context), 'signet.db');
+  const { admits, ...storeOptions } = options;
+  const folder = await temporaryFolder(context);
+  const path = join(folder, 'signet.db');
   const clock = new ManualClock(START_SECONDS * 1000);
   const random = seededRandom(1);
-  const store = unwrap(await openSqliteStore({ path, trustDomain: TRUST_DOMAIN, ...options }));
+  const store = unwrap(await openSqliteStore({ path, trustDomain: TRUST_DOMAIN, ...storeOptions }));
+  const localHolds = unwrap(await openLocalHolds(join(folder, 'local-holds')));
   const registry = unwrap(
-    await createRegistry({ store, trustDomain: TRUST_DOMAIN, clock, random }),
+    await createRegistry({ store, trustDomain: TRUST_DOMAIN, clock, random, localHolds, admits }),
   );
   context.after(async () => {
     await registry.close();

@@ -3,6 +3,7 @@ import type { AgentChange } from '../store.ts';
 import { deleteBundleAck } from './bundle-acks.ts';
 import { appendChange } from './changes.ts';
 import type { Database } from './database.ts';
+import { writeDpu } from './dpus.ts';
 import { createEntry, deleteEntriesMadeFor } from './entries.ts';
 import type { ArgsOf } from './protocol.ts';
 import { type AgentRow, agentChecksum } from './rows.ts';
@@ -21,15 +22,19 @@ export function allAgents(db: Database): readonly AgentRow[] {
   return db.all(`SELECT ${COLUMNS} FROM agents ORDER BY id`);
 }
 
-/** Makes or replaces an agent, with its alias and the answer kept for a retry. */
+/** Makes or replaces an agent, with its alias, its DPU and the answer kept for a retry. */
 export function recordAttestation(
   db: Database,
-  { agent, alias, answer, now }: ArgsOf<'recordAttestation'>,
+  { agent, alias, answer, dpu, now }: ArgsOf<'recordAttestation'>,
 ): Result<undefined> {
   // Asked in the transaction that writes: a ban that came a moment ago is not undone.
   if (findAgent(db, agent.id)?.banned === 1) {
     const reason = 'AGENT_BANNED';
     return fail(reason, `agent ${agent.id} is banned`, { details: { reason } });
+  }
+  // Before the agent: a quarantine that came a moment ago is not undone either.
+  if (dpu !== undefined && writeDpu(db, dpu).outcome === 'conflict') {
+    return fail('STORE_CONFLICT', `the DPU ${dpu.dpu.serial} changed meanwhile`);
   }
   writeAgent(db, agent);
   if (alias !== undefined) createEntry(db, alias, now, agent.id);

@@ -4,6 +4,7 @@ import { changeAgent, deleteAgent, pruneAgents, recordAttestation } from './agen
 import { commitAuthorities, loadJournal } from './authorities.ts';
 import { allBundleAcks, recordBundleAcks } from './bundle-acks.ts';
 import type { Database } from './database.ts';
+import { writeDpus } from './dpus.ts';
 import { createEntries, deleteEntries, deleteExpiredEntries, updateEntries } from './entries.ts';
 import { changesAfter, lastSequence, pruneChanges } from './feed.ts';
 import { deleteEndedIssuingCas, putIssuingCa } from './issuing-cas.ts';
@@ -156,6 +157,7 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
     deleteAgent: (args) => ok(deleteAgent(db, args)),
     pruneAgents: (args) => ok(pruneAgents(db, args)),
     revoke: (args) => ok(revoke(db, args)),
+    writeDpus: (args) => ok(writeDpus(db, args)),
     putIssuingCa: (args) => ok(putIssuingCa(db, args)),
     prune: ({ now }) => {
       deleteExpiredEntries(db, now);

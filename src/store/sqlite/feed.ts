@@ -2,6 +2,7 @@ import { fail, ok, type Result } from '../../base/result.ts';
 import { findAgent } from './agents.ts';
 import { findBundle } from './authorities.ts';
 import type { Database } from './database.ts';
+import { findDpu } from './dpus.ts';
 import { findEntry } from './entries.ts';
 import { findIssuingCa } from './issuing-cas.ts';
 import type { ArgsOf, ChangeRow } from './protocol.ts';
@@ -60,6 +61,8 @@ function withRow(
       return { kind, sequence, ref, row: findBundle(db) };
     case 'revocation':
       return { kind, sequence, ref, row: findRevocation(db, ref) };
+    case 'dpu':
+      return { kind, sequence, ref, row: findDpu(db, ref) };
     case 'issuing-ca':
       return { kind, sequence, ref, row: findIssuingCa(db, ref) };
   }

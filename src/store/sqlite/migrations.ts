@@ -152,6 +152,25 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE agents ADD COLUMN assurance TEXT;
   `,
+  // As step 2.
+  `
+  CREATE TABLE changes_next (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('entry', 'agent', 'bundle', 'revocation', 'issuing-ca', 'dpu')),
+    ref TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO changes_next SELECT sequence, kind, ref FROM changes;
+  DROP TABLE changes;
+  ALTER TABLE changes_next RENAME TO changes;
+
+  CREATE TABLE dpus (
+    serial TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

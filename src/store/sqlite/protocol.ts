@@ -4,6 +4,7 @@ import type {
   AgentRow,
   BundleAckRow,
   BundleRow,
+  DpuRow,
   EntryDraftRow,
   EntryRow,
   IssuingCaRow,
@@ -50,6 +51,17 @@ export type ClaimedRow =
     }
   | { readonly outcome: 'unknown' | 'expired' | 'consumed' };
 
+/** A DPU to be written, encoded. */
+export interface DpuWriteRow {
+  readonly dpu: Omit<DpuRow, 'revision' | 'checksum'>;
+  readonly expectedRevision: number;
+}
+
+/** What became of a DPU to be written. */
+export type WrittenDpuRow =
+  | { readonly outcome: 'written'; readonly row: DpuRow }
+  | { readonly outcome: 'conflict'; readonly row: DpuRow | undefined };
+
 /** A line of the change feed; without a row the thing is gone. */
 export type ChangeRow =
   | {
@@ -77,6 +89,12 @@ export type ChangeRow =
       readonly row: RevocationRow | undefined;
     }
   | {
+      readonly kind: 'dpu';
+      readonly sequence: number;
+      readonly ref: string;
+      readonly row: DpuRow | undefined;
+    }
+  | {
       readonly kind: 'issuing-ca';
       readonly sequence: number;
       readonly ref: string;
@@ -93,6 +111,7 @@ export interface Operations {
       readonly agents: readonly AgentRow[];
       readonly bundle: BundleRow | undefined;
       readonly revocations: readonly RevocationRow[];
+      readonly dpus: readonly DpuRow[];
       readonly issuingCas: readonly IssuingCaRow[];
     }
   >;
@@ -118,6 +137,7 @@ export interface Operations {
       readonly agent: Omit<AgentRow, 'checksum'>;
       readonly alias: EntryCreationRow | undefined;
       readonly answer: { readonly tokenHash: string; readonly answer: Uint8Array } | undefined;
+      readonly dpu: DpuWriteRow | undefined;
       readonly now: number;
     },
     undefined
@@ -133,6 +153,7 @@ export interface Operations {
     readonly string[]
   >;
   putIssuingCa: Operation<Omit<IssuingCaRow, 'checksum'>, IssuingCaRow>;
+  writeDpus: Operation<{ readonly writes: readonly DpuWriteRow[] }, readonly WrittenDpuRow[]>;
   prune: Operation<{ readonly now: number }, undefined>;
   loadSealedKeys: Operation<undefined, readonly SealedKeyRow[]>;
   writeSealedKey: Operation<

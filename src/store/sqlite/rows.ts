@@ -95,6 +95,17 @@ export interface IssuingCaRow {
   readonly checksum: number;
 }
 
+/** A row of `dpus` as it leaves the worker. */
+export interface DpuRow {
+  readonly serial: string;
+  /** Counts the writes of this row; the first is 1. */
+  readonly revision: number;
+  readonly state: string;
+  /** Everything else, JSON. */
+  readonly body: string;
+  readonly checksum: number;
+}
+
 /** Checksum of an entry's row: a bit that flipped on disk must not change who gets what. */
 export function entryChecksum(row: Omit<EntryRow, 'checksum'>): number {
   return checksum([
@@ -151,6 +162,11 @@ export function issuingCaChecksum(row: Omit<IssuingCaRow, 'checksum'>): number {
     row.since,
     row.notAfter,
   ]);
+}
+
+/** Checksum of a DPU's row. */
+export function dpuChecksum(row: Omit<DpuRow, 'checksum'>): number {
+  return checksum([row.serial, row.revision, row.state, row.body]);
 }
 
 /** Checksum of a bundle's row. */

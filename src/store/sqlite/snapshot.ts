@@ -2,6 +2,7 @@ import { fail, ok, type Result } from '../../base/result.ts';
 import { allAgents } from './agents.ts';
 import { findBundle } from './authorities.ts';
 import { type Database, openReader } from './database.ts';
+import { allDpus } from './dpus.ts';
 import { ALL_ENTRIES } from './entries.ts';
 import { lastSequence } from './feed.ts';
 import { allIssuingCas } from './issuing-cas.ts';
@@ -32,6 +33,7 @@ export class SnapshotReader {
       agents: allAgents(reader.value),
       bundle: findBundle(reader.value),
       revocations: allRevocations(reader.value),
+      dpus: allDpus(reader.value),
       issuingCas: allIssuingCas(reader.value),
     });
   }

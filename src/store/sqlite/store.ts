@@ -14,6 +14,7 @@ import type {
   BundleAck,
   Change,
   CreatedEntry,
+  DpuWrite,
   EntryCreation,
   EntryUpdate,
   JoinTokenClaim,
@@ -25,13 +26,15 @@ import type {
   Store,
   StoreSnapshot,
   UpdatedEntry,
+  WrittenDpu,
 } from '../store.ts';
 import { decodeAgent, encodeAgent } from './agent-codec.ts';
 import { decodeBundle, encodeBundle } from './bundle-codec.ts';
+import { decodeDpu, encodeDpu } from './dpu-codec.ts';
 import { decodeEntry, encodeDraft } from './entry-codec.ts';
 import { createInterner, type Interner } from './interner.ts';
 import { decodeIssuingCa, encodeIssuingCa } from './issuing-ca-codec.ts';
-import type { ChangeRow, CreatedRow, UpdatedRow } from './protocol.ts';
+import type { ChangeRow, CreatedRow, DpuWriteRow, UpdatedRow, WrittenDpuRow } from './protocol.ts';
 import { decodeRevocation, encodeRevocation } from './revocation-codec.ts';
 import type { BundleRow, TokenRow } from './rows.ts';
 import type { WorkerClient } from './worker-client.ts';
@@ -70,6 +73,8 @@ export class SqliteStore implements Store {
     if (!bundle.ok) return bundle;
     const revocations = all(start.value.revocations, (row) => decodeRevocation(row, this.#intern));
     if (!revocations.ok) return revocations;
+    const dpus = all(start.value.dpus, (row) => decodeDpu(row, this.#intern));
+    if (!dpus.ok) return dpus;
     const issuingCas = all(start.value.issuingCas, decodeIssuingCa);
     if (!issuingCas.ok) return issuingCas;
     return ok({
@@ -79,6 +84,7 @@ export class SqliteStore implements Store {
       agents: agents.value,
       bundle: bundle.value,
       revocations: revocations.value,
+      dpus: dpus.value,
       issuingCas: issuingCas.value,
     });
   }
@@ -140,11 +146,12 @@ export class SqliteStore implements Store {
   }
 
   async recordAttestation(write: AttestationWrite): Promise<Result<void>> {
-    const { agent, aliasEntry, joinTokenAnswer, nowSeconds } = write;
+    const { agent, aliasEntry, joinTokenAnswer, dpu, nowSeconds } = write;
     return this.#worker.call('recordAttestation', {
       agent: encodeAgent(agent),
       alias: aliasEntry && { id: aliasEntry.id, draft: encodeDraft(aliasEntry.draft) },
       answer: joinTokenAnswer,
+      dpu: dpu && encodeDpuWrite(dpu),
       now: nowSeconds,
     });
   }
@@ -173,6 +180,11 @@ export class SqliteStore implements Store {
   async putIssuingCa(issuingCa: IssuingCa): Promise<Result<IssuingCa>> {
     const row = await this.#worker.call('putIssuingCa', encodeIssuingCa(issuingCa));
     return row.ok ? decodeIssuingCa(row.value) : row;
+  }
+
+  async writeDpus(writes: readonly DpuWrite[]): Promise<Result<readonly WrittenDpu[]>> {
+    const rows = await this.#worker.call('writeDpus', { writes: writes.map(encodeDpuWrite) });
+    return rows.ok ? all(rows.value, (row) => this.#decodeWrittenDpu(row)) : rows;
   }
 
   prune(nowSeconds: number): Promise<Result<void>> {
@@ -306,6 +318,13 @@ export class SqliteStore implements Store {
         if (!revocation.ok) return revocation;
         return ok({ kind: 'revocation', sequence, revocation: revocation.value });
       }
+      case 'dpu': {
+        if (change.row === undefined) {
+          return fail('STORE_CORRUPT', `the DPU ${change.ref} is missing`);
+        }
+        const dpu = decodeDpu(change.row, this.#intern);
+        return dpu.ok ? ok({ kind: 'dpu', sequence, dpu: dpu.value }) : dpu;
+      }
       case 'issuing-ca': {
         if (change.row === undefined) return ok({ kind: 'ended', sequence });
         const issuingCa = decodeIssuingCa(change.row);
@@ -330,11 +349,21 @@ export class SqliteStore implements Store {
     return entry.ok ? ok({ outcome: updated.outcome, entry: entry.value }) : entry;
   }
 
+  #decodeWrittenDpu({ outcome, row }: WrittenDpuRow): Result<WrittenDpu> {
+    if (row === undefined) return ok({ outcome, dpu: undefined });
+    const dpu = decodeDpu(row, this.#intern);
+    return dpu.ok ? ok({ outcome, dpu: dpu.value }) : dpu;
+  }
+
   #decodeToken({ tokenHash, expiresAt, aliasId }: TokenRow): Result<JoinTokenRecord> {
     const alias = aliasId === null ? ok(undefined) : this.#intern.newSpiffeId(aliasId);
     if (!alias.ok) return alias;
     return ok({ tokenHash, expiresAtSeconds: expiresAt, aliasId: alias.value });
   }
+}
+
+function encodeDpuWrite({ dpu, expectedRevision }: DpuWrite): DpuWriteRow {
+  return { dpu: encodeDpu(dpu), expectedRevision: Number(expectedRevision) };
 }
 
 /** Decodes every row, or answers with the first refusal. */

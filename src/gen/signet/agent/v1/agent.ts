@@ -47,6 +47,11 @@ export interface Hello {
   agentVersion: string;
   /** Number of the CRL that the agent holds; 0 for none. */
   crlNumber: bigint;
+  /**
+   * Whether the agent was told that its node is in quarantine, and not that it
+   * was lifted.
+   */
+  quarantined: boolean;
 }
 
 /** What the agent has applied and handed to its open streams. */
@@ -208,7 +213,7 @@ export const AgentMessage: MessageFns<AgentMessage> = {
 };
 
 function createBaseHello(): Hello {
-  return { feedId: "", revision: 0n, bundleSequence: 0n, agentVersion: "", crlNumber: 0n };
+  return { feedId: "", revision: 0n, bundleSequence: 0n, agentVersion: "", crlNumber: 0n, quarantined: false };
 }
 
 export const Hello: MessageFns<Hello> = {
@@ -236,6 +241,9 @@ export const Hello: MessageFns<Hello> = {
         throw new globalThis.Error("value provided for field message.crlNumber of type uint64 too large");
       }
       writer.uint32(40).uint64(message.crlNumber);
+    }
+    if (message.quarantined !== false) {
+      writer.uint32(48).bool(message.quarantined);
     }
     return writer;
   },
@@ -293,6 +301,14 @@ export const Hello: MessageFns<Hello> = {
             message.crlNumber = reader.uint64() as bigint;
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.quarantined = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -328,6 +344,7 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.crl_number)
         ? BigInt(object.crl_number)
         : 0n,
+      quarantined: isSet(object.quarantined) ? globalThis.Boolean(object.quarantined) : false,
     };
   },
 
@@ -347,6 +364,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.crlNumber !== 0n) {
       obj.crlNumber = message.crlNumber.toString();
+    }
+    if (message.quarantined !== false) {
+      obj.quarantined = message.quarantined;
     }
     return obj;
   },

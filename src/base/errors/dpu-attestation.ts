@@ -1,0 +1,70 @@
+import { defineErrors, type ErrorRow } from './define.ts';
+
+const refusal = (means: string, action: string): ErrorRow => ({
+  status: 'PermissionDenied',
+  retryable: false,
+  means,
+  action,
+});
+
+/** The attestation of DPUs: what is wrong with what an agent shows. */
+export const dpuAttestationErrors = defineErrors({
+  DPU_NOT_ATTESTED: refusal(
+    'The server does not accept what the agent showed of its DPU; the agent is told no more than the kind of thing.',
+    "Look in the server's log for the code and the reason of this refusal.",
+  ),
+  DPU_NOT_JUDGED: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'The server cannot judge the DPU now, such as while its BMC does not answer.',
+    action:
+      "Nothing, the agent tries again; where it lasts, look in the server's log for the reason.",
+  },
+  DPU_MESSAGE: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'A message of the attestation of a DPU is malformed, of another version, or too large.',
+    action: 'Check that agent and server have compatible versions.',
+  },
+  DPU_SESSION: refusal(
+    'Evidence was sent for another session than the one that is open.',
+    'Nothing, unless it comes again: then somebody sends evidence that was recorded earlier.',
+  ),
+  DPU_POSSESSION: refusal(
+    'The evidence is not signed by the key that the SVID was asked for.',
+    'Find out who sits between agent and server: the evidence came from somebody else.',
+  ),
+  DPU_EVIDENCE_INCOMPLETE: refusal(
+    'Evidence of a component that the server demands is missing, is there twice, or was not asked for.',
+    'Compare the targets in the configurations of server and agent with `ComponentIntegrity` of the BMC.',
+  ),
+  DPU_NOT_ADMITTED: refusal(
+    'The DPU may not attest in the state that it is in.',
+    'Look at it with `signet dpu show`; commission it, or release it from quarantine.',
+  ),
+  DPU_KEY_UNKNOWN: refusal(
+    'A genuine device answered, with a key that is not pinned to the DPU that the agent claims to be.',
+    'Find the card by `signet dpu show`. A replaced card is commissioned anew; else somebody poses as this DPU.',
+  ),
+  DPU_JOIN_SECRET: refusal(
+    'The one-time secret of the image is missing or wrong, and the DPU attests for the first time.',
+    'Give the agent the secret of this image in attestation.dpu.joinSecretPath, or issue a new one.',
+  ),
+  DPU_RELAYED: refusal(
+    'What the server collected from the BMC itself is not from the same device, boot and firmware as what the agent showed.',
+    'Take the node out: somebody may show evidence of a DPU that the agent does not run on.',
+  ),
+  DPU_BMC_UNKNOWN: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The inventory does not say where the BMC of a DPU is, or by what it is recognised.',
+    action:
+      'Import its address and TLS pin with `signet dpu import`; a look without them is not taken.',
+  },
+  DPU_MANIFEST_ABSENT: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'No reference manifest says what a component may run.',
+    action: "Add a manifest with this target to the server's attestation.dpu.manifests.",
+  },
+});
