@@ -47,7 +47,7 @@ export interface KeyManager {
   /** Name of the backend: `memory`, `disk`, `aws-kms`, `pkcs11`, `vault-transit`. */
   readonly name: string;
   readonly capabilities: KeyCapabilities;
-  /** Encrypts keys of this process for storage; undefined where the backend cannot. */
+  /** Encrypts keys of this process for storage; undefined where the backend's own are in it. */
   readonly wrapper?: KeyWrapper | undefined;
   /** Makes a key in a slot; a key that was there is replaced, durably, before this answers. */
   generate(slot: string, type: KeyType): Promise<Result<SigningKey>>;

@@ -5,9 +5,6 @@ import { vaultMount, vaultPlaceSettings } from './vault/vault-settings.ts';
 /** Backends by the names they have in the configuration. */
 export const KEY_MANAGERS = ['disk', 'memory', 'aws-kms', 'pkcs11', 'vault-transit'] as const;
 
-/** Backends with a key that encrypts other keys, so that those can be sealed. */
-export const SEALING_MANAGERS: readonly (typeof KEY_MANAGERS)[number][] = ['aws-kms'];
-
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 
 const callsSchema = z

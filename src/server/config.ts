@@ -121,7 +121,7 @@ const jwtSchema = z
       .optional()
       .describe(
         'Where tokens are signed: by the key manager, or in memory by keys that are stored only ' +
-          'encrypted by it. Unless set: sealed with keys.manager aws-kms, else direct.',
+          'encrypted by it. Unless set: sealed with keys outside the process, else direct.',
       ),
     keyTtl: durationSetting({ min: '5s', max: '3650d' })
       .optional()

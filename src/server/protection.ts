@@ -1,4 +1,3 @@
-import { SEALING_MANAGERS } from '../keys/settings.ts';
 import type { ServerConfig } from './config.ts';
 
 /** How keys are protected, and how long what they sign lives: settings with their defaults filled in. */
@@ -23,14 +22,12 @@ const DAY_SECONDS = 24 * 3600;
 const DELEGATED_CA_TTL_SECONDS = 365 * DAY_SECONDS;
 const CA_TTL_SECONDS = DAY_SECONDS;
 
-/** Whether the key manager keeps private keys in this process: nothing is gained by delegating then. */
+/**
+ * Whether the key manager keeps private keys in this process: nothing is gained by delegating then, and
+ * there is nothing to seal with.
+ */
 function isInProcess({ keys }: Parts): boolean {
   return keys.manager === 'disk' || keys.manager === 'memory';
-}
-
-/** Whether the key manager has a key that encrypts others. */
-function canSeal({ keys }: Parts): boolean {
-  return SEALING_MANAGERS.includes(keys.manager);
 }
 
 /**
@@ -46,7 +43,7 @@ export function protectionOf(config: Parts): Protection {
     x509 === 'delegated' ? Math.min(ca.issuing.ttl, caTtlSeconds) : caTtlSeconds;
   return {
     x509,
-    jwt: jwt.protection ?? (canSeal(config) ? 'sealed' : 'direct'),
+    jwt: jwt.protection ?? (isInProcess(config) ? 'direct' : 'sealed'),
     caTtlSeconds,
     jwtKeyTtlSeconds: jwt.keyTtl ?? (x509 === 'delegated' ? CA_TTL_SECONDS : caTtlSeconds),
     signerTtlSeconds,
@@ -70,7 +67,7 @@ export function protectionFaults(
     const message = 'must not be shorter than svid.x509Ttl and svid.agentTtl: a CA outlives leaves';
     faults.push({ path: x509 === 'direct' ? ['ca', 'ttl'] : ['ca', 'issuing', 'ttl'], message });
   }
-  if (jwt.protection === 'sealed' && !canSeal(config)) {
+  if (jwt.protection === 'sealed' && isInProcess(config)) {
     const message = `there is nothing to seal with: keys.manager ${config.keys.manager} wraps no keys`;
     faults.push({ path: ['jwt', 'protection'], message });
   }

@@ -14,6 +14,8 @@ import {
 import { createLogger } from '../../src/runtime/log.ts';
 import { createMetrics } from '../../src/runtime/metrics.ts';
 import { type KeyFault, testKeyManager } from '../support/key-manager-suite.ts';
+import { CONTEXT, SECRET, testKeyWrapper } from '../support/key-wrapper-suite.ts';
+import { mint, mintJwt, verifiesJwt } from '../support/minting.ts';
 import { TestServer } from '../support/server.ts';
 import { skipUnlessCi } from '../support/shared.ts';
 import { makeToken, prepareSoftHsm, type SoftToken } from './softhsm.ts';
@@ -148,8 +150,44 @@ testKeyManager(
   suite,
 );
 
+/** Keys of an installation of its own. */
+const openOf = (namespace: string) =>
+  openPkcs11KeyManager(options({ owner: { namespace, trustDomain: 'example.org' } }));
+
+testKeyWrapper({ name: 'a PKCS#11 token', open: openOf }, suite);
+
+const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
+
+describe('wrapping by a PKCS#11 token', suite, () => {
+  test('asks for no key of the token that is not ours, whatever the store names', async () => {
+    const ours = unwrap(await openOf('wrap-mine'));
+    const theirs = unwrap(await openOf('wrap-alien'));
+    const wrapped = unwrap(await theirs.wrapper!.wrap(SECRET, CONTEXT));
+    assert.equal(code(await ours.wrapper!.unwrap(wrapped, CONTEXT)), 'KEY_DELETED');
+    const unnamed = { ...wrapped, wrappingKeyId: '../../x' };
+    assert.equal(code(await ours.wrapper!.unwrap(unnamed, CONTEXT)), 'KEY_SEAL_BROKEN');
+    await ours.close();
+    await theirs.close();
+  });
+
+  test('its key never leaves the token', async () => {
+    const keys = unwrap(await openOf('wrap-stays'));
+    unwrap(await keys.wrapper!.wrap(SECRET, CONTEXT));
+    openHand();
+    const [CKO_SECRET_KEY, CKA_VALUE] = [4, 0x11];
+    library.C_FindObjectsInit(session, [
+      { type: CKA_CLASS, value: CKO_SECRET_KEY },
+      { type: CKA_LABEL, value: 'wrap-stays:example.org:Wrapping' },
+    ]);
+    const [key, ...others] = library.C_FindObjects(session, 10);
+    library.C_FindObjectsFinal(session);
+    assert.equal(others.length, 0);
+    assert.throws(() => library.C_GetAttributeValue(session, key!, [{ type: CKA_VALUE }]));
+    await keys.close();
+  });
+});
+
 describe('keys in a PKCS#11 token', suite, () => {
-  const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
   const at = (place: Partial<Pkcs11Options['place']>) =>
     openPkcs11KeyManager(options({ place: { ...options().place, ...place } }));
 
@@ -177,9 +215,13 @@ describe('keys in a PKCS#11 token', suite, () => {
     });
     const bundle = await server.bundlePem();
     await server.attest();
+    const svid = await mintJwt(server);
     await server.restart();
     assert.equal(await server.bundlePem(), bundle);
     assert.equal(privateKeys('x509-CA-A').length, 1);
+    assert.equal(privateKeys('JWT-Signer-A').length, 0, 'JWT keys are sealed');
+    assert.ok(await verifiesJwt(server, svid));
+    assert.equal((await mint(server)).length, 2, 'an issuing CA signs');
     await server.stop();
     delete process.env.SIGNET_PKCS11_PIN;
   });

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { createPublicKey, verify, X509Certificate } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import {
   CreateAliasCommand,
@@ -15,16 +14,15 @@ import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { type Result, unwrap } from '../../src/base/result.ts';
 import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
-import { SVIDService } from '../../src/gen/spire/api/server/svid/v1/svid.ts';
 import { openKmsKeyManager } from '../../src/keys/aws-kms/kms-key-manager.ts';
 import type { KeyManager } from '../../src/keys/key-manager.ts';
-import type { WrapContext } from '../../src/keys/wrapper.ts';
 import { createLogger } from '../../src/runtime/log.ts';
 import { createMetrics } from '../../src/runtime/metrics.ts';
+import { CONTEXT, SECRET, testKeyWrapper } from '../support/key-wrapper-suite.ts';
 import { type KmsFaultProxy, startKmsFaultProxy } from '../support/kms-fault-proxy.ts';
-import { ask, TestServer, TRUST_DOMAIN } from '../support/server.ts';
+import { mint, mintJwt, verifiesJwt } from '../support/minting.ts';
+import { ask, TestServer } from '../support/server.ts';
 import { skipUnlessCi } from '../support/shared.ts';
-import { makeCsr } from '../support/x509.ts';
 import { type KmsServer, prepareKms, startKms } from './kms-server.ts';
 
 const missing = await prepareKms();
@@ -92,75 +90,38 @@ async function wrappingKeys(namespace: string): Promise<readonly string[]> {
   return found;
 }
 
-const context: WrapContext = { trustDomain: 'example.org', slot: 'JWT-Signer-A', keyId: 'aa' };
-const secret = Buffer.from('0123456789abcdef0123456789abcdef');
+testKeyWrapper(
+  {
+    name: 'AWS KMS, the suite',
+    open: (namespace) => open(namespace),
+    lax: 'the KMS server of tests opens by whatever key it is told',
+  },
+  suite,
+);
 
 describe('wrapping by AWS KMS', suite, () => {
-  test('gives back what it wrapped, after a restart too, and makes one key', async () => {
-    const first = await wrapperOf('wrap-again');
-    const wrapped = unwrap(await first.wrapper.wrap(secret, context));
-    assert.ok(!Buffer.from(wrapped.ciphertext).includes(secret));
-    await first.close();
-    const second = await wrapperOf('wrap-again');
-    assert.deepEqual(Buffer.from(unwrap(await second.wrapper.unwrap(wrapped, context))), secret);
-    const again = unwrap(await second.wrapper.wrap(secret, context));
-    assert.equal(again.wrappingKeyId, wrapped.wrappingKeyId);
-    assert.equal((await wrappingKeys('wrap-again')).length, 1);
-    assert.deepEqual(second.keys.list(), [], 'it is no signing key');
-    await second.close();
-  });
-
-  for (const [what, other] of [
-    ['trust domain', { ...context, trustDomain: 'other.example' }],
-    ['slot', { ...context, slot: 'JWT-Signer-B' }],
-    ['key', { ...context, keyId: 'ab' }],
-  ] as const) {
-    test(`refuses to unwrap for another ${what}`, async () => {
-      const { wrapper, close } = await wrapperOf('wrap-context');
-      const wrapped = unwrap(await wrapper.wrap(secret, context));
-      assert.equal(code(await wrapper.unwrap(wrapped, other)), 'KEY_SEAL_BROKEN');
+  test('makes one key, and finds it after a restart', async () => {
+    for (let start = 0; start < 2; start++) {
+      const { wrapper, close } = await wrapperOf('wrap-once');
+      unwrap(await wrapper.wrap(SECRET, CONTEXT));
       await close();
-    });
-  }
-
-  test('refuses text that was changed', async () => {
-    const { wrapper, close } = await wrapperOf('wrap-changed');
-    const wrapped = unwrap(await wrapper.wrap(secret, context));
-    const ciphertext = Uint8Array.from(wrapped.ciphertext);
-    ciphertext[ciphertext.length >> 1]! ^= 1;
-    assert.equal(
-      code(await wrapper.unwrap({ ...wrapped, ciphertext }, context)),
-      'KEY_SEAL_BROKEN',
-    );
-    await close();
-  });
-
-  test('a key that was replaced still unwraps, another wraps from then on', async () => {
-    const { wrapper, close } = await wrapperOf('wrap-rotate');
-    const before = unwrap(await wrapper.wrap(secret, context));
-    unwrap(await wrapper.rotate());
-    const after = unwrap(await wrapper.wrap(secret, context));
-    assert.notEqual(after.wrappingKeyId, before.wrappingKeyId);
-    assert.equal(unwrap(await wrapper.current())?.id, after.wrappingKeyId);
-    for (const wrapped of [before, after]) {
-      assert.deepEqual(Buffer.from(unwrap(await wrapper.unwrap(wrapped, context))), secret);
     }
-    await close();
+    assert.equal((await wrappingKeys('wrap-once')).length, 1);
   });
 
   test('a wrapping key that is disabled is told apart from one that is moved', async () => {
     const { wrapper, close } = await wrapperOf('wrap-disabled');
-    const wrapped = unwrap(await wrapper.wrap(secret, context));
+    const wrapped = unwrap(await wrapper.wrap(SECRET, CONTEXT));
     await admin.send(new DisableKeyCommand({ KeyId: wrapped.wrappingKeyId }));
-    assert.equal(code(await wrapper.unwrap(wrapped, context)), 'KEY_DISABLED');
-    assert.equal(code(await wrapper.wrap(secret, context)), 'KEY_DISABLED');
+    assert.equal(code(await wrapper.unwrap(wrapped, CONTEXT)), 'KEY_DISABLED');
+    assert.equal(code(await wrapper.wrap(SECRET, CONTEXT)), 'KEY_DISABLED');
     await close();
     const made = await admin.send(new CreateKeyCommand({ KeySpec: 'SYMMETRIC_DEFAULT' }));
     const alias = 'alias/wrap-moved/example_org/Wrapping';
     const TargetKeyId = made.KeyMetadata?.KeyId;
     await admin.send(new CreateAliasCommand({ AliasName: alias, TargetKeyId }));
     const moved = await wrapperOf('wrap-moved');
-    assert.equal(code(await moved.wrapper.wrap(secret, context)), 'KEY_ALIAS_MOVED');
+    assert.equal(code(await moved.wrapper.wrap(SECRET, CONTEXT)), 'KEY_ALIAS_MOVED');
     await moved.close();
   });
 
@@ -171,12 +132,12 @@ describe('wrapping by AWS KMS', suite, () => {
         const { wrapper, close } = await wrapperOf(namespace, 300);
         let left = calls;
         proxy.decide = () => (left-- > 0 ? undefined : 'reset');
-        await wrapper.wrap(secret, context);
+        await wrapper.wrap(SECRET, CONTEXT);
         proxy.decide = () => undefined;
         await close();
       }
       const { wrapper, close } = await wrapperOf(namespace);
-      const wrapped = unwrap(await wrapper.wrap(secret, context));
+      const wrapped = unwrap(await wrapper.wrap(SECRET, CONTEXT));
       assert.deepEqual(await wrappingKeys(namespace), [wrapped.wrappingKeyId], `after ${calls}`);
       await close();
     }
@@ -185,8 +146,8 @@ describe('wrapping by AWS KMS', suite, () => {
   test('two servers that start at once wrap by one key', async () => {
     const [one, two] = [await wrapperOf('wrap-race'), await wrapperOf('wrap-race')];
     const both = await Promise.all([
-      one.wrapper.wrap(secret, context),
-      two.wrapper.wrap(secret, context),
+      one.wrapper.wrap(SECRET, CONTEXT),
+      two.wrapper.wrap(SECRET, CONTEXT),
     ]);
     const ids = new Set(both.map((each) => unwrap(each).wrappingKeyId));
     assert.equal(ids.size, 1);
@@ -202,30 +163,6 @@ function kmsSettings(namespace: string) {
   return { keys: { manager: 'aws-kms', namespace, awsKms, calls } };
 }
 
-async function mint(at: TestServer): Promise<readonly X509Certificate[]> {
-  const csr = Buffer.from(makeCsr({ uris: [`spiffe://${TRUST_DOMAIN}/minted`] }));
-  const { svid } = await ask(at.admin(), SVIDService.mintX509Svid, { csr, ttl: 0 });
-  return (svid?.certChain ?? []).map((der) => new X509Certificate(der));
-}
-
-async function mintJwt(at: TestServer): Promise<string> {
-  const id = { trustDomain: TRUST_DOMAIN, path: '/minted' };
-  const request = { id, audience: ['db'], ttl: 0 };
-  return (await ask(at.admin(), SVIDService.mintJwtsvid, request)).svid?.token ?? '';
-}
-
-async function verifies(at: TestServer, token: string): Promise<boolean> {
-  const bundle = await ask(at.admin(), BundleService.getBundle, { outputMask: undefined });
-  const [head = '', body = '', signature = ''] = token.split('.');
-  const { kid } = JSON.parse(Buffer.from(head, 'base64url').toString());
-  const key = bundle.jwtAuthorities.find(({ keyId }) => keyId === kid);
-  assert.ok(key);
-  const publicKey = createPublicKey({ key: key.publicKey, format: 'der', type: 'spki' });
-  const bits = Buffer.from(signature, 'base64url');
-  const input = Buffer.from(`${head}.${body}`);
-  return verify('sha256', input, { key: publicKey, dsaEncoding: 'ieee-p1363' }, bits);
-}
-
 describe('a server with its keys in AWS KMS', suite, () => {
   test('asks it for one signature and one wrapping, and for nothing while it issues', async () => {
     const signs = proxy.seen.get('Sign') ?? 0;
@@ -238,7 +175,7 @@ describe('a server with its keys in AWS KMS', suite, () => {
     for (let svid = 0; svid < 5; svid++) {
       const [leaf, issuing] = await mint(at);
       assert.ok(leaf?.verify(issuing!.publicKey));
-      assert.ok(await verifies(at, await mintJwt(at)));
+      assert.ok(await verifiesJwt(at, await mintJwt(at)));
     }
     const after = [...proxy.seen.values()].reduce((sum, each) => sum + each, 0);
     assert.equal(after, before);
@@ -252,7 +189,7 @@ describe('a server with its keys in AWS KMS', suite, () => {
     const created = proxy.seen.get('CreateKey');
     await at.restart();
     assert.equal(proxy.seen.get('CreateKey'), created);
-    assert.ok(await verifies(at, token));
+    assert.ok(await verifiesJwt(at, token));
     const [, next] = await mint(at);
     assert.equal(next?.issuer, issuing?.issuer);
     const bundle = await ask(at.admin(), BundleService.getBundle, { outputMask: undefined });
@@ -267,7 +204,7 @@ describe('a server with its keys in AWS KMS', suite, () => {
     try {
       for (let svid = 0; svid < 10; svid++) {
         assert.equal((await mint(at)).length, 2);
-        assert.ok(await verifies(at, await mintJwt(at)));
+        assert.ok(await verifiesJwt(at, await mintJwt(at)));
       }
       assert.equal(at.running.health.report('ready').ok, true);
       await assert.rejects(() => at.restart(), /KEY_MANAGER_UNREACHABLE/);

@@ -1,7 +1,9 @@
-import { constants, generateKeyPair, type KeyObject, sign } from 'node:crypto';
+import { constants, generateKeyPair, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
+import { systemRandom } from '../../src/base/random.ts';
+import { openBox, sealBox } from '../../src/keys/box.ts';
 
 interface FakeVersion {
   readonly privateKey: KeyObject;
@@ -12,6 +14,8 @@ interface FakeVersion {
 interface FakeKey {
   type: string;
   versions: FakeVersion[];
+  /** Versions of an `aes256-gcm96` key, which has no others. */
+  readonly secrets: { readonly key: Buffer; readonly createdSeconds: number }[];
   minEncryption: number;
   deletable: boolean;
 }
@@ -75,6 +79,11 @@ export async function startFakeVault(): Promise<FakeVault> {
     engines: new Map(),
     decide: () => undefined,
     async addVersion(key) {
+      if (key.type === 'aes256-gcm96') {
+        made += 1;
+        key.secrets.push({ key: randomBytes(32), createdSeconds: Math.floor(made / 1000) });
+        return;
+      }
       const { publicKey, privateKey } = await makePair(key.type);
       made += 1;
       key.versions.push({
@@ -142,6 +151,8 @@ async function serve(fake: Fake, { request, path, body }: Served): Promise<Answe
   if (engine !== undefined) return engine(path.slice(`${mount}/`.length), body);
   if (mount !== 'transit') return refuse(404, 'no handler for route');
   if (kind === 'sign') return signOne(fake.keys.get(name), action ?? '', body);
+  if (kind === 'encrypt') return encryptOne(fake.keys.get(name), body);
+  if (kind === 'decrypt') return decryptOne(fake.keys.get(name), body);
   if (path === 'transit/keys?list=true') {
     return fake.keys.size === 0
       ? [404, { errors: [] }]
@@ -165,6 +176,7 @@ async function serveKey(
       const made: FakeKey = {
         type: String(body.type),
         versions: [],
+        secrets: [],
         minEncryption: 0,
         deletable: false,
       };
@@ -181,14 +193,36 @@ async function serveKey(
     fake.keys.delete(name);
   }
   if (method !== 'GET') return [204, undefined];
-  const keys = Object.fromEntries(
-    key.versions.map(({ public_key, creation_time }, index) => [
-      String(index + 1),
-      { public_key, creation_time },
-    ]),
-  );
-  const latest_version = key.versions.length;
-  return [200, { data: { latest_version, min_encryption_version: key.minEncryption, keys } }];
+  const described = [
+    ...key.versions.map(({ public_key, creation_time }) => ({ public_key, creation_time })),
+    ...key.secrets.map(({ createdSeconds }) => createdSeconds),
+  ];
+  const keys = Object.fromEntries(described.map((each, index) => [String(index + 1), each]));
+  const { type, minEncryption: min_encryption_version } = key;
+  return [200, { data: { type, latest_version: described.length, min_encryption_version, keys } }];
+}
+
+const bytes = (base64: unknown): Buffer => Buffer.from(String(base64), 'base64');
+
+function encryptOne(key: FakeKey | undefined, body: Served['body']): Answered {
+  const newest = key?.secrets.at(-1);
+  if (newest === undefined) return refuse(400, 'encryption key not found');
+  const boxKey = { key: newest.key, associatedData: bytes(body.associated_data) };
+  const box = sealBox(boxKey, bytes(body.plaintext), systemRandom);
+  return [200, { data: { ciphertext: `vault:v${key?.secrets.length}:${box.toString('base64')}` } }];
+}
+
+function decryptOne(key: FakeKey | undefined, body: Served['body']): Answered {
+  const [, version = '', box = ''] = String(body.ciphertext).split(':');
+  const secret = key?.secrets[Number(version.slice(1)) - 1];
+  if (key === undefined) return refuse(400, 'encryption key not found');
+  if (secret === undefined) return refuse(400, 'invalid ciphertext: version is too new');
+  try {
+    const boxKey = { key: secret.key, associatedData: bytes(body.associated_data) };
+    return [200, { data: { plaintext: openBox(boxKey, bytes(box)).toString('base64') } }];
+  } catch {
+    return refuse(400, 'cipher: message authentication failed');
+  }
 }
 
 function signOne(key: FakeKey | undefined, hash: string, body: Served['body']): Answered {

@@ -36,6 +36,7 @@ const CODES: VaultCodes = {
   missing: 'UPSTREAM_REFUSED',
   disabled: 'UPSTREAM_REFUSED',
   unsupported: 'UPSTREAM_REFUSED',
+  broken: 'UPSTREAM_REFUSED',
   throttled: 'UPSTREAM_THROTTLED',
   sealed: 'UPSTREAM_UNREACHABLE',
   dependency: 'UPSTREAM_UNREACHABLE',

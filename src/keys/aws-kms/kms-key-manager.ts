@@ -5,140 +5,61 @@ import {
   TagResourceCommand,
   UpdateAliasCommand,
 } from '@aws-sdk/client-kms';
-import type { Cancel, Clock } from '../../base/clock.ts';
-import type { Random } from '../../base/random.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
-import type { Logger } from '../../runtime/log.ts';
-import type { Metrics } from '../../runtime/metrics.ts';
+import type { KeyManager, KeyType } from '../key-manager.ts';
 import {
-  KEY_TYPES,
-  type KeyCapabilities,
-  type KeyManager,
-  type KeyType,
-  type SigningKey,
-} from '../key-manager.ts';
-import { type Pace, PacedCalls } from '../outside/paced-calls.ts';
-import { type HeldKey, SlotTable } from '../outside/slot-table.ts';
-import { Turns } from '../outside/turns.ts';
-import { startUpkeep } from '../outside/upkeep.ts';
-import { checkSlot } from '../slot.ts';
+  type OutsideBackend,
+  type OutsideOptions,
+  type OutsideState,
+  openOutsideKeyManager,
+  outsideCapabilities,
+} from '../outside/outside-key-manager.ts';
+import type { HeldKey, SlotTable } from '../outside/slot-table.ts';
 import { type KeyWrapper, WRAPPING_SLOT } from '../wrapper.ts';
 import { listAliases } from './kms-aliases.ts';
 import { KmsCalls, type KmsPlace } from './kms-calls.ts';
 import { checkState, describeKey, KEY_SPECS, keyTagsOf, loadKmsKey } from './kms-key.ts';
-import {
-  aliasName,
-  type KeyOwner,
-  keyTags,
-  retiredTag,
-  slotOfAlias,
-  slotOfTags,
-} from './kms-names.ts';
+import { aliasName, keyTags, retiredTag, slotOfAlias, slotOfTags } from './kms-names.ts';
 import { scheduleDeletion, sweepKmsKeys } from './kms-sweep.ts';
 import { createKmsWrapper } from './kms-wrapper.ts';
 
 /** What a manager of keys in AWS KMS stands on. */
-export interface KmsOptions extends KmsPlace {
-  readonly owner: KeyOwner;
-  readonly pace: Pace;
-  readonly refreshMs: number;
+export interface KmsOptions extends KmsPlace, OutsideOptions {
   /** Keys without a slot are scheduled for deletion after so long; 0 never. */
   readonly sweepAfterMs: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  readonly metrics: Metrics;
 }
 
-const SWEEP_EVERY_MS = 24 * 3_600_000;
-
-const CAPABILITIES: KeyCapabilities = {
-  persistent: true,
-  inProcess: false,
-  anyHash: false,
-  keyTypes: KEY_TYPES,
-};
-
-/**
- * Opens the keys that AWS KMS holds for an owner: it finds them by their aliases and makes none. One
- * that is disabled, deleted, or was not made for its slot refuses the whole, as a damaged key file
- * would: a server that quietly made a new authority instead would hide an incident.
- */
-export async function openKmsKeyManager(options: KmsOptions): Promise<Result<KeyManager>> {
-  const manager = new KmsKeyManager(options);
-  const opened = await manager.open();
-  if (opened.ok) return ok(manager);
-  await manager.close();
-  return opened;
+/** Opens the keys that AWS KMS holds for an owner; they are found by their aliases. */
+export function openKmsKeyManager(options: KmsOptions): Promise<Result<KeyManager>> {
+  return openOutsideKeyManager(options, (state) => new KmsBackend(options, state));
 }
 
-class KmsKeyManager implements KeyManager {
+class KmsBackend implements OutsideBackend {
   readonly name = 'aws-kms';
-  readonly capabilities = CAPABILITIES;
+  readonly capabilities = outsideCapabilities({ anyHash: false });
   readonly wrapper: KeyWrapper;
+  readonly daily: (() => Promise<void>) | undefined;
   readonly #options: KmsOptions;
   readonly #calls: KmsCalls;
-  readonly #table = new SlotTable();
-  /** Whatever reads or moves aliases goes one after another. */
-  readonly #turns = new Turns();
-  #upkeep: readonly Cancel[] = [];
+  readonly #table: SlotTable;
 
-  constructor(options: KmsOptions) {
+  constructor(options: KmsOptions, { table, turns, paced }: OutsideState) {
     this.#options = options;
-    this.#calls = new KmsCalls(options, new PacedCalls(options), options.pace.inFlight);
+    this.#table = table;
+    this.#calls = new KmsCalls(options, paced, options.pace.inFlight);
     const { owner, clock } = options;
-    this.wrapper = createKmsWrapper({ calls: this.#calls, owner, clock, turns: this.#turns });
-  }
-
-  async open(): Promise<Result<void>> {
-    const region = await this.#calls.checkRegion();
-    const looked = region.ok ? await this.refresh() : region;
-    if (!looked.ok) return looked;
-    const { clock, random, refreshMs, sweepAfterMs } = this.#options;
-    const every = (everyMs: number, work: () => Promise<void>): Cancel =>
-      startUpkeep({ clock, random, everyMs, work });
-    this.#upkeep = [every(refreshMs, () => this.#refreshAndTell())];
-    if (sweepAfterMs > 0) {
-      this.#upkeep = [...this.#upkeep, every(SWEEP_EVERY_MS, () => this.#sweep())];
-    }
-    return ok(undefined);
-  }
-
-  generate(slot: string, type: KeyType): Promise<Result<SigningKey>> {
-    const named = checkSlot(slot);
-    if (!named.ok) return Promise.resolve(named);
-    return this.#turns.take(() => this.#generate(slot, type));
-  }
-
-  get(slot: string): SigningKey | undefined {
-    return this.#table.get(slot)?.key;
-  }
-
-  list(): readonly SigningKey[] {
-    return this.#table.keys();
-  }
-
-  release(slot: string): Promise<Result<void>> {
-    return this.#turns.take(() => this.#release(slot));
-  }
-
-  refresh(): Promise<Result<void>> {
-    return this.#turns.take(async () => this.#table.note(await this.#look()));
-  }
-
-  standing(): Result<void> {
-    return this.#table.standing();
+    this.wrapper = createKmsWrapper({ calls: this.#calls, owner, clock, turns });
+    this.daily = options.sweepAfterMs > 0 ? () => this.#sweep() : undefined;
   }
 
   async close(): Promise<void> {
-    for (const cancel of this.#upkeep) cancel();
-    await this.#turns.idle();
     this.#calls.close();
-    this.#table.clear();
   }
 
   /** Goes through the aliases of this owner; the first thing wrong is the answer, the rest is still looked at. */
-  async #look(): Promise<Result<void>> {
+  async look(): Promise<Result<void>> {
+    const region = await this.#calls.checkRegion();
+    if (!region.ok) return region;
     const aliases = await listAliases(this.#calls);
     if (!aliases.ok) return aliases;
     let outcome: Result<void> = ok(undefined);
@@ -191,7 +112,7 @@ class KmsKeyManager implements KeyManager {
    * A new key, then the alias to it. A crash in between leaves a key without alias, which the sweep
    * finds; whoever starts after it finds the old key, or none.
    */
-  async #generate(slot: string, type: KeyType): Promise<Result<SigningKey>> {
+  async generate(slot: string, type: KeyType): Promise<Result<HeldKey>> {
     const before = await this.#behindAlias(slot);
     if (!before.ok) return before;
     const made = await this.#create(slot, type);
@@ -202,8 +123,7 @@ class KmsKeyManager implements KeyManager {
       await scheduleDeletion(this.#calls, made.value.keyId);
       return named;
     }
-    this.#table.set(made.value);
-    return ok(made.value.key);
+    return made;
   }
 
   /** Id of the key that the slot's alias stands for now; undefined where there is no such alias. */
@@ -260,9 +180,7 @@ class KmsKeyManager implements KeyManager {
   }
 
   /** First the alias: a crash after it leaves a key without a slot, for the sweep. */
-  async #release(slot: string): Promise<Result<void>> {
-    const held = this.#table.get(slot);
-    if (held === undefined) return ok(undefined);
+  async release(slot: string, held: HeldKey): Promise<Result<void>> {
     const behind = await this.#behindAlias(slot);
     if (!behind.ok) return behind;
     if (behind.value === held.keyId) {
@@ -280,24 +198,15 @@ class KmsKeyManager implements KeyManager {
     return ok(undefined);
   }
 
-  async #refreshAndTell(): Promise<void> {
-    const looked = await this.refresh();
-    if (looked.ok) return;
-    const { code, message, action } = looked.error;
-    this.#options.log.error({ code, reason: message, action }, 'keys in AWS KMS');
-  }
-
   async #sweep(): Promise<void> {
     const { owner, clock, log, sweepAfterMs } = this.#options;
-    const swept = await this.#turns.take(() =>
-      sweepKmsKeys({
-        calls: this.#calls,
-        owner,
-        nowMs: clock.nowMs(),
-        ageMs: sweepAfterMs,
-        held: this.#table.keyIds(),
-      }),
-    );
+    const swept = await sweepKmsKeys({
+      calls: this.#calls,
+      owner,
+      nowMs: clock.nowMs(),
+      ageMs: sweepAfterMs,
+      held: this.#table.keyIds(),
+    });
     if (!swept.ok) log.warn({ code: swept.error.code, reason: swept.error.message }, 'key sweep');
     else if (swept.value.length > 0)
       log.info({ keyIds: swept.value }, 'keys scheduled for deletion');

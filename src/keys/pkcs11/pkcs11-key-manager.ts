@@ -1,132 +1,72 @@
 import { toHex } from '../../base/bytes.ts';
-import type { Cancel, Clock } from '../../base/clock.ts';
-import type { Random } from '../../base/random.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
-import type { Logger } from '../../runtime/log.ts';
-import type { Metrics } from '../../runtime/metrics.ts';
-import {
-  KEY_TYPES,
-  type KeyCapabilities,
-  type KeyManager,
-  type KeyType,
-  type SigningKey,
-} from '../key-manager.ts';
+import type { KeyManager, KeyType } from '../key-manager.ts';
 import { createOutsideKey } from '../outside/outside-key.ts';
-import { type Pace, PacedCalls } from '../outside/paced-calls.ts';
-import { SlotTable } from '../outside/slot-table.ts';
-import { Turns } from '../outside/turns.ts';
-import { startUpkeep } from '../outside/upkeep.ts';
-import { checkSlot } from '../slot.ts';
+import {
+  type OutsideBackend,
+  type OutsideOptions,
+  type OutsideState,
+  openOutsideKeyManager,
+  outsideCapabilities,
+} from '../outside/outside-key-manager.ts';
+import type { HeldKey, SlotTable } from '../outside/slot-table.ts';
+import { type KeyWrapper, WRAPPING_SLOT } from '../wrapper.ts';
+import { byId, drawTokenId, isTokenId, madeAtMs } from './pkcs11-id.ts';
 import type { TokenKey, TokenPlace } from './pkcs11-protocol.ts';
 import { TokenThreads } from './pkcs11-threads.ts';
+import { createTokenWrapper } from './pkcs11-wrapper.ts';
 
 /** What a manager of keys in a PKCS#11 token stands on. */
-export interface Pkcs11Options {
+export interface Pkcs11Options extends OutsideOptions {
   readonly place: TokenPlace;
   readonly threads: number;
-  readonly owner: { readonly namespace: string; readonly trustDomain: string };
-  readonly pace: Pace;
-  readonly refreshMs: number;
   /** Replaced keys are destroyed after so long; 0 never. */
   readonly sweepAfterMs: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  readonly metrics: Metrics;
 }
 
-/** CKA_ID: time of making in milliseconds (6 octets), then random ones that tell two of one moment apart. */
-const ID_BYTES = 14;
-
-const CAPABILITIES: KeyCapabilities = {
-  persistent: true,
-  inProcess: false,
-  anyHash: true,
-  keyTypes: KEY_TYPES,
-};
-
-/** Opens the keys that a token holds for an owner: it finds them by their labels and makes none. */
-export async function openPkcs11KeyManager(options: Pkcs11Options): Promise<Result<KeyManager>> {
-  const manager = new Pkcs11KeyManager(options);
-  const opened = await manager.open();
-  if (opened.ok) return ok(manager);
-  await manager.close();
-  return opened;
+/** Opens the keys that a token holds for an owner; they are found by their labels. */
+export function openPkcs11KeyManager(options: Pkcs11Options): Promise<Result<KeyManager>> {
+  return openOutsideKeyManager(options, (state) => new TokenBackend(options, state));
 }
 
-class Pkcs11KeyManager implements KeyManager {
+class TokenBackend implements OutsideBackend {
   readonly name = 'pkcs11';
-  readonly capabilities = CAPABILITIES;
+  readonly capabilities = outsideCapabilities({ anyHash: true });
+  readonly wrapper: KeyWrapper;
   readonly #options: Pkcs11Options;
   readonly #threads: TokenThreads;
-  readonly #table = new SlotTable();
-  readonly #turns = new Turns();
-  #cancelUpkeep: Cancel = () => {};
+  readonly #table: SlotTable;
 
-  constructor(options: Pkcs11Options) {
+  constructor(options: Pkcs11Options, { table, turns, paced }: OutsideState) {
     this.#options = options;
-    this.#threads = new TokenThreads(options.place, new PacedCalls(options), options.threads);
+    this.#table = table;
+    this.#threads = new TokenThreads(options.place, paced, options.threads);
+    const { clock, random } = options;
+    const label = this.#prefix() + WRAPPING_SLOT;
+    this.wrapper = createTokenWrapper({ threads: this.#threads, label, clock, random, turns });
   }
 
-  async open(): Promise<Result<void>> {
-    const looked = await this.refresh();
-    if (!looked.ok) return looked;
-    const { clock, random, refreshMs } = this.#options;
-    const work = async (): Promise<void> => {
-      const again = await this.refresh();
-      if (!again.ok) this.#options.log.error({ code: again.error.code }, again.error.message);
-    };
-    this.#cancelUpkeep = startUpkeep({ clock, random, everyMs: refreshMs, work });
+  async generate(slot: string, type: KeyType): Promise<Result<HeldKey>> {
+    const label = this.#prefix() + slot;
+    const made = await this.#threads.generate({ type, label, id: this.#drawId(slot) });
+    return made.ok ? ok(this.#heldKey(slot, made.value)) : made;
+  }
+
+  async release(slot: string): Promise<Result<void>> {
+    const found = await this.#threads.find();
+    if (!found.ok) return found;
+    // Oldest first: after a crash in between, the one in the slot is still the one in the slot.
+    const all = found.value.filter(({ label }) => label === this.#prefix() + slot).sort(byId);
+    for (const key of all) {
+      const destroyed = await this.#threads.destroy(key);
+      if (!destroyed.ok && destroyed.error.code !== 'KEY_DELETED') return destroyed;
+    }
+    this.#table.delete(slot);
     return ok(undefined);
   }
 
-  generate(slot: string, type: KeyType): Promise<Result<SigningKey>> {
-    const named = checkSlot(slot);
-    if (!named.ok) return Promise.resolve(named);
-    return this.#turns.take(async () => {
-      const label = this.#prefix() + slot;
-      const made = await this.#threads.generate({ type, label, id: await this.#drawId(label) });
-      return made.ok ? ok(this.#hold(slot, made.value)) : made;
-    });
-  }
-
-  get(slot: string): SigningKey | undefined {
-    return this.#table.get(slot)?.key;
-  }
-
-  list(): readonly SigningKey[] {
-    return this.#table.keys();
-  }
-
-  release(slot: string): Promise<Result<void>> {
-    return this.#turns.take(async () => {
-      if (this.#table.get(slot) === undefined) return ok(undefined);
-      const found = await this.#threads.find();
-      if (!found.ok) return found;
-      // Oldest first: after a crash in between, the one in the slot is still the one in the slot.
-      const all = found.value.filter(({ label }) => label === this.#prefix() + slot).sort(byId);
-      for (const key of all) {
-        const destroyed = await this.#threads.destroy(key);
-        if (!destroyed.ok && destroyed.error.code !== 'KEY_DELETED') return destroyed;
-      }
-      this.#table.delete(slot);
-      return ok(undefined);
-    });
-  }
-
-  refresh(): Promise<Result<void>> {
-    return this.#turns.take(async () => this.#table.note(await this.#look()));
-  }
-
-  standing(): Result<void> {
-    return this.#table.standing();
-  }
-
-  async close(): Promise<void> {
-    this.#cancelUpkeep();
-    await this.#turns.idle();
-    await this.#threads.close();
-    this.#table.clear();
+  close(): Promise<void> {
+    return this.#threads.close();
   }
 
   #prefix(): string {
@@ -134,18 +74,13 @@ class Pkcs11KeyManager implements KeyManager {
     return `${namespace}:${trustDomain}:`;
   }
 
-  /** Never before that of the key that is in the slot, whatever happened to the clock. */
-  async #drawId(label: string): Promise<Uint8Array> {
-    const { clock, random } = this.#options;
-    const held = this.#table.get(label.slice(this.#prefix().length));
-    const lastMs = held === undefined ? 0 : madeAtMs(Buffer.from(held.keyId, 'hex'));
-    const id = Buffer.concat([Buffer.alloc(6), random.bytes(ID_BYTES - 6)]);
-    id.writeUIntBE(Math.max(clock.nowMs(), lastMs + 1), 0, 6);
-    return id;
+  #drawId(slot: string): Uint8Array {
+    const held = this.#table.get(slot);
+    return drawTokenId(this.#options, held && Buffer.from(held.keyId, 'hex'));
   }
 
   /** Of the keys with a slot's label the newest is the one in the slot; older ones go after their age. */
-  async #look(): Promise<Result<void>> {
+  async look(): Promise<Result<void>> {
     const found = await this.#threads.find();
     if (!found.ok) return found;
     const bySlot = Map.groupBy(
@@ -167,13 +102,13 @@ class Pkcs11KeyManager implements KeyManager {
     const keyId = key === undefined ? undefined : toHex(key.id);
     if (held !== undefined && held.keyId === keyId) return ok(undefined);
     // Made by us, and after the one held: another server replaced it.
-    const fits = key?.id.length === ID_BYTES && (held === undefined || (keyId ?? '') > held.keyId);
+    const fits = key && isTokenId(key.id) && (held === undefined || (keyId ?? '') > held.keyId);
     if (key === undefined || !fits) {
       const before = held === undefined ? '' : `; it stood for key ${held.keyId}`;
       const message = `the label of slot ${slot} stands for key ${keyId ?? '(none)'}${before}`;
       return fail('KEY_ALIAS_MOVED', message);
     }
-    this.#hold(slot, key);
+    this.#table.set(this.#heldKey(slot, key));
     return ok(undefined);
   }
 
@@ -183,7 +118,7 @@ class Pkcs11KeyManager implements KeyManager {
     for (const [index, key] of keys.slice(0, -1).entries()) {
       const successor = keys[index + 1];
       const replacedMs = successor === undefined ? Infinity : madeAtMs(successor.id);
-      if (key.id.length !== ID_BYTES || clock.nowMs() - replacedMs < sweepAfterMs) continue;
+      if (!isTokenId(key.id) || clock.nowMs() - replacedMs < sweepAfterMs) continue;
       const destroyed = await this.#threads.destroy(key);
       const keyId = toHex(key.id);
       if (destroyed.ok) log.info({ label: key.label, keyId }, 'replaced key destroyed');
@@ -191,7 +126,7 @@ class Pkcs11KeyManager implements KeyManager {
     }
   }
 
-  #hold(slot: string, { type, publicKeySpki, id }: TokenKey): SigningKey {
+  #heldKey(slot: string, { type, publicKeySpki, id }: TokenKey): HeldKey {
     const key = createOutsideKey({
       slot,
       type,
@@ -199,15 +134,6 @@ class Pkcs11KeyManager implements KeyManager {
       ecdsaForm: 'p1363',
       signDigest: ({ digest, options }) => this.#threads.sign({ id, type, digest, options }),
     });
-    this.#table.set({ key, keyId: toHex(id) });
-    return key;
+    return { key, keyId: toHex(id) };
   }
-}
-
-function madeAtMs(id: Uint8Array): number {
-  return Buffer.from(id).readUIntBE(0, 6);
-}
-
-function byId(a: TokenKey, b: TokenKey): number {
-  return Buffer.compare(a.id, b.id);
 }

@@ -40,7 +40,17 @@ export type TokenRequest =
       readonly digest: Uint8Array;
       readonly options: SignOptions;
     }
-  | { readonly kind: 'destroy'; readonly handles: readonly Uint8Array[] };
+  | { readonly kind: 'destroy'; readonly handles: readonly Uint8Array[] }
+  /** CKA_IDs of the HMAC keys with a label. */
+  | { readonly kind: 'find-secrets'; readonly label: string }
+  | { readonly kind: 'generate-secret'; readonly label: string; readonly id: Uint8Array }
+  /** HMAC-SHA-256 by the key with this label and CKA_ID. */
+  | {
+      readonly kind: 'mac';
+      readonly label: string;
+      readonly id: Uint8Array;
+      readonly message: Uint8Array;
+    };
 
 /** What goes to the thread. */
 export interface ToThread {

@@ -58,6 +58,28 @@ export class TokenThreads {
     return answer.ok ? ok(undefined) : answer;
   }
 
+  /** CKA_IDs of the HMAC keys with a label. */
+  async findSecrets(label: string): Promise<Result<readonly Uint8Array[]>> {
+    const answer = await this.#call({ kind: 'find-secrets', label });
+    // As above.
+    return answer.ok ? ok(answer.value as readonly Uint8Array[]) : answer;
+  }
+
+  /** Makes an HMAC key that never leaves the token. */
+  async generateSecret(
+    request: Omit<TokenRequest & { kind: 'generate-secret' }, 'kind'>,
+  ): Promise<Result<void>> {
+    const answer = await this.#call({ kind: 'generate-secret', ...request });
+    return answer.ok ? ok(undefined) : answer;
+  }
+
+  /** HMAC-SHA-256, 32 bytes. */
+  async mac(request: Omit<TokenRequest & { kind: 'mac' }, 'kind'>): Promise<Result<Uint8Array>> {
+    const answer = await this.#call({ kind: 'mac', ...request });
+    // As above.
+    return answer.ok ? ok(answer.value as Uint8Array) : answer;
+  }
+
   /** Ends the sessions and the threads. */
   async close(): Promise<void> {
     await Promise.all(
@@ -71,7 +93,7 @@ export class TokenThreads {
   }
 
   #call(request: TokenRequest): Promise<Result<unknown>> {
-    const made = request.kind === 'generate';
+    const made = request.kind === 'generate' || request.kind === 'generate-secret';
     return this.#paced.run<unknown>({
       operation: request.kind,
       attempt: () => this.#send(request),

@@ -11,7 +11,9 @@ const CK = {
   CKU_USER: 1,
   CKO_PUBLIC_KEY: 2,
   CKO_PRIVATE_KEY: 3,
+  CKO_SECRET_KEY: 4,
   CKK_RSA: 0,
+  CKK_GENERIC_SECRET: 0x10,
   CKA_CLASS: 0x0,
   CKA_TOKEN: 0x1,
   CKA_PRIVATE: 0x2,
@@ -24,12 +26,15 @@ const CK = {
   CKA_MODULUS: 0x120,
   CKA_MODULUS_BITS: 0x121,
   CKA_PUBLIC_EXPONENT: 0x122,
+  CKA_VALUE_LEN: 0x161,
   CKA_EXTRACTABLE: 0x162,
   CKA_EC_PARAMS: 0x180,
   CKA_EC_POINT: 0x181,
   CKM_RSA_PKCS_KEY_PAIR_GEN: 0x0,
   CKM_RSA_PKCS: 0x1,
   CKM_RSA_PKCS_PSS: 0xd,
+  CKM_SHA256_HMAC: 0x251,
+  CKM_GENERIC_SECRET_KEY_GEN: 0x350,
   CKM_EC_KEY_PAIR_GEN: 0x1040,
   CKM_ECDSA: 0x1041,
   CKS_RW_USER_FUNCTIONS: 3,
@@ -59,6 +64,9 @@ const PSS = { sha256: [0x250, 2, 32], sha384: [0x260, 3, 48], sha512: [0x270, 4,
 
 const MAX_SIGNATURE_BYTES = 512;
 
+/** Bytes of an HMAC key, and of what it gives. */
+const SECRET_BYTES = 32;
+
 /** Number of a PKCS#11 refusal; undefined where something else was thrown. */
 export function returnValueOf(thrown: unknown): number | undefined {
   if (typeof thrown !== 'object' || thrown === null || !('code' in thrown)) return undefined;
@@ -86,7 +94,7 @@ class KeyGone extends TypeError {
   readonly code = CK.CKR_KEY_HANDLE_INVALID;
 
   constructor(id: string) {
-    super(`no private key with CKA_ID ${id}`);
+    super(`no key of ours with CKA_ID ${id}`);
   }
 }
 
@@ -193,23 +201,13 @@ export class Token {
 
   /** Makes a key pair that never leaves the token. */
   generate(type: KeyType, label: string, id: Uint8Array): TokenKey {
-    const name: Template = [
-      { type: CK.CKA_TOKEN, value: true },
-      { type: CK.CKA_LABEL, value: label },
-      { type: CK.CKA_ID, value: Buffer.from(id) },
-    ];
+    const name = nameOf(label, id);
     const { mechanism, parameters } = generationOf(type);
     const { privateKey } = this.#library.C_GenerateKeyPair(
       this.#session,
       { mechanism },
       [...name, ...parameters, { type: CK.CKA_VERIFY, value: true }],
-      [
-        ...name,
-        { type: CK.CKA_PRIVATE, value: true },
-        { type: CK.CKA_SENSITIVE, value: true },
-        { type: CK.CKA_EXTRACTABLE, value: false },
-        { type: CK.CKA_SIGN, value: true },
-      ],
+      [...name, ...NEVER_LEAVES],
     );
     const made = this.#describe(privateKey);
     if (made === undefined) throw new TypeError('the token does not give the key it made');
@@ -255,6 +253,38 @@ export class Token {
     this.#library.C_SignInit(this.#session, mechanism, handle);
   }
 
+  /** CKA_IDs of the HMAC keys with a label. */
+  findSecrets(label: string): readonly Uint8Array[] {
+    return this.#objects([
+      { type: CK.CKA_CLASS, value: CK.CKO_SECRET_KEY },
+      { type: CK.CKA_LABEL, value: label },
+    ]).flatMap((handle) => this.#read(handle, CK.CKA_ID));
+  }
+
+  /** Makes an HMAC key that never leaves the token. */
+  generateSecret(label: string, id: Uint8Array): void {
+    this.#library.C_GenerateKey(this.#session, { mechanism: CK.CKM_GENERIC_SECRET_KEY_GEN }, [
+      ...nameOf(label, id),
+      ...NEVER_LEAVES,
+      { type: CK.CKA_CLASS, value: CK.CKO_SECRET_KEY },
+      { type: CK.CKA_KEY_TYPE, value: CK.CKK_GENERIC_SECRET },
+      { type: CK.CKA_VALUE_LEN, value: SECRET_BYTES },
+    ]);
+  }
+
+  /** HMAC-SHA-256 by the key with this label and CKA_ID. */
+  mac(label: string, id: Uint8Array, message: Uint8Array): Uint8Array {
+    const [handle] = this.#objects([
+      { type: CK.CKA_CLASS, value: CK.CKO_SECRET_KEY },
+      { type: CK.CKA_LABEL, value: label },
+      { type: CK.CKA_ID, value: Buffer.from(id) },
+    ]);
+    if (handle === undefined) throw new KeyGone(Buffer.from(id).toString('hex'));
+    this.#library.C_SignInit(this.#session, { mechanism: CK.CKM_SHA256_HMAC }, handle);
+    const out = Buffer.alloc(SECRET_BYTES);
+    return Uint8Array.from(this.#library.C_Sign(this.#session, Buffer.from(message), out));
+  }
+
   destroy(handle: Uint8Array): void {
     this.#library.C_DestroyObject(this.#session, Buffer.from(handle));
   }
@@ -262,6 +292,22 @@ export class Token {
   close(): void {
     this.#library.C_CloseSession(this.#session);
   }
+}
+
+/** What every private half and every secret of ours is. */
+const NEVER_LEAVES: Template = [
+  { type: CK.CKA_PRIVATE, value: true },
+  { type: CK.CKA_SENSITIVE, value: true },
+  { type: CK.CKA_EXTRACTABLE, value: false },
+  { type: CK.CKA_SIGN, value: true },
+];
+
+function nameOf(label: string, id: Uint8Array): Template {
+  return [
+    { type: CK.CKA_TOKEN, value: true },
+    { type: CK.CKA_LABEL, value: label },
+    { type: CK.CKA_ID, value: Buffer.from(id) },
+  ];
 }
 
 function spkiOf(key: Record<string, string>): Uint8Array {

@@ -24,6 +24,12 @@ function serve(open: Token, request: TokenRequest): unknown {
       return open.generate(request.type, request.label, request.id);
     case 'sign':
       return open.sign(request);
+    case 'find-secrets':
+      return open.findSecrets(request.label);
+    case 'generate-secret':
+      return open.generateSecret(request.label, request.id);
+    case 'mac':
+      return open.mac(request.label, request.id, request.message);
     case 'destroy':
       for (const handle of request.handles) open.destroy(handle);
       return undefined;

@@ -1,13 +1,10 @@
-import { createCipheriv, createDecipheriv, hash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Random } from '../../base/random.ts';
 import { type Failed, fail, ok, type Result } from '../../base/result.ts';
+import { BOX_KEY_BYTES, BOX_OVERHEAD_BYTES, openBox, sealBox } from '../box.ts';
 import { contextBytes, type KeyWrapper, type WrapContext, type WrappedSecret } from '../wrapper.ts';
 
 const FORMAT = 'signet-sealed-1';
-const DATA_KEY_BYTES = 32;
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
-const CIPHER = 'aes-256-gcm';
 
 /** A private key that is stored only encrypted. */
 export interface SealedKey {
@@ -18,7 +15,7 @@ export interface SealedKey {
   readonly publicKeySpki: Uint8Array;
   /** The data key, as the key manager wrapped it. */
   readonly wrapped: WrappedSecret;
-  /** Nonce, ciphertext of the PKCS#8 DER, and tag. */
+  /** The PKCS#8 DER under the data key. */
   readonly box: Uint8Array;
 }
 
@@ -59,16 +56,12 @@ function associatedData(key: Pick<SealedKey, 'type'>, context: WrapContext): Uin
 export async function sealKey(key: ClearKey, tools: SealTools): Promise<Result<SealedKey>> {
   const { slot, type, publicKeySpki } = key;
   const context = contextOf(key, tools);
-  const dataKey = tools.random.bytes(DATA_KEY_BYTES);
+  const dataKey = tools.random.bytes(BOX_KEY_BYTES);
   try {
     const wrapped = await tools.wrapper.wrap(dataKey, context);
     if (!wrapped.ok) return wrapped;
-    // The data key is used this once, so that no nonce can come twice under it.
-    const nonce = tools.random.bytes(NONCE_BYTES);
-    const cipher = createCipheriv(CIPHER, dataKey, nonce, { authTagLength: TAG_BYTES });
-    cipher.setAAD(associatedData(key, context));
-    const ciphertext = Buffer.concat([cipher.update(key.pkcs8), cipher.final()]);
-    const box = Buffer.concat([nonce, ciphertext, cipher.getAuthTag()]);
+    const boxKey = { key: dataKey, associatedData: associatedData(key, context) };
+    const box = sealBox(boxKey, key.pkcs8, tools.random);
     return ok({ slot, type, publicKeySpki, wrapped: wrapped.value, box });
   } finally {
     dataKey.fill(0);
@@ -82,12 +75,8 @@ export async function openKey(sealed: SealedKey, tools: SealTools): Promise<Resu
   const dataKey = await tools.wrapper.unwrap(sealed.wrapped, context);
   if (!dataKey.ok) return dataKey;
   try {
-    const nonce = box.subarray(0, NONCE_BYTES);
-    const decipher = createDecipheriv(CIPHER, dataKey.value, nonce, { authTagLength: TAG_BYTES });
-    decipher.setAAD(associatedData(sealed, context));
-    decipher.setAuthTag(box.subarray(box.length - TAG_BYTES));
-    const ciphertext = box.subarray(NONCE_BYTES, box.length - TAG_BYTES);
-    const pkcs8 = Buffer.concat([decipher.update(ciphertext), decipher.final()]);
+    const boxKey = { key: dataKey.value, associatedData: associatedData(sealed, context) };
+    const pkcs8 = openBox(boxKey, box);
     return ok({ slot, type, publicKeySpki, pkcs8 });
   } catch (cause) {
     return broken(slot, 'is not what was sealed', cause);
@@ -143,7 +132,7 @@ export function decodeSealed(slot: string, stored: Uint8Array): Result<SealedKey
     box: Buffer.from(box, 'base64'),
   };
   if (Buffer.compare(encodeSealed(sealed), stored) !== 0) return broken(slot, 'is not of our form');
-  if (sealed.box.length <= NONCE_BYTES + TAG_BYTES) return broken(slot, 'is too short');
+  if (sealed.box.length <= BOX_OVERHEAD_BYTES) return broken(slot, 'is too short');
   return storedSlot === slot ? ok(sealed) : broken(slot, `was sealed for slot ${storedSlot}`);
 }
 

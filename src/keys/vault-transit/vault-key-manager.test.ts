@@ -9,11 +9,8 @@ import {
 } from '../../../test/support/fake-vault.ts';
 import { type KeyFault, testKeyManager } from '../../../test/support/key-manager-suite.ts';
 import { temporaryFolder } from '../../../test/support/state.ts';
-import { systemClock } from '../../base/clock.ts';
-import { systemRandom } from '../../base/random.ts';
+import { vaultOptions } from '../../../test/support/vault.ts';
 import { type Result, unwrap } from '../../base/result.ts';
-import { createLogger } from '../../runtime/log.ts';
-import { createMetrics } from '../../runtime/metrics.ts';
 import { KEY_TYPES } from '../key-manager.ts';
 import { openVaultKeyManager, type VaultOptions } from './vault-key-manager.ts';
 
@@ -24,24 +21,13 @@ before(async () => {
 });
 after(() => fake.close());
 
-const PACE = { perSecond: 5000, burst: 5000, inFlight: 64, timeoutMs: 10_000, deadlineMs: 60_000 };
-const HASTY = { ...PACE, timeoutMs: 1400, deadlineMs: 1500 };
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
 
-function options(extra: Partial<VaultOptions> = {}): VaultOptions {
-  return {
-    place: { address: fake.address },
-    auth: { method: 'token' },
-    mount: 'transit',
-    owner: { namespace: 'signet', trustDomain: 'example.org' },
-    pace: PACE,
-    refreshMs: 3_600_000,
-    clock: systemClock,
-    random: systemRandom,
-    log: createLogger({ level: 'silent' }),
-    metrics: createMetrics('test'),
-    ...extra,
-  };
+const options = (extra?: Partial<VaultOptions>) => vaultOptions(fake.address, extra);
+
+function hasty(): VaultOptions {
+  const { pace, ...rest } = options();
+  return { ...rest, pace: { ...pace, timeoutMs: 1400, deadlineMs: 1500 } };
 }
 
 const keyOf = (slot: string) => fake.keys.get(`signet.ec-p256.${slot}.example.org`)!;
@@ -102,7 +88,7 @@ const capabilities = { persistent: true, inProcess: false, anyHash: true, keyTyp
 testKeyManager({
   name: 'vault-transit',
   capabilities,
-  open: (pace) => openVaultKeyManager(options(pace === 'hasty' ? { pace: HASTY } : {})),
+  open: (pace) => openVaultKeyManager(pace === 'hasty' ? hasty() : options()),
   faults: FAULTS,
 });
 

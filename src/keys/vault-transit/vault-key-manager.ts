@@ -1,39 +1,27 @@
 import { createPublicKey } from 'node:crypto';
 import { z } from 'zod';
-import type { Cancel, Clock } from '../../base/clock.ts';
-import type { Random } from '../../base/random.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
-import type { Logger } from '../../runtime/log.ts';
-import type { Metrics } from '../../runtime/metrics.ts';
-import {
-  KEY_TYPES,
-  type KeyCapabilities,
-  type KeyManager,
-  type KeyType,
-  type SigningKey,
-} from '../key-manager.ts';
+import { KEY_TYPES, type KeyManager, type KeyType } from '../key-manager.ts';
 import { createOutsideKey, type DigestOrder } from '../outside/outside-key.ts';
-import { type Pace, PacedCalls } from '../outside/paced-calls.ts';
-import { SlotTable } from '../outside/slot-table.ts';
-import { Turns } from '../outside/turns.ts';
-import { startUpkeep } from '../outside/upkeep.ts';
-import { checkSlot } from '../slot.ts';
+import {
+  type OutsideBackend,
+  type OutsideOptions,
+  type OutsideState,
+  openOutsideKeyManager,
+  outsideCapabilities,
+} from '../outside/outside-key-manager.ts';
+import type { HeldKey, SlotTable } from '../outside/slot-table.ts';
 import type { VaultCodes, VaultPlace } from '../vault/vault-http.ts';
 import { type VaultAuth, VaultSession } from '../vault/vault-session.ts';
+import { type KeyWrapper, WRAPPING_SLOT } from '../wrapper.ts';
+import { createVaultWrapper } from './vault-wrapper.ts';
 
 /** What a manager of keys in Vault's (or OpenBao's) transit engine stands on. */
-export interface VaultOptions {
+export interface VaultOptions extends OutsideOptions {
   readonly place: VaultPlace;
   readonly auth: VaultAuth;
   /** Where the engine is mounted. */
   readonly mount: string;
-  readonly owner: { readonly namespace: string; readonly trustDomain: string };
-  readonly pace: Pace;
-  readonly refreshMs: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  readonly metrics: Metrics;
 }
 
 const VAULT_TYPES = {
@@ -56,16 +44,10 @@ const CODES: VaultCodes = {
   sealed: 'KEY_UNAVAILABLE',
   dependency: 'KEY_MANAGER_DEPENDENCY',
   fault: 'KEY_MANAGER_FAULT',
+  broken: 'KEY_SEAL_BROKEN',
   refused: 'KEY_MANAGER_REFUSED',
   timeout: 'KEY_MANAGER_TIMEOUT',
   unreachable: 'KEY_MANAGER_UNREACHABLE',
-};
-
-const CAPABILITIES: KeyCapabilities = {
-  persistent: true,
-  inProcess: false,
-  anyHash: true,
-  keyTypes: KEY_TYPES,
 };
 
 const listSchema = z.object({ data: z.object({ keys: z.array(z.string()) }) });
@@ -90,84 +72,37 @@ interface Version {
   readonly firstUsable: number;
 }
 
-/** Opens the keys that Vault holds for an owner: it finds them by their names and makes none. */
-export async function openVaultKeyManager(options: VaultOptions): Promise<Result<KeyManager>> {
-  const manager = new VaultKeyManager(options);
-  const opened = await manager.open();
-  if (opened.ok) return ok(manager);
-  await manager.close();
-  return opened;
+/** Opens the keys that Vault holds for an owner; they are found by their names. */
+export function openVaultKeyManager(options: VaultOptions): Promise<Result<KeyManager>> {
+  return openOutsideKeyManager(options, (state) => new VaultBackend(options, state));
 }
 
 /**
  * A slot is one key of Vault for each type it ever had; replacing makes a new version, and of several
  * the newest version is in the slot. A signing key is tied to its version and its public key.
  */
-class VaultKeyManager implements KeyManager {
+class VaultBackend implements OutsideBackend {
   readonly name = 'vault-transit';
-  readonly capabilities = CAPABILITIES;
+  readonly capabilities = outsideCapabilities({ anyHash: true });
+  readonly wrapper: KeyWrapper;
   readonly #options: VaultOptions;
   readonly #session: VaultSession;
-  readonly #table = new SlotTable();
-  readonly #turns = new Turns();
-  #cancelUpkeep: Cancel = () => {};
+  readonly #table: SlotTable;
 
-  constructor(options: VaultOptions) {
+  constructor(options: VaultOptions, { table, turns, paced }: OutsideState) {
     this.#options = options;
-    this.#session = new VaultSession({
-      ...options,
-      runner: new PacedCalls(options),
-      codes: CODES,
-      setting: 'keys.vaultTransit',
-    });
+    this.#table = table;
+    const told = { codes: CODES, setting: 'keys.vaultTransit' };
+    this.#session = new VaultSession({ ...options, ...told, runner: paced });
+    const { mount } = options;
+    const name = this.#nameOf(WRAPPING_SLOT, 'aes256');
+    this.wrapper = createVaultWrapper({ session: this.#session, mount, name, turns });
   }
 
-  async open(): Promise<Result<void>> {
-    const looked = await this.refresh();
-    if (!looked.ok) return looked;
-    const { clock, random, refreshMs, log } = this.#options;
-    const work = async (): Promise<void> => {
-      const again = await this.refresh();
-      if (!again.ok) log.error({ code: again.error.code }, again.error.message);
-    };
-    this.#cancelUpkeep = startUpkeep({ clock, random, everyMs: refreshMs, work });
-    return ok(undefined);
-  }
-
-  generate(slot: string, type: KeyType): Promise<Result<SigningKey>> {
-    const named = checkSlot(slot);
-    if (!named.ok) return Promise.resolve(named);
-    return this.#turns.take(() => this.#generate(slot, type));
-  }
-
-  get(slot: string): SigningKey | undefined {
-    return this.#table.get(slot)?.key;
-  }
-
-  list(): readonly SigningKey[] {
-    return this.#table.keys();
-  }
-
-  release(slot: string): Promise<Result<void>> {
-    return this.#turns.take(() => this.#release(slot));
-  }
-
-  refresh(): Promise<Result<void>> {
-    return this.#turns.take(async () => this.#table.note(await this.#look()));
-  }
-
-  standing(): Result<void> {
-    return this.#table.standing();
-  }
-
-  async close(): Promise<void> {
-    this.#cancelUpkeep();
-    await this.#turns.idle();
-    this.#table.clear();
-  }
+  async close(): Promise<void> {}
 
   /** `<namespace>.<type>.<slot>.<trust domain>`: only the last part may hold a dot. */
-  #nameOf(slot: string, type: KeyType): string {
+  #nameOf(slot: string, type: KeyType | 'aes256'): string {
     const { namespace, trustDomain } = this.#options.owner;
     return `${namespace}.${type}.${slot}.${trustDomain}`;
   }
@@ -178,7 +113,7 @@ class VaultKeyManager implements KeyManager {
     return type !== undefined && name === this.#nameOf(slot, type) ? { slot, type } : undefined;
   }
 
-  async #look(): Promise<Result<void>> {
+  async look(): Promise<Result<void>> {
     const listed = await this.#listNames();
     if (!listed.ok) return listed;
     const newest = new Map<string, Version>();
@@ -212,7 +147,7 @@ class VaultKeyManager implements KeyManager {
       const message = `key ${found.name}, version ${found.number}, is another than it was`;
       return fail('KEY_ALIAS_MOVED', message);
     }
-    this.#hold(slot, found);
+    this.#table.set(this.#heldKey(slot, found));
     return ok(undefined);
   }
 
@@ -243,7 +178,7 @@ class VaultKeyManager implements KeyManager {
     }
   }
 
-  async #generate(slot: string, type: KeyType): Promise<Result<SigningKey>> {
+  async generate(slot: string, type: KeyType): Promise<Result<HeldKey>> {
     const name = this.#nameOf(slot, type);
     const path = `${this.#options.mount}/keys/${name}`;
     const before = await this.#versions(name, type);
@@ -265,11 +200,10 @@ class VaultKeyManager implements KeyManager {
     if (!after.ok) return after;
     const last = after.value.at(-1);
     if (last === undefined) return fail('KEY_MANAGER_FAULT', `Vault made no version of ${name}`);
-    return ok(this.#hold(slot, last));
+    return ok(this.#heldKey(slot, last));
   }
 
-  async #release(slot: string): Promise<Result<void>> {
-    if (this.#table.get(slot) === undefined) return ok(undefined);
+  async release(slot: string): Promise<Result<void>> {
     const listed = await this.#listNames();
     if (!listed.ok) return listed;
     for (const name of listed.value) {
@@ -295,7 +229,7 @@ class VaultKeyManager implements KeyManager {
     return ok(undefined);
   }
 
-  #hold(slot: string, version: Version): SigningKey {
+  #heldKey(slot: string, version: Version): HeldKey {
     const key = createOutsideKey({
       slot,
       type: version.type,
@@ -303,8 +237,7 @@ class VaultKeyManager implements KeyManager {
       ecdsaForm: 'der',
       signDigest: (order) => this.#sign(version, order),
     });
-    this.#table.set({ key, keyId: keyIdOf(version) });
-    return key;
+    return { key, keyId: keyIdOf(version) };
   }
 
   async #sign(version: Version, { message, options }: DigestOrder): Promise<Result<Uint8Array>> {

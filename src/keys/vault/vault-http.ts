@@ -29,6 +29,8 @@ export type VaultRefusal =
   | 'missing'
   | 'disabled'
   | 'unsupported'
+  /** What is to be decrypted was not encrypted so. */
+  | 'broken'
   | 'throttled'
   | 'sealed'
   | 'dependency'
@@ -55,7 +57,8 @@ const REFUSALS: ReadonlyMap<number, VaultRefusal> = new Map<number, VaultRefusal
 
 /** Refusals that share a status and are told apart by their words. */
 const WORDS: readonly (readonly [number, RegExp, VaultRefusal])[] = [
-  [400, /minimum encryption key version/i, 'disabled'],
+  [400, /minimum (encryption|decryption) key version|disallowed by policy/i, 'disabled'],
+  [400, /message authentication failed|invalid ciphertext/i, 'broken'],
   [400, /key not found/i, 'missing'],
   [400, /unsupported|does not support/i, 'unsupported'],
   [403, /(invalid|bad|missing) (client )?token/i, 'credentials'],
