@@ -67,7 +67,7 @@ function assemble(base: AgentBase, state: StateFile, events: CoreEvents): AgentC
     ...base,
     trustDomain: base.config.trustDomain,
     bootstrap: base.config.bootstrap,
-    attestor: chooseAttestor(base.config, base.random),
+    attestor: chooseAttestor(base),
     state,
     dial: createDialler({
       host: base.config.server.address,
