@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { between, runSeed } from '../../test/faults/field.ts';
+import { between, runSeed } from '../../test/faults/seed.ts';
 import { answeringBmc } from '../../test/support/answering-bmc.ts';
 import { plainMessages } from '../../test/support/mock-bmc.ts';
 import { makeLeaf, makeRoot } from '../../test/support/x509.ts';

@@ -20,7 +20,8 @@ import { assertValue } from '../support/refused.ts';
 import { rawClient } from '../support/rpc.ts';
 import { ask, assertStatus, attest, type TestAgent, wireEntry } from '../support/server.ts';
 import { makeCsr, makeKey, makeLeaf, makeRoot } from '../support/x509.ts';
-import { between, Clients, NO_RATE_LIMITS, openDescriptors, runSeed } from './field.ts';
+import { Clients, NO_RATE_LIMITS, openDescriptors } from './field.ts';
+import { between, runSeed } from './seed.ts';
 
 const { seed, random } = runSeed('bad input');
 

@@ -7,7 +7,8 @@ import { STATE_FILE } from '../../agent/attestation/state.ts';
 import type { X509SVIDResponse } from '../../src/gen/workload.ts';
 import { Fleet } from '../support/fleet.ts';
 import { Reading, securityHeader, workloadClient } from '../support/workload-api.ts';
-import { between, ROUNDS, runSeed } from './field.ts';
+import { ROUNDS } from './field.ts';
+import { between, runSeed } from './seed.ts';
 
 const { seed, random } = runSeed('kill -9 of the agent');
 

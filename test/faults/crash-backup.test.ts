@@ -13,7 +13,8 @@ import { startServer } from '../../src/server/server.ts';
 import { backUp, codeOf, restore } from '../support/backup.ts';
 import { SIGNET } from '../support/dev.ts';
 import { ask, TestServer, TRUST_DOMAIN, testConfig, wireEntry } from '../support/server.ts';
-import { between, ROUNDS, runSeed } from './field.ts';
+import { ROUNDS } from './field.ts';
+import { between, runSeed } from './seed.ts';
 
 const { seed, random } = runSeed('kill -9 of backup and restore');
 

@@ -24,8 +24,9 @@ import { assertValue } from '../support/refused.ts';
 import { ask, assertStatus, attest } from '../support/server.ts';
 import { Reading, securityHeader, workloadClient } from '../support/workload-api.ts';
 import { makeCsr } from '../support/x509.ts';
-import { between, Clients, NO_RATE_LIMITS, ROUNDS, runSeed } from './field.ts';
+import { Clients, NO_RATE_LIMITS, ROUNDS } from './field.ts';
 import { LOAD_SELECTORS, Load } from './load.ts';
+import { between, runSeed } from './seed.ts';
 
 const { seed, random } = runSeed('kill -9 of the server');
 

@@ -12,7 +12,7 @@ import { createSignatureMemo } from '../../src/x509/signature-memo.ts';
 import { makeBootedDpu, sha256Hex } from '../support/dice.ts';
 import { NVIDIA_FILES, readNvidiaEvidence } from '../support/nvidia-evidence.ts';
 import { needsShared } from '../support/shared.ts';
-import { between, runSeed } from './field.ts';
+import { between, runSeed } from './seed.ts';
 
 /** Cases that are only parsed, and cases that are judged with signatures, for each chain. */
 const PARSED = 10_000;

@@ -7,15 +7,9 @@ import { METHOD_CALLERS } from '../../src/policy/methods.ts';
 import { SERVER_LIMITS, WORKLOAD_LIMITS } from '../../src/rpc/limits.ts';
 import { lives } from '../support/dev.ts';
 import { Fleet } from '../support/fleet.ts';
-import {
-  between,
-  Clients,
-  NO_RATE_LIMITS,
-  openDescriptors,
-  residentMiB,
-  runSeed,
-} from './field.ts';
+import { Clients, NO_RATE_LIMITS, openDescriptors, residentMiB } from './field.ts';
 import { grpcFrame, type RawAnswer, RawCaller } from './raw-rpc.ts';
+import { between, runSeed } from './seed.ts';
 
 const { seed, random } = runSeed('bad messages for every RPC');
 

@@ -159,6 +159,7 @@ describe('the value of a reference', () => {
     ['a mask', { 4: tagged(560, new Uint8Array(4)), 5: new Uint8Array(4) }],
     ['a masked raw value', { 4: tagged(563, [new Uint8Array(4), new Uint8Array(4)]) }],
     ['a bare raw value', { 4: new Uint8Array(4) }],
+    ['a raw value under another tag', { 4: tagged(561, new Uint8Array(4)) }],
     ['a security version', { 1: 7 }],
     ['a digest and a security version', { 1: 7, 2: [[8, sha512('x')]] }],
     ['flags', { 2: [[8, sha512('x')]], 3: new Map() }],
@@ -197,6 +198,7 @@ const REFUSED: readonly (readonly [string, () => Uint8Array, ErrorCode])[] = [
   ['nothing', () => new Uint8Array(), 'CORIM_MALFORMED'],
   ['bytes after it', () => Buffer.concat([payload, Uint8Array.of(0)]), 'CORIM_MALFORMED'],
   ['no tag', () => cbor(numbered({ 0: 'id', 1: TAGS })), 'CORIM_MALFORMED'],
+  ['another tag', () => cbor(tagged(505, numbered({ 0: 'id', 1: TAGS }))), 'CORIM_MALFORMED'],
   ['the tag of a bare CoMID', () => cbor(comid([])), 'CORIM_MALFORMED'],
   ['a tag that nobody knows', () => cbor(tagged(999, 0)), 'CORIM_MALFORMED'],
   ['a map without its tags', () => cbor(tagged(501, numbered({ 0: 'id' }))), 'CORIM_MALFORMED'],
@@ -218,20 +220,14 @@ const REFUSED: readonly (readonly [string, () => Uint8Array, ErrorCode])[] = [
     () => measured(numbered({ 0: 2, 1: numbered({ 2: [[8, sha512('x'), 0]] }) })),
     'CORIM_MALFORMED',
   ],
-  ['an indefinite length', () => Uint8Array.of(0xd9, 0x01, 0xf5, 0xbf, 0xff), 'CORIM_MALFORMED'],
+  ['an indefinite length', () => withMapHead([0xbf], [0xff]), 'CORIM_MALFORMED'],
   [
     'a length that is not the shortest',
     () => Buffer.concat([Uint8Array.of(0xda, 0, 0, 0x01, 0xf5), payload.subarray(3)]),
     'CORIM_MALFORMED',
   ],
-  [
-    'a key twice',
-    () => Uint8Array.of(0xd9, 0x01, 0xf5, 0xa2, 0, 0x61, 0x61, 0, 0x61, 0x61),
-    'CORIM_MALFORMED',
-  ],
-  ['25 levels', () => nested(25), 'CORIM_MALFORMED'],
-  ['a million levels', () => nested(1_000_000), 'CORIM_MALFORMED'],
-  ['more than 4 MiB', () => new Uint8Array(MAX_CORIM_BYTES + 1), 'CORIM_MALFORMED'],
+  ['a key twice', () => withMapHead([0xa3], [0, 0x61, 0x61]), 'CORIM_MALFORMED'],
+  ['a million levels', () => deep(1_000_000), 'CORIM_MALFORMED'],
   ['a signature by a stranger', () => signCorim(payload, stranger), 'CORIM_UNSIGNED'],
   ['a changed payload', () => parts(2, flipped(payload, 20)), 'CORIM_UNSIGNED'],
   ['a changed header', () => parts(0, cbor(numbered({ 1: -35, 3: 'x' }))), 'CORIM_UNSIGNED'],
@@ -262,15 +258,49 @@ const REFUSED: readonly (readonly [string, () => Uint8Array, ErrorCode])[] = [
   ['a signed one inside', () => signCorim(signCorim(payload, key), key), 'CORIM_MALFORMED'],
 ];
 
-/** Lists in lists, innermost an empty one. */
-function nested(levels: number): Uint8Array {
-  return new Uint8Array(levels).fill(0x81).with(levels - 1, 0x80);
+/** The CoRIM with another head in place of that of its map of two, and bytes after its end. */
+function withMapHead(head: readonly number[], end: readonly number[]): Uint8Array {
+  assert.equal(payload[3], 0xa2);
+  return Uint8Array.from([...payload.subarray(0, 3), ...head, ...payload.subarray(4), ...end]);
+}
+
+/** The CoRIM with a third member, of lists in lists: it has so many levels in all. */
+function deep(levels: number): Uint8Array {
+  const inside = levels - 2;
+  const lists = new Uint8Array(inside).fill(0x81).with(inside - 1, 0x80);
+  return Buffer.concat([withMapHead([0xa3], [0x18, 99]), lists]);
+}
+
+/** The CoRIM with an id that is so long that the whole has so many bytes. */
+function long(bytes: number): Uint8Array {
+  const id = (length: number) => unsignedCorim(TAGS, { 0: 'x'.repeat(length) });
+  return id(bytes - (id(100_000).length - 100_000));
 }
 
 describe('a CoRIM is refused with', () => {
   for (const [name, file, code] of REFUSED) {
     test(name, () => assertRefused(read(file()), code));
   }
+
+  test('25 levels, but has up to 24', () => {
+    assertValue(read(deep(23)));
+    assertValue(read(deep(24)));
+    assertRefused(read(deep(25)), 'CORIM_MALFORMED');
+  });
+
+  test('more than 4,096 reference values in one CoMID', () => {
+    const raw = rawMeasurement(2, Uint8Array.of(1));
+    const of = (count: number) => read(measured(...Array<Cbor>(count).fill(raw)));
+    assertValue(of(4095));
+    assert.equal(assertValue(of(4096)).references.length, 4096);
+    assertRefused(of(4097), 'CORIM_MALFORMED');
+  });
+
+  test('more than 4 MiB', () => {
+    assert.equal(long(MAX_CORIM_BYTES).length, MAX_CORIM_BYTES);
+    assertValue(read(long(MAX_CORIM_BYTES)));
+    assertRefused(read(long(MAX_CORIM_BYTES + 1)), 'CORIM_MALFORMED');
+  });
 
   for (const [from, until, code] of [
     [AT - 1, AT + 1, undefined],
