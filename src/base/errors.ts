@@ -13,6 +13,7 @@ import { dpuAttestationErrors } from './errors/dpu-attestation.ts';
 import { encodingErrors } from './errors/encoding.ts';
 import { issuanceErrors } from './errors/issuance.ts';
 import { keysErrors } from './errors/keys.ts';
+import { kubeErrors } from './errors/kube.ts';
 import { ledgerErrors } from './errors/ledger.ts';
 import { manifestErrors } from './errors/manifest.ts';
 import { policyErrors } from './errors/policy.ts';
@@ -47,6 +48,7 @@ export const ERRORS = {
   ...spdmErrors,
   ...dpuErrors,
   ...dpuAttestationErrors,
+  ...kubeErrors,
   ...authorityErrors,
   ...upstreamErrors,
   ...ledgerErrors,

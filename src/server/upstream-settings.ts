@@ -90,9 +90,40 @@ const awsPcaSchema = z
   .optional()
   .describe("AWS Private CA, by the credentials of the AWS SDK's chain.");
 
+const kubeName = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be the name of a Kubernetes object');
+
+const certManagerSchema = z
+  .strictObject({
+    namespace: kubeName.describe('Where CertificateRequests are made.'),
+    issuer: z
+      .strictObject({
+        name: kubeName,
+        kind: z
+          .string()
+          .regex(/^[A-Za-z]{1,63}$/, 'must be such as Issuer')
+          .default('Issuer'),
+        group: kubeName.default('cert-manager.io'),
+      })
+      .describe('Who signs: an Issuer, a ClusterIssuer, or one of another group.'),
+    kubeconfigPath: absolutePath
+      .optional()
+      .describe('How the cluster is reached; by the service account of the pod unless set.'),
+    bundlePath,
+  })
+  .optional()
+  .describe('An issuer of cert-manager that signs CAs.');
+
 /** Schema of the `upstream` section. */
 export const upstreamSchema = z
-  .strictObject({ disk: diskSchema, spire: spireSchema, vault: vaultSchema, awsPca: awsPcaSchema })
+  .strictObject({
+    disk: diskSchema,
+    spire: spireSchema,
+    vault: vaultSchema,
+    awsPca: awsPcaSchema,
+    certManager: certManagerSchema,
+  })
   .superRefine((upstream, context) => {
     const named = Object.entries(upstream).filter(([, section]) => section !== undefined);
     if (named.length <= 1) return;

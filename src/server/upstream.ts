@@ -1,4 +1,5 @@
 import { parseCaArn } from '../authority/upstream/ca-arn.ts';
+import type { CertManagerUpstreamOptions } from '../authority/upstream/cert-manager.ts';
 import { createDiskUpstream } from '../authority/upstream/disk.ts';
 import type { UpstreamAuthority } from '../authority/upstream/upstream.ts';
 import { UpstreamLink } from '../authority/upstream/upstream-link.ts';
@@ -14,6 +15,7 @@ import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
 
 type SpireSettings = NonNullable<ServerConfig['upstream']['spire']>;
+type CertManagerSettings = NonNullable<ServerConfig['upstream']['certManager']>;
 type AwsPcaSettings = NonNullable<ServerConfig['upstream']['awsPca']>;
 
 /** The link to the upstream that configuration names; undefined where it names none. */
@@ -38,7 +40,7 @@ async function authorityOf(
   subject: CaSubject,
 ): Promise<Result<UpstreamAuthority | undefined>> {
   const { trustDomain, svid } = config;
-  const { disk, spire, vault, awsPca } = config.upstream;
+  const { disk, spire, vault, awsPca, certManager } = config.upstream;
   const parts = { trustDomain, clock, random };
   if (disk !== undefined) {
     const { certPath, keyPath, bundlePath } = disk;
@@ -52,6 +54,7 @@ async function authorityOf(
     return ok(createVaultUpstream({ ...place, caPath, mount, issuer, bundlePath, clock }));
   }
   if (awsPca !== undefined) return awsPcaOf(awsPca, casBelowOf(config), clock);
+  if (certManager !== undefined) return ok(await certManagerOf(certManager, parts));
   return spire === undefined ? ok(undefined) : spireOf(spire, parts);
 }
 
@@ -74,6 +77,19 @@ async function awsPcaOf(
   const { createAwsPcaUpstream } = await import('../authority/upstream/aws-pca.ts');
   const ca = { certificateAuthorityArn, pathLength, templateArn, signingAlgorithm };
   return ok(createAwsPcaUpstream({ ...ca, endpoint, bundlePath, clock }));
+}
+
+async function certManagerOf(
+  { namespace, issuer, kubeconfigPath, bundlePath }: CertManagerSettings,
+  { trustDomain, clock }: Pick<CertManagerUpstreamOptions, 'trustDomain' | 'clock'>,
+): Promise<UpstreamAuthority> {
+  const { createCertManagerUpstream } = await import('../authority/upstream/cert-manager.ts');
+  const open = async () => {
+    const { openKube } = await import('../kube/kube-client.ts');
+    return openKube({ kubeconfigPath });
+  };
+  const place = { open, namespace, issuerRef: issuer, bundlePath };
+  return createCertManagerUpstream({ ...place, trustDomain, clock });
 }
 
 function spireOf(

@@ -1,0 +1,48 @@
+import { defineErrors } from './define.ts';
+
+/** Refusals of the Kubernetes section. */
+export const kubeErrors = defineErrors({
+  KUBE_CONFIG: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The kubeconfig, or what a pod is given in its place, cannot be used.',
+    action:
+      'Correct the file that the message names; without one this process has to run in a pod with a service account.',
+  },
+  KUBE_UNREACHABLE: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'The Kubernetes API server cannot be reached, or has a fault of its own.',
+    action: 'Check its address, certificate and health; it is tried again by itself.',
+  },
+  KUBE_CREDENTIALS: {
+    status: 'Unauthenticated',
+    retryable: true,
+    means: 'The Kubernetes API server does not accept who this process is.',
+    action: 'Renew the credentials of the kubeconfig, or check the service account of the pod.',
+  },
+  KUBE_FORBIDDEN: {
+    status: 'PermissionDenied',
+    retryable: true,
+    means: 'The Kubernetes API server knows this process, but does not let it do this.',
+    action: 'Bind a role that allows it; the page of the feature lists the verbs.',
+  },
+  KUBE_NOT_FOUND: {
+    status: 'NotFound',
+    retryable: true,
+    means: 'There is no such object in Kubernetes, or no such kind of object.',
+    action: 'Check the name and the namespace, and that the custom resources are installed.',
+  },
+  KUBE_CONFLICT: {
+    status: 'Aborted',
+    retryable: true,
+    means: 'The object in Kubernetes exists already, or has changed meanwhile.',
+    action: 'Nothing: it is read and tried again.',
+  },
+  KUBE_REFUSED: {
+    status: 'FailedPrecondition',
+    retryable: true,
+    means: 'The Kubernetes API server refused a request for a reason of its own.',
+    action: 'Correct what the message names; an admission policy may stand behind it.',
+  },
+});

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run } from '../support/processes.ts';
+import { sharedDir } from '../support/shared.ts';
+
+const script = join(sharedDir, 'rig/kube.sh');
+
+/** A real Kubernetes control plane on loopback. */
+export interface KubeRig {
+  /** Its state; the kubeconfig of an admin is in it. */
+  readonly dir: string;
+  readonly kubeconfig: string;
+  /** Runs kubectl as the admin; fails with what it says. */
+  kubectl(args: readonly string[], input?: string): Promise<string>;
+  /** A kubeconfig for somebody with a client certificate. */
+  user(name: string): Promise<string>;
+  stop(): Promise<void>;
+}
+
+async function rig(...args: readonly string[]): Promise<string> {
+  // By a shell of its own: what it leaves running would hold our pipes open.
+  const { code, stdout, stderr } = await run('sh', ['-c', '"$0" "$@" </dev/null', script, ...args]);
+  assert.equal(code, 0, `kube.sh ${args.join(' ')}: ${stderr}`);
+  return stdout.trim();
+}
+
+/** Builds what is not built yet, which takes a quarter of an hour, and starts it. */
+export async function startKubeRig(
+  parts: { readonly certManager?: boolean } = {},
+): Promise<KubeRig> {
+  const bin = await rig('build');
+  const dir = mkdtempSync(join(tmpdir(), 'sgn-kube-'));
+  const kubeconfig = await rig('start', dir);
+  if (parts.certManager === true) await rig('cert-manager', dir);
+  return {
+    dir,
+    kubeconfig,
+    async kubectl(args, input = '') {
+      const options = { input };
+      const full = ['--kubeconfig', kubeconfig, ...args];
+      const { code, stdout, stderr } = await run(join(bin, 'kubectl'), full, options);
+      assert.equal(code, 0, `kubectl ${args.join(' ')}: ${stderr}`);
+      return stdout;
+    },
+    user: (name) => rig('user', dir, name),
+    async stop() {
+      await rig('stop', dir);
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
