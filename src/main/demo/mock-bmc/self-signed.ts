@@ -11,6 +11,8 @@ export interface SelfSigned {
   readonly cert: string;
   /** `cert-sha256:` and hexadecimal. */
   readonly pin: string;
+  /** SHA-256 of its SubjectPublicKeyInfo, hexadecimal: the pin of an inventory record. */
+  readonly spkiSha256: string;
 }
 
 /** Far back and far ahead: the clock of a BMC is no clock. */
@@ -22,18 +24,20 @@ export function makeSelfSigned(commonName: string): SelfSigned {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const algorithm = signatureAlgorithmDer({ kind: 'ecdsa', hash: 'sha256' });
   const name = derName({ commonName });
+  const spki = publicKey.export({ type: 'spki', format: 'der' });
   const tbs = derSequence(
     derUnsigned(new Uint8Array([1])),
     algorithm,
     name,
     derSequence(derTime(FROM_MS), derTime(UNTIL_MS)),
     name,
-    publicKey.export({ type: 'spki', format: 'der' }),
+    spki,
   );
   const der = assembleCertificate(tbs, algorithm, sign('sha256', tbs, privateKey));
   return {
     key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     cert: encodePem('CERTIFICATE', der),
     pin: `cert-sha256:${hash('sha256', der, 'hex')}`,
+    spkiSha256: hash('sha256', spki, 'hex'),
   };
 }
