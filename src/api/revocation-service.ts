@@ -1,5 +1,7 @@
 import { fail, ok, type Result } from '../base/result.ts';
 import {
+  type ListRevokedX509SVIDsRequest,
+  ListRevokedX509SVIDsResponse,
   type RevocationService,
   type RevokedX509SVID,
   type RevokeX509SVIDRequest,
@@ -22,12 +24,38 @@ const MAX_SERIAL_DIGITS = 49;
 /** Rows of one transaction: a fleet's worth must not hold the database for long. */
 const CHUNK = 2000;
 
+/** Most revoked SVIDs on one page of a list. */
+const MAX_PAGE = 10_000;
+
 /** Most revoked SVIDs that the answer names. */
 const MAX_ANSWERED = 1000;
 
 /** `signet.revocation.v1.Revocation`: takes X.509-SVIDs back before they end. */
 export function createRevocationService(api: ApiContext): Handlers<RevocationService> {
-  return { revokeX509Svid: (request, context) => revoke(api, request, context) };
+  return {
+    revokeX509Svid: (request, context) => revoke(api, request, context),
+    listRevokedX509SviDs: (request) => list(api, request),
+  };
+}
+
+/** A page of what is revoked, by serial number; a token is the last one of the page before. */
+function list(
+  { registry }: ApiContext,
+  { pageSize, pageToken }: ListRevokedX509SVIDsRequest,
+): Result<Encoded> {
+  const size = pageSize > 0 ? Math.min(pageSize, MAX_PAGE) : MAX_PAGE;
+  if (!/^\d{0,49}$/.test(pageToken)) return fail('PAGE_TOKEN', 'page_token is none of this list');
+  const left = [...registry.revocations()]
+    .filter(({ serial }) => comesAfter(serial, pageToken))
+    .toSorted((a, b) => (comesAfter(a.serial, b.serial) ? 1 : -1));
+  const page = left.slice(0, size);
+  const nextPageToken = left.length > size ? (page.at(-1)?.serial ?? '') : '';
+  return fitAnswer(ListRevokedX509SVIDsResponse, { revoked: page.map(toWire), nextPageToken });
+}
+
+/** Whether a serial number is the greater one; both decimal, without leading zeros. */
+function comesAfter(serial: string, other: string): boolean {
+  return serial.length === other.length ? serial > other : serial.length > other.length;
 }
 
 /**

@@ -123,6 +123,11 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/svid-revoke.ts')).svidRevoke,
   },
   {
+    path: 'svid revocations',
+    summary: 'List the X.509-SVIDs that were taken back',
+    load: async () => (await import('./commands/svid-revocations.ts')).svidRevocations,
+  },
+  {
     path: 'jwt mint',
     summary: 'Make a JWT-SVID by hand',
     load: async () => (await import('./commands/jwt-mint.ts')).jwtMint,

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Result } from '../base/result.ts';
 import { ok } from '../base/result.ts';
 import { type Frame, listSegments } from './log-scan.ts';
@@ -24,10 +25,15 @@ export interface FoundRecord {
   readonly entry: Uint8Array;
 }
 
+/** What is looked through between two turns of the event loop: a few milliseconds of work. */
+const TURN_FRAMES = 32;
+const TURN_BYTES = 128 * 1024;
+
 /**
  * Finds records among the first `size`, in order. Streams the log: batches that cannot hold one are
  * passed over by the times in their header, or by a look for the bytes of the fields; only entries
- * that hold them are decoded. `onRecord` answers whether to go on. Fails as `readEntries`.
+ * that hold them are decoded. Others get their turn in between, however long the
+ * log is. `onRecord` answers whether to go on. Fails as `readEntries`.
  */
 export async function searchRecords(
   files: ReadableFiles,
@@ -41,7 +47,8 @@ export async function searchRecords(
   const start = Math.max(first, segments.value[0]?.first ?? 0);
   const needles = needlesOf(filter);
   let refusal: Result<void> = ok(undefined);
-  const onFrame = (frame: Frame): boolean => {
+  const giveWay = turnGiver();
+  const look = (frame: Frame): boolean => {
     if (frame.header.firstIndex >= size) return false;
     if (!mayHold(frame, needles, filter)) return true;
     for (const [at, entry] of frame.entries().entries()) {
@@ -58,8 +65,26 @@ export async function searchRecords(
     }
     return true;
   };
-  const scanned = await scanFrames(files, start, onFrame);
+  const scanned = await scanFrames(files, start, async (frame) => {
+    if (!look(frame)) return false;
+    await giveWay(frame);
+    return true;
+  });
   return scanned.ok ? refusal : scanned;
+}
+
+/** Answers what is awaited after each batch: now and then it lets the event loop go round. */
+function turnGiver(): (frame: Frame) => Promise<void> {
+  let frames = 0;
+  let bytes = 0;
+  return async ({ payload }) => {
+    frames += 1;
+    bytes += payload.length;
+    if (frames < TURN_FRAMES && bytes < TURN_BYTES) return;
+    frames = 0;
+    bytes = 0;
+    await nextTurn();
+  };
 }
 
 /** Bytes of which an entry holds at least one of each list. */

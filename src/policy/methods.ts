@@ -73,6 +73,7 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
   ['/signet.dpu.v1.DpuInventory/QuarantineDpu', OPERATORS],
   ['/signet.dpu.v1.DpuInventory/ReleaseDpu', OPERATORS],
   ['/signet.dpu.v1.DpuInventory/GetDpuEvidence', OPERATORS],
+  ['/signet.revocation.v1.Revocation/ListRevokedX509SVIDs', OPERATORS],
   ['/signet.attestation.v1.Attestation/GetAssurance', OPERATORS],
 
   ['/grpc.health.v1.Health/Check', LOCAL],

@@ -67,6 +67,7 @@ const LOCAL_ADMIN = [
   'DpuInventory/QuarantineDpu',
   'DpuInventory/ReleaseDpu',
   'DpuInventory/GetDpuEvidence',
+  'Revocation/ListRevokedX509SVIDs',
   'Revocation/RevokeX509SVID',
 ];
 const AGENT = [

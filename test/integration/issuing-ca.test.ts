@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { hostname } from 'node:os';
 import { after, before, describe, test } from 'node:test';
-import { connect } from 'node:tls';
 import { toHex } from '../../src/base/bytes.ts';
 import { unwrap } from '../../src/base/result.ts';
 import { parseWorkloadAddress } from '../../src/client/address.ts';
@@ -20,6 +19,7 @@ import {
   ask,
   assertStatus,
   open,
+  servedCertificate,
   type TestIdentity,
   TestServer,
   TRUST_DOMAIN,
@@ -58,16 +58,7 @@ describe('a stolen issuing CA', () => {
     return signerId(svid?.certChain[0]);
   }
 
-  /** What signed the certificate that a new connection sees. */
-  function served(): Promise<string> {
-    const { promise, resolve, reject } = Promise.withResolvers<string>();
-    const options = { port: server.running.port, host: '127.0.0.1', rejectUnauthorized: false };
-    const socket = connect({ ...options, ALPNProtocols: ['h2'] }, () => {
-      resolve(signerId(socket.getPeerCertificate().raw));
-      socket.destroy();
-    }).on('error', reject);
-    return promise;
-  }
+  const served = async () => signerId(await servedCertificate(server));
 
   /** The taints that a new push stream is told, one call for each. */
   async function tainted(identity: TestIdentity): Promise<() => Promise<readonly string[]>> {

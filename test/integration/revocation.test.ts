@@ -24,6 +24,7 @@ import {
   ask,
   assertStatus,
   open,
+  servedCertificate,
   type TestAgent,
   TestServer,
   TRUST_DOMAIN,
@@ -35,6 +36,11 @@ const td = (path: string) => ({ trustDomain: TRUST_DOMAIN, path });
 
 function serialOf(chain: Uint8Array): string {
   return assertValue(parseCertificates(chain))[0]!.serialDecimal;
+}
+
+/** Serial number of the certificate that a new connection sees. */
+async function servedSerial(server: TestServer): Promise<string> {
+  return serialOf(await servedCertificate(server));
 }
 
 describe('RevokeX509SVID', () => {
@@ -78,6 +84,48 @@ describe('RevokeX509SVID', () => {
     const all = await revoke({ $case: 'agentId', value: td(agent.path) });
     assert.deepEqual([all.count, all.alreadyRevoked], [1, 3]);
     assert.deepEqual(all.revoked[0]?.id, td(agent.path));
+  });
+
+  test('what is revoked is listed by serial number, a page at a time', async () => {
+    const agent = await server.attest();
+    const entry = await server.register({ spiffeId: td('/listed'), parentId: td(agent.path) });
+    const mine: string[] = [];
+    for (let i = 0; i < 3; i++) mine.push(await newSvid(agent, entry.id));
+    await revoke({ $case: 'spiffeId', value: td('/listed') }, Reason.SUPERSEDED);
+    const page = (pageSize: number, pageToken = '') =>
+      ask(server.admin(), RevocationService.listRevokedX509SviDs, { pageSize, pageToken });
+    const all = await page(0);
+    assert.equal(all.nextPageToken, '');
+    const serials = all.revoked.map(({ serialNumber }) => BigInt(serialNumber));
+    assert.ok(serials.every((serial, at) => at === 0 || serial > serials[at - 1]!));
+    const listed = all.revoked.filter(({ id }) => id?.path === '/listed');
+    assert.deepEqual(listed.map(({ serialNumber }) => serialNumber).sort(), mine.sort());
+    assert.ok(listed.every(({ reason }) => reason === Reason.SUPERSEDED));
+    const paged = [];
+    for (let token = ''; ; ) {
+      const { revoked, nextPageToken } = await page(2, token);
+      paged.push(...revoked);
+      token = nextPageToken;
+      if (token === '') break;
+      assert.equal(revoked.length, 2);
+    }
+    assert.deepEqual(paged, all.revoked);
+    await assertStatus(page(2, 'x'), 'PAGE_TOKEN');
+  });
+
+  test("the server's own SVID is replaced at once, and no connection breaks", async () => {
+    const agent = await server.attest();
+    const client = await server.tcp(agent);
+    await ask(client, BundleService.getBundle, { outputMask: undefined });
+    const own = td('/spire/server');
+    const before = await servedSerial(server);
+    const { revoked } = await revoke({ $case: 'spiffeId', value: own });
+    assert.ok(revoked.some(({ serialNumber }) => serialNumber === before));
+    // It is made anew in a turn of its own.
+    while ((await servedSerial(server)) === before);
+    await ask(client, BundleService.getBundle, { outputMask: undefined });
+    const csr = Buffer.from(makeCsr());
+    await ask(await server.tcp(agent), AgentService.renewAgent, { params: { csr } });
   });
 
   test('refuses what it cannot mean', async () => {
@@ -228,6 +276,16 @@ describe('signet svid revoke', () => {
       'superseded',
     );
     assert.equal(listed.code, 0, listed.stderr);
+    const table = await fleet.cli('svid', 'revocations');
+    const hex = BigInt(first).toString(16).padStart(32, '0');
+    assert.match(table.stdout, /^2 revoked X\.509-SVIDs\n\nSERIAL +REASON +SINCE +SPIFFE ID\n/);
+    assert.match(table.stdout, new RegExp(`^${hex}  unspecified +\\d.*  ${uri('/web')}$`, 'm'));
+    assert.ok(
+      table.stdout.split('\n').every((line) => line.length <= 80),
+      table.stdout,
+    );
+    const json = (await fleet.json('svid', 'revocations')) as { revoked: { id: object }[] };
+    assert.equal(json.revoked.length, 2);
     assert.match(listed.stdout, /^Revoked 1 X\.509-SVID; 1 had been revoked before\n/);
     assert.match(listed.stdout, new RegExp(`${serialOf(second.x509Svid)} .*${uri('/web')}`));
     await reading.message(3);

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import { connect } from 'node:tls';
 import {
   Client,
   type ClientDuplexStream,
@@ -73,6 +74,17 @@ export function ask<Req, Res>(
       },
     );
   });
+}
+
+/** The certificate (DER) that a new connection to the TCP port sees. */
+export function servedCertificate({ running }: TestServer): Promise<Uint8Array> {
+  const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+  const where = { port: running.port, host: '127.0.0.1', rejectUnauthorized: false };
+  const socket = connect({ ...where, ALPNProtocols: ['h2'] }, () => {
+    resolve(socket.getPeerCertificate().raw);
+    socket.destroy();
+  }).on('error', reject);
+  return promise;
 }
 
 /** A bidirectional call. */

@@ -128,6 +128,19 @@ export interface RevokedX509SVID {
   reason: Reason;
 }
 
+export interface ListRevokedX509SVIDsRequest {
+  /** At most 10000, also where it is 0. */
+  pageSize: number;
+  /** Empty for the first page. */
+  pageToken: string;
+}
+
+export interface ListRevokedX509SVIDsResponse {
+  revoked: RevokedX509SVID[];
+  /** Empty on the last page. */
+  nextPageToken: string;
+}
+
 function createBaseRevokeX509SVIDRequest(): RevokeX509SVIDRequest {
   return { target: undefined, reason: 0 };
 }
@@ -556,6 +569,170 @@ export const RevokedX509SVID: MessageFns<RevokedX509SVID> = {
   },
 };
 
+function createBaseListRevokedX509SVIDsRequest(): ListRevokedX509SVIDsRequest {
+  return { pageSize: 0, pageToken: "" };
+}
+
+export const ListRevokedX509SVIDsRequest: MessageFns<ListRevokedX509SVIDsRequest> = {
+  encode(message: ListRevokedX509SVIDsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== 0) {
+      writer.uint32(8).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(18).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRevokedX509SVIDsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRevokedX509SVIDsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListRevokedX509SVIDsRequest {
+    return {
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ListRevokedX509SVIDsRequest): unknown {
+    const obj: any = {};
+    if (message.pageSize !== 0) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
+    return obj;
+  },
+};
+
+function createBaseListRevokedX509SVIDsResponse(): ListRevokedX509SVIDsResponse {
+  return { revoked: [], nextPageToken: "" };
+}
+
+export const ListRevokedX509SVIDsResponse: MessageFns<ListRevokedX509SVIDsResponse> = {
+  encode(message: ListRevokedX509SVIDsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.revoked) {
+      RevokedX509SVID.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRevokedX509SVIDsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRevokedX509SVIDsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.revoked.push(RevokedX509SVID.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListRevokedX509SVIDsResponse {
+    return {
+      revoked: globalThis.Array.isArray(object?.revoked)
+        ? object.revoked.map((e: any) => RevokedX509SVID.fromJSON(e))
+        : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ListRevokedX509SVIDsResponse): unknown {
+    const obj: any = {};
+    if (message.revoked?.length) {
+      obj.revoked = message.revoked.map((e) => RevokedX509SVID.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    return obj;
+  },
+};
+
 export type RevocationService = typeof RevocationService;
 export const RevocationService = {
   /**
@@ -573,6 +750,18 @@ export const RevocationService = {
       Buffer.from(RevokeX509SVIDResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RevokeX509SVIDResponse => RevokeX509SVIDResponse.decode(value),
   },
+  /** What is revoked and has not been forgotten, in the order of serial numbers. */
+  listRevokedX509SviDs: {
+    path: "/signet.revocation.v1.Revocation/ListRevokedX509SVIDs" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListRevokedX509SVIDsRequest): Buffer =>
+      Buffer.from(ListRevokedX509SVIDsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListRevokedX509SVIDsRequest => ListRevokedX509SVIDsRequest.decode(value),
+    responseSerialize: (value: ListRevokedX509SVIDsResponse): Buffer =>
+      Buffer.from(ListRevokedX509SVIDsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListRevokedX509SVIDsResponse => ListRevokedX509SVIDsResponse.decode(value),
+  },
 } as const;
 
 export interface RevocationServer extends UntypedServiceImplementation {
@@ -581,6 +770,8 @@ export interface RevocationServer extends UntypedServiceImplementation {
    * server's ledger knows nothing of that kind.
    */
   revokeX509Svid: handleUnaryCall<RevokeX509SVIDRequest, RevokeX509SVIDResponse>;
+  /** What is revoked and has not been forgotten, in the order of serial numbers. */
+  listRevokedX509SviDs: handleUnaryCall<ListRevokedX509SVIDsRequest, ListRevokedX509SVIDsResponse>;
 }
 
 export interface RevocationClient extends Client {
@@ -602,6 +793,22 @@ export interface RevocationClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RevokeX509SVIDResponse) => void,
+  ): ClientUnaryCall;
+  /** What is revoked and has not been forgotten, in the order of serial numbers. */
+  listRevokedX509SviDs(
+    request: ListRevokedX509SVIDsRequest,
+    callback: (error: ServiceError | null, response: ListRevokedX509SVIDsResponse) => void,
+  ): ClientUnaryCall;
+  listRevokedX509SviDs(
+    request: ListRevokedX509SVIDsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListRevokedX509SVIDsResponse) => void,
+  ): ClientUnaryCall;
+  listRevokedX509SviDs(
+    request: ListRevokedX509SVIDsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListRevokedX509SVIDsResponse) => void,
   ): ClientUnaryCall;
 }
 
