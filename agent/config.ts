@@ -2,7 +2,12 @@ import { z } from 'zod';
 import { listenerLimitSettings, refuseUselessMemory } from '../src/rpc/limit-settings.ts';
 import { WORKLOAD_LIMITS } from '../src/rpc/limits.ts';
 import { socketPathSetting } from '../src/rpc/socket-setting.ts';
-import { configJsonSchema, hostSetting } from '../src/runtime/config.ts';
+import {
+  absolutePathSetting,
+  configJsonSchema,
+  hostSetting,
+  parsedSetting,
+} from '../src/runtime/config.ts';
 import { LOG_LEVELS } from '../src/runtime/log.ts';
 import { telemetrySchema } from '../src/runtime/telemetry.ts';
 import { countSetting, durationSetting, sizeSetting } from '../src/runtime/units.ts';
@@ -21,24 +26,11 @@ export const WORKLOAD_KEY_TYPES = ['ec-p256', 'ec-p384', 'rsa-2048'] as const;
 /** Kind of a workload SVID's key. */
 export type WorkloadKeyType = (typeof WORKLOAD_KEY_TYPES)[number];
 
-const trustDomainSetting = z
-  .string()
-  .superRefine((text, context) => {
-    const parsed = parseTrustDomain(text);
-    if (!parsed.ok) context.addIssue({ code: 'custom', message: parsed.error.message });
-  })
-  .transform((text, context): TrustDomain => {
-    const parsed = parseTrustDomain(text);
-    if (parsed.ok) return parsed.value;
-    context.addIssue({ code: 'custom', message: parsed.error.message });
-    return z.NEVER;
-  });
-
-const absolutePath = z.string().startsWith('/', 'must be an absolute path');
+const trustDomainSetting: z.ZodType<TrustDomain, string> = parsedSetting(parseTrustDomain);
 
 const bootstrapSchema = z
   .strictObject({
-    bundlePath: absolutePath
+    bundlePath: absolutePathSetting
       .optional()
       .describe('File with the trust bundle that the server is verified against the first time.'),
     bundleFormat: z.enum(['pem', 'spiffe']).default('pem').describe('Form of that file.'),
@@ -54,7 +46,7 @@ const bootstrapSchema = z
 const joinSchema = z
   .strictObject({
     token: z.string().min(1).optional().describe('The join token itself; prefer a file.'),
-    tokenPath: absolutePath
+    tokenPath: absolutePathSetting
       .optional()
       .describe(
         'Read at each attestation, so that a new token can be put there while the agent runs.',
@@ -103,7 +95,7 @@ const limitsSchema = z
 /** Schema of `agent.yaml`. */
 export const agentConfigSchema = z.strictObject({
   trustDomain: trustDomainSetting.describe('Name of the trust domain, such as example.org.'),
-  dataDir: absolutePath
+  dataDir: absolutePathSetting
     .default(DEFAULT_AGENT_DATA_DIR)
     .describe("The agent's own SVID and key; 0700, one agent at a time."),
   server: z.strictObject({

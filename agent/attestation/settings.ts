@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import { dpuAgentSchema } from './dpu/settings.ts';
 import { x509popAgentSchema } from './method-settings.ts';
 
 /** Schema of the `attestation` section of `agent.yaml`. */
 export const agentAttestationSchema = z
-  .strictObject({ x509pop: x509popAgentSchema })
+  .strictObject({ x509pop: x509popAgentSchema, dpu: dpuAgentSchema.optional() })
   .superRefine((attestation, context) => {
     const named = Object.entries(attestation).filter(([, section]) => section !== undefined);
     if (named.length <= 1) return;

@@ -165,3 +165,16 @@ function offsetOf(document: Document | undefined, path: KeyPath): number | undef
   const node = document?.getIn(path, true);
   return isNode(node) ? node.range?.[0] : undefined;
 }
+
+/** A text setting that one of the value parsers reads. */
+export function parsedSetting<T>(parse: (text: string) => Result<T>): z.ZodType<T, string> {
+  return z.string().transform((text, context) => {
+    const value = parse(text);
+    if (value.ok) return value.value;
+    context.addIssue({ code: 'custom', message: value.error.message });
+    return z.NEVER;
+  });
+}
+
+/** A path that does not depend on where the process was started. */
+export const absolutePathSetting = z.string().startsWith('/', 'must be an absolute path');

@@ -15,6 +15,12 @@ export const agentErrors = defineErrors({
     action:
       'Run `signet token generate` on the server and give the token in join.token or join.tokenPath.',
   },
+  AGENT_DPU_SERIAL: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The agent is to attest by its DPU and does not know the serial number of the card.',
+    action: 'Set attestation.dpu.serial, or serialPath to a file that holds it.',
+  },
   AGENT_X509POP_FILES: {
     status: 'FailedPrecondition',
     retryable: false,
