@@ -133,6 +133,51 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/jwt-mint.ts')).jwtMint,
   },
   {
+    path: 'dpu import',
+    summary: 'Take DPUs into the inventory',
+    load: async () => (await import('./commands/dpu-import.ts')).dpuImport,
+  },
+  {
+    path: 'dpu list',
+    summary: 'List the DPUs of the inventory',
+    load: async () => (await import('./commands/dpu-list.ts')).dpuList,
+  },
+  {
+    path: 'dpu show',
+    summary: 'Show one DPU with its last verdict',
+    load: async () => (await import('./commands/dpu-list.ts')).dpuShow,
+  },
+  {
+    path: 'dpu commission',
+    summary: 'Pin the device keys and baseline of a DPU',
+    load: async () => (await import('./commands/dpu-act.ts')).dpuCommission,
+  },
+  {
+    path: 'dpu baseline',
+    summary: 'Let a DPU change its baseline for a while',
+    load: async () => (await import('./commands/dpu-act.ts')).dpuBaseline,
+  },
+  {
+    path: 'dpu quarantine',
+    summary: 'Stop everything on the node of a DPU',
+    load: async () => (await import('./commands/dpu-act.ts')).dpuQuarantine,
+  },
+  {
+    path: 'dpu release',
+    summary: 'Let a DPU attest again',
+    load: async () => (await import('./commands/dpu-act.ts')).dpuRelease,
+  },
+  {
+    path: 'dpu retire',
+    summary: 'Take a DPU out of use',
+    load: async () => (await import('./commands/dpu-act.ts')).dpuRetire,
+  },
+  {
+    path: 'dpu evidence',
+    summary: 'Print the evidence that a verdict rests on',
+    load: async () => (await import('./commands/dpu-act.ts')).dpuEvidence,
+  },
+  {
     path: 'ledger status',
     summary: 'Show the last checkpoint of the issuance ledger',
     load: async () => (await import('./commands/ledger-status.ts')).ledgerStatus,

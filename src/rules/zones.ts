@@ -8,11 +8,11 @@ export interface ZoneRule {
   /** Path of a SPIFFE ID; it fits this path and what lies below it. `/` fits all. */
   readonly path: string;
   /** Zones that the node may be in; undefined asks for none. */
-  readonly zones: readonly number[] | undefined;
+  readonly zones?: readonly number[] | undefined;
   /** The weakest binding that will do; undefined asks for none. */
-  readonly assurance: AssuranceBinding | undefined;
+  readonly assurance?: AssuranceBinding | undefined;
   /** Node attestors that will do; undefined asks for none. */
-  readonly methods: readonly string[] | undefined;
+  readonly methods?: readonly string[] | undefined;
   /** Whether operators may mint such identities by hand, which no node vouches for. */
   readonly mint: boolean;
 }

@@ -8,6 +8,8 @@ import { readFileIfPresent } from '../runtime/atomic-file.ts';
 import { parseCertificatesPem } from '../x509/certificate.ts';
 import type { Certificate } from '../x509/types.ts';
 import type { ServerConfig } from './config.ts';
+import type { ServerDpus } from './dpu.ts';
+import { openDpuAttestor } from './dpu-attestor.ts';
 import type { ServerBase } from './server.ts';
 
 /** Largest file of roots in bytes. */
@@ -17,8 +19,9 @@ type Section = ServerConfig['attestation'];
 
 /** The node attestors that configuration names, by their name on the wire. Fails with ATTESTATION_SETTINGS. */
 export async function createAttestors(
-  base: Pick<ServerBase, 'config' | 'clock' | 'random'>,
+  base: Pick<ServerBase, 'config' | 'clock' | 'random' | 'log' | 'metrics'>,
   registry: Registry,
+  { inventory, vault }: ServerDpus,
 ): Promise<Result<ReadonlyMap<string, NodeAttestor>>> {
   const { attestation } = base.config;
   const attestors: NodeAttestor[] = [];
@@ -27,6 +30,12 @@ export async function createAttestors(
     const x509pop = await createX509Pop(attestation.x509pop, base, registry);
     if (!x509pop.ok) return x509pop;
     attestors.push(x509pop.value);
+  }
+  if (attestation.dpu !== undefined) {
+    const { trustDomain } = registry;
+    const dpu = await openDpuAttestor(attestation.dpu, { ...base, trustDomain, inventory, vault });
+    if (!dpu.ok) return dpu;
+    attestors.push(dpu.value);
   }
   return ok(new Map(attestors.map((attestor) => [attestor.type, attestor])));
 }

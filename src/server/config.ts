@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { auditSchema } from '../audit/settings.ts';
 import type { Result } from '../base/result.ts';
+import { dpuSchema } from '../dpu/settings.ts';
 import { KEY_TYPES } from '../keys/key-manager.ts';
 import { keysSchema } from '../keys/settings.ts';
+import { zonesSchema } from '../policy/zone-settings.ts';
 import {
   anonymousLimitSettings,
   listenerLimitSettings,
@@ -10,7 +12,13 @@ import {
 } from '../rpc/limit-settings.ts';
 import { ANONYMOUS_LIMITS, SERVER_LIMITS } from '../rpc/limits.ts';
 import { socketPathSetting } from '../rpc/socket-setting.ts';
-import { configJsonSchema, hostSetting, loadConfig } from '../runtime/config.ts';
+import {
+  absolutePathSetting,
+  configJsonSchema,
+  hostSetting,
+  loadConfig,
+  parsedSetting,
+} from '../runtime/config.ts';
 import { LOG_LEVELS } from '../runtime/log.ts';
 import { telemetrySchema } from '../runtime/telemetry.ts';
 import { countSetting, durationSetting } from '../runtime/units.ts';
@@ -29,19 +37,8 @@ export const DEFAULT_SERVER_DATA_DIR = '/var/lib/signet/server';
 /** Where operators' commands reach the server unless told. */
 export const DEFAULT_ADMIN_SOCKET = '/run/signet/server/private/api.sock';
 
-/** A text setting that one of the value parsers reads. */
-function parsed<T>(parse: (text: string) => Result<T>): z.ZodType<T, string> {
-  return z.string().transform((text, context) => {
-    const value = parse(text);
-    if (value.ok) return value.value;
-    context.addIssue({ code: 'custom', message: value.error.message });
-    return z.NEVER;
-  });
-}
-
-const trustDomainSetting: z.ZodType<TrustDomain, string> = parsed(parseTrustDomain);
-const spiffeIdSetting: z.ZodType<SpiffeId, string> = parsed(parseSpiffeId);
-const absolutePath = z.string().startsWith('/', 'must be an absolute path');
+const trustDomainSetting: z.ZodType<TrustDomain, string> = parsedSetting(parseTrustDomain);
+const spiffeIdSetting: z.ZodType<SpiffeId, string> = parsedSetting(parseSpiffeId);
 
 /** Text that goes into a certificate's subject (RFC 5280: at most 64 characters). */
 const nameText = z.string().min(1).max(64);
@@ -65,7 +62,7 @@ const adminSocketSchema = z
     path: socketPathSetting
       .default(DEFAULT_ADMIN_SOCKET)
       .describe("Where operators' commands connect; its folder is 0700."),
-    group: parsed(operatorGroupId)
+    group: parsedSetting(operatorGroupId)
       .optional()
       .describe('Name in /etc/group, or number, of a group whose members may use the socket too.'),
   })
@@ -145,7 +142,7 @@ const svidSchema = z
     backdate: durationSetting({ max: '1h' })
       .prefault('60s')
       .describe('How far the start of validity lies in the past, against clocks that are behind.'),
-    blockedKeys: absolutePath
+    blockedKeys: absolutePathSetting
       .optional()
       .describe(
         'File of keys that nothing is issued for: SHA-256 of SubjectPublicKeyInfo in hex, one a line.',
@@ -218,7 +215,7 @@ const limitsSchema = z
 export const serverConfigSchema = z
   .strictObject({
     trustDomain: trustDomainSetting.describe('Name of the trust domain, such as example.org.'),
-    dataDir: absolutePath
+    dataDir: absolutePathSetting
       .default(DEFAULT_SERVER_DATA_DIR)
       .describe('Database and keys; 0700, of the server alone, one server at a time.'),
     listen: listenSchema,
@@ -243,6 +240,8 @@ export const serverConfigSchema = z
       .prefault({}),
     ledger: ledgerSchema,
     crl: crlSchema,
+    dpu: dpuSchema,
+    zones: zonesSchema,
     audit: auditSchema,
     telemetry: telemetrySchema,
   })

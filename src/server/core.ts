@@ -13,10 +13,12 @@ import { inTurn, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import { createLogRecorder } from '../issuance/recorder.ts';
 import type { PolicyContext } from '../policy/context.ts';
 import { recheckCaGrant, recheckGrant } from '../policy/grants.ts';
+import { createAdmission } from '../policy/zones.ts';
 import { startAgentPruner } from '../registry/agent-pruner.ts';
 import type { KeptBanEvent } from '../registry/ban-keeper.ts';
 import { BundleAcks } from '../registry/bundle-acks.ts';
 import { openLocalBans } from '../registry/local-bans.ts';
+import { openLocalHolds } from '../registry/local-holds.ts';
 import { createRegistry, type Registry } from '../registry/registry.ts';
 import { openDataDir } from '../runtime/data-dir.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -28,6 +30,7 @@ import type { BlockedKeys } from '../x509/blocked-keys.ts';
 import { startAuthorities, subjectOf } from './authorities.ts';
 import { loadBlockedKeys } from './blocked-keys.ts';
 import { type ServerCrl, startCrl } from './crl.ts';
+import { logKeptHold, type ServerDpus, startDpus } from './dpu.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
 import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
@@ -50,6 +53,7 @@ export interface ServerCore {
   readonly ledger: ServerLedger | undefined;
   /** Undefined where it is turned off. */
   readonly crl: ServerCrl | undefined;
+  readonly dpus: ServerDpus;
 }
 
 /** Starts state, keys, authorities and issuance. */
@@ -84,6 +88,9 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
     recorder,
     findIssued: ledger.value?.findIssued,
   });
+  const { recordAct } = issuance;
+  const dpus = await startDpus(base, { registry, directory, recordAct });
+  if (!dpus.ok) return dpus;
   const crl = await startCrl(base, { registry, roots: manager, recorder });
   const findIssuerName = ledger.value?.findIssuerNames(() => registry.bundle);
   const api: ApiContext = { ...issuance, crl: crl?.pushed, findIssuerName };
@@ -113,6 +120,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
     api,
     ledger: ledger.value,
     crl,
+    dpus: dpus.value,
   });
 }
 
@@ -166,9 +174,17 @@ async function startState(
   const bans = await openLocalBans(join(directory, 'local-bans'));
   if (!bans.ok) return bans;
   metrics.reading('local_bans', 'Bans that the database does not have yet.', () => bans.value.size);
+  const holds = await openLocalHolds(join(directory, 'local-holds'));
+  if (!holds.ok) return holds;
+  metrics.reading('local_holds', 'Quarantines that the database does not have yet.', () => {
+    return holds.value.size;
+  });
   const registry = await createRegistry({
     store: store.value,
     localBans: bans.value,
+    localHolds: holds.value,
+    onKeptHold: (event) => logKeptHold(log, event),
+    admits: createAdmission(config.zones),
     onKeptBan: (event) => logKeptBan(log, event),
     trustDomain,
     clock,
@@ -253,6 +269,7 @@ function startIssuance(
     serverUid: process.geteuid?.() ?? 0,
     adminGid: config.adminSocket.group,
     maxStalenessMs: stalenessMs(base),
+    zones: config.zones,
   };
   const issuer = createIssuer({
     authority: signers,

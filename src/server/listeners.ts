@@ -2,6 +2,7 @@ import { createAgentService } from '../api/agent-service.ts';
 import { createAgentSyncService } from '../api/agent-sync.ts';
 import { createAttestationService } from '../api/attestation-service.ts';
 import { createBundleService } from '../api/bundle-service.ts';
+import { createDpuService } from '../api/dpu-service.ts';
 import { createEntryService } from '../api/entry-service.ts';
 import { createGuard } from '../api/guard.ts';
 import { createLocalAuthorityService } from '../api/local-authority-service.ts';
@@ -13,6 +14,7 @@ import type { NodeAttestor } from '../attestation/attestor.ts';
 import { ok, type Result } from '../base/result.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
+import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
 import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
 import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
@@ -48,6 +50,7 @@ const REFLECTED = [
   'spire.api.server.localauthority.v1.LocalAuthority',
   'signet.agent.v1.AgentSync',
   'signet.revocation.v1.Revocation',
+  'signet.dpu.v1.DpuInventory',
   'signet.attestation.v1.Attestation',
   'grpc.health.v1.Health',
 ] as const;
@@ -58,7 +61,7 @@ export async function startListeners(
   core: ServerCore,
 ): Promise<Result<TlsListener>> {
   const rpcMetrics = createRpcMetrics(base.metrics);
-  const attestors = await createAttestors(base, core.registry);
+  const attestors = await createAttestors(base, core.registry, core.dpus);
   if (!attestors.ok) return attestors;
   const served = services(base, core, attestors.value);
   const admin = await startAdmin(base, rpcMetrics, served);
@@ -74,7 +77,7 @@ interface Services {
 /** The same services on both listeners; the matrix of policy says who may call what. */
 function services(
   base: ServerBase,
-  { api, authority, issuingCa, issueCa }: ServerCore,
+  { api, authority, issuingCa, issueCa, dpus }: ServerCore,
   attestors: ReadonlyMap<string, NodeAttestor>,
 ): Services {
   const { callLimits } = base.settings;
@@ -87,6 +90,7 @@ function services(
   const svid = createSvidService(downstream, callLimits);
   const localAuthority = createLocalAuthorityService({ ...api, authority, issuingCa });
   const revocation = createRevocationService(api);
+  const dpu = createDpuService(api, { ...dpus, collector: undefined });
   const nodes = createAttestationService(api);
   const sync = createAgentSyncService(api, streams);
   const guard = createGuard(api, callLimits);
@@ -99,6 +103,7 @@ function services(
     host.addService(LocalAuthorityService, localAuthority, guards);
     host.addService(AgentSyncService, sync, guards);
     host.addService(RevocationService, revocation, guards);
+    host.addService(DpuInventoryService, dpu, guards);
     host.addService(AttestationService, nodes, guards);
   };
   return { serve, guard };

@@ -1,0 +1,222 @@
+import { isAlias, parseAllDocuments } from 'yaml';
+import { fail, ok, type Result } from '../base/result.ts';
+import type { DpuFacts } from '../gen/signet/dpu/v1/dpu.ts';
+import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../spiffe/json.ts';
+import { parseCsv } from './csv.ts';
+import { MAX_DATA_BYTES } from './files.ts';
+
+/** A DPU from a file, with the place that it stands in there. */
+export interface DpuRow {
+  /** Such as `line 7` or `dpus[3]`. */
+  readonly place: string;
+  readonly facts: DpuFacts;
+}
+
+type Setter = (facts: DpuFacts, value: string) => string | undefined;
+
+const text =
+  (name: Exclude<keyof DpuFacts, 'bmcPort' | 'agentIds' | 'deviceIds'>): Setter =>
+  (facts, value) => {
+    facts[name] = value;
+    return undefined;
+  };
+
+const list =
+  (name: 'agentIds' | 'deviceIds'): Setter =>
+  (facts, value) => {
+    facts[name] = { values: value.split(/[\s;]+/).filter((item) => item !== '') };
+    return undefined;
+  };
+
+/** Names of facts by their letters in lower case; those of `DPUDevice` objects of DPF among them. */
+const FIELDS: Readonly<Record<string, Setter>> = {
+  serial: text('serial'),
+  serialnumber: text('serial'),
+  model: text('model'),
+  opn: text('opn'),
+  psid: text('psid'),
+  bmchost: text('bmcHost'),
+  bmcip: text('bmcHost'),
+  bmcport: (facts, value) => {
+    if (!/^\d{1,5}$/.test(value) || Number(value) > 65_535) return 'is no port';
+    facts.bmcPort = Number(value);
+    return undefined;
+  },
+  bmctlspin: text('bmcTlsPin'),
+  bmcuuid: text('bmcUuid'),
+  bmcmac: text('bmcMac'),
+  hostserial: text('hostSerial'),
+  hostuuid: text('hostUuid'),
+  pf0mac: text('pf0Mac'),
+  zone: text('zone'),
+  rack: text('rack'),
+  tenant: text('tenant'),
+  agentids: list('agentIds'),
+  deviceids: list('deviceIds'),
+};
+
+/**
+ * Reads an inventory: CSV with a line of names, JSON (`[…]`, `{"dpus": […]}`), or `DPUDevice` objects of
+ * DPF, one, a list or many documents, as JSON or YAML. Fails with CLI_DATA_INVALID, naming every row
+ * that is faulty.
+ */
+export function parseDpus(bytes: Uint8Array): Result<readonly DpuRow[]> {
+  let source: string;
+  try {
+    source = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    return fail('CLI_DATA_INVALID', 'is not UTF-8 text');
+  }
+  const begin = source.trimStart();
+  if (begin.startsWith('{') || begin.startsWith('[')) return fromJson(bytes);
+  const [first = ''] = begin.split(/\r?\n/, 1);
+  if (first.includes(':') || first.startsWith('---') || first.startsWith('#')) {
+    return fromYaml(source);
+  }
+  return fromCsv(source);
+}
+
+function fromCsv(source: string): Result<readonly DpuRow[]> {
+  const rows = parseCsv(source);
+  if (!rows.ok) return rows;
+  const [head, ...others] = rows.value;
+  if (head === undefined) return fail('CLI_DATA_INVALID', 'is empty');
+  const setters = head.cells.map((name) => fieldOf(keyOf(name)));
+  const unknown = head.cells.find((_name, i) => setters[i] === undefined);
+  if (unknown !== undefined) {
+    return fail('CLI_DATA_INVALID', `line ${head.line}: unknown column "${unknown}"`);
+  }
+  return collect(
+    others.map(({ line, cells }) => {
+      const place = `line ${line}`;
+      if (cells.length !== head.cells.length) {
+        return { place, problem: `has ${cells.length} values for ${head.cells.length} columns` };
+      }
+      const facts: DpuFacts = { serial: '' };
+      for (const [i, cell] of cells.entries()) {
+        // An empty cell says nothing; JSON can say that something is empty.
+        const problem = cell.trim() === '' ? undefined : setters[i]?.(facts, cell.trim());
+        if (problem !== undefined) return { place, problem: `${head.cells[i]} ${problem}` };
+      }
+      return { place, facts };
+    }),
+  );
+}
+
+function fromJson(bytes: Uint8Array): Result<readonly DpuRow[]> {
+  const value = parseJson(bytes, { maxBytes: MAX_DATA_BYTES });
+  if (!value.ok) return fail('CLI_DATA_INVALID', value.error.message);
+  return fromValue(value.value);
+}
+
+function fromYaml(source: string): Result<readonly DpuRow[]> {
+  if (source.length > MAX_DATA_BYTES) return fail('CLI_DATA_INVALID', 'is too long');
+  const documents = parseAllDocuments(source, { uniqueKeys: true, schema: 'failsafe' });
+  const rows: DpuRow[] = [];
+  for (const [i, document] of [...documents].entries()) {
+    const [error] = document.errors;
+    if (error !== undefined) return fail('CLI_DATA_INVALID', error.message.split('\n', 1)[0] ?? '');
+    if (document.contents === null) continue;
+    if (isAlias(document.contents)) return fail('CLI_DATA_INVALID', 'is an alias');
+    // Through JSON, so that both forms are judged by the same reader.
+    const json = new TextEncoder().encode(JSON.stringify(document.toJS({ maxAliasCount: 0 })));
+    const read = fromJson(json);
+    if (!read.ok) return fail('CLI_DATA_INVALID', `document ${i + 1}: ${read.error.message}`);
+    rows.push(...read.value);
+  }
+  return ok(rows);
+}
+
+function fromValue(value: JsonValue): Result<readonly DpuRow[]> {
+  if (Array.isArray(value)) return fromList(value, '');
+  if (!isJsonObject(value)) return fail('CLI_DATA_INVALID', 'is no object or list');
+  for (const key of ['dpus', 'items']) {
+    const items = value.get(key);
+    if (Array.isArray(items)) return fromList(items, key);
+  }
+  return fromList([value], '');
+}
+
+function fromList(items: readonly JsonValue[], name: string): Result<readonly DpuRow[]> {
+  return collect(
+    items.map((item, i) => {
+      const place = `${name}[${i}]`;
+      return isJsonObject(item)
+        ? { place, ...fromObject(item) }
+        : { place, problem: 'is no object' };
+    }),
+  );
+}
+
+function fromObject(object: JsonObject): { facts: DpuFacts } | { problem: string } {
+  const facts: DpuFacts = { serial: '' };
+  const isDpf = object.get('kind') === 'DPUDevice';
+  const problem = isDpf
+    ? (setAll(facts, object.get('spec'), true) ?? setAll(facts, object.get('status'), true))
+    : setAll(facts, object, false);
+  return problem === undefined ? { facts } : { problem };
+}
+
+function setAll(
+  facts: DpuFacts,
+  object: JsonValue | undefined,
+  lenient: boolean,
+): string | undefined {
+  if (object === undefined) return undefined;
+  if (!isJsonObject(object)) return 'spec or status is no object';
+  for (const [key, value] of object) {
+    const name = keyOf(key);
+    const set = fieldOf(name);
+    // Of somebody else's objects, only what is known here counts.
+    if (lenient && set === undefined) continue;
+    if (set === undefined) return `unknown key "${key}"`;
+    const given = textOf(value);
+    const problem = given === undefined ? 'must be text' : set(facts, given);
+    if (problem !== undefined) return `${key} ${problem}`;
+  }
+  return undefined;
+}
+
+/** Text, a number, or a list of texts. */
+function textOf(value: JsonValue): string | undefined {
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' || typeof value === 'bigint') return `${value}`;
+  if (Array.isArray(value) && value.every((item) => typeof item === 'string')) {
+    return value.join(' ');
+  }
+  return undefined;
+}
+
+/** Own keys only, since the name comes from a file. */
+function fieldOf(name: string): Setter | undefined {
+  return Object.hasOwn(FIELDS, name) ? FIELDS[name] : undefined;
+}
+
+function keyOf(name: string): string {
+  return name
+    .trim()
+    .replaceAll(/[_\s-]/g, '')
+    .toLowerCase();
+}
+
+type Read =
+  | { readonly place: string; readonly facts: DpuFacts }
+  | { readonly place: string; readonly problem: string };
+
+/** Most faults that are told at once. */
+const MAX_TOLD = 20;
+
+function collect(rows: readonly Read[]): Result<readonly DpuRow[]> {
+  const good: DpuRow[] = [];
+  const problems: string[] = [];
+  for (const row of rows) {
+    if ('problem' in row) problems.push(`${row.place}: ${row.problem}`);
+    else if (row.facts.serial === '') problems.push(`${row.place}: has no serial number`);
+    else good.push(row);
+  }
+  if (problems.length === 0) {
+    return good.length > 0 ? ok(good) : fail('CLI_DATA_INVALID', 'holds no DPU');
+  }
+  const more = problems.length > MAX_TOLD ? [`and ${problems.length - MAX_TOLD} more`] : [];
+  return fail('CLI_DATA_INVALID', [...problems.slice(0, MAX_TOLD), ...more].join('\n'));
+}
