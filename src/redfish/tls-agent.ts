@@ -2,9 +2,10 @@ import { hash, type X509Certificate } from 'node:crypto';
 import { Agent, type RequestOptions } from 'node:https';
 import { isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, connect, TLSSocket } from 'node:tls';
 import type { Clock } from '../base/clock.ts';
 import { SignetError } from '../base/errors.ts';
+import { fail, ok, type Result } from '../base/result.ts';
 import type { BmcPlace, BmcTrust } from './place.ts';
 
 /** What connections to one BMC need. */
@@ -53,6 +54,21 @@ export class TlsAgent extends Agent {
     if (this.#ended) socket.destroy();
   }
 
+  /** Connects, takes the certificate and ends: nothing is sent, whether it is pinned or not. */
+  shown(): Promise<Result<X509Certificate>> {
+    const { promise, resolve } = Promise.withResolvers<Result<X509Certificate>>();
+    this.createConnection({}, (error, socket) => {
+      const judged = error === null || isMismatch(error);
+      const certificate =
+        judged && socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
+      socket.destroy();
+      if (certificate !== undefined) return resolve(ok(certificate));
+      if (error instanceof SignetError) return resolve({ ok: false, error });
+      resolve(fail('REDFISH_UNREACHABLE', 'no certificate is shown', { cause: error }));
+    });
+    return promise;
+  }
+
   /** Ends every connection, those that are not made yet too. */
   override destroy(): void {
     this.#ended = true;
@@ -99,6 +115,10 @@ function untrusted(socket: TLSSocket): SignetError | undefined {
   if (reason === null || reason === undefined) return undefined;
   const message = 'the certificate of the BMC does not lead to its CA, or has another name';
   return new SignetError('REDFISH_TLS_UNTRUSTED', message, { cause: reason });
+}
+
+function isMismatch(error: Error): boolean {
+  return error instanceof SignetError && error.code === 'REDFISH_PIN_MISMATCH';
 }
 
 function silence(timeoutMs: number): SignetError {

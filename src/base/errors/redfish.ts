@@ -44,14 +44,13 @@ export const redfishErrors = defineErrors({
     status: 'PermissionDenied',
     retryable: false,
     means: 'The BMC knows the account, but does not let it do this.',
-    action: 'Give the account the role that docs/dpu-attestation.md names.',
+    action: 'Give the account the role that docs/dpu-bmc.md names.',
   },
   REDFISH_NOT_FOUND: {
     status: 'NotFound',
     retryable: false,
     means: 'The BMC does not have a resource that was asked for.',
-    action:
-      'Compare the firmware of the BMC and the mode of the card with docs/dpu-attestation.md.',
+    action: 'Compare the firmware of the BMC and the mode of the card with docs/dpu-bmc.md.',
   },
   REDFISH_BUSY: {
     status: 'Unavailable',
@@ -93,7 +92,7 @@ export const redfishErrors = defineErrors({
     status: 'InvalidArgument',
     retryable: false,
     means: 'A field that is needed is missing from an answer of the BMC, or is of another type.',
-    action: 'Compare the firmware of the BMC with docs/dpu-attestation.md, and report it.',
+    action: 'Compare the firmware of the BMC with docs/dpu-bmc.md, and report it.',
   },
   REDFISH_PATH: {
     status: 'InvalidArgument',
@@ -148,7 +147,7 @@ export const redfishErrors = defineErrors({
     status: 'InvalidArgument',
     retryable: false,
     means: 'The signed measurements are missing, are not strict base64, or are empty.',
-    action: 'Compare the firmware of the BMC with docs/dpu-attestation.md, and report it.',
+    action: 'Compare the firmware of the BMC with docs/dpu-bmc.md, and report it.',
   },
   REDFISH_EVIDENCE_TOO_LARGE: {
     status: 'ResourceExhausted',
@@ -160,7 +159,7 @@ export const redfishErrors = defineErrors({
     status: 'InvalidArgument',
     retryable: false,
     means: 'The certificate chain of a component is not 1 to 8 certificates in PEM.',
-    action: 'Compare the firmware of the BMC with docs/dpu-attestation.md, and report it.',
+    action: 'Compare the firmware of the BMC with docs/dpu-bmc.md, and report it.',
   },
   REDFISH_CHAIN_SLOT: {
     status: 'FailedPrecondition',
