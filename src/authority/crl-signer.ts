@@ -16,13 +16,13 @@ import type { X509Authority } from './authority.ts';
 import { type CertificatePlan, signCertificate } from './sign-certificate.ts';
 import type { RecordCa } from './x509-certificate.ts';
 
-/** Its key is in no key manager; the name is for logs. */
+/** A key that is in no key manager has this name in logs. */
 const SLOT = 'CRL-signer';
 
 /** Longest life of a signer, in seconds: the root is asked for another twice a week. */
 const TTL_SECONDS = 7 * 86_400;
 
-/** Who signs the CRL: a key of this process with a certificate from the root. */
+/** Who signs the CRL: a key in this process with a certificate from the root. */
 export interface CrlSigner {
   readonly key: LintedKey;
   readonly certificate: Certificate;
@@ -39,15 +39,17 @@ export interface CrlSignerRequest {
   readonly backdateSeconds: number;
   /** Told before the certificate is signed. */
   readonly record?: RecordCa | undefined;
+  /** The key below a root, by the root's authority id; one that dies with this process unless given. */
+  readonly signerKey?: ((rootId: string) => Promise<Result<LintedKey>>) | undefined;
 }
 
 /**
- * Makes a CRL signer below a root. Its key lives and dies with this process, as that of an issuing
- * CA: a CRL brings its signer's certificate with it, so the next process simply begins another.
+ * Makes a CRL signer below a root. A CRL brings its signer's certificate with it, so another server, and
+ * the next process, may have another; with sealed keys all have the same key.
  */
 export async function makeCrlSigner(request: CrlSignerRequest): Promise<Result<CrlSigner>> {
   const { root, trustDomain } = request;
-  const key = await generateLocalKey(SLOT, 'ec-p256');
+  const key = await (request.signerKey?.(root.authorityId) ?? ownKey());
   if (!key.ok) return key;
   const plan = planSigner(request, key.value.publicKeySpki);
   if (!plan.ok) return plan;
@@ -68,10 +70,15 @@ export async function makeCrlSigner(request: CrlSignerRequest): Promise<Result<C
   });
   if (!certificate.ok) return certificate;
   return ok({
-    key: onlyLinted(key.value),
+    key: key.value,
     certificate: certificate.value,
     rootId: root.authorityId,
   });
+}
+
+async function ownKey(): Promise<Result<LintedKey>> {
+  const made = await generateLocalKey(SLOT, 'ec-p256');
+  return made.ok ? ok(onlyLinted(made.value)) : made;
 }
 
 interface SignerPlan extends CertificatePlan {

@@ -24,6 +24,7 @@ const NOT_STATE = [
   'server.sqlite-wal',
   'server.sqlite-shm',
   'ledger-key',
+  'ledger-key.sealed',
   'ledger-before',
   'audit',
   RESTORED_CONFIG,

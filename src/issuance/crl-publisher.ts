@@ -1,5 +1,5 @@
 import type { AuthoritySource } from '../authority/authority.ts';
-import { type CrlSigner, makeCrlSigner } from '../authority/crl-signer.ts';
+import { type CrlSigner, type CrlSignerRequest, makeCrlSigner } from '../authority/crl-signer.ts';
 import type { RecordCa } from '../authority/x509-certificate.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import type { SignetError } from '../base/errors.ts';
@@ -40,6 +40,8 @@ export interface CrlPublisherOptions {
   /** How far thisUpdate and the signer's notBefore lie in the past. */
   readonly backdateSeconds: number;
   readonly recordCa?: RecordCa | undefined;
+  /** The signer's key below a root, by the root's authority id; a new one of this process unless given. */
+  readonly signerKey?: CrlSignerRequest['signerKey'];
   /** Told of every CRL that could not be made; the last one stays. */
   readonly onFault: (error: SignetError) => void;
 }

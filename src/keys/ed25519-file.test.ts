@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Result, unwrap } from '../base/result.ts';
-import { makeEd25519File, readEd25519File } from './ed25519-file.ts';
+import { ed25519KeyOf, makeEd25519File, readEd25519File } from './ed25519-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sgn-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -17,10 +17,10 @@ test('a key is found again, signs as before, and is for its owner alone', async 
   assert.equal(unwrap(await readEd25519File(path)), undefined);
   const made = unwrap(await makeEd25519File(path));
   assert.equal(statSync(path).mode & 0o777, 0o600);
-  const found = unwrap(await readEd25519File(path));
-  assert.deepEqual(found?.publicKeySpki, made.publicKeySpki);
+  const found = ed25519KeyOf(unwrap(await readEd25519File(path))!);
+  assert.deepEqual(found.publicKeySpki, made.publicKeySpki);
   const spki = { key: Buffer.from(made.publicKeySpki), type: 'spki', format: 'der' } as const;
-  const signature = unwrap(await found!.sign(Buffer.from('text')));
+  const signature = unwrap(await found.sign(Buffer.from('text')));
   assert.ok(verify(null, Buffer.from('text'), createPublicKey(spki), signature));
 });
 

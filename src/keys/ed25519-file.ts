@@ -18,10 +18,10 @@ export interface Ed25519Key {
 }
 
 /**
- * The key of a file (PKCS#8 PEM, 0600); undefined where there is none. Fails with KEY_PERMISSIONS
- * where others may read it, KEY_FILE_CORRUPT where it holds something else.
+ * The private key of a file (PKCS#8 PEM, 0600); undefined where there is none. Fails with
+ * KEY_PERMISSIONS where others may read it, KEY_FILE_CORRUPT where it holds something else.
  */
-export async function readEd25519File(path: string): Promise<Result<Ed25519Key | undefined>> {
+export async function readEd25519File(path: string): Promise<Result<KeyObject | undefined>> {
   let file: FileHandle | undefined;
   try {
     // Mode and content of one open file, never of a link: a swap between two looks changes nothing.
@@ -47,10 +47,10 @@ export async function makeEd25519File(path: string): Promise<Result<Ed25519Key>>
   return written.ok ? ok(ed25519KeyOf(privateKey)) : written;
 }
 
-function importPem(path: string, pem: Buffer): Result<Ed25519Key> {
+function importPem(path: string, pem: Buffer): Result<KeyObject> {
   try {
     const key = createPrivateKey({ key: pem, format: 'pem' });
-    if (key.asymmetricKeyType === 'ed25519') return ok(ed25519KeyOf(key));
+    if (key.asymmetricKeyType === 'ed25519') return ok(key);
   } catch {
     // Refused below, with nothing of what the file holds.
   }

@@ -1,5 +1,4 @@
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import type { AuthorityManager, AuthoritySource, X509Authority } from '../authority/authority.ts';
 import { createAuthorityManager } from '../authority/authority-manager.ts';
 import type { Propagation } from '../authority/barrier.ts';
@@ -8,15 +7,13 @@ import type { AuthorityKind } from '../authority/journal.ts';
 import type { UpstreamLink } from '../authority/upstream/upstream-link.ts';
 import { ok, type Result } from '../base/result.ts';
 import type { LedgerRecorder } from '../issuance/ledger-recorder.ts';
-import type { KeyManager } from '../keys/key-manager.ts';
-import { openKeyManager } from '../keys/open.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Store } from '../store/store.ts';
 import type { CaSubject } from '../x509/ca-template.ts';
 import type { ServerConfig } from './config.ts';
-import { openJwtKeys } from './jwt-keys.ts';
 import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
+import type { ServerKeys } from './server-keys.ts';
 import { openUpstream } from './upstream.ts';
 
 /** The signing side of a running server. */
@@ -34,26 +31,21 @@ export interface ServerAuthorities {
 interface AuthorityParts {
   readonly store: Store;
   readonly registry: Registry;
-  readonly directory: string;
+  readonly keys: Pick<ServerKeys, 'x509' | 'jwt'>;
   readonly recorder: LedgerRecorder | undefined;
   /** Which agents have which bundle. */
   readonly propagation: Propagation;
 }
 
-/** Opens the keys and starts the authorities as the protection of each says (docs/keys.md). */
+/** Starts the authorities as the protection of each says (docs/keys.md). */
 export async function startAuthorities(
   base: ServerBase,
   parts: AuthorityParts,
 ): Promise<Result<ServerAuthorities>> {
-  const keys = await openKeys(base, parts.directory);
-  if (!keys.ok) return keys;
-  const jwtKeys = await openJwtKeys(base, keys.value, parts.store);
-  if (!jwtKeys.ok) return jwtKeys;
   const opened = await openUpstream(base, subjectOf(base));
   if (!opened.ok) return opened;
   const upstream = opened.value;
-  const held = { x509: keys.value, jwt: jwtKeys.value };
-  const manager = await startManager(base, parts, held, upstream);
+  const manager = await startManager(base, parts, upstream);
   if (!manager.ok) return manager;
   const issuing = await startIssuing(base, parts, manager.value);
   if (!issuing.ok) return issuing;
@@ -68,30 +60,9 @@ export async function startAuthorities(
   return ok({ manager: manager.value, signers, issuingCa: issuing.value, upstream });
 }
 
-async function openKeys(base: ServerBase, directory: string): Promise<Result<KeyManager>> {
-  const { config, life, clock, random, log, metrics } = base;
-  const keys = await openKeyManager(config.keys, {
-    trustDomain: config.trustDomain.name,
-    directory: join(directory, 'keys'),
-    clock,
-    random,
-    log,
-    metrics,
-  });
-  if (!keys.ok) return keys;
-  life.add('keys', () => keys.value.close());
-  metrics.reading(
-    'key_manager_faulty',
-    '1 while a key is disabled, deleted or moved, or cannot be looked at.',
-    () => (keys.value.standing().ok ? 0 : 1),
-  );
-  return keys;
-}
-
 async function startManager(
   base: ServerBase,
-  { store, recorder, propagation }: AuthorityParts,
-  keys: { readonly x509: KeyManager; readonly jwt: KeyManager },
+  { store, keys, recorder, propagation }: AuthorityParts,
   upstream: UpstreamLink | undefined,
 ): Promise<Result<AuthorityManager>> {
   const { config, life, clock, random, log, metrics } = base;

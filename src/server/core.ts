@@ -35,6 +35,7 @@ import { type ServerLedger, startLedger } from './ledger.ts';
 import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
 import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
+import { openServerKeys } from './server-keys.ts';
 import { takenBack } from './taken-back.ts';
 
 /** The server without its listeners. */
@@ -62,14 +63,17 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   if (!state.ok) return state;
   const { store, registry, directory } = state.value;
   const bundleAcks = startBundleAcks(base, store, registry);
-  const ledger = await startLedger(base, directory, store);
+  const keys = await openServerKeys(base, { store, directory });
+  if (!keys.ok) return keys;
+  const { sealed, wrapper } = keys.value;
+  const ledger = await startLedger(base, { directory, store, wrapper });
   if (!ledger.ok) return ledger;
   const recorder = ledger.value?.recorder;
   const propagation = bundleAcks;
   const authorities = await startAuthorities(base, {
     store,
     registry,
-    directory,
+    keys: keys.value,
     recorder,
     propagation,
   });
@@ -91,7 +95,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   const { recordAct } = issuance;
   const dpus = await startDpus(base, { registry, directory, recordAct });
   if (!dpus.ok) return dpus;
-  const crl = await startCrl(base, { registry, roots: manager, recorder });
+  const crl = await startCrl(base, { registry, roots: manager, recorder, sealed });
   const findIssuerName = ledger.value?.findIssuerNames(() => registry.bundle);
   const api: ApiContext = { ...issuance, crl: crl?.pushed, findIssuerName };
   const identity = await createServerIdentity({

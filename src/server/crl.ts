@@ -1,8 +1,11 @@
 import { z } from 'zod';
 import type { PushedCrl } from '../api/context.ts';
 import type { AuthoritySource } from '../authority/authority.ts';
+import { ok, type Result } from '../base/result.ts';
 import { CrlPublisher } from '../issuance/crl-publisher.ts';
 import type { LedgerRecorder } from '../issuance/ledger-recorder.ts';
+import type { SealedKeys } from '../keys/sealed/sealed-keys.ts';
+import { type LintedKey, onlyLinted } from '../lint/linted-key.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { ExtraPage, ExtraPages } from '../runtime/telemetry.ts';
 import { durationSetting } from '../runtime/units.ts';
@@ -42,6 +45,8 @@ interface CrlParts {
   readonly registry: Registry;
   readonly roots: AuthoritySource;
   readonly recorder: LedgerRecorder | undefined;
+  /** Holds the signer's key; it lives and dies with the process unless given. */
+  readonly sealed: SealedKeys | undefined;
 }
 
 /**
@@ -60,6 +65,7 @@ export async function startCrl(base: ServerBase, parts: CrlParts): Promise<Serve
     lifetimeSeconds: config.crl.lifetime,
     backdateSeconds: config.svid.backdate,
     recordCa: parts.recorder?.recordCa,
+    signerKey: parts.sealed && sealedSignerKey(parts.sealed),
     onFault: ({ code, message: reason, action }) => log.error({ code, reason, action }, 'CRL'),
   });
   life.add('CRL', () => publisher.close());
@@ -72,6 +78,22 @@ export async function startCrl(base: ServerBase, parts: CrlParts): Promise<Serve
   watchCrl(base, publisher, parts.registry);
   const pushed = config.crl.workloadApi ? pushedCrl(base, publisher) : undefined;
   return { pages: crlPages(publisher), pushed };
+}
+
+const SLOT_PREFIX = 'CRL-';
+
+/** One key for each root, the same on all servers; those of roots before it are given up. */
+function sealedSignerKey(sealed: SealedKeys): (rootId: string) => Promise<Result<LintedKey>> {
+  return async (rootId) => {
+    const slot = `${SLOT_PREFIX}${rootId}`;
+    const key = await sealed.ensure(slot, 'ec-p256');
+    const old = sealed.list().filter((each) => each.slot.startsWith(SLOT_PREFIX));
+    // One that stays because the store refused is given up the next time.
+    for (const { slot: other } of key.ok ? old : []) {
+      if (other !== slot) await sealed.release(other);
+    }
+    return key.ok ? ok(onlyLinted(key.value)) : key;
+  };
 }
 
 function watchCrl({ metrics }: ServerBase, publisher: CrlPublisher, registry: Registry): void {

@@ -8,6 +8,13 @@ export const ledgerSchema = z
       .boolean()
       .default(true)
       .describe('Whether everything signed is recorded first, in dataDir/ledger.'),
+    protection: z
+      .enum(['file', 'sealed'])
+      .optional()
+      .describe(
+        'How the key that signs checkpoints lies in dataDir: as it is, or encrypted by the key ' +
+          'manager. Unless set: sealed with keys outside the process, else file.',
+      ),
     checkpointInterval: durationSetting({ min: '100ms', max: '1h' })
       .prefault('500ms')
       .describe('Longest time from a record to a signed checkpoint that covers it.'),

@@ -1,8 +1,7 @@
-import { join } from 'node:path';
 import { type Audit, startAudit } from '../audit/audit.ts';
 import { startTileCopy, type TileCopy } from '../audit/tile-copy.ts';
 import { startWitnesses, type Witnesses } from '../audit/witnesses.ts';
-import { fail, ok, type Result } from '../base/result.ts';
+import { ok, type Result } from '../base/result.ts';
 import {
   createFindIssued,
   createFindIssuerName,
@@ -10,19 +9,15 @@ import {
   type FindIssuerName,
 } from '../issuance/find-issued.ts';
 import { createLedgerRecorder, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
-import { type Ed25519Key, makeEd25519File, readEd25519File } from '../keys/ed25519-file.ts';
 import { recordRestore } from '../ledger/epoch.ts';
-import { HEAD_FILE } from '../ledger/files.ts';
 import { type Ledger, type LedgerOptions, openLedger } from '../ledger/ledger.ts';
 import { FileTree } from '../runtime/file-tree.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { Store } from '../store/store.ts';
 import { subjectOf } from './authorities.ts';
+import { type LedgerKeyParts, openLedgerKey } from './ledger-key.ts';
 import { createLedgerPages, type LedgerPages } from './ledger-pages.ts';
 import type { ServerBase } from './server.ts';
-
-/** Name of the key of the ledger in the data directory. */
-export const LEDGER_KEY_FILE = 'ledger-key';
 
 /** The ledger of a running server. */
 export interface ServerLedger {
@@ -34,6 +29,11 @@ export interface ServerLedger {
   readonly pages: LedgerPages | undefined;
   /** The sinks that follow it. */
   readonly audit: Audit;
+}
+
+/** What the ledger of a server stands on. */
+export interface LedgerParts extends Pick<LedgerKeyParts, 'directory' | 'wrapper'> {
+  readonly store: Store;
 }
 
 /** An open ledger, and the files that it stands in. */
@@ -48,21 +48,20 @@ interface OpenLedger {
  */
 export async function startLedger(
   base: ServerBase,
-  directory: string,
-  store: Store,
+  parts: LedgerParts,
 ): Promise<Result<ServerLedger | undefined>> {
   const { config, clock } = base;
   if (!config.ledger.enabled) return ok(undefined);
   let audit: Audit | undefined;
   // Before the sinks' cursors are read, nobody knows what is still wanted.
-  const opened = await open(base, directory, () => audit?.holds);
+  const opened = await open(base, parts, () => audit?.holds);
   if (!opened.ok) return opened;
   const { files, ledger } = opened.value;
   const started = await startAudit(config.audit, { ...base, files, ledger });
   if (!started.ok) return started;
   audit = started.value;
   base.life.add('audit', started.value.close);
-  const mayIssue = await startCopies(base, { files, ledger, store });
+  const mayIssue = await startCopies(base, { files, ledger, store: parts.store });
   if (!mayIssue.ok) return mayIssue;
   const { trustDomain } = config;
   const subject = subjectOf(base);
@@ -79,13 +78,13 @@ export async function startLedger(
 /** Opens the log with its key, and begins it anew after a restore. */
 async function open(
   base: ServerBase,
-  directory: string,
+  { directory, wrapper }: LedgerParts,
   bodyHolds: LedgerOptions['bodyHolds'],
 ): Promise<Result<OpenLedger>> {
   const { config, clock, random, log, life } = base;
   const files = new FileTree(directory);
   life.add('ledger files', () => files.close());
-  const key = await ledgerKey(files, join(directory, LEDGER_KEY_FILE));
+  const key = await openLedgerKey(base, { directory, files, wrapper });
   if (!key.ok) return key;
   const opened = await openLedger({
     files,
@@ -166,17 +165,6 @@ async function startCosigning(
     () => witnesses.lags.map(({ name, records }) => [{ witness: name }, records] as const),
   );
   return started;
-}
-
-/** The key is made with the ledger, never after it: another key would pass for another log. */
-async function ledgerKey(files: FileTree, path: string): Promise<Result<Ed25519Key>> {
-  const found = await readEd25519File(path);
-  if (!found.ok) return found;
-  if (found.value !== undefined) return ok(found.value);
-  const head = await files.size(HEAD_FILE);
-  if (!head.ok) return head;
-  if (head.value === undefined) return makeEd25519File(path);
-  return fail('LEDGER_HEAD_MISSING', `there is a ledger, but ${path} with its key is gone`);
 }
 
 function watchLedger({ metrics, health }: ServerBase, ledger: Ledger): void {

@@ -6,6 +6,8 @@ export interface Protection {
   readonly x509: 'direct' | 'delegated';
   /** `direct`: the key manager signs tokens. `sealed`: keys in memory do, stored encrypted. */
   readonly jwt: 'direct' | 'sealed';
+  /** How the key of the ledger lies on the disk. */
+  readonly ledger: 'file' | 'sealed';
   /** Life of X.509 authorities. */
   readonly caTtlSeconds: number;
   /** Life of JWT keys. */
@@ -16,7 +18,7 @@ export interface Protection {
   readonly certainTtlSeconds: number;
 }
 
-type Parts = Pick<ServerConfig, 'keys' | 'ca' | 'jwt'>;
+type Parts = Pick<ServerConfig, 'keys' | 'ca' | 'jwt' | 'ledger'>;
 
 const DAY_SECONDS = 24 * 3600;
 const DELEGATED_CA_TTL_SECONDS = 365 * DAY_SECONDS;
@@ -35,7 +37,7 @@ function isInProcess({ keys }: Parts): boolean {
  * inside it sign as they always did.
  */
 export function protectionOf(config: Parts): Protection {
-  const { ca, jwt } = config;
+  const { ca, jwt, ledger } = config;
   const x509 = ca.protection ?? (isInProcess(config) ? 'direct' : 'delegated');
   const usual = x509 === 'delegated' ? DELEGATED_CA_TTL_SECONDS : CA_TTL_SECONDS;
   const caTtlSeconds = ca.ttl ?? usual;
@@ -44,6 +46,7 @@ export function protectionOf(config: Parts): Protection {
   return {
     x509,
     jwt: jwt.protection ?? (isInProcess(config) ? 'direct' : 'sealed'),
+    ledger: ledger.protection ?? (isInProcess(config) ? 'file' : 'sealed'),
     caTtlSeconds,
     jwtKeyTtlSeconds: jwt.keyTtl ?? (x509 === 'delegated' ? CA_TTL_SECONDS : caTtlSeconds),
     signerTtlSeconds,
@@ -56,7 +59,7 @@ export function protectionOf(config: Parts): Protection {
 export function protectionFaults(
   config: Parts & Pick<ServerConfig, 'svid'>,
 ): readonly { readonly path: readonly string[]; readonly message: string }[] {
-  const { svid, ca, jwt } = config;
+  const { svid, ca } = config;
   const { x509, caTtlSeconds, signerTtlSeconds } = protectionOf(config);
   const faults: { path: string[]; message: string }[] = [];
   if (x509 === 'delegated' && ca.issuing.ttl > caTtlSeconds) {
@@ -67,9 +70,10 @@ export function protectionFaults(
     const message = 'must not be shorter than svid.x509Ttl and svid.agentTtl: a CA outlives leaves';
     faults.push({ path: x509 === 'direct' ? ['ca', 'ttl'] : ['ca', 'issuing', 'ttl'], message });
   }
-  if (jwt.protection === 'sealed' && isInProcess(config)) {
+  for (const section of ['jwt', 'ledger'] as const) {
+    if (config[section].protection !== 'sealed' || !isInProcess(config)) continue;
     const message = `there is nothing to seal with: keys.manager ${config.keys.manager} wraps no keys`;
-    faults.push({ path: ['jwt', 'protection'], message });
+    faults.push({ path: [section, 'protection'], message });
   }
   return faults;
 }

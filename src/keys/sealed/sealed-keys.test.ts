@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
-import { createPublicKey, verify } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, verify } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { testKeyManager } from '../../../test/support/key-manager-suite.ts';
 import { type MemorySealedStore, sealingWorld } from '../../../test/support/sealing.ts';
+import { temporaryFolder } from '../../../test/support/state.ts';
 import { equalBytes } from '../../base/bytes.ts';
 import { fail, type Result, unwrap } from '../../base/result.ts';
 import { localCapabilities } from '../local-key.ts';
 import { decodeSealed, encodeSealed, openKey, type SealedKey } from './envelope.ts';
+import { createSealedFile } from './sealed-file.ts';
 import { openSealedKeys, type SealedKeys } from './sealed-keys.ts';
 
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
@@ -234,6 +238,46 @@ test('an Ed25519 key is made once, for all servers and starts', async () => {
   const key = Buffer.from(first.publicKeySpki);
   const publicKey = createPublicKey({ key, format: 'der', type: 'spki' });
   assert.ok(verify(null, message, publicKey, unwrap(await third.sign(message))));
+});
+
+test('a key that is wanted for good is made once, for all servers and starts', async () => {
+  const world = sealingWorld();
+  const [one, two] = [await open(world), await open(world)];
+  const first = unwrap(await one.ensure('CRL', 'ec-p256'));
+  assert.equal(unwrap(await one.ensure('CRL', 'ec-p256')), first);
+  assert.deepEqual(unwrap(await two.ensure('CRL', 'ec-p256')).publicKeySpki, first.publicKeySpki);
+  const third = unwrap(await (await open(world)).ensure('CRL', 'ec-p256'));
+  assert.deepEqual(third.publicKeySpki, first.publicKeySpki);
+  assert.equal(world.wrapper.calls.wrap, 2, 'the second server sealed one in vain');
+});
+
+test('an Ed25519 key that is given is sealed where there is none, and changes none', async () => {
+  const world = sealingWorld();
+  const [given, other] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
+  const spki = given.publicKey.export({ type: 'spki', format: 'der' });
+  for (const { privateKey } of [given, other]) {
+    const key = unwrap(await (await open(world)).ed25519('Ledger', privateKey));
+    assert.deepEqual(Buffer.from(key.publicKeySpki), spki);
+  }
+});
+
+test('a store of one file keeps one slot, and only what follows on what was read', async (context) => {
+  const path = join(await temporaryFolder(context), 'key.sealed');
+  const world = sealingWorld();
+  const started = async () => {
+    const store = createSealedFile(path, 'Ledger');
+    return { store, keys: unwrap(await openSealedKeys({ ...world.options, store })) };
+  };
+  const { store, keys } = await started();
+  const key = unwrap(await keys.ed25519('Ledger'));
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+  assert.equal(code(await keys.generate('Other', 'ec-p256')), 'STORE_CONFLICT');
+  const late = { slot: 'Ledger', expectedVersion: 0n, sealed: new Uint8Array(1) };
+  assert.equal(code(await store.writeSealedKey(late)), 'STORE_CONFLICT');
+  unwrap(await keys.rotate());
+  unwrap(await keys.rotate());
+  const again = await started();
+  assert.deepEqual(unwrap(await again.keys.ed25519('Ledger')).publicKeySpki, key.publicKeySpki);
 });
 
 test('a key that was given up is gone for every server', async () => {

@@ -1,4 +1,9 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+} from 'node:crypto';
 import { equalBytes } from '../../base/bytes.ts';
 import type { Cancel, Clock } from '../../base/clock.ts';
 import type { SignetError } from '../../base/errors.ts';
@@ -57,8 +62,10 @@ export interface SealedKeysOptions extends SealTools {
  * server that has the store and may use the wrapping key; while a server runs it needs neither.
  */
 export interface SealedKeys extends KeyManager {
-  /** The Ed25519 key of a slot; made where there is none. Of two servers that make one, both get the first. */
-  ed25519(slot: string): Promise<Result<Ed25519Key>>;
+  /** The key of a slot; made where there is none. Of two servers that make one, both get the first. */
+  ensure(slot: string, type: KeyType): Promise<Result<SigningKey>>;
+  /** The same for an Ed25519 key; where there is none `given` is sealed, or one that is made. */
+  ed25519(slot: string, given?: KeyObject): Promise<Result<Ed25519Key>>;
   /** Replaces the wrapping key, and wraps every key anew. */
   rotate(): Promise<Result<void>>;
 }
@@ -114,37 +121,62 @@ class OpenSealedKeys implements SealedKeys {
   generate(slot: string, type: KeyType): Promise<Result<SigningKey>> {
     return this.#turns.take(async () => {
       const named = checkSlot(slot);
-      if (!named.ok) return named;
-      const made = await generateLocalKey(slot, type);
-      if (!made.ok) return made;
-      const pkcs8 = made.value.exportPkcs8();
-      if (pkcs8 === undefined) throw new TypeError('a key made in this process is exportable');
-      const { publicKeySpki } = made.value;
-      const stored = await this.#seal({ slot, type, publicKeySpki, pkcs8 });
-      if (!stored.ok) return stored;
-      this.#held.set(slot, { ...stored.value, key: made.value });
-      return made;
+      return named.ok ? this.#generate(slot, type) : named;
     });
   }
 
-  ed25519(slot: string): Promise<Result<Ed25519Key>> {
+  ensure(slot: string, type: KeyType): Promise<Result<SigningKey>> {
+    return this.#foundOrMade(
+      slot,
+      (held) => held.key,
+      () => this.#generate(slot, type),
+    );
+  }
+
+  ed25519(slot: string, given?: KeyObject): Promise<Result<Ed25519Key>> {
+    return this.#foundOrMade(
+      slot,
+      (held) => held.ed25519,
+      async () => {
+        const privateKey = given ?? generateKeyPairSync('ed25519').privateKey;
+        const key = ed25519KeyOf(privateKey);
+        const pkcs8 = privateKey.export({ type: 'pkcs8', format: 'der' });
+        const { publicKeySpki } = key;
+        const stored = await this.#seal({ slot, type: 'ed25519', publicKeySpki, pkcs8 });
+        if (!stored.ok) return stored;
+        this.#held.set(slot, { ...stored.value, ed25519: key });
+        return ok(key);
+      },
+    );
+  }
+
+  async #generate(slot: string, type: KeyType): Promise<Result<SigningKey>> {
+    const made = await generateLocalKey(slot, type);
+    if (!made.ok) return made;
+    const pkcs8 = made.value.exportPkcs8();
+    if (pkcs8 === undefined) throw new TypeError('a key made in this process is exportable');
+    const { publicKeySpki } = made.value;
+    const stored = await this.#seal({ slot, type, publicKeySpki, pkcs8 });
+    if (!stored.ok) return stored;
+    this.#held.set(slot, { ...stored.value, key: made.value });
+    return made;
+  }
+
+  #foundOrMade<T>(
+    slot: string,
+    find: (held: Held) => T | undefined,
+    make: () => Promise<Result<T>>,
+  ): Promise<Result<T>> {
     return this.#turns.take(async () => {
       const named = checkSlot(slot);
       if (!named.ok) return named;
-      const found = this.#held.get(slot)?.ed25519;
+      const found = find(this.#held.get(slot) ?? NONE);
       if (found !== undefined) return ok(found);
-      const { privateKey } = generateKeyPairSync('ed25519');
-      const key = ed25519KeyOf(privateKey);
-      const pkcs8 = privateKey.export({ type: 'pkcs8', format: 'der' });
-      const { publicKeySpki } = key;
-      const stored = await this.#seal({ slot, type: 'ed25519', publicKeySpki, pkcs8 });
-      if (stored.ok) {
-        this.#held.set(slot, { ...stored.value, ed25519: key });
-        return ok(key);
-      }
+      const made = await make();
+      if (made.ok || made.error.code !== 'STORE_CONFLICT') return made;
       // Another server was first, and its key was read by now.
-      const theirs = this.#held.get(slot)?.ed25519;
-      return stored.error.code === 'STORE_CONFLICT' && theirs !== undefined ? ok(theirs) : stored;
+      const theirs = find(this.#held.get(slot) ?? NONE);
+      return theirs === undefined ? made : ok(theirs);
     });
   }
 
