@@ -8,8 +8,6 @@ import { readFileIfPresent } from '../runtime/atomic-file.ts';
 import { parseCertificatesPem } from '../x509/certificate.ts';
 import type { Certificate } from '../x509/types.ts';
 import type { ServerConfig } from './config.ts';
-import type { ServerDpus } from './dpu.ts';
-import { openDpuAttestor } from './dpu-attestor.ts';
 import type { ServerBase } from './server.ts';
 
 /** Largest file of roots in bytes. */
@@ -19,9 +17,9 @@ type Section = ServerConfig['attestation'];
 
 /** The node attestors that configuration names, by their name on the wire. Fails with ATTESTATION_SETTINGS. */
 export async function createAttestors(
-  base: Pick<ServerBase, 'config' | 'clock' | 'random' | 'log' | 'metrics'>,
+  base: Pick<ServerBase, 'config' | 'clock' | 'random'>,
   registry: Registry,
-  { inventory, vault }: ServerDpus,
+  dpu: NodeAttestor | undefined,
 ): Promise<Result<ReadonlyMap<string, NodeAttestor>>> {
   const { attestation } = base.config;
   const attestors: NodeAttestor[] = [];
@@ -31,12 +29,7 @@ export async function createAttestors(
     if (!x509pop.ok) return x509pop;
     attestors.push(x509pop.value);
   }
-  if (attestation.dpu !== undefined) {
-    const { trustDomain } = registry;
-    const dpu = await openDpuAttestor(attestation.dpu, { ...base, trustDomain, inventory, vault });
-    if (!dpu.ok) return dpu;
-    attestors.push(dpu.value);
-  }
+  if (dpu !== undefined) attestors.push(dpu);
   return ok(new Map(attestors.map((attestor) => [attestor.type, attestor])));
 }
 

@@ -12,6 +12,7 @@ import { createRevocationService } from '../api/revocation-service.ts';
 import { createSvidService } from '../api/svid-service.ts';
 import type { NodeAttestor } from '../attestation/attestor.ts';
 import { ok, type Result } from '../base/result.ts';
+import type { DpuCollector } from '../dpu/collector-seam.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
 import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
@@ -36,6 +37,7 @@ import { createSvidValidator } from '../tls/validator.ts';
 import { createAttestors } from './attestors.ts';
 import type { ServerConfig } from './config.ts';
 import type { ServerCore } from './core.ts';
+import { type OpenedDpu, openDpuAttestor } from './dpu-attestor.ts';
 import type { ServerBase } from './server.ts';
 
 /** Time that open calls have to send their last words at the end, in milliseconds. */
@@ -61,12 +63,24 @@ export async function startListeners(
   core: ServerCore,
 ): Promise<Result<TlsListener>> {
   const rpcMetrics = createRpcMetrics(base.metrics);
-  const attestors = await createAttestors(base, core.registry, core.dpus);
+  const dpu = await openDpu(base, core);
+  if (!dpu.ok) return dpu;
+  const attestors = await createAttestors(base, core.registry, dpu.value?.attestor);
   if (!attestors.ok) return attestors;
-  const served = services(base, core, attestors.value);
+  const served = services(base, core, attestors.value, dpu.value?.collector);
   const admin = await startAdmin(base, rpcMetrics, served);
   if (!admin.ok) return admin;
   return startTcp(base, core, rpcMetrics, served);
+}
+
+/** What judges DPUs; undefined where configuration does not have them. */
+async function openDpu(
+  base: ServerBase,
+  { registry, dpus }: ServerCore,
+): Promise<Result<OpenedDpu | undefined>> {
+  const { dpu } = base.config.attestation;
+  if (dpu === undefined) return ok(undefined);
+  return openDpuAttestor(dpu, { ...base, ...dpus, trustDomain: registry.trustDomain });
 }
 
 interface Services {
@@ -79,6 +93,7 @@ function services(
   base: ServerBase,
   { api, authority, issuingCa, issueCa, dpus }: ServerCore,
   attestors: ReadonlyMap<string, NodeAttestor>,
+  collector: DpuCollector | undefined,
 ): Services {
   const { callLimits } = base.settings;
   const attestation = { attestors, oneAtATime: oneAtATime() };
@@ -90,7 +105,7 @@ function services(
   const svid = createSvidService(downstream, callLimits);
   const localAuthority = createLocalAuthorityService({ ...api, authority, issuingCa });
   const revocation = createRevocationService(api);
-  const dpu = createDpuService(api, { ...dpus, collector: undefined });
+  const dpu = createDpuService(api, { ...dpus, collector });
   const nodes = createAttestationService(api);
   const sync = createAgentSyncService(api, streams);
   const guard = createGuard(api, callLimits);

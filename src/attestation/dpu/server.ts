@@ -1,4 +1,3 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';
@@ -10,6 +9,7 @@ import {
   type DpuAppraisal,
   type DpuRules,
 } from '../../dpu/appraise-dpu.ts';
+import { collectAll, type OpenLook } from '../../dpu/collector.ts';
 import {
   type DpuTarget,
   type EvidenceRules,
@@ -21,15 +21,13 @@ import {
 import type { DpuInventory } from '../../dpu/inventory.ts';
 import type { BmcLook } from '../../dpu/out-of-band.ts';
 import { dpuSelectors } from '../../dpu/selectors.ts';
+import { isSilence } from '../../redfish/fleet-gate.ts';
 import type { AssuranceBinding } from '../../rules/assurance.ts';
 import type { DpuAssessment, DpuRecord } from '../../rules/dpu.ts';
 import { dpuAgentPath } from '../../rules/reserved-ids.ts';
 import type { Logger } from '../../runtime/log.ts';
-import { encodeBase64Url } from '../../spiffe/base64.ts';
 import { spiffeIdFromPath } from '../../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
-import { parsePublicKey } from '../../x509/public-key.ts';
-import { verifyWithScheme } from '../../x509/signature.ts';
 import type {
   AttestationOutcome,
   AttestationRequest,
@@ -38,18 +36,8 @@ import type {
   NodeAttestor,
 } from '../attestor.ts';
 import { bindingNonce } from '../binding-nonce.ts';
-import {
-  DPU_MESSAGE_LIMITS,
-  DPU_TYPE,
-  type DpuChallenge,
-  type DpuResponse,
-  decodeDpuPayload,
-  decodeDpuResponse,
-  type EvidenceKind,
-  encodeDpuChallenge,
-  possessionMessage,
-  SERVER_NONCE_BYTES,
-} from './payload.ts';
+import { DPU_MESSAGE_LIMITS, DPU_TYPE, type EvidenceKind, SERVER_NONCE_BYTES } from './payload.ts';
+import { openSession, type Session } from './session.ts';
 
 /** A BMC may take 300 s over one collection; one after the other for each component. */
 const COLLECTION_MS = 330_000;
@@ -58,30 +46,22 @@ const COLLECTION_MS = 330_000;
 export interface DpuAttestorParts
   extends Pick<EvidenceRules, 'spdm' | 'revocation' | 'signatures'> {
   readonly trustDomain: TrustDomain;
-  readonly inventory: Pick<DpuInventory, 'find' | 'attested' | 'assess' | 'enterSession'>;
+  readonly inventory: Pick<
+    DpuInventory,
+    'find' | 'attested' | 'assess' | 'unreachable' | 'enterSession'
+  >;
   /** Every one of them has to be shown; the first is the one that the agent is named after. */
   readonly targets: readonly [DpuTarget, ...DpuTarget[]];
   /** Kinds of evidence that are accepted. */
   readonly kinds: readonly EvidenceKind[];
   readonly manifestFor: DpuRules['manifestFor'];
   /** Where set, evidence is also collected from the BMC itself, and both must agree (L3). */
-  readonly outOfBand: ((dpu: DpuRecord) => Promise<Result<BmcLook>>) | undefined;
+  readonly outOfBand: OpenLook | undefined;
   /** Keeps the response that a verdict rests on; answers its name. */
   readonly keep: (serial: string, evidence: Uint8Array, atMs: number) => Promise<Result<string>>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-}
-
-/** One attestation under way. */
-interface Session {
-  readonly dpu: DpuRecord;
-  readonly kind: EvidenceKind;
-  readonly request: AttestationRequest;
-  readonly challenge: DpuChallenge;
-  readonly response: DpuResponse;
-  /** The response as it came. */
-  readonly bytes: Uint8Array;
 }
 
 type Pairs = readonly (readonly [DpuTarget, VerifiedEvidence])[];
@@ -121,7 +101,7 @@ async function attest(
   request: AttestationRequest,
   challenge: Challenge,
 ): Promise<Result<AttestationOutcome>> {
-  const session = await openSession(parts, request, challenge);
+  const session = await openSession({ ...parts, slot: parts.spdm.slot }, request, challenge);
   if (!session.ok) return session;
   const pairs = verifyAll(parts, session.value);
   if (!pairs.ok) return pairs;
@@ -147,85 +127,6 @@ async function attest(
   } finally {
     entered.value();
   }
-}
-
-/** Payload → inventory → challenge → response of the same session, signed by the CSR's key. */
-async function openSession(
-  parts: DpuAttestorParts,
-  request: AttestationRequest,
-  challenge: Challenge,
-): Promise<Result<Session>> {
-  const payload = decodeDpuPayload(request.payload);
-  if (!payload.ok) return payload;
-  const dpu = parts.inventory.find(payload.value.serial);
-  if (!dpu.ok) return dpu;
-  const { state, serial } = dpu.value;
-  if (state === 'quarantined' || state === 'retired') {
-    return fail('DPU_NOT_ADMITTED', `DPU ${serial} is ${state}`);
-  }
-  const kind = parts.kinds.find((each) => payload.value.offers.includes(each));
-  if (kind === undefined) {
-    return fail('DPU_EVIDENCE_INCOMPLETE', `offers only ${payload.value.offers.join(', ')}`);
-  }
-  const asked = makeChallenge(parts, dpu.value, kind);
-  const answer = await challenge(encodeDpuChallenge(asked));
-  if (!answer.ok) return answer;
-  const response = decodeDpuResponse(answer.value);
-  if (!response.ok) return response;
-  const session = {
-    dpu: dpu.value,
-    kind,
-    request,
-    challenge: asked,
-    response: response.value,
-    bytes: answer.value,
-  };
-  const proven = checkResponse(session);
-  return proven.ok ? ok(session) : proven;
-}
-
-function makeChallenge(
-  { random, targets, spdm }: DpuAttestorParts,
-  dpu: DpuRecord,
-  kind: EvidenceKind,
-): DpuChallenge {
-  return {
-    session: encodeBase64Url(random.bytes(SERVER_NONCE_BYTES)),
-    serverNonce: random.bytes(SERVER_NONCE_BYTES),
-    kind,
-    targets: targets.map(({ id }) => ({ id, slot: spdm.slot })),
-    joinSecret: dpu.joinSecretHash !== '',
-  };
-}
-
-function checkResponse({ dpu, request, challenge, response }: Session): Result<void> {
-  if (response.session !== challenge.session) {
-    return fail('DPU_SESSION', `DPU ${dpu.serial}: evidence for another session`);
-  }
-  const key = parsePublicKey(request.csrSpki);
-  if (!key.ok) return key;
-  const scheme = { kind: 'ecdsa', hash: 'sha256' } as const;
-  const signed = verifyWithScheme(
-    key.value,
-    scheme,
-    possessionMessage(response),
-    response.signature,
-  );
-  if (!signed.ok) {
-    return fail('DPU_POSSESSION', `DPU ${dpu.serial}: not signed by the key of the request`);
-  }
-  return checkJoinSecret(dpu, response.joinSecret);
-}
-
-/** The secret of the image, at the first attestation: what came later is known by its pins. */
-function checkJoinSecret({ serial, joinSecretHash }: DpuRecord, shown = ''): Result<void> {
-  if (joinSecretHash === '') return ok(undefined);
-  const digest = createHash('sha256').update(shown).digest();
-  const expected = Buffer.from(joinSecretHash, 'hex');
-  const equal = expected.length === digest.length && timingSafeEqual(expected, digest);
-  return equal
-    ? ok(undefined)
-    : fail('DPU_JOIN_SECRET', `DPU ${serial}: the secret of its image is missing or wrong`);
 }
 
 function verifyAll(parts: DpuAttestorParts, session: Session): Result<Pairs> {
@@ -279,6 +180,7 @@ async function judge(
   };
   if (!found.ok) {
     const { code, message: detail } = found.error;
+    if (isSilence(found.error)) await parts.inventory.unreachable(dpu.serial, detail);
     if (FINDINGS.includes(code)) {
       const nothing = { components: [], posture: {} };
       const verdict = 'contraindicated';
@@ -327,14 +229,26 @@ async function compare(
   look: BmcLook,
   pairs: Pairs,
 ): Promise<Result<void>> {
-  for (const [target, shown] of pairs) {
-    const nonce = parts.random.bytes(SERVER_NONCE_BYTES);
-    const collected = await look.collect(target.id, nonce, parts.spdm.slot);
-    if (!collected.ok) return collected;
-    const verified = verifyEvidence(collected.value, target, nonce, rulesOf(parts));
+  const { slot } = parts.spdm;
+  const wanted = pairs.map(([{ id }]) => ({
+    target: id,
+    nonce: parts.random.bytes(SERVER_NONCE_BYTES),
+    slot,
+  }));
+  const collected = await collectAll(look, wanted);
+  if (!collected.ok) return collected;
+  const matched = matchTargets(
+    collected.value,
+    pairs.map(([target]) => target),
+  );
+  if (!matched.ok) return matched;
+  for (const [at, [target, evidence]] of matched.value.entries()) {
+    const nonce = wanted[at]?.nonce ?? new Uint8Array();
+    const verified = verifyEvidence(evidence, target, nonce, rulesOf(parts));
     if (!verified.ok) return verified;
-    const same = sameDevice(shown, verified.value);
-    if (!same.ok) return same;
+    const shown = pairs[at]?.[1];
+    const same = shown && sameDevice(shown, verified.value);
+    if (same?.ok !== true) return same ?? fail('INTERNAL', 'a component got lost');
   }
   return ok(undefined);
 }
