@@ -11,6 +11,7 @@ import {
 import { type Result, unwrap } from '../base/result.ts';
 import { HealthService } from '../gen/grpc/health/v1/health.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
+import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
 import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
 import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
 import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
@@ -34,6 +35,7 @@ const SERVED = [
   LocalAuthorityService,
   RevocationService,
   DpuInventoryService,
+  AttestationService,
   HealthService,
 ].flatMap((service) => Object.values(service).map(({ path }) => path as string));
 
@@ -58,6 +60,7 @@ const LOCAL_ADMIN = [
   'Entry/BatchDeleteEntry',
   'SVID/MintX509SVID',
   'SVID/MintJWTSVID',
+  'Attestation/GetAssurance',
   'DpuInventory/ImportDpus',
   'DpuInventory/ListDpus',
   'DpuInventory/GetDpu',

@@ -23,16 +23,15 @@ import type {
   UpdatedEntry,
   WrittenDpu,
 } from '../store/store.ts';
-import { BanKeeper, type BanReach, type KeptBanEvent } from './ban-keeper.ts';
+import { BanKeeper, type BanReach } from './ban-keeper.ts';
 import type { DpuView } from './dpus.ts';
 import { ExpiryTimer } from './expiry-timer.ts';
 import { Follower } from './follower.ts';
 import { HoldKeeper } from './hold-keeper.ts';
-import type { KeptEvent } from './kept-writer.ts';
 import { countMatching, listPage } from './listing.ts';
 import type { LocalBans } from './local-bans.ts';
 import type { LocalHolds } from './local-holds.ts';
-import type { Admission, HeldDpu } from './overlay.ts';
+import type { HeldDpu } from './overlay.ts';
 import type {
   AgentSubscription,
   AttestationRecord,
@@ -41,6 +40,7 @@ import type {
   Page,
   PageQuery,
   Registry,
+  RegistryOptions,
 } from './registry.ts';
 import { View } from './view.ts';
 
@@ -48,19 +48,8 @@ import { View } from './view.ts';
 const PRUNE_INTERVAL_MS = 300_000;
 
 /** What a registry is made of. */
-export interface LiveRegistryParts {
-  readonly store: Store;
-  readonly trustDomain: TrustDomain;
-  readonly clock: Clock;
-  readonly random: Random;
+export interface LiveRegistryParts extends RegistryOptions {
   readonly onFault: (error: SignetError) => void;
-  /** Bans that the store does not have; without, a ban needs the store. */
-  readonly localBans?: LocalBans | undefined;
-  readonly onKeptBan?: ((event: KeptBanEvent) => void) | undefined;
-  /** Quarantines of DPUs that the store does not have. */
-  readonly localHolds?: LocalHolds | undefined;
-  readonly onKeptHold?: ((event: KeptEvent<HeldDpu>) => void) | undefined;
-  readonly admits?: Admission | undefined;
 }
 
 /** The registry over one store: the view, what keeps it new, and the writes. */
