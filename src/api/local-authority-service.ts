@@ -61,8 +61,10 @@ export function createLocalAuthorityService(
     activateWitAuthority: noWit,
     taintWitAuthority: noWit,
     revokeWitAuthority: noWit,
-    taintX509UpstreamAuthority: noUpstream,
-    revokeX509UpstreamAuthority: noUpstream,
+    taintX509UpstreamAuthority: ({ subjectKeyId }, context) =>
+      endUpstream(api, 'taint', subjectKeyId, context),
+    revokeX509UpstreamAuthority: ({ subjectKeyId }, context) =>
+      endUpstream(api, 'revoke', subjectKeyId, context),
   };
 }
 
@@ -125,14 +127,30 @@ function actsOn(api: LocalAuthorityContext, kind: AuthorityKind) {
   };
 }
 
+/** Ends a root of the upstream, written down as it is done. */
+async function endUpstream(
+  api: LocalAuthorityContext,
+  act: 'taint' | 'revoke',
+  subjectKeyId: string,
+  context: CallContext,
+): Promise<Result<{ readonly upstreamAuthoritySubjectKeyId: string }>> {
+  if (subjectKeyId === '') return fail('FIELD_MISSING', 'subject_key_id is required');
+  const ended = await api.authority.endUpstreamRoot(act, subjectKeyId);
+  if (!ended.ok) return ended;
+  audit(api, context, { subjectKeyId: ended.value });
+  await noteAct(api, context, { act, authorityId: ended.value });
+  await api.registry.catchUp();
+  return ok({ upstreamAuthoritySubjectKeyId: ended.value });
+}
+
 function wireState(
-  { authorityId }: Pick<AuthorityView, 'authorityId'>,
+  { authorityId, upstreamKeyId = '' }: Pick<AuthorityView, 'authorityId' | 'upstreamKeyId'>,
   expiresAtSeconds: number,
 ): AuthorityState {
   return {
     authorityId,
     expiresAt: BigInt(expiresAtSeconds),
-    upstreamAuthoritySubjectKeyId: '',
+    upstreamAuthoritySubjectKeyId: upstreamKeyId,
   };
 }
 
@@ -146,8 +164,4 @@ function noId(): Result<never> {
 
 function noWit(): Result<never> {
   return fail('AUTHORITY_NO_WIT', 'there are no authorities for WIT-SVIDs');
-}
-
-function noUpstream(): Result<never> {
-  return fail('AUTHORITY_NO_UPSTREAM', 'this server has no upstream authority');
 }

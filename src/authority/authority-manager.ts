@@ -22,6 +22,7 @@ import { activateAtMs, nextStep, otherSlot, type Step } from './schedule.ts';
 import { Signers } from './signers.ts';
 import { releaseKeys, releaseOrphans } from './spent-keys.ts';
 import { isOutdated, refuseForeign } from './upstream/outdated.ts';
+import { upstreamKeyIdOf } from './upstream/root-acts.ts';
 import { TrustSteps } from './upstream/trust-steps.ts';
 
 /**
@@ -168,6 +169,15 @@ class Manager implements AuthorityManager {
       if (!released.ok) this.#noteFailure(released.error);
       return revoked;
     });
+  }
+
+  async endUpstreamRoot(act: 'taint' | 'revoke', subjectKeyId: string): Promise<Result<string>> {
+    const ended = await this.#turn(() =>
+      this.#retryConflicts(() => this.#trust.endRoot(act, subjectKeyId)),
+    );
+    // Keys that are spent with it are given up, and what is due follows.
+    if (ended.ok) void this.#run();
+    return ended;
   }
 
   async close(): Promise<void> {
@@ -362,6 +372,7 @@ function taken(step: Result<JournalEntry>): Result<Taken> {
   return step.ok ? ok({ entry: step.value }) : step;
 }
 
-function viewOf({ kind, authorityId, state, notAfterSeconds }: JournalEntry): AuthorityView {
-  return { kind, authorityId, state, expiresAtSeconds: notAfterSeconds };
+function viewOf(entry: JournalEntry): AuthorityView {
+  const { kind, authorityId, state, notAfterSeconds: expiresAtSeconds } = entry;
+  return { kind, authorityId, state, expiresAtSeconds, upstreamKeyId: upstreamKeyIdOf(entry) };
 }

@@ -5,7 +5,7 @@ import type { Bundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { Store } from '../store/store.ts';
 import { firstBundle } from './bundle-change.ts';
-import { type AuthorityKind, decodeJournal, encodeJournal, type JournalEntry } from './journal.ts';
+import { type AuthorityKind, encodeJournal, type JournalEntry, readJournal } from './journal.ts';
 import { KIND_RULES } from './kinds.ts';
 import type { Life } from './life.ts';
 
@@ -26,6 +26,7 @@ export class AuthorityRecord {
   #entries: readonly JournalEntry[] = [];
   /** Published, never used, and the key is gone: they leave with the next bundle. */
   #stranded: readonly JournalEntry[] = [];
+  #distrusted: readonly string[] = [];
   #bundle: Bundle | undefined;
   #current = false;
   #gaveUp = false;
@@ -37,6 +38,11 @@ export class AuthorityRecord {
   /** Entries that can go on; see {@link AuthorityRecord.refresh}. */
   get entries(): readonly JournalEntry[] {
     return this.#entries;
+  }
+
+  /** Roots of upstreams that were revoked here: SHA-256 of their keys, base64. */
+  get distrusted(): readonly string[] {
+    return this.#distrusted;
   }
 
   /** Undefined until one was read or written. */
@@ -70,20 +76,22 @@ export class AuthorityRecord {
     if (!keys.ok) return keys;
     const loaded = await this.#options.store.loadJournal();
     if (!loaded.ok) return loaded;
-    const entries = decodeJournal(loaded.value.journal);
-    if (!entries.ok) return entries;
+    const journal = readJournal(loaded.value.journal);
+    if (!journal.ok) return journal;
+    const { entries, distrusted } = journal.value;
+    this.#distrusted = distrusted;
     this.#version = loaded.value.version;
     this.#bundle = loaded.value.bundle;
     const known: JournalEntry[] = [];
     const stranded: JournalEntry[] = [];
-    for (const entry of entries.value) {
+    for (const entry of entries) {
       const lost = this.#lossOf(entry);
       if (lost === undefined) known.push(entry);
       else this.#giveUp(entry, lost, { known, stranded });
     }
     this.#entries = known;
     this.#stranded = stranded;
-    this.#gaveUp = known.length !== entries.value.length || known.some(isNew(entries.value));
+    this.#gaveUp = known.length !== entries.length || known.some(isNew(entries));
     this.#current = true;
     return ok(undefined);
   }
@@ -91,14 +99,17 @@ export class AuthorityRecord {
   /**
    * Writes journal and, where it changed, bundle in one transaction. After any failure the store is
    * read again before the next step: the reply may be lost and the commit done.
+   *
+   * @param distrusted Roots of upstreams that stay revoked; those that are known unless given.
    */
   async commit(
     entries: readonly JournalEntry[],
     bundle: Bundle | undefined,
+    distrusted: readonly string[] = this.#distrusted,
   ): Promise<Result<void>> {
     const written = await this.#options.store.commitAuthorities({
       expectedVersion: this.#version,
-      journal: encodeJournal(entries),
+      journal: encodeJournal(entries, distrusted),
       bundle,
     });
     if (!written.ok) {
@@ -107,6 +118,7 @@ export class AuthorityRecord {
     }
     this.#version = written.value.version;
     this.#entries = entries;
+    this.#distrusted = distrusted;
     if (bundle !== undefined) {
       this.#bundle = written.value.bundle ?? bundle;
       this.#stranded = [];

@@ -43,6 +43,8 @@ export interface AuthorityView {
   readonly state: AuthorityState;
   /** Unix seconds. */
   readonly expiresAtSeconds: number;
+  /** Hex subject key identifier of the root that it leads to; undefined where it is one. */
+  readonly upstreamKeyId?: string | undefined;
 }
 
 /** How an authority is made the one that signs. */
@@ -73,6 +75,12 @@ export interface AuthorityActs {
   taint(kind: AuthorityKind, authorityId: string): Promise<Result<AuthorityView>>;
   /** Takes a tainted authority out of the bundle and gives up its key. */
   revoke(kind: AuthorityKind, authorityId: string): Promise<Result<AuthorityView>>;
+  /**
+   * Taints a root of the upstream, so that agents renew what leads to it, or takes a tainted one out of
+   * the bundle for good; answers its subject key identifier. Errors besides: AUTHORITY_NO_UPSTREAM,
+   * UPSTREAM_OWNS_ROOT.
+   */
+  endUpstreamRoot(act: 'taint' | 'revoke', subjectKeyId: string): Promise<Result<string>>;
 }
 
 /** Life of the signing authorities: made, published, activated and pruned on time. */

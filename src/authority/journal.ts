@@ -77,15 +77,33 @@ const entrySchemaV1 = z.strictObject({
 
 const journalSchema = z.discriminatedUnion('version', [
   z.strictObject({ version: z.literal(1), entries: z.array(entrySchemaV1) }),
-  z.strictObject({ version: z.literal(2), entries: z.array(entrySchema) }),
+  z.strictObject({
+    version: z.literal(2),
+    entries: z.array(entrySchema),
+    /** Roots of upstreams that were revoked here: SHA-256 of their keys, base64. */
+    distrusted: z.array(z.base64()).optional(),
+  }),
 ]);
 
 /** What the journal says of one authority. */
 export type JournalEntry = Readonly<z.infer<typeof entrySchema>>;
 
-/** Reads the journal as the store keeps it; none is an empty one. */
+/** What the journal holds. */
+export interface Journal {
+  readonly entries: readonly JournalEntry[];
+  /** Roots of upstreams that were revoked here: SHA-256 of their keys, base64. */
+  readonly distrusted: readonly string[];
+}
+
+/** The entries of the journal as the store keeps it; none is an empty one. */
 export function decodeJournal(bytes: Uint8Array | undefined): Result<readonly JournalEntry[]> {
-  if (bytes === undefined) return ok([]);
+  const journal = readJournal(bytes);
+  return journal.ok ? ok(journal.value.entries) : journal;
+}
+
+/** Reads the journal as the store keeps it; none is an empty one. */
+export function readJournal(bytes: Uint8Array | undefined): Result<Journal> {
+  if (bytes === undefined) return ok({ entries: [], distrusted: [] });
   let json: unknown;
   try {
     json = JSON.parse(Buffer.from(bytes).toString('utf8'));
@@ -94,7 +112,11 @@ export function decodeJournal(bytes: Uint8Array | undefined): Result<readonly Jo
   }
   const parsed = journalSchema.safeParse(json);
   if (parsed.success) {
-    return ok(parsed.data.version === 1 ? parsed.data.entries.map(fromV1) : parsed.data.entries);
+    if (parsed.data.version === 1) {
+      return ok({ entries: parsed.data.entries.map(fromV1), distrusted: [] });
+    }
+    const { entries, distrusted = [] } = parsed.data;
+    return ok({ entries, distrusted });
   }
   const path = parsed.error.issues[0]?.path.join('.') ?? '';
   return fail('AUTHORITY_JOURNAL_CORRUPT', `the authority journal is not valid at "${path}"`);
@@ -115,6 +137,11 @@ function fromV1(entry: z.infer<typeof entrySchemaV1>): JournalEntry {
 }
 
 /** The journal as the store keeps it. */
-export function encodeJournal(entries: readonly JournalEntry[]): Uint8Array {
-  return Buffer.from(JSON.stringify({ version: 2, entries }), 'utf8');
+export function encodeJournal(
+  entries: readonly JournalEntry[],
+  distrusted: readonly string[] = [],
+): Uint8Array {
+  // A program that does not know of it could trust such a root again: it refuses the journal instead.
+  const more = distrusted.length === 0 ? {} : { distrusted };
+  return Buffer.from(JSON.stringify({ version: 2, entries, ...more }), 'utf8');
 }

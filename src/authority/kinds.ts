@@ -10,6 +10,7 @@ import { subjectKeyId } from '../x509/key-id.ts';
 import { drawSerial } from '../x509/serial.ts';
 import type { Certificate } from '../x509/types.ts';
 import type { AuthorityKind, JournalEntry } from './journal.ts';
+import type { RootStanding } from './upstream/root-acts.ts';
 import type { UpstreamLink } from './upstream/upstream-link.ts';
 import { type RecordCa, recordForeignCa, signRoot } from './x509-certificate.ts';
 
@@ -29,6 +30,8 @@ export interface MakeRequest {
   readonly record?: RecordCa | undefined;
   /** Who signs CA certificates; the CA itself unless given. */
   readonly upstream?: UpstreamLink | undefined;
+  /** How roots of the upstream stand with this server. */
+  readonly standing: (root: Certificate) => RootStanding;
 }
 
 /** All in which the kinds of authority differ; everything else is one code path. */
@@ -145,10 +148,10 @@ async function certified(
   upstream: UpstreamLink,
   serial: Uint8Array,
 ): Promise<Result<NewEntry>> {
-  const { key, subject, issuedAtSeconds, trustDomain } = request;
+  const { key, subject, issuedAtSeconds, trustDomain, standing } = request;
   const ttlSeconds = request.notAfterSeconds - issuedAtSeconds;
   const subjectDer = caSubjectDer(serial, subject);
-  const made = await upstream.certify(key, { subjectDer, ttlSeconds });
+  const made = await upstream.certify(key, { subjectDer, ttlSeconds, standing });
   if (!made.ok) return made;
   const { certificate, intermediates, roots, notAfterMs } = made.value;
   const recorded = await recordForeignCa(request.record, certificate, {

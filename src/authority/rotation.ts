@@ -22,6 +22,7 @@ import {
   revoked,
   tainted,
 } from './life.ts';
+import { rootStandings } from './upstream/root-acts.ts';
 import { jwtKeyOf } from './upstream/trust.ts';
 import type { UpstreamLink } from './upstream/upstream-link.ts';
 import { DEFAULT_CA_SUBJECT, type RecordCa } from './x509-certificate.ts';
@@ -89,6 +90,7 @@ export class Rotation {
       notAfterSeconds: issuedAtSeconds + lifeSeconds,
       record: this.#options.recordCa,
       upstream: this.#options.upstream,
+      standing: rootStandings(this.#record.bundle, this.#record.distrusted),
     });
     if (!made.ok) return made;
     this.#spare.delete(slot);

@@ -113,6 +113,16 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/local-authority.ts')).localAuthority.jwt.revoke,
   },
   {
+    path: 'upstreamauthority taint',
+    summary: 'Have renewed what leads to a root of the upstream',
+    load: async () => (await import('./commands/upstream-authority.ts')).upstreamAuthority.taint,
+  },
+  {
+    path: 'upstreamauthority revoke',
+    summary: 'Trust a tainted root of the upstream no longer',
+    load: async () => (await import('./commands/upstream-authority.ts')).upstreamAuthority.revoke,
+  },
+  {
     path: 'x509 mint',
     summary: 'Make an X.509-SVID by hand',
     load: async () => (await import('./commands/x509-mint.ts')).x509Mint,

@@ -1,8 +1,16 @@
 import type { Clock } from '../../base/clock.ts';
-import { ok, type Result } from '../../base/result.ts';
+import { fail, ok, type Result } from '../../base/result.ts';
 import type { Bundle, BundleJwtAuthority } from '../../spiffe/bundle.ts';
 import type { AuthorityRecord } from '../authority-record.ts';
 import { pruneBundle } from '../bundle-change.ts';
+import {
+  type RootAct,
+  revokedRoot,
+  rootFor,
+  rootId,
+  rootKeyHash,
+  taintedRoot,
+} from './root-acts.ts';
 import { followTrust, unknownUpstream, withDownstreamKey } from './trust.ts';
 import type { UpstreamLink } from './upstream-link.ts';
 
@@ -36,7 +44,14 @@ export class TrustSteps {
         if (!published.ok) return published;
       }
     }
-    const next = followTrust(record.life, upstream.trust, clock.nowMs());
+    const { distrusted } = record;
+    const trust = {
+      ...upstream.trust,
+      x509: upstream.trust.x509.filter(
+        ({ certificate }) => !distrusted.includes(rootKeyHash(certificate)),
+      ),
+    };
+    const next = followTrust(record.life, trust, clock.nowMs());
     if (next === record.life.bundle) return ok(false);
     const written = await this.#write(next);
     return written.ok ? ok(true) : written;
@@ -53,6 +68,34 @@ export class TrustSteps {
     if (next.value === bundle) return ok(undefined);
     const published = await upstream?.publishJwtKey(key);
     return published?.ok === false ? published : this.#write(next.value);
+  }
+
+  /**
+   * Taints or revokes a root of the upstream by its subject key identifier; answers it in lower case.
+   * Errors: AUTHORITY_NO_UPSTREAM, UPSTREAM_OWNS_ROOT where the upstream says itself what is tainted,
+   * AUTHORITY_UNKNOWN, AUTHORITY_WRONG_STATE.
+   */
+  async endRoot(act: RootAct, keyId: string): Promise<Result<string>> {
+    const { record, upstream, clock } = this.#options;
+    if (upstream === undefined) {
+      return fail('AUTHORITY_NO_UPSTREAM', 'this server has no upstream authority');
+    }
+    if (upstream.takesJwtKeys) {
+      const message = `roots are tainted and revoked at the server above; this one follows`;
+      return fail('UPSTREAM_OWNS_ROOT', message);
+    }
+    const fresh = await record.refresh();
+    if (!fresh.ok) return fresh;
+    const root = rootFor(act, keyId, record.life);
+    if (!root.ok) return root;
+    const end = act === 'taint' ? taintedRoot : revokedRoot;
+    const { bundle, entries } = end(record.life, root.value);
+    const { certificate } = root.value;
+    const distrusted =
+      act === 'taint' ? record.distrusted : [...record.distrusted, rootKeyHash(certificate)];
+    const pruned = pruneBundle(bundle, clock.nowMs());
+    const written = await record.commit(entries, pruned, distrusted);
+    return written.ok ? ok(rootId(certificate)) : written;
   }
 
   #write(bundle: Bundle): Promise<Result<void>> {

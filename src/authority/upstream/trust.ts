@@ -75,9 +75,9 @@ function needsRoot(entry: JournalEntry, { certificate, tainted }: BundleX509Auth
   const own = entry.upstream?.roots[0] ?? entry.certificate;
   if (own === undefined || !equalBytes(Buffer.from(own, 'base64'), certificate.der)) return false;
   if (entry.upstream === undefined) return entry.state !== 'revoked';
-  const retired = ['old', 'tainted'].includes(entry.state);
   const over = ['revoked', 'expired'].includes(entry.state);
-  return !over && !(retired && tainted);
+  // What was tainted here stays until it is revoked here; what was tainted above goes when that drops it.
+  return !over && !(entry.state === 'old' && tainted);
 }
 
 function followJwtKeys(

@@ -8,8 +8,10 @@ import type { Logger } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
 import type { BundleJwtAuthority } from '../../spiffe/bundle.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
+import type { Certificate } from '../../x509/types.ts';
 import { makeCaRequest } from './ca-request.ts';
 import { type CheckedAnswer, checkAnswer } from './check-answer.ts';
+import type { RootStanding } from './root-acts.ts';
 import type { UpstreamAuthority, UpstreamTrust } from './upstream.ts';
 
 /** What a link stands on. */
@@ -29,6 +31,8 @@ export interface CaWish {
   /** Name DER; the upstream may give another. */
   readonly subjectDer: Uint8Array;
   readonly ttlSeconds: number;
+  /** How roots stand with this server, whatever the upstream says. */
+  readonly standing: (root: Certificate) => RootStanding;
 }
 
 const FIRST_RETRY_MS = 1000;
@@ -94,7 +98,7 @@ export class UpstreamLink {
     const checked = answer.ok
       ? checkAnswer(answer.value, { trustDomain, spki, nowMs, casBelow })
       : answer;
-    const trusted = checked.ok ? this.#refuseTainted(checked.value) : checked;
+    const trusted = checked.ok ? this.#judgeRoots(checked.value, wish) : checked;
     this.#note('a CA was asked for', trusted);
     return trusted;
   }
@@ -150,13 +154,25 @@ export class UpstreamLink {
     for (const listener of this.#listeners) listener();
   }
 
-  /** What a tainted root leads to would have to be renewed at once, and again. */
-  #refuseTainted(answer: CheckedAnswer): Result<CheckedAnswer> {
-    const root = toHex(answer.roots[0].der);
+  /**
+   * What a tainted root leads to would have to be renewed at once, and again; what was revoked here does
+   * not come back by an answer.
+   */
+  #judgeRoots(answer: CheckedAnswer, { standing }: CaWish): Result<CheckedAnswer> {
+    const [first, ...others] = answer.roots;
+    const stands = standing(first);
+    if (stands !== 'trusted') {
+      const message = `the upstream issued below a root that was ${stands} here`;
+      return fail('UPSTREAM_ANSWER_INVALID', message);
+    }
+    const root = toHex(first.der);
     const tainted = this.#trust?.x509.some(
       (each) => each.tainted && toHex(each.certificate.der) === root,
     );
-    if (tainted !== true) return ok(answer);
+    if (tainted !== true) {
+      const kept = others.filter((each) => standing(each) !== 'revoked');
+      return ok({ ...answer, roots: [first, ...kept] });
+    }
     return fail('UPSTREAM_ANSWER_INVALID', 'the upstream issued below a root that it has tainted');
   }
 

@@ -77,7 +77,7 @@ export const upstreamErrors = defineErrors({
     means:
       'The authority stands below an upstream, so its root is not for this server to take back.',
     action:
-      'Taint and revoke the root at the upstream, which this server follows; or prepare and activate another authority here.',
+      'Use `signet upstreamauthority taint` and `revoke` for its root; below another server do it there, which this one follows. Or prepare and activate another authority here.',
   },
   DOWNSTREAM_CSR: {
     status: 'InvalidArgument',
