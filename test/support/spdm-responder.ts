@@ -204,12 +204,12 @@ export function createResponder(options: ResponderOptions): Respond {
   function capabilities(request: Buffer): Buffer {
     demand(state.stage === 'version', ERROR.unexpectedRequest);
     demand(spoken.includes(request[0] ?? 0), ERROR.versionMismatch);
-    const asked = request[0] ?? 0;
-    const length = asked >= 0x12 ? 20 : 12;
+    // From here on errors are in the version that was asked for as well.
+    state.version = request[0] ?? 0;
+    const length = state.version >= 0x12 ? 20 : 12;
     demand(request.length >= length);
-    demand(capabilitiesFit(request, asked));
-    state.version = asked;
-    const sizes = asked >= 0x12 ? [uint(transferBytes, 4), uint(transferBytes, 4)] : [];
+    demand(capabilitiesFit(request, state.version));
+    const sizes = state.version >= 0x12 ? [uint(transferBytes, 4), uint(transferBytes, 4)] : [];
     const answer = [head(CODE.capabilities), Buffer.alloc(4), uint(flags, 4), ...sizes];
     const response = beforeSigning(Buffer.concat(answer));
     state.stage = 'capabilities';
