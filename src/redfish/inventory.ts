@@ -63,13 +63,23 @@ export async function readInventoryFromBmc(
     partNumber: textAt(system.value, 'PartNumber'),
     sku: textAt(system.value, 'SKU'),
     model: textAt(system.value, 'Model'),
-    uuid: formed(textAt(system.value, 'UUID'), UUID),
+    uuid: uuidOf(textAt(system.value, 'UUID')),
     psid: formed(versions.get(BOARD), PSID),
-    baseMac: oem.ok ? formed(textAt(oem.value, 'BaseMAC'), MAC) : undefined,
-    bmcMac: own.ok ? formed(textAt(own.value, 'MACAddress'), MAC) : undefined,
+    baseMac: oem.ok ? macOf(textAt(oem.value, 'BaseMAC')) : undefined,
+    bmcMac: own.ok ? macOf(textAt(own.value, 'MACAddress')) : undefined,
     bmcUuid: root.value.uuid,
     firmware: versions,
   });
+}
+
+/** A MAC, `aa:bb:cc:dd:ee:ff`; undefined where the text is none. */
+export function macOf(text: string | undefined): string | undefined {
+  return formed(text, MAC);
+}
+
+/** A UUID in lower case; undefined where the text is none. */
+export function uuidOf(text: string | undefined): string | undefined {
+  return formed(text, UUID);
 }
 
 /** Lower case where the form is, else as it came; undefined where it has another form. */

@@ -59,18 +59,17 @@ const root = makeRoot();
 const pems = Array.from({ length: 9 }, (_, at) => makeLeaf(root, `spiffe://example.org/${at}`).pem);
 const key = root.key.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 
+const wholeComponent = {
+  '@odata.id': `${COMPONENTS}/${IROT}`,
+  Actions: { '#ComponentIntegrity.SPDMGetSignedMeasurements': { target: ACTION } },
+  ComponentIntegrityEnabled: true,
+  ComponentIntegrityType: 'SPDM',
+  TargetComponentURI: `/redfish/v1/Chassis/${IROT}`,
+};
+
 /** A component as a list of members has it, with changes. */
 function componentWith(change: Record<string, unknown>): MockAnswer {
-  const whole = {
-    '@odata.id': `${COMPONENTS}/${IROT}`,
-    Actions: {
-      '#ComponentIntegrity.SPDMGetSignedMeasurements': { target: ACTION },
-    },
-    ComponentIntegrityEnabled: true,
-    ComponentIntegrityType: 'SPDM',
-    TargetComponentURI: `/redfish/v1/Chassis/${IROT}`,
-  };
-  return answer({ Members: [{ ...whole, ...change }] });
+  return answer({ Members: [{ ...wholeComponent, ...change }] });
 }
 
 const certificateLink = (text: unknown) => ({
@@ -118,7 +117,7 @@ const QUIRKS: readonly Quirk[] = [
   },
   {
     what: 'a component list of 65',
-    prepare: instead(LIST, answer({ Members: Array(65).fill({}) })),
+    prepare: instead(LIST, answer({ Members: Array(65).fill(wholeComponent) })),
     code: 'REDFISH_ANSWER_SHAPE',
   },
   {

@@ -29,7 +29,11 @@ export function firmwareLinks(bmc: Bmc, call?: BmcCall): Promise<Result<readonly
   return linksOf(bmc, FIRMWARE, MAX_FIRMWARE, call);
 }
 
-async function linksOf(
+/**
+ * The links of a collection, at most so many. Fails with REDFISH_ANSWER_SHAPE and what answers are refused
+ * with.
+ */
+export async function linksOf(
   bmc: Bmc,
   path: ResourcePath,
   most: number,
