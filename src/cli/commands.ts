@@ -188,6 +188,21 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/dpu-act.ts')).dpuEvidence,
   },
   {
+    path: 'dpu manifest verify',
+    summary: 'Check a signed reference manifest',
+    load: async () => (await import('./commands/dpu-manifest.ts')).dpuManifestVerify,
+  },
+  {
+    path: 'dpu manifest show',
+    summary: 'Show a reference manifest that is not signed yet',
+    load: async () => (await import('./commands/dpu-manifest.ts')).dpuManifestShow,
+  },
+  {
+    path: 'dpu corim show',
+    summary: 'Show the reference values of a CoRIM',
+    load: async () => (await import('./commands/dpu-manifest.ts')).dpuCorimShow,
+  },
+  {
     path: 'ledger status',
     summary: 'Show the last checkpoint of the issuance ledger',
     load: async () => (await import('./commands/ledger-status.ts')).ledgerStatus,
