@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
+import { errnoCode } from '../../runtime/atomic-file.ts';
 import { callHttp } from '../../runtime/http-call.ts';
 import { readSecret } from '../../runtime/secret.ts';
 import type { IsolationHook } from './isolation.ts';
@@ -64,7 +65,9 @@ async function post(hook: Webhook, body: string, signal: AbortSignal): Promise<R
     const again = answer.status >= 500 || answer.status === 429 || answer.status === 408;
     return failed(`${url.host} answered ${answer.status}`, again);
   } catch (cause) {
-    const why = controller.signal.aborted ? `no answer in ${timeoutMs} ms` : 'no answer';
+    const why = controller.signal.aborted
+      ? `no answer in ${timeoutMs} ms`
+      : `no answer (${errnoCode(cause)})`;
     return failed(`${url.host}: ${why}`, true, cause);
   } finally {
     cancel();
