@@ -102,7 +102,7 @@ describe('signet dpu manifest verify', () => {
       const { code: exit, out, err } = await dpu('manifest', 'verify', ...named);
       assert.notEqual(exit, 0);
       assert.equal(out, '');
-      assert.match(err, new RegExp(`^ {2}code: ${code} `, 'm'));
+      assert.match(err, new RegExp(`^ {2}code: ${code}\\b`, 'm'));
     });
   }
 });
