@@ -261,7 +261,7 @@ class Manager implements AuthorityManager {
     for (;;) {
       const fresh = await this.#record.refresh();
       if (!fresh.ok) return fresh;
-      const outdated = isOutdated(this.#record, this.#options.upstream !== undefined);
+      const outdated = isOutdated(this.#record, this.#options);
       const step = nextStep(kind, this.#record.entries, this.#options.clock.nowMs(), outdated);
       if (step.action === 'wait') return ok(step.untilMs);
       const done = await this.#take(kind, step);

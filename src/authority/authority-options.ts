@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { KeyManager, KeyType } from '../keys/key-manager.ts';
+import type { MovedKeys } from '../keys/moved-keys.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
@@ -16,7 +17,7 @@ export interface AuthorityManagerOptions {
   readonly trustDomain: TrustDomain;
   readonly keys: KeyManager;
   /** Holds the keys of JWT authorities; `keys` unless given. */
-  readonly jwtKeys?: KeyManager | undefined;
+  readonly jwtKeys?: (KeyManager & Partial<Pick<MovedKeys, 'isFormer'>>) | undefined;
   readonly store: Pick<Store, 'loadJournal' | 'commitAuthorities'>;
   readonly clock: Clock;
   readonly random: Random;

@@ -1,62 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { MemoryAuthorityStore, SILENT, TRUST_DOMAIN } from '../../test/support/issuance.ts';
+import { Fleet, settled } from '../../test/support/propagation.ts';
 import { ManualClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
-import { fail, ok, type Result, unwrap } from '../base/result.ts';
+import { type Result, unwrap } from '../base/result.ts';
 import { createMemoryKeyManager } from '../keys/memory-key-manager.ts';
 import { createMetrics } from '../runtime/metrics.ts';
 import { createAuthorityManager } from './authority-manager.ts';
-import {
-  barrierDeadlineMs,
-  describeMissing,
-  type Propagation,
-  type Publication,
-} from './barrier.ts';
+import { barrierDeadlineMs, describeMissing } from './barrier.ts';
 import type { JournalEntry } from './journal.ts';
 
 const HOUR_MS = 3_600_000;
 const START_MS = Date.UTC(2026, 0, 1);
 const DAY_SECONDS = 86_400;
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
-
-/** Agents that have no bundle until they are told to. */
-class Fleet implements Propagation {
-  agents: readonly string[] = [];
-  readonly asked: Publication[] = [];
-  refuses = false;
-  readonly #listeners = new Set<() => void>();
-  #waiting: (() => void)[] = [];
-
-  async missing(publication: Publication): Promise<Result<readonly string[]>> {
-    this.asked.push(publication);
-    for (const resolve of this.#waiting.splice(0)) resolve();
-    if (this.refuses) return fail('STORE_UNAVAILABLE', 'the database is away');
-    return ok(this.agents);
-  }
-
-  onProgress(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  /** These are left; whoever waits is told. */
-  leaves(...agents: readonly string[]): void {
-    this.agents = agents;
-    for (const listener of [...this.#listeners]) listener();
-  }
-
-  /** Answers when it was asked once more, and what came of that was done. */
-  async nextAsked(): Promise<void> {
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    await settled();
-  }
-}
-
-/** Nothing here takes longer than a few turns: keys are awaited by {@link MemoryAuthorityStore}. */
-async function settled(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-}
 
 /** A started manager at the moment before the successors are due to sign: 20 h. */
 async function beforeActivation(options: { readonly leafHours?: number } = {}) {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { ok, type Result } from '../base/result.ts';
 import type { KeyManager } from '../keys/key-manager.ts';
+import { createMovedKeys, type MovedKeys } from '../keys/moved-keys.ts';
 import { openKeyManager } from '../keys/open.ts';
 import { openSealedKeys, type SealedKeys } from '../keys/sealed/sealed-keys.ts';
 import type { KeyWrapper } from '../keys/wrapper.ts';
@@ -12,8 +13,8 @@ import type { ServerBase } from './server.ts';
 export interface ServerKeys {
   /** Of X.509 authorities. */
   readonly x509: KeyManager;
-  /** Of JWT authorities: in the key manager, or sealed by its wrapping key in the store. */
-  readonly jwt: KeyManager;
+  /** Of JWT authorities: in the key manager, or sealed by its wrapping key in the store, or moving. */
+  readonly jwt: KeyManager | MovedKeys;
   /** Sealed keys that all servers share; undefined where the key manager seals none. */
   readonly sealed: SealedKeys | undefined;
   /** What seals; undefined likewise. */
@@ -33,8 +34,9 @@ export async function openServerKeys(
   const opened = await openSealed(base, wrapper, store);
   if (!opened.ok) return opened;
   const sealed = opened.value;
-  const jwt = protectionOf(base.config).jwt === 'sealed' ? sealed : x509;
-  return ok({ x509, jwt, sealed, wrapper });
+  const isSealed = protectionOf(base.config).jwt === 'sealed';
+  const [current, former] = isSealed ? [sealed, x509] : [x509, sealed];
+  return ok({ x509, jwt: createMovedKeys({ current, former, log: base.log }), sealed, wrapper });
 }
 
 async function openKeys(base: ServerBase, directory: string): Promise<Result<KeyManager>> {

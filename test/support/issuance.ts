@@ -1,5 +1,7 @@
 import type { AuthorityManager } from '../../src/authority/authority.ts';
 import { createAuthorityManager } from '../../src/authority/authority-manager.ts';
+import type { AuthorityManagerOptions } from '../../src/authority/authority-options.ts';
+import type { Propagation } from '../../src/authority/barrier.ts';
 import type { UpstreamLink } from '../../src/authority/upstream/upstream-link.ts';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
@@ -62,7 +64,8 @@ export class MemoryAuthorityStore implements AuthorityStore {
 /** Options of {@link makeAuthorities} that tests vary. */
 export interface TestAuthorityOptions {
   readonly keys?: KeyManager;
-  readonly jwtKeys?: KeyManager;
+  readonly jwtKeys?: AuthorityManagerOptions['jwtKeys'];
+  readonly propagation?: Propagation;
   readonly store?: AuthorityStore;
   readonly clock?: Clock;
   readonly ttlSeconds?: number;

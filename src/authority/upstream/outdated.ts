@@ -1,19 +1,21 @@
 import { equalBytes } from '../../base/bytes.ts';
 import { fail, type Result } from '../../base/result.ts';
+import type { AuthorityManagerOptions } from '../authority-options.ts';
 import type { AuthorityRecord } from '../authority-record.ts';
 import type { JournalEntry } from '../journal.ts';
 
 /**
- * Tells which X.509 authorities are to be replaced before their time: those that sign themselves where
- * there is an upstream now, or the reverse, and those whose root the upstream has tainted.
+ * Tells which authorities are to be replaced before their time. X.509: those that sign themselves where
+ * there is an upstream now, or the reverse, and those whose root the upstream has tainted. JWT: those
+ * whose key is where keys were before the configuration changed.
  */
 export function isOutdated(
   { bundle }: Pick<AuthorityRecord, 'bundle'>,
-  hasUpstream: boolean,
+  options: Pick<AuthorityManagerOptions, 'upstream' | 'jwtKeys'>,
 ): (entry: JournalEntry) => boolean {
-  return ({ kind, upstream }) => {
-    if (kind !== 'x509') return false;
-    if ((upstream !== undefined) !== hasUpstream) return true;
+  return ({ kind, slot, upstream }) => {
+    if (kind === 'jwt') return options.jwtKeys?.isFormer?.(slot) === true;
+    if ((upstream !== undefined) !== (options.upstream !== undefined)) return true;
     if (upstream === undefined) return false;
     const root = Buffer.from(upstream.roots[0], 'base64');
     const held = bundle?.x509Authorities.find(({ certificate }) =>
