@@ -513,6 +513,27 @@ describe('what a class may choose', () => {
     assertValue(verify(namesDevice(), { compositeKey: 'parent-or-device' }));
   });
 
+  test('a root may be left out where it is an anchor and pinned', () => {
+    const chain = boot.chain.slice(1);
+    const stranger = makeDiceCa('Test Device Identity CA', 'ec-p384');
+    const { rootSha256, layers } = assertValue(verify(chain, { anchors: [root.der] }));
+    assert.equal(rootSha256, sha256Hex(root.der));
+    assert.deepEqual(
+      layers.map(({ name }) => name),
+      ['L5', 'L6'],
+    );
+    // Presented as well, it is used and not left over.
+    assertValue(verify(boot.chain, { anchors: [root.der] }));
+    assertRefused(verify(chain, { anchors: [stranger.der] }), 'DEVICE_ROOT');
+    assertRefused(verify(chain, { anchors: [root.der], roots: [] }), 'DEVICE_ROOT');
+    const other = { anchors: [stranger.der], roots: [sha256Hex(stranger.der)] };
+    assertRefused(verify(chain, other), 'PATH_SIGNATURE');
+    assertRefused(verify(boot.chain, other), 'PATH_SIGNATURE');
+    const weak = makeDiceCa('Test Device Identity CA', 'ec-p256');
+    const weaker = { anchors: [weak.der], roots: [sha256Hex(weak.der)] };
+    assertRefused(verify(chain, weaker), 'DEVICE_KEY_TYPE');
+  });
+
   test('firmware ids may be ignored; then the lone leaf is the device', () => {
     const lone = layerUnder(provisioner, { extraExtensions: [] });
     const chain = assertValue(verify(below(lone), { fwid: 'ignored' }));

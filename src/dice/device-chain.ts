@@ -72,7 +72,7 @@ interface Placed {
  * certificate, the lowest without a firmware extension. Otherwise a genuine device of another product
  * under the same root would pass. Errors: DEVICE_*, PATH_*, CERTIFICATE_*, DER_*.
  *
- * @param certificates DER, the root included; at most 8, together 16 KiB.
+ * @param certificates DER; at most 8, together 16 KiB.
  */
 export function verifyDeviceChain(
   certificates: readonly Uint8Array[],
@@ -110,10 +110,10 @@ function buildPath(
   });
   if (!found.ok) return found;
   const path = found.value.path.flatMap((certificate) =>
-    all.filter((each) => each.certificate === certificate),
+    [...roots, ...others, leaf].filter((each) => each.certificate === certificate),
   );
-  if (path.length !== all.length) {
-    const unused = all.length - path.length;
+  const unused = all.filter((each) => !path.includes(each)).length;
+  if (unused > 0) {
     return fail('DEVICE_CHAIN_UNUSED', `device chain: ${unused} certificates are not of its path`);
   }
   return ok(path);

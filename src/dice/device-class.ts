@@ -10,6 +10,11 @@ export interface DeviceClass {
   /** SHA-256 of the DER of each root that is trusted, lower-case hex. */
   readonly roots: readonly string[];
   /**
+   * DER of roots that devices may leave out of their chain (DSP0274 allows that); only those that
+   * `roots` pins count. None unless told: then the root must be presented.
+   */
+  readonly anchors?: readonly Uint8Array[];
+  /**
    * SHA-256 of the DER of the CAs that issue the devices of this class, lower-case hex. They must be
    * the lowest ones: a CA above may issue for other classes too.
    */

@@ -23,7 +23,7 @@ export interface PresentedChain {
   readonly all: readonly PresentedCertificate[];
   /** The one that is no CA. */
   readonly leaf: PresentedCertificate;
-  /** Those whose fingerprint is pinned as a root of the class. */
+  /** Roots that the class pins: those presented, else those that may be left out. */
   readonly roots: readonly PresentedCertificate[];
 }
 
@@ -40,15 +40,20 @@ export function readPresented(
   if (!sized.ok) return sized;
   const all: PresentedCertificate[] = [];
   for (const der of certificates) {
-    const certificate = parseCertificate(der);
-    if (!certificate.ok) return certificate;
-    const sha256 = hash('sha256', certificate.value.der, 'hex');
-    if (all.some((other) => other.sha256 === sha256)) {
+    const read = readOne(der);
+    if (!read.ok) return read;
+    if (all.some(({ sha256 }) => sha256 === read.value.sha256)) {
       return fail('DEVICE_CHAIN_DUPLICATE', 'device chain: a certificate stands twice');
     }
-    all.push({ certificate: certificate.value, sha256 });
+    all.push(read.value);
   }
   return judge(all, deviceClass);
+}
+
+function readOne(der: Uint8Array): Result<PresentedCertificate> {
+  const parsed = parseCertificate(der);
+  if (!parsed.ok) return parsed;
+  return ok({ certificate: parsed.value, sha256: hash('sha256', parsed.value.der, 'hex') });
 }
 
 function checkSize(certificates: readonly Uint8Array[]): Result<void> {
@@ -70,8 +75,10 @@ function judge(
   all: readonly PresentedCertificate[],
   deviceClass: DeviceClass,
 ): Result<PresentedChain> {
-  const { name, roots, classCas, keyTypes } = deviceClass;
-  for (const { certificate } of all) {
+  const { name, classCas, keyTypes } = deviceClass;
+  const pinned = pinnedRoots(all, deviceClass);
+  if (!pinned.ok) return pinned;
+  for (const { certificate } of new Set([...all, ...pinned.value])) {
     const strong = checkStrength(certificate, keyTypes);
     if (!strong.ok) return strong;
   }
@@ -80,15 +87,30 @@ function judge(
     const count = leaf === undefined ? 'none' : 'more than one';
     return fail('DEVICE_CHAIN_LEAF', `device chain: ${count} of its certificates is no CA`);
   }
-  const pinned = all.filter(({ sha256 }) => roots.includes(sha256));
-  if (pinned.length === 0) {
+  if (pinned.value.length === 0) {
     return fail('DEVICE_ROOT', `device chain: no root of the class "${name}" in it`);
   }
   // Said again of its place in the path once there is one; here it spares the signatures.
   if (!all.some(({ sha256 }) => classCas.includes(sha256))) {
     return fail('DEVICE_CLASS', `device chain: no CA of the class "${name}" in it`);
   }
-  return ok({ all, leaf, roots: pinned });
+  return ok({ all, leaf, roots: pinned.value });
+}
+
+function pinnedRoots(
+  all: readonly PresentedCertificate[],
+  { roots, anchors = [] }: DeviceClass,
+): Result<readonly PresentedCertificate[]> {
+  const isPinned = ({ sha256 }: PresentedCertificate): boolean => roots.includes(sha256);
+  const presented = all.filter(isPinned);
+  if (presented.length > 0) return ok(presented);
+  const known: PresentedCertificate[] = [];
+  for (const der of anchors) {
+    const read = readOne(der);
+    if (!read.ok) return read;
+    known.push(read.value);
+  }
+  return ok(known.filter(isPinned));
 }
 
 function isCa({ basicConstraints }: Certificate): boolean {
