@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { readHead, readVerifier } from '../ledger/reader.ts';
+import { WITNESSED_FILE } from '../ledger/witness.ts';
 import {
   errnoCode,
   readFileIfPresent,
@@ -149,7 +150,11 @@ async function addLedgers(
     const added = await writer.add('ledger-head', bytes);
     if (!added.ok) return added;
   }
-  for (const folder of ledger === null ? [EARLIER_LEDGERS] : ['ledger', EARLIER_LEDGERS]) {
+  if (ledger !== null && existsSync(join(dataDir, WITNESSED_FILE))) {
+    const added = await writer.addFile(WITNESSED_FILE, join(dataDir, WITNESSED_FILE));
+    if (!added.ok) return added;
+  }
+  for (const folder of ledger === null ? [EARLIER_LEDGERS] : ['ledger', 'audit', EARLIER_LEDGERS]) {
     const names = await partsBelow(dataDir, folder);
     if (!names.ok) return names;
     for (const name of names.value) {

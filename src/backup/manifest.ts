@@ -19,8 +19,17 @@ export const PARTS = {
 /** Folder, in a backup and in a data directory, of the ledgers from before each restore. */
 export const EARLIER_LEDGERS = 'earlier-ledgers';
 
+const EARLIER_PREFIX = /^earlier-ledgers\/[0-9a-f]{1,64}\//;
 const LEDGER_PART =
-  /^(earlier-ledgers\/[0-9a-f]{1,64}\/)?(ledger-head|ledger(\/[a-z0-9][a-z0-9-]{0,63}){1,2})$/;
+  /^(ledger-head|ledger-witnessed|ledger(\/[a-z0-9][a-z0-9-]{0,63}){1,2}|audit\/[a-z0-9][a-z0-9-]{0,62}\.cursor)$/;
+
+/**
+ * Whether a part is of the ledger that runs: log, hashes, last checkpoint, the one that witnesses
+ * cosigned, and how far each audit sink has it.
+ */
+export function isLedgerPart(name: string): boolean {
+  return LEDGER_PART.test(name);
+}
 
 const count = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 
@@ -66,7 +75,10 @@ export interface BackupManifest {
 
 /** Whether a name may be one of a part: nothing else is ever written by a restore. */
 export function isPartName(name: string): boolean {
-  return Object.values(PARTS).some((part) => part === name) || LEDGER_PART.test(name);
+  return (
+    Object.values(PARTS).some((part) => part === name) ||
+    isLedgerPart(name.replace(EARLIER_PREFIX, ''))
+  );
 }
 
 /** The one encoding of a manifest. */

@@ -9,7 +9,7 @@ import { LOCK_FILE, openDataDir } from '../runtime/data-dir.ts';
 import { renumberDatabase } from '../store/sqlite/renumber.ts';
 import { BackupFile } from './backup-file.ts';
 import { type CheckedBackup, checkBackup, readLedgerHead } from './check-backup.ts';
-import { type BackupManifest, EARLIER_LEDGERS, PARTS } from './manifest.ts';
+import { type BackupManifest, EARLIER_LEDGERS, isLedgerPart, PARTS } from './manifest.ts';
 import { KEYS_FOLDER, namesIn, RESTORED_CONFIG } from './state-files.ts';
 import { UNFINISHED_FILE } from './whole.ts';
 
@@ -81,7 +81,9 @@ function placesOf({ ledger, parts }: BackupManifest): Result<ReadonlyMap<string,
   const places = new Map<string, string>();
   for (const { name } of parts) {
     if (name === PARTS.keys) continue;
-    const isLedger = name === 'ledger-head' || name.startsWith('ledger/');
+    const isLedger = isLedgerPart(name);
+    if (isLedger && epoch === undefined)
+      return fail('BACKUP_INVALID', `it holds ${name} of no ledger`);
     const own = name === PARTS.config ? RESTORED_CONFIG : name;
     places.set(name, isLedger ? `${EARLIER_LEDGERS}/${epoch}/${name}` : own);
   }

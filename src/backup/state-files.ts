@@ -1,32 +1,32 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail, ok, type Result } from '../base/result.ts';
+import { WITNESSED_FILE } from '../ledger/witness.ts';
 import { errnoCode } from '../runtime/atomic-file.ts';
 import { EARLIER_LEDGERS, isPartName, PARTS } from './manifest.ts';
 
 /** Folder of the private keys of the disk key manager. */
 export const KEYS_FOLDER = 'keys';
 
-/** Name of the last checkpoint of a data directory, and of the folder of its log. */
-const LEDGER_PARTS: readonly string[] = ['ledger-head', 'ledger'];
+/** Checkpoints of a data directory, the folder of its log, and that of the places of audit sinks in it. */
+const LEDGER_PARTS: readonly string[] = ['ledger-head', WITNESSED_FILE, 'ledger', 'audit'];
 
 /** Where a restore puts the configuration file of the backup, for the operator to look at. */
 export const RESTORED_CONFIG = 'restored-server.yaml';
 
 /**
  * What else lies in a data directory and is in no backup: locks and side files of what runs; the
- * ledger's key and the places up to which audit sinks have it, since a restored server begins a ledger
- * of its own, with a key of its own.
+ * ledger's key, since a restored server begins a ledger of its own, with a key of its own.
  */
 const NOT_STATE = [
   'lock',
   'server.sqlite-lock',
   'server.sqlite-wal',
   'server.sqlite-shm',
+  'server.sqlite-mark',
   'ledger-key',
   'ledger-key.sealed',
   'ledger-before',
-  'audit',
   RESTORED_CONFIG,
   'lost+found',
 ];

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
@@ -173,12 +182,23 @@ describe('a restore', () => {
 
   test('is itself backed up, with the ledgers of both epochs', async () => {
     const flags = passphraseFlags(server);
+    mkdirSync(join(dataDir, 'audit'));
+    writeFileSync(join(dataDir, 'audit', 'siem.cursor'), 'example.org/ledger/1\n7\n');
+    writeFileSync(join(dataDir, 'ledger-witnessed'), 'cosigned\n');
+    const epoch = (await ledger(dataDir, 'status')).origin.split('/').at(-1) ?? '';
     const made = await backUp(server, 'second.backup', '--include-keys', ...flags);
     await server.halt();
     setAside('aside-2');
     assert.equal((await restore(made.file, dataDir, '--acknowledge', ...flags)).code, 0);
     await server.restart();
     assert.equal(readdirSync(join(dataDir, 'earlier-ledgers')).length, 2);
+    const earlier = join(dataDir, 'earlier-ledgers', epoch);
+    const [cursor, witnessed] = ['audit/siem.cursor', 'ledger-witnessed'];
+    assert.match(readFileSync(join(earlier, cursor), 'utf8'), /\n7\n$/);
+    assert.equal(readFileSync(join(earlier, witnessed), 'utf8'), 'cosigned\n');
+    for (const name of [cursor, witnessed]) {
+      assert.equal(existsSync(join(dataDir, name)), false, 'the new ledger begins without it');
+    }
     await issue();
   });
 

@@ -53,12 +53,19 @@ export const backupErrors = defineErrors({
     action:
       'Give the file with the passphrase that the backup was made with, 16 characters or more.',
   },
+  STORE_ROLLED_BACK: {
+    status: 'DataLoss',
+    retryable: false,
+    means: 'The database is an older copy, or another one, than the server last wrote.',
+    action:
+      'Put the newer server.sqlite back. Where only an older one is left, restore a backup with `signet backup restore --acknowledge` as docs/recovery.md says: it makes numbers and the ledger go on safely.',
+  },
   STORE_MISSING: {
     status: 'DataLoss',
     retryable: false,
     means: 'The data directory has a ledger, and its database is gone.',
     action:
-      'Put the database back, or restore a backup as docs/recovery.md says. To begin with nothing, set ledger, ledger-head and ledger-key aside as well.',
+      'Put the database back, or restore a backup as docs/recovery.md says. To begin with nothing, set ledger, ledger-head, ledger-key and server.sqlite-mark aside as well.',
   },
   RESTORE_UNFINISHED: {
     status: 'FailedPrecondition',

@@ -10,6 +10,7 @@ import { changesAfter, lastSequence, pruneChanges } from './feed.ts';
 import { deleteEndedIssuingCas, putIssuingCa } from './issuing-cas.ts';
 import { claimJoinToken, createJoinToken, deleteExpiredTokens } from './join-tokens.ts';
 import { ledgerCopy, ledgerCopyTile, putLedgerCopy } from './ledger-copies.ts';
+import { countCommit, type MarkKeeper, markIn } from './mark.ts';
 import type { AnswerOf, ArgsOf, OperationName, WorkerStart } from './protocol.ts';
 import { deleteEndedRevocations, revoke } from './revocations.ts';
 import { loadSealedKeys, writeSealedKey } from './sealed-keys.ts';
@@ -45,15 +46,18 @@ export class Engine {
   readonly #keptChanges: number;
   readonly #wake: () => void;
   readonly #handlers: Handlers;
+  readonly #mark: MarkKeeper | undefined;
   #lastSequence: number;
   #prunedAt: number;
   #broken: Failed | undefined;
 
-  constructor(db: Database, start: WorkerStart, wake: () => void) {
+  /** @param mark Told of each commit. */
+  constructor(db: Database, start: WorkerStart, wake: () => void, mark?: MarkKeeper) {
     this.#db = db;
     this.#snapshots = new SnapshotReader(start.path);
     this.#keptChanges = start.keptChanges;
     this.#wake = wake;
+    this.#mark = mark;
     this.#handlers = createHandlers(db, this.#snapshots);
     this.#lastSequence = lastSequence(db);
     this.#prunedAt = this.#lastSequence;
@@ -79,7 +83,12 @@ export class Engine {
       for (const job of jobs) this.#write([job]);
       return;
     }
-    if (results.ok) this.#committed();
+    if (results.ok) {
+      // The registry prunes every few minutes: a quiet server's mark is no older than that.
+      const due = jobs.some(({ op }) => op === 'prune');
+      this.#mark?.committed(markIn(this.#db).commits, due);
+      this.#committed();
+    }
     for (const [index, job] of jobs.entries()) {
       job.answer(results.ok ? (results.value[index] ?? ok(undefined)) : results);
     }
@@ -91,6 +100,7 @@ export class Engine {
     try {
       this.#db.run('BEGIN IMMEDIATE');
       const results = jobs.map((job) => this.#handle(job));
+      countCommit(this.#db);
       this.#db.run('COMMIT');
       return ok(results);
     } catch (error) {

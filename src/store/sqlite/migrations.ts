@@ -171,6 +171,10 @@ export const MIGRATIONS: readonly string[] = [
     checksum INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // Which database it is, and how many transactions it has seen: what an older copy is known by.
+  `
+  INSERT INTO meta VALUES ('database_id', lower(hex(randomblob(16)))), ('commits', '0');
+  `,
 ];
 
 /**
