@@ -31,6 +31,7 @@ before(async () => {
   );
   await store.close();
   writeFileSync(join(dataDir, 'local-bans'), 'signet-local-bans 1\n');
+  writeFileSync(join(dataDir, 'local-holds'), 'signet-local-holds 1\n');
   const output = join(folder, 'good');
   const made = await createBackup({
     dataDir,
@@ -111,6 +112,7 @@ describe('a backup that is not whole is refused, and nothing is written', () => 
     assert.equal(await outcome(good), 'good');
     assert.equal(await outcome(forge(manifestWith({}))), 'good');
     assert.equal(await outcome(withPart('local-bans')), 'good');
+    assert.equal(await outcome(withPart('local-holds')), 'good');
     assert.equal(
       await outcome(withPart('earlier-ledgers/00ff/ledger/log/0000000000000000')),
       'good',

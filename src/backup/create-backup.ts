@@ -169,9 +169,9 @@ async function addSmallFiles(
   writer: BackupWriter,
   { dataDir, configPath, passphrase, trustDomain, random }: CreateOptions,
 ): Promise<Result<void>> {
-  const bans = join(dataDir, PARTS.localBans);
-  if (existsSync(bans)) {
-    const added = await writer.addFile(PARTS.localBans, bans);
+  for (const name of [PARTS.localBans, PARTS.localHolds]) {
+    const path = join(dataDir, name);
+    const added = existsSync(path) ? await writer.addFile(name, path) : ok(undefined);
     if (!added.ok) return added;
   }
   if (configPath !== undefined) {

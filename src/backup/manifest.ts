@@ -12,6 +12,7 @@ export const MAX_MANIFEST_BYTES: number = 4 * 1024 * 1024;
 export const PARTS = {
   database: 'server.sqlite',
   localBans: 'local-bans',
+  localHolds: 'local-holds',
   config: 'server.yaml',
   keys: 'keys.box',
 } as const;

@@ -27,11 +27,19 @@ const NOT_STATE = [
   'ledger-key',
   'ledger-key.sealed',
   'ledger-before',
+  'dpu-evidence',
   RESTORED_CONFIG,
   'lost+found',
 ];
 
-const STATE = [PARTS.database, PARTS.localBans, ...LEDGER_PARTS, EARLIER_LEDGERS, KEYS_FOLDER];
+const STATE = [
+  PARTS.database,
+  PARTS.localBans,
+  PARTS.localHolds,
+  ...LEDGER_PARTS,
+  EARLIER_LEDGERS,
+  KEYS_FOLDER,
+];
 
 /** Names in a data directory that no backup knows, sorted; the operator is told of them. */
 export async function unknownNames(dataDir: string): Promise<Result<readonly string[]>> {

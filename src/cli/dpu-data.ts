@@ -1,4 +1,4 @@
-import { isAlias, parseAllDocuments } from 'yaml';
+import { type Document, parseAllDocuments } from 'yaml';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { DpuFacts } from '../gen/signet/dpu/v1/dpu.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../spiffe/json.ts';
@@ -116,15 +116,26 @@ function fromYaml(source: string): Result<readonly DpuRow[]> {
   for (const [i, document] of [...documents].entries()) {
     const [error] = document.errors;
     if (error !== undefined) return fail('CLI_DATA_INVALID', error.message.split('\n', 1)[0] ?? '');
-    if (document.contents === null) continue;
-    if (isAlias(document.contents)) return fail('CLI_DATA_INVALID', 'is an alias');
+    const value = plain(document);
+    if (!value.ok) return value;
+    // Nothing between two lines of dashes, or after the last.
+    if (value.value === null || value.value === '') continue;
     // Through JSON, so that both forms are judged by the same reader.
-    const json = new TextEncoder().encode(JSON.stringify(document.toJS({ maxAliasCount: 0 })));
+    const json = new TextEncoder().encode(JSON.stringify(value.value));
     const read = fromJson(json);
     if (!read.ok) return fail('CLI_DATA_INVALID', `document ${i + 1}: ${read.error.message}`);
     rows.push(...read.value);
   }
   return ok(rows);
+}
+
+/** A document without aliases: with them a short text may stand for a very long one. */
+function plain(document: Document.Parsed): Result<unknown> {
+  try {
+    return ok(document.toJS({ maxAliasCount: 0 }));
+  } catch (cause) {
+    return fail('CLI_DATA_INVALID', 'has an alias', { cause });
+  }
 }
 
 function fromValue(value: JsonValue): Result<readonly DpuRow[]> {

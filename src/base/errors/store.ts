@@ -87,9 +87,10 @@ export const storeErrors = defineErrors({
   LOCAL_BANS_DAMAGED: {
     status: 'DataLoss',
     retryable: false,
-    means: 'The file of bans that the database does not have yet is damaged; nobody is let in.',
+    means:
+      'The file of bans, or of quarantines, that the database does not have yet is damaged; nobody is let in.',
     action:
-      'Find out from the audit whom it banned, remove dataDir/local-bans, start the server and ban them again.',
+      'Find out from the audit what was banned or quarantined, remove dataDir/local-bans or local-holds, as the message says, start the server and do it again.',
   },
   STORE_FAILED: {
     status: 'Internal',
