@@ -99,12 +99,15 @@ const certManagerSchema = z
     namespace: kubeName.describe('Where CertificateRequests are made.'),
     issuer: z
       .strictObject({
-        name: kubeName,
+        name: kubeName.describe('Name of the issuer.'),
         kind: z
           .string()
           .regex(/^[A-Za-z]{1,63}$/, 'must be such as Issuer')
-          .default('Issuer'),
-        group: kubeName.default('cert-manager.io'),
+          .default('Issuer')
+          .describe('Such as ClusterIssuer.'),
+        group: kubeName
+          .default('cert-manager.io')
+          .describe("API group of the issuer; cert-manager's own, or an external one's."),
       })
       .describe('Who signs: an Issuer, a ClusterIssuer, or one of another group.'),
     kubeconfigPath: absolutePath
