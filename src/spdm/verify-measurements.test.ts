@@ -328,6 +328,19 @@ describe('what a device signs, and is refused all the same', () => {
     assertRefused(verify(device, transcriptOf(device, '1.2', script)), 'SPDM_TRANSCRIPT');
   });
 
+  test('a block where only the number was asked', () => {
+    const stray = Buffer.of(9, 1, 4, 0, 0x83, 1, 0, 0xaa);
+    const smuggled = changedAndSigned(0x60, (rsp) =>
+      rsp[4] === 0
+        ? Buffer.concat([rsp.subarray(0, 4), Buffer.of(1, 8, 0, 0), stray, rsp.subarray(8)])
+        : rsp,
+    );
+    const device = makeSpdmDevice({ versions: ['1.2'], faults: [smuggled] });
+    const script = [getMeasurements('1.2', 0), getMeasurements('1.2', 3, { signed: true })];
+    const messages = transcriptOf(device, '1.2', script);
+    assertRefused(verify(device, messages), 'SPDM_MEASUREMENT_RECORD');
+  });
+
   test('the block of another index than was asked', () => {
     const other = changedAndSigned(0x60, (rsp) => withByte(rsp, 8, 7));
     const device = makeSpdmDevice({ versions: ['1.2'], faults: [other] });
