@@ -2,6 +2,8 @@ import type { AgentBase } from '../agent.ts';
 import { createDpuAttestor } from './dpu/agent.ts';
 import { createJoinTokenAttestor } from './join_token/agent.ts';
 import type { NodeAttestor } from './node-attestor.ts';
+import { createTpmAttestor } from './tpm/agent.ts';
+import { createTpmDevIdAttestor } from './tpm_devid/agent.ts';
 import { createX509PopAttestor } from './x509pop/agent.ts';
 
 /** The one attestor that configuration names; join tokens where it names none. */
@@ -14,6 +16,12 @@ export function chooseAttestor({
   if (attestation.x509pop !== undefined) return createX509PopAttestor(attestation.x509pop, random);
   if (attestation.dpu !== undefined) {
     return createDpuAttestor({ settings: attestation.dpu, trustDomain, clock, random });
+  }
+  if (attestation.tpm !== undefined) {
+    return createTpmAttestor({ settings: attestation.tpm, trustDomain, clock });
+  }
+  if (attestation.tpmDevid !== undefined) {
+    return createTpmDevIdAttestor(attestation.tpmDevid, clock);
   }
   return createJoinTokenAttestor(join);
 }

@@ -1,10 +1,15 @@
 import { z } from 'zod';
 import { dpuAgentSchema } from './dpu/settings.ts';
-import { x509popAgentSchema } from './method-settings.ts';
+import { tpmAgentSchema, tpmDevidAgentSchema, x509popAgentSchema } from './method-settings.ts';
 
 /** Schema of the `attestation` section of `agent.yaml`. */
 export const agentAttestationSchema = z
-  .strictObject({ x509pop: x509popAgentSchema, dpu: dpuAgentSchema.optional() })
+  .strictObject({
+    x509pop: x509popAgentSchema,
+    tpm: tpmAgentSchema,
+    tpmDevid: tpmDevidAgentSchema,
+    dpu: dpuAgentSchema.optional(),
+  })
   .superRefine((attestation, context) => {
     const named = Object.entries(attestation).filter(([, section]) => section !== undefined);
     if (named.length <= 1) return;

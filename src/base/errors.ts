@@ -22,6 +22,7 @@ import { registryErrors } from './errors/registry.ts';
 import { spdmErrors } from './errors/spdm.ts';
 import { spiffeErrors } from './errors/spiffe.ts';
 import { storeErrors } from './errors/store.ts';
+import { tpmErrors } from './errors/tpm.ts';
 import { transportErrors } from './errors/transport.ts';
 import { upstreamErrors } from './errors/upstream.ts';
 import { x509Errors } from './errors/x509.ts';
@@ -46,6 +47,7 @@ export const ERRORS = {
   ...diceErrors,
   ...manifestErrors,
   ...spdmErrors,
+  ...tpmErrors,
   ...dpuErrors,
   ...dpuAttestationErrors,
   ...kubeErrors,

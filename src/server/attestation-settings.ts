@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { joinTokenSchema, x509popSchema } from './attestor-settings.ts';
+import { joinTokenSchema, tpmDevidSchema, tpmSchema, x509popSchema } from './attestor-settings.ts';
 import { dpuAttestorSchema } from './dpu-attestor-settings.ts';
 
 /** Schema of the `attestation` section of `server.yaml`. */
@@ -7,6 +7,8 @@ export const attestationSchema = z
   .strictObject({
     joinToken: joinTokenSchema,
     x509pop: x509popSchema,
+    tpm: tpmSchema,
+    tpmDevid: tpmDevidSchema,
     dpu: dpuAttestorSchema.optional(),
   })
   .prefault({})

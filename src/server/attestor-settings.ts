@@ -49,3 +49,59 @@ export const x509popSchema = z
   })
   .optional()
   .describe('Agents with a provisioned certificate.');
+
+const rootsSetting = z.array(absolutePath).min(1).max(64);
+
+const endorsement = {
+  ekRootPaths: z
+    .array(absolutePath)
+    .max(64)
+    .default([])
+    .describe('PEM: roots of TPM manufacturers that are trusted. Read at the start.'),
+  ekIntermediatePaths: z
+    .array(absolutePath)
+    .max(64)
+    .default([])
+    .describe(
+      'PEM: CAs between those roots and endorsement certificates; TPMs do not bring them along.',
+    ),
+};
+
+/** `attestation.tpm` of `server.yaml`. */
+export const tpmSchema = z
+  .strictObject({
+    ...endorsement,
+    knownEks: z
+      .array(z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits'))
+      .max(100_000)
+      .default([])
+      .describe(
+        'SHA-256 of SubjectPublicKeyInfo of endorsement keys recorded at commissioning, such as those of TPMs in firmware.',
+      ),
+    pcrs: z
+      .array(z.int().min(0).max(23))
+      .min(1)
+      .max(24)
+      .default([0, 1, 2, 3, 4, 5, 6, 7])
+      .refine((pcrs) => pcrs.every((pcr, at) => at === 0 || pcr > (pcrs[at - 1] ?? 0)), {
+        message: 'must be ascending',
+      })
+      .describe('Registers of the SHA-256 bank that are quoted, and become selectors.'),
+  })
+  .refine(({ ekRootPaths, knownEks }) => ekRootPaths.length + knownEks.length > 0, {
+    message: 'needs ekRootPaths or knownEks: else it would know no TPM',
+  })
+  .optional()
+  .describe('Agents on machines with a TPM 2.0: endorsement key and quote.');
+
+/** `attestation.tpmDevid` of `server.yaml`. */
+export const tpmDevidSchema = z
+  .strictObject({
+    devidRootPaths: rootsSetting.describe('PEM: roots of DevID certificates. Read at the start.'),
+    ...endorsement,
+    ekRootPaths: rootsSetting.describe(
+      'PEM: roots of TPM manufacturers that are trusted. Read at the start.',
+    ),
+  })
+  .optional()
+  .describe("Agents with a DevID key in a TPM 2.0, SPIRE's tpm_devid.");

@@ -1,10 +1,13 @@
 import type { NodeAttestor } from '../attestation/attestor.ts';
 import { createJoinTokenAttestor } from '../attestation/join_token/server.ts';
 import { parsePathTemplate } from '../attestation/path-template.ts';
+import { createTpmAttestor } from '../attestation/tpm/server.ts';
+import { createTpmDevIdAttestor } from '../attestation/tpm_devid/server.ts';
 import { createX509PopAttestor, X509POP_VALUES } from '../attestation/x509pop/server.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { Registry } from '../registry/registry.ts';
 import { readFileIfPresent } from '../runtime/atomic-file.ts';
+import type { EndorsementTrust } from '../tpm/endorsement.ts';
 import { parseCertificatesPem } from '../x509/certificate.ts';
 import type { Certificate } from '../x509/types.ts';
 import type { ServerConfig } from './config.ts';
@@ -30,6 +33,16 @@ export async function createAttestors(
     attestors.push(x509pop.value);
   }
   if (dpu !== undefined) attestors.push(dpu);
+  if (attestation.tpm !== undefined) {
+    const tpm = await createTpm(attestation.tpm, base, registry);
+    if (!tpm.ok) return tpm;
+    attestors.push(tpm.value);
+  }
+  if (attestation.tpmDevid !== undefined) {
+    const devId = await createDevId(attestation.tpmDevid, base, registry);
+    if (!devId.ok) return devId;
+    attestors.push(devId.value);
+  }
   return ok(new Map(attestors.map((attestor) => [attestor.type, attestor])));
 }
 
@@ -49,6 +62,45 @@ async function createX509Pop(
   const roots = await readRoots(caBundlePaths, 'attestation.x509pop.caBundlePaths');
   if (!roots.ok) return roots;
   return ok(createX509PopAttestor({ ...parts, trust: { mode, roots: roots.value } }));
+}
+
+async function createTpm(
+  { knownEks, pcrs, ...paths }: NonNullable<Section['tpm']>,
+  { clock, random }: Pick<ServerBase, 'clock' | 'random'>,
+  registry: Registry,
+): Promise<Result<NodeAttestor>> {
+  const manufacturers = await readManufacturers(paths, 'attestation.tpm');
+  if (!manufacturers.ok) return manufacturers;
+  const trust = { ...manufacturers.value, knownKeys: new Set(knownEks) };
+  return ok(createTpmAttestor({ trust, pcrs, registry, clock, random }));
+}
+
+async function createDevId(
+  { devidRootPaths, ...paths }: NonNullable<Section['tpmDevid']>,
+  { clock, random }: Pick<ServerBase, 'clock' | 'random'>,
+  registry: Registry,
+): Promise<Result<NodeAttestor>> {
+  const trust = await readManufacturers(paths, 'attestation.tpmDevid');
+  if (!trust.ok) return trust;
+  const devIdRoots = await readRoots(devidRootPaths, 'attestation.tpmDevid.devidRootPaths');
+  if (!devIdRoots.ok) return devIdRoots;
+  const parts = { devIdRoots: devIdRoots.value, trust: trust.value, registry, clock, random };
+  return ok(createTpmDevIdAttestor(parts));
+}
+
+async function readManufacturers(
+  paths: {
+    readonly ekRootPaths: readonly string[];
+    readonly ekIntermediatePaths: readonly string[];
+  },
+  section: string,
+): Promise<Result<Pick<EndorsementTrust, 'roots' | 'intermediates'>>> {
+  const roots = await readRoots(paths.ekRootPaths, `${section}.ekRootPaths`);
+  if (!roots.ok) return roots;
+  const setting = `${section}.ekIntermediatePaths`;
+  const intermediates = await readRoots(paths.ekIntermediatePaths, setting);
+  if (!intermediates.ok) return intermediates;
+  return ok({ roots: roots.value, intermediates: intermediates.value });
 }
 
 /** The certificates of PEM files. */

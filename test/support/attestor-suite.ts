@@ -76,7 +76,10 @@ export function attestorSuite({ name, rounds, rig: setUp }: AttestorUnderTest): 
 
     test('refuses a payload that is garbage, whatever it is', async (context) => {
       const rig = await setUp(context);
-      const { payload } = await rig.begin();
+      // The payload is replaced, so that one session does for all.
+      const session = await rig.begin();
+      const { payload } = session;
+      const idle = { ...rig, begin: async () => ({ ...session, close: async () => {} }) };
       const random = seededRandom(7);
       const garbage = [
         Buffer.alloc(0),
@@ -89,9 +92,10 @@ export function attestorSuite({ name, rounds, rig: setUp }: AttestorUnderTest): 
         ...Array.from({ length: 20 }, (_, i) => Buffer.from(random.bytes(1 + i * 13))),
       ];
       for (const bytes of garbage) {
-        const { result } = await runAttestation(rig, { payload: () => bytes });
+        const { result } = await runAttestation(idle, { payload: () => bytes });
         assert.equal(result.ok, false, bytes.toString('hex').slice(0, 80));
       }
+      await session.close();
     });
 
     test('refuses a payload over its limit before it looks at it', async (context) => {
@@ -121,7 +125,7 @@ function challengeFacts(setUp: AttestorUnderTest['rig'], rounds: number): void {
     const rig = await setUp(context);
     const random = seededRandom(11);
     for (let round = 0; round < rounds; round++) {
-      for (let run = 0; run < 12; run++) {
+      for (let run = 0; run < 8; run++) {
         const { result } = await runAttestation(rig, {
           tamper: (response, at) => ok(at === round ? flipped(response, random) : response),
         });

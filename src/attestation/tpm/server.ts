@@ -1,0 +1,177 @@
+import { timingSafeEqual } from 'node:crypto';
+import { toHex } from '../../base/bytes.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Random } from '../../base/random.ts';
+import { fail, ok, type Result } from '../../base/result.ts';
+import type { Registry } from '../../registry/registry.ts';
+import { makeSelector, type Selector } from '../../rules/selector.ts';
+import { spiffeIdFromPath } from '../../spiffe/spiffe-id.ts';
+import { TPM_DIGEST_BYTES } from '../../tpm/algorithms.ts';
+import {
+  type EndorsementTrust,
+  type JudgedEndorsement,
+  judgeEndorsement,
+} from '../../tpm/endorsement.ts';
+import { makeCredential } from '../../tpm/make-credential.ts';
+import {
+  isAttestationKey,
+  parseTpmPublic,
+  type TpmPublic,
+  tpmName,
+} from '../../tpm/public-area.ts';
+import { verifyQuote } from '../../tpm/verify.ts';
+import type { AttestationRequest, AttestedNode, NodeAttestor } from '../attestor.ts';
+import { BINDING_NONCE_BYTES, bindingNonce } from '../binding-nonce.ts';
+import {
+  decodeTpmPayload,
+  decodeTpmResponse,
+  encodeTpmChallenge,
+  MAX_TPM_MESSAGE_BYTES,
+  TPM_TARGET,
+  TPM_TYPE,
+} from './payload.ts';
+
+const LIMITS = {
+  payloadBytes: MAX_TPM_MESSAGE_BYTES,
+  responseBytes: MAX_TPM_MESSAGE_BYTES,
+  challenges: 1,
+  // A discrete TPM takes seconds for what it is asked.
+  responseMs: 60_000,
+  totalMs: 60_000,
+} as const;
+
+/** What the attestor needs. */
+export interface TpmParts {
+  readonly trust: Omit<EndorsementTrust, 'atMs'>;
+  /** Registers that are quoted, ascending; at least one. */
+  readonly pcrs: readonly number[];
+  readonly registry: Pick<Registry, 'trustDomain'>;
+  readonly clock: Pick<Clock, 'nowMs'>;
+  readonly random: Random;
+}
+
+/** Keys that were shown and judged. */
+interface Shown {
+  readonly endorsementKey: TpmPublic;
+  readonly attestationKey: TpmPublic;
+  readonly endorsement: JudgedEndorsement;
+}
+
+/**
+ * Attestation by a TPM 2.0 (dpu-attestation §7.2 kind C): the endorsement key is known, the attestation key
+ * is in the same TPM, and that TPM signed the registers for the key that the SVID will be for. A TPM whose
+ * maker did not certify it, such as one in a card's firmware, gets no selectors of its registers and
+ * no more trust than a key in a file.
+ */
+export function createTpmAttestor(parts: TpmParts): NodeAttestor {
+  return {
+    type: TPM_TYPE,
+    limits: LIMITS,
+    async attest(request, challenge) {
+      const shown = judge(request.payload, parts);
+      if (!shown.ok) return shown;
+      const { endorsementKey, attestationKey } = shown.value;
+      const secret = parts.random.bytes(TPM_DIGEST_BYTES[endorsementKey.nameHash]);
+      const made = makeCredential(endorsementKey, tpmName(attestationKey), secret, parts.random);
+      if (!made.ok) return made;
+      const nonce = parts.random.bytes(BINDING_NONCE_BYTES);
+      const session = toHex(parts.random.bytes(16));
+      const asked = { session, nonce, pcrs: parts.pcrs, ...made.value };
+      const answer = await challenge(encodeTpmChallenge(asked));
+      if (!answer.ok) return answer;
+      const values = verifyResponse(answer.value, {
+        secret,
+        attestationKey,
+        asked,
+        request,
+        parts,
+      });
+      if (!values.ok) return values;
+      const node = nodeOf(shown.value.endorsement, values.value, parts);
+      return node.ok ? ok({ kind: 'attested', node: node.value }) : node;
+    },
+  };
+}
+
+function judge(payload: Uint8Array, { trust, clock }: TpmParts): Result<Shown> {
+  const read = decodeTpmPayload(payload);
+  if (!read.ok) return read;
+  const endorsementKey = parseTpmPublic(read.value.ekPublic);
+  if (!endorsementKey.ok) return endorsementKey;
+  const attestationKey = parseTpmPublic(read.value.akPublic);
+  if (!attestationKey.ok) return attestationKey;
+  if (!isAttestationKey(attestationKey.value)) {
+    return fail('TPM_KEY', 'the attestation key may sign what is not of its TPM, or may leave it');
+  }
+  const judged = judgeEndorsement(endorsementKey.value, read.value.ekCertificate, {
+    ...trust,
+    atMs: clock.nowMs(),
+  });
+  if (!judged.ok) return judged;
+  return ok({
+    endorsementKey: endorsementKey.value,
+    attestationKey: attestationKey.value,
+    endorsement: judged.value,
+  });
+}
+
+/** What a response is judged by. */
+interface Expected {
+  readonly secret: Uint8Array;
+  readonly attestationKey: TpmPublic;
+  readonly asked: { readonly session: string; readonly nonce: Uint8Array };
+  readonly request: AttestationRequest;
+  readonly parts: TpmParts;
+}
+
+/** The registers, once the secret came back and the quote holds for this key and session. */
+function verifyResponse(
+  bytes: Uint8Array,
+  { secret, attestationKey, asked, request, parts }: Expected,
+): Result<readonly Uint8Array[]> {
+  const response = decodeTpmResponse(bytes);
+  if (!response.ok) return response;
+  const { values } = response.value;
+  const opened = response.value.secret;
+  if (opened.length !== secret.length || !timingSafeEqual(opened, secret)) {
+    return fail('TPM_ACTIVATION', 'the credential was not opened');
+  }
+  const nonce = bindingNonce({
+    serverNonce: asked.nonce,
+    csrSpki: request.csrSpki,
+    trustDomain: parts.registry.trustDomain.name,
+    session: asked.session,
+    target: TPM_TARGET,
+  });
+  const rules = { key: attestationKey, nonce, bank: 'sha256', indices: parts.pcrs } as const;
+  const quote = verifyQuote(response.value, values, rules);
+  return quote.ok ? ok(values) : quote;
+}
+
+function nodeOf(
+  { sha256, trust }: JudgedEndorsement,
+  values: readonly Uint8Array[],
+  { registry, pcrs }: TpmParts,
+): Result<AttestedNode> {
+  const agentId = spiffeIdFromPath(registry.trustDomain, `/spire/agent/${TPM_TYPE}/${sha256}`);
+  if (!agentId.ok) return agentId;
+  const certified = trust === 'manufacturer';
+  const texts = [
+    `ek:sha256:${sha256}`,
+    ...(certified ? values.map((value, at) => `pcr:sha256:${pcrs[at]}:${toHex(value)}`) : []),
+  ];
+  const selectors: Selector[] = [];
+  for (const text of texts) {
+    const selector = makeSelector(TPM_TYPE, text);
+    if (!selector.ok) return selector;
+    selectors.push(selector.value);
+  }
+  return ok({
+    agentId: agentId.value,
+    selectors,
+    canReattest: true,
+    assurance: { binding: certified ? 'tpm' : 'key', zone: undefined, release: undefined },
+    aliasDraft: undefined,
+    joinTokenHash: undefined,
+  });
+}

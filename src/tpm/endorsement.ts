@@ -1,0 +1,82 @@
+import { createHash, createPublicKey } from 'node:crypto';
+import { equalBytes } from '../base/bytes.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import { parseCertificate } from '../x509/certificate.ts';
+import { validatePath } from '../x509/path.ts';
+import type { Certificate } from '../x509/types.ts';
+import { isEndorsementKey, type TpmPublic, tpmKeyObject } from './public-area.ts';
+
+/** Which endorsement keys are good. */
+export interface EndorsementTrust {
+  /** Roots, and CAs below them, of manufacturers. */
+  readonly roots: readonly Certificate[];
+  readonly intermediates: readonly Certificate[];
+  /** SHA-256, hex, of SubjectPublicKeyInfo of keys that were recorded at commissioning. */
+  readonly knownKeys: ReadonlySet<string>;
+  /** Unix milliseconds. */
+  readonly atMs: number;
+}
+
+/** What is known of an endorsement key. */
+export interface JudgedEndorsement {
+  /** SHA-256 of its SubjectPublicKeyInfo, hex. */
+  readonly sha256: string;
+  /**
+   * `manufacturer`: a pinned manufacturer certified it, so the TPM is one of his. `known`: it was recorded,
+   * which says nothing of what guards it; a TPM in firmware is no better than that firmware.
+   */
+  readonly trust: 'manufacturer' | 'known';
+  readonly certificate: Certificate | undefined;
+}
+
+/**
+ * Judges an endorsement key by its certificate's chain to a pinned root, or else by the list of known keys.
+ * Fails with TPM_KEY, TPM_EK, or what is wrong with the certificate.
+ */
+export function judgeEndorsement(
+  area: TpmPublic,
+  certificateDer: Uint8Array | undefined,
+  trust: EndorsementTrust,
+): Result<JudgedEndorsement> {
+  if (!isEndorsementKey(area)) {
+    return fail('TPM_KEY', 'the endorsement key has attributes that no endorsement key has');
+  }
+  const key = tpmKeyObject(area);
+  if (!key.ok) return key;
+  const spki = key.value.export({ type: 'spki', format: 'der' });
+  const sha256 = createHash('sha256').update(spki).digest('hex');
+  if (certificateDer !== undefined && trust.roots.length > 0) {
+    const certificate = judgeCertificate(certificateDer, spki, trust);
+    if (certificate.ok)
+      return ok({ sha256, trust: 'manufacturer', certificate: certificate.value });
+    if (!trust.knownKeys.has(sha256)) return certificate;
+  }
+  if (trust.knownKeys.has(sha256)) return ok({ sha256, trust: 'known', certificate: undefined });
+  return fail('TPM_EK', `the endorsement key ${sha256} is not known`);
+}
+
+function judgeCertificate(
+  der: Uint8Array,
+  spki: Uint8Array,
+  { roots, intermediates, atMs }: EndorsementTrust,
+): Result<Certificate> {
+  const certificate = parseCertificate(der);
+  if (!certificate.ok) return certificate;
+  // By the numbers: RSA keys may be written with other parameters in the certificate.
+  const own = certifiedSpki(certificate.value);
+  if (own === undefined || !equalBytes(own, spki)) {
+    return fail('TPM_EK', 'the endorsement certificate is for another key');
+  }
+  const path = validatePath({ chain: [certificate.value, ...intermediates], roots, atMs });
+  return path.ok ? certificate : path;
+}
+
+function certifiedSpki({ publicKey }: Certificate): Uint8Array | undefined {
+  try {
+    const key = createPublicKey({ key: Buffer.from(publicKey.spki), format: 'der', type: 'spki' });
+    return key.export({ type: 'spki', format: 'der' });
+  } catch {
+    // A kind of key that Node.js does not take is not that of the public area.
+    return undefined;
+  }
+}

@@ -1,0 +1,95 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Finished, run, stopChild, waitForSocket } from '../support/processes.ts';
+import { build, cacheDir, has } from './build.ts';
+
+const PACKAGES = [
+  ...['swtpm', 'swtpm-libs', 'libtpms0', 'libjson-glib-1.0-0', 'tpm2-tools', 'libtss2-mu0'],
+  ...['libtss2-sys1', 'libtss2-esys-3.0.2-0', 'libtss2-tctildr0', 'libtss2-tcti-swtpm0'],
+  ...['libtss2-tcti-device0', 'libtss2-tcti-mssim0', 'libtss2-rc0', 'libtss2-fapi1'],
+];
+const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
+
+let root = '/';
+
+/** Brings swtpm and tpm2-tools; says why when it cannot. */
+export async function prepareSwtpm(): Promise<string | undefined> {
+  if ((await has('swtpm')) && (await has('tpm2'))) return undefined;
+  const dir = cacheDir('swtpm');
+  root = dir;
+  if (await works()) return undefined;
+  if (!(await has('apt-get')) || !(await has('dpkg'))) return 'swtpm is not installed';
+  // Package lists of our own, and unpacked in place of installed: neither needs root.
+  for (const folder of ['lists/partial', 'cache'])
+    mkdirSync(join(dir, folder), { recursive: true });
+  const own = ['-o', `Dir::State::Lists=${dir}/lists`, '-o', `Dir::Cache=${dir}/cache`];
+  const fetched = await build([
+    ['apt-get', [...own, 'update', '-q'], dir],
+    ['apt-get', [...own, 'download', '-q', ...PACKAGES], dir],
+    ['sh', ['-c', `for deb in *.deb; do dpkg -x "$deb" .; done`], dir],
+  ]);
+  if (fetched.missing !== undefined) return fetched.missing;
+  return (await works()) ? undefined : 'swtpm was fetched and does not run';
+}
+
+async function works(): Promise<boolean> {
+  const asked = [
+    ['swtpm', '--version'],
+    ['tpm2', 'rc_decode', '0'],
+  ];
+  const found = await Promise.all(
+    asked.map(([program = '', ...args]) =>
+      run(join(root, 'usr/bin', program), args, { env: environment() }).catch(() => undefined),
+    ),
+  );
+  return found.every((done) => done?.code === 0);
+}
+
+function environment(): NodeJS.ProcessEnv {
+  const paths = [join(root, LIBRARIES), join(root, LIBRARIES, 'swtpm')];
+  return root === '/' ? process.env : { ...process.env, LD_LIBRARY_PATH: paths.join(':') };
+}
+
+/** A TPM in software, new, with its state in a folder of its own. */
+export interface Swtpm {
+  readonly dir: string;
+  /** As `attestation.tpm.device` names it. */
+  readonly device: string;
+  /** Path of the socket. */
+  readonly path: string;
+  /** Runs `tpm2 <tool> …` against it, in its folder. */
+  tool(...args: string[]): Promise<Finished>;
+  stop(): Promise<void>;
+}
+
+/** Starts a TPM that was powered on a moment ago. */
+export async function startSwtpm(): Promise<Swtpm> {
+  const dir = mkdtempSync(join(tmpdir(), 'sgn-tpm-'));
+  const path = join(dir, 'sock');
+  const argv = [
+    ...['socket', '--tpm2', '--tpmstate', `dir=${dir}`],
+    ...['--server', `type=unixio,path=${path}`, '--ctrl', `type=unixio,path=${path}.ctrl`],
+    ...['--flags', 'not-need-init,startup-clear'],
+  ];
+  const child: ChildProcess = spawn(join(root, 'usr/bin/swtpm'), argv, {
+    env: environment(),
+    stdio: 'ignore',
+  });
+  await waitForSocket(path, child);
+  return {
+    dir,
+    path,
+    device: `unix:${path}`,
+    tool: (...args) =>
+      run(join(root, 'usr/bin/tpm2'), args, {
+        cwd: dir,
+        env: { ...environment(), TPM2TOOLS_TCTI: `swtpm:path=${path}` },
+      }),
+    async stop() {
+      await stopChild(child);
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
