@@ -16,6 +16,8 @@ export interface X509Authority {
    */
   readonly chain: readonly Uint8Array[];
   readonly notAfterMs: number;
+  /** Value of the CRL distribution points (RFC 5280 §4.2.1.13) of its leaves; none unless given. */
+  readonly crlPoints?: Uint8Array;
 }
 
 /** A JWT authority that may sign tokens. */

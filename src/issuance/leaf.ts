@@ -61,17 +61,23 @@ export interface DraftLeaf {
   readonly tbsHash: Uint8Array;
 }
 
-/** Prepares what all leaves of an authority share. */
+/**
+ * Prepares what all leaves of an authority share.
+ *
+ * @param crlPoints Value of their CRL distribution points; none unless given.
+ */
 export function createLeafIssuer(
   key: LintedKey,
   certificate: Certificate,
   blockedKeys: BlockedKeys,
+  crlPoints?: Uint8Array,
 ): LeafIssuer {
   const keyId = certificate.subjectKeyId ?? subjectKeyId(certificate.publicKey);
   const signatureAlgorithm = signatureAlgorithmDer(certificateScheme(key.type));
   const { subjectDer, notBeforeMs, notAfterMs } = certificate;
   const { spki } = certificate.publicKey;
-  const expected = { subjectDer, keyId, spki, signatureAlgorithm, notBeforeMs, notAfterMs };
+  const validity = { notBeforeMs, notAfterMs };
+  const expected = { subjectDer, keyId, spki, signatureAlgorithm, ...validity, crlPoints };
   return { key, certificate, template: createLeafTemplate(expected), expected, blockedKeys };
 }
 

@@ -83,8 +83,9 @@ export class SignThread {
     const { slot, type: keyType } = authority.key;
     const pkcs8 = authority.key.exportPkcs8();
     if (pkcs8 === undefined) throw new TypeError('a signing thread needs a local key');
+    const { crlPoints } = authority;
     const certificate = authority.certificate.der;
-    this.#post({ kind: 'authority', slot, keyType, pkcs8, certificate }, []);
+    this.#post({ kind: 'authority', slot, keyType, pkcs8, certificate, crlPoints }, []);
     pkcs8.fill(0);
     this.#authority = authority;
   }

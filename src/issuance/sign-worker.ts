@@ -25,6 +25,7 @@ function adopt(message: ToWorker & { kind: 'authority' }): void {
     onlyLinted(key),
     unwrap(parseCertificate(message.certificate)),
     blockedKeys,
+    message.crlPoints,
   );
 }
 

@@ -15,6 +15,7 @@ export type ToWorker =
       readonly keyType: KeyType;
       readonly pkcs8: Uint8Array;
       readonly certificate: Uint8Array;
+      readonly crlPoints: Uint8Array | undefined;
     }
   /** Steps 1 and 2. The drafts stay in the thread under the job's number. */
   | { readonly kind: 'draft'; readonly job: number; readonly orders: ArrayBuffer }

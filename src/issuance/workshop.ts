@@ -25,7 +25,8 @@ function leafIssuerCache(blocked: BlockedKeys): (authority: X509Authority) => Le
   return (authority) => {
     const known = issuers.get(authority);
     if (known !== undefined) return known;
-    const issuer = createLeafIssuer(authority.key, authority.certificate, blocked);
+    const { key, certificate, crlPoints } = authority;
+    const issuer = createLeafIssuer(key, certificate, blocked, crlPoints);
     issuers.set(authority, issuer);
     return issuer;
   };

@@ -15,6 +15,8 @@ export interface ExpectedIssuer {
   readonly signatureAlgorithm: Uint8Array;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
+  /** Value of the CRL distribution points that leaves are to have; none unless given. */
+  readonly crlPoints?: Uint8Array | undefined;
 }
 
 /** What any certificate must say that is about to be signed. */

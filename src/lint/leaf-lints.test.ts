@@ -27,6 +27,7 @@ import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
 import {
   authorityKeyIdExtension,
   basicConstraintsExtension,
+  crlDistributionPoints,
   derExtension,
   extendedKeyUsageExtension,
   KEY_USAGE_BIT,
@@ -100,6 +101,10 @@ const rsa = makeKey('rsa-2048');
 const twice = (name: keyof typeof extensions) => ({ again: extensions[name] });
 const bits = (...set: readonly KeyUsageBit[]) => derNamedBits(set.map((bit) => KEY_USAGE_BIT[bit]));
 const otherKey = makeKey();
+
+const POINTS = crlDistributionPoints(['http://crl.example.org/crl'], root.subjectDer);
+
+const ELSEWHERE = crlDistributionPoints(['http://evil.example.org/crl'], root.subjectDer);
 
 type Change = Mutation<LeafExpectation>['change'];
 type Row = readonly [breaks: string, name: string, change: Change];
@@ -226,6 +231,11 @@ const FIELDS: readonly Row[] = [
 ];
 
 const EXTENSIONS: readonly ExtensionRow[] = [
+  [
+    'leaf-extensions',
+    'CRL distribution points that nobody configured',
+    { cdp: derExtension(OID.crlDistributionPoints, false, POINTS) },
+  ],
   ['key-usage leaf-extensions', 'no key usage', { ku: NONE }],
   [
     'key-usage-critical',
@@ -470,6 +480,23 @@ const PLANS: readonly Mutation<LeafExpectation>[] = [
     change: { notBefore: derTime(expected.issuer.notBeforeMs - 1000) },
     plan: { notBeforeMs: expected.issuer.notBeforeMs - 1000 },
   },
+  {
+    breaks: 'leaf-extensions',
+    name: 'no CRL distribution points where they are configured',
+    plan: { issuer: { ...expected.issuer, crlPoints: POINTS } },
+  },
+  {
+    breaks: 'leaf-crl-points',
+    name: 'CRL distribution points somewhere else',
+    extensions: { cdp: derExtension(OID.crlDistributionPoints, false, ELSEWHERE) },
+    plan: { issuer: { ...expected.issuer, crlPoints: POINTS } },
+  },
+  {
+    breaks: 'leaf-crl-points',
+    name: 'CRL distribution points that are critical',
+    extensions: { cdp: derExtension(OID.crlDistributionPoints, true, POINTS) },
+    plan: { issuer: { ...expected.issuer, crlPoints: POINTS } },
+  },
 ];
 
 describe('mutations of leaves', () => {
@@ -477,6 +504,12 @@ describe('mutations of leaves', () => {
     const template = createLeafTemplate(expected.issuer);
     const built = buildLeafTbs(template, { ...expected, uri: expected.id.uri });
     assert.deepEqual(Buffer.from(assemble(parts)), built);
+    const pointed = { ...expected, issuer: { ...expected.issuer, crlPoints: POINTS } };
+    const withPoints = buildLeafTbs(createLeafTemplate(pointed.issuer), {
+      ...pointed,
+      uri: expected.id.uri,
+    });
+    assert.ok(lintLeaf(withPoints, pointed).ok);
   });
 
   testMutations(

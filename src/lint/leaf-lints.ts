@@ -7,6 +7,7 @@ import type { Certificate } from '../x509/types.ts';
 import {
   CERTIFICATE_LINTS,
   type CertificateExpectation,
+  extensionOf,
   hasExactly,
   isUncritical,
   namesIssuerKey,
@@ -148,10 +149,26 @@ export const LEAF_LINTS: readonly Lint<LeafExpectation>[] = [
       certificate.authorityKeyId === undefined || isUncritical(certificate, OID.authorityKeyId),
   },
   {
+    id: 'leaf-crl-points',
+    rule: 'RFC 5280 §4.2.1.13',
+    says: 'CRL distribution points are those of the configuration, and not critical.',
+    holds(certificate, { issuer }) {
+      const points = extensionOf(certificate, OID.crlDistributionPoints);
+      if (points === undefined || issuer.crlPoints === undefined) return true;
+      return !points.critical && equalBytes(points.value, issuer.crlPoints);
+    },
+  },
+  {
     id: 'leaf-extensions',
     rule: 'RFC 5280 §4.2',
-    says: 'The extensions are those of the profile and no others.',
-    holds: (certificate) => hasExactly(certificate, LEAF_EXTENSIONS),
+    says: 'The extensions are those of the profile and no others; CRL distribution points where configured.',
+    holds: (certificate, { issuer }) =>
+      hasExactly(
+        certificate,
+        issuer.crlPoints === undefined
+          ? LEAF_EXTENSIONS
+          : [...LEAF_EXTENSIONS, OID.crlDistributionPoints],
+      ),
   },
 ];
 

@@ -29,7 +29,7 @@ import type { Store } from '../store/store.ts';
 import type { BlockedKeys } from '../x509/blocked-keys.ts';
 import { startAuthorities, subjectOf } from './authorities.ts';
 import { loadBlockedKeys } from './blocked-keys.ts';
-import { type ServerCrl, startCrl } from './crl.ts';
+import { type ServerCrl, startCrl, withCrlPoints } from './crl.ts';
 import { logKeptHold, type ServerDpus, startDpus } from './dpu.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
 import { protectionOf } from './protection.ts';
@@ -88,7 +88,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
     registry,
     bundleAcks,
     blockedKeys: blockedKeys.value,
-    signers,
+    signers: withCrlPoints(signers, manager, base.config.crl.distributionPoints),
     recorder,
     findIssued: ledger.value?.findIssued,
   });

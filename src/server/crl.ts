@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { PushedCrl } from '../api/context.ts';
-import type { AuthoritySource } from '../authority/authority.ts';
+import type { AuthoritySource, X509Authority } from '../authority/authority.ts';
 import { ok, type Result } from '../base/result.ts';
 import { CrlPublisher } from '../issuance/crl-publisher.ts';
 import type { LedgerRecorder } from '../issuance/ledger-recorder.ts';
@@ -9,6 +9,7 @@ import { type LintedKey, onlyLinted } from '../lint/linted-key.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { ExtraPage, ExtraPages } from '../runtime/telemetry.ts';
 import { durationSetting } from '../runtime/units.ts';
+import { crlDistributionPoints } from '../x509/extension-writer.ts';
 import type { ServerBase } from './server.ts';
 
 /** Schema of the `crl` section. */
@@ -23,12 +24,55 @@ export const crlSchema = z
     lifetime: durationSetting({ min: '10s', max: '7d' })
       .prefault('1h')
       .describe('How long a CRL is in force; another is made at half of it, and at every change.'),
+    distributionPoints: z
+      .array(
+        z
+          .string()
+          .max(1024)
+          .regex(/^http:\/\/[!-~]+$/, 'must be a URL such as http://signet.example.org:9090/crl'),
+      )
+      .max(4)
+      .prefault([])
+      .describe('Where /crl is fetched, stated in every X.509-SVID (docs/revocation.md).'),
     workloadApi: z
       .boolean()
       .default(false)
       .describe('Whether agents give the CRL to workloads, in the crl field of the Workload API.'),
   })
+  .refine(({ enabled, distributionPoints }) => enabled || distributionPoints.length === 0, {
+    path: ['distributionPoints'],
+    message: 'needs crl.enabled: who looks there would find nothing',
+  })
   .prefault({});
+
+/**
+ * The same authorities, whose leaves state where the CRL is. It bears the name of who made its signer:
+ * the active root, or what stands in its place below an upstream authority.
+ */
+export function withCrlPoints(
+  source: AuthoritySource,
+  roots: AuthoritySource,
+  urls: readonly string[],
+): AuthoritySource {
+  if (urls.length === 0) return source;
+  const known = new WeakMap<X509Authority, X509Authority>();
+  return {
+    currentX509() {
+      const current = source.currentX509();
+      if (!current.ok) return current;
+      const held = known.get(current.value);
+      if (held !== undefined) return ok(held);
+      const root = roots.currentX509();
+      if (!root.ok) return root;
+      const crlPoints = crlDistributionPoints(urls, root.value.certificate.subjectDer);
+      const stated = { ...current.value, crlPoints };
+      known.set(current.value, stated);
+      return ok(stated);
+    },
+    currentJwt: () => source.currentJwt(),
+    onChange: (listener) => source.onChange(listener),
+  };
+}
 
 /** Longest CRL that goes to agents and workloads, whose messages hold 4 MiB in all. */
 const MAX_PUSHED_BYTES = 1024 * 1024;

@@ -77,6 +77,27 @@ export function subjectAltNameExtension(uri: string, dnsNames: readonly string[]
 }
 
 /**
+ * Value of CRL Distribution Points (RFC 5280 §4.2.1.13): one CRL, where it is fetched, and who signs
+ * it, since that is not the issuer of the certificate.
+ *
+ * @param crlIssuerDer Name DER that the CRL has as its issuer.
+ */
+export function crlDistributionPoints(
+  urls: readonly string[],
+  crlIssuerDer: Uint8Array,
+): Uint8Array {
+  const names = urls.map((url) => derAscii(GENERAL_NAME_TAG.uri, url));
+  const fullName = derElement(contextConstructed(0), ...names);
+  const issuer = derElement(GENERAL_NAME_TAG.directory, crlIssuerDer);
+  return derSequence(
+    derSequence(
+      derElement(contextConstructed(0), fullName),
+      derElement(contextConstructed(2), issuer),
+    ),
+  );
+}
+
+/**
  * Value of Name Constraints that permits URIs of one host and of no other (RFC 5280 §4.2.1.10): without
  * a leading period it stands for that very host, which in a SPIFFE ID is the trust domain. Names of
  * other kinds are not spoken about.

@@ -32,6 +32,7 @@ export const OID = {
   crlNumber: '2.5.29.20',
   reasonCode: '2.5.29.21',
   issuingDistributionPoint: '2.5.29.28',
+  crlDistributionPoints: '2.5.29.31',
   certificateIssuer: '2.5.29.29',
   nameConstraints: '2.5.29.30',
   authorityKeyId: '2.5.29.35',

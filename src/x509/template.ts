@@ -11,6 +11,7 @@ import {
 import {
   authorityKeyIdExtension,
   basicConstraintsExtension,
+  derExtension,
   extendedKeyUsageExtension,
   keyUsageExtension,
   subjectAltNameExtension,
@@ -27,6 +28,8 @@ export interface LeafIssuer {
   readonly keyId: Uint8Array;
   /** AlgorithmIdentifier DER that the issuer signs with, see `signatureAlgorithmDer`. */
   readonly signatureAlgorithm: Uint8Array;
+  /** Value of CRL Distribution Points; leaves have none unless given. */
+  readonly crlPoints?: Uint8Array | undefined;
 }
 
 /** The parts that all leaves of an issuer share, encoded once. */
@@ -36,6 +39,8 @@ export interface LeafTemplate {
   /** Key usage, extended key usage, basic constraints. */
   readonly usageExtensions: Uint8Array;
   readonly authorityKeyId: Uint8Array;
+  /** CRL distribution points; empty where there are none. */
+  readonly crlPoints: Uint8Array;
 }
 
 /** What differs from leaf to leaf. */
@@ -85,6 +90,10 @@ export function createLeafTemplate(issuer: LeafIssuer): LeafTemplate {
       basicConstraintsExtension(false),
     ]),
     authorityKeyId: authorityKeyIdExtension(issuer.keyId),
+    crlPoints:
+      issuer.crlPoints === undefined
+        ? new Uint8Array()
+        : derExtension(OID.crlDistributionPoints, false, issuer.crlPoints),
   };
 }
 
@@ -118,6 +127,7 @@ export function buildLeafTbs(template: LeafTemplate, fields: LeafFields): Uint8A
         subjectKeyIdExtension(fields.keyId),
         template.authorityKeyId,
         subjectAltNameExtension(fields.uri, fields.dnsNames),
+        template.crlPoints,
       ),
     ),
   );

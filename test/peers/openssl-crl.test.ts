@@ -121,30 +121,46 @@ describe('OpenSSL and our CRL', found ? {} : skipUnlessCi('openssl is not instal
     }
   });
 
-  test('judges an SVID of the Workload API by what the server serves', async (context) => {
-    const port = await freePort();
-    const serverYaml = `crl: { enabled: true }\ntelemetry: { port: ${port} }`;
-    const fleet = await Fleet.start({ serverYaml });
-    context.after(() => fleet.stop());
-    await fleet.register('/web');
-    const path = (name: string): string => join(fleet.dir, name);
-    await fleet.cli('api', 'fetch', 'x509', '--write', fleet.dir);
-    const text = readFileSync(path('svid.0.pem'), 'utf8');
-    const judge = async () => {
-      const response = await fetch(`http://127.0.0.1:${port}/crl`);
-      const crl = assertValue(parseCrl(new Uint8Array(await response.arrayBuffer())));
-      writeFileSync(path('crl.pem'), encodePem('X509 CRL', crl.der));
-      const by = crl.signerCertificate?.der ?? new Uint8Array();
-      writeFileSync(path('signer.pem'), encodePem('CERTIFICATE', by));
-      const files = ['-CAfile', 'bundle.0.pem', '-untrusted', 'signer.pem', '-CRLfile', 'crl.pem'];
-      const named = [...files, 'svid.0.pem'].map((name) => (name[0] === '-' ? name : path(name)));
-      return run('openssl', ['verify', ...extended, ...named]);
-    };
-    const good = await judge();
-    assert.equal(good.code, 0, good.stdout + good.stderr);
-    const [leaf] = assertValue(parseCertificatesPem(text));
-    await fleet.json('svid', 'revoke', '--serial', leaf?.serialDecimal ?? '');
-    const bad = await judge();
-    assert.match(bad.stdout + bad.stderr, /certificate revoked/);
-  });
+  for (const protection of ['direct', 'delegated']) {
+    test(`judges an SVID of the Workload API by what the server serves, ${protection}`, (context) =>
+      judgeServed(context, protection));
+  }
 });
+
+/** An SVID of a real server before and after it is revoked; its issuing CA is in no CRL's name. */
+async function judgeServed(context: TestContext, protection: string): Promise<void> {
+  const extended = ['-crl_check', '-extended_crl'] as const;
+  const port = await freePort();
+  const points = `distributionPoints: ['http://127.0.0.1:${port}/crl']`;
+  const crlYaml = protection === 'direct' ? 'enabled: true' : `enabled: true, ${points}`;
+  const serverYaml = `crl: { ${crlYaml} }\ntelemetry: { port: ${port} }`;
+  const fleet = await Fleet.start({ serverYaml, ca: `protection: ${protection}` });
+  context.after(() => fleet.stop());
+  await fleet.register('/web');
+  const path = (name: string): string => join(fleet.dir, name);
+  await fleet.cli('api', 'fetch', 'x509', '--write', fleet.dir);
+  const text = readFileSync(path('svid.0.pem'), 'utf8');
+  const judge = async () => {
+    const response = await fetch(`http://127.0.0.1:${port}/crl`);
+    const crl = assertValue(parseCrl(new Uint8Array(await response.arrayBuffer())));
+    writeFileSync(path('crl.pem'), encodePem('X509 CRL', crl.der));
+    const by = crl.signerCertificate?.der ?? new Uint8Array();
+    // The leaf stands first in its file: what follows is the issuing CA, where there is one.
+    const chain = text.slice(text.indexOf('-----END') + 25);
+    writeFileSync(path('signer.pem'), chain + encodePem('CERTIFICATE', by));
+    const files = ['-CAfile', 'bundle.0.pem', '-untrusted', 'signer.pem', '-CRLfile', 'crl.pem'];
+    const named = [...files, 'svid.0.pem'].map((name) => (name[0] === '-' ? name : path(name)));
+    return run('openssl', ['verify', ...extended, ...named]);
+  };
+  const good = await judge();
+  assert.equal(good.code, 0, good.stdout + good.stderr);
+  const [leaf] = assertValue(parseCertificatesPem(text));
+  await fleet.json('svid', 'revoke', '--serial', leaf?.serialDecimal ?? '');
+  const bad = await judge();
+  assert.match(bad.stdout + bad.stderr, /certificate revoked/);
+  if (protection === 'direct') return;
+  const shown = await run('openssl', ['x509', '-in', path('svid.0.pem'), '-noout', '-text']);
+  assert.match(shown.stdout, /X509v3 CRL Distribution Points:/);
+  assert.ok(shown.stdout.includes(`URI:http://127.0.0.1:${port}/crl`), shown.stdout);
+  assert.match(shown.stdout, /CRL Issuer:/);
+}
