@@ -16,7 +16,7 @@ import { between, runSeed } from './seed.ts';
 
 /** Cases that are only parsed, and cases that are judged with signatures, for each chain. */
 const PARSED = 10_000;
-const JUDGED = 5000;
+const JUDGED = 2500;
 
 const AT_MS = Date.UTC(2030, 0, 1);
 
