@@ -352,6 +352,17 @@ describe('a responder that does wrong is refused', () => {
     });
   }
 
+  test('whose chain is over the limit, at its first part', async () => {
+    const { respond } = makeSpdmDevice({ chain: [new Uint8Array(20_000)] });
+    const parts: number[] = [];
+    const exchange = exchangeWith((request) => {
+      if (request[1] === 0x82) parts.push(request[4] ?? 0);
+      return respond(request);
+    });
+    assertRefused(await collect(exchange), 'SPDM_TOO_LARGE');
+    assert.deepEqual(parts, [0]);
+  });
+
   test('that lowers the version in an ERROR', async () => {
     const faults = [insteadOf(0xe0, 1, () => Uint8Array.of(0x11, 0x7f, 0x03, 0))];
     await refusedWith('SPDM_VERSION_MIXED', { faults });

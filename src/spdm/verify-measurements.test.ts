@@ -377,6 +377,37 @@ describe('a negotiation that is signed, and is refused all the same', () => {
     });
   }
 
+  test('a measurement specification that is not DMTF’s', () => {
+    for (const spec of [0, 2, 3]) {
+      const faults = [changedAndSigned(0x63, (rsp) => withByte(rsp, 6, spec))];
+      const { device, messages } = allOf('1.2', { faults });
+      assertRefused(verify(device, messages), 'SPDM_ALGORITHM');
+    }
+  });
+
+  test('a hash that is allowed but was not offered', () => {
+    const device = makeSpdmDevice({
+      versions: ['1.2'],
+      faults: [changedAndSigned(0x63, (rsp) => withByte(rsp, 16, 0x04))],
+    });
+    const [getVersion, capabilities, algorithms] = negotiation('1.2');
+    assert.ok(getVersion && capabilities && algorithms);
+    const onlySha384 = withByte(algorithms, 12, 0x02);
+    const all = getMeasurements('1.2', 0xff, { signed: true });
+    const script = [getVersion, capabilities, onlySha384, all];
+    const messages = transcriptOf(device, '1.2', script, { withNegotiation: false });
+    assertRefused(verify(device, messages), 'SPDM_ALGORITHM');
+  });
+
+  test('two sizes of messages without chunking; with it they may differ', () => {
+    const larger = (rsp: Uint8Array) => withByte(rsp, 18, 2);
+    const plain = allOf('1.2', { faults: [changedAndSigned(0x61, larger)] });
+    assertRefused(verify(plain.device, plain.messages), 'SPDM_FIELD');
+    const chunking = (rsp: Uint8Array) => withByte(larger(rsp), 10, 0x02);
+    const chunked = allOf('1.2', { faults: [changedAndSigned(0x61, chunking)] });
+    assertValue(verify(chunked.device, chunked.messages));
+  });
+
   test('a measurement hash that the policy does not allow', () => {
     const { device, messages } = allOf('1.2');
     assertRefused(verify(device, messages, { measurementHashes: ['sha384'] }), 'SPDM_ALGORITHM');
