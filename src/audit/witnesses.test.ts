@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { startFakeWitness } from '../../test/support/fake-witness.ts';
 import {
@@ -7,6 +9,8 @@ import {
   makeNoteSigner,
   openTestLedger,
 } from '../../test/support/ledger.ts';
+import { testFolder } from '../../test/support/workload-api.ts';
+import { makeLeaf, makeRoot } from '../../test/support/x509.ts';
 import { utf8 } from '../base/bytes.ts';
 import { ManualClock } from '../base/clock.ts';
 import { type Result, unwrap } from '../base/result.ts';
@@ -170,4 +174,41 @@ test('a witness that fails or lies cosigns nothing and stops nothing', async (co
     [0, 0],
   );
   await started.close();
+});
+
+test('a witness behind a private CA is believed by that CA alone', async (context) => {
+  const files = new MemoryFiles();
+  const clock = new ManualClock(1_800_000_000_000);
+  const ledger = unwrap(await openTestLedger({ files, signer, clock }));
+  unwrap(await ledger.append(makeEntries(0, 3)));
+  unwrap(await ledger.publish());
+  const logKey = unwrap(await readVerifier(files));
+  const [root, other] = [makeRoot(), makeRoot()];
+  const leaf = makeLeaf(root, undefined, { dnsNames: ['localhost'] });
+  const key = leaf.key.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+  const witness = await startFakeWitness('w', () => logKey, { key, cert: leaf.pem });
+  context.after(() => witness.close());
+  const folder = testFolder(context);
+  writeFileSync(join(folder, 'ca.pem'), root.pem);
+  writeFileSync(join(folder, 'other.pem'), other.pem);
+  const start = (name: string) =>
+    startWitnesses({
+      places: [{ url: witness.url, key: witness.key, caPath: join(folder, name) }],
+      files,
+      ledger,
+      clock,
+      log: createLogger({ level: 'silent' }),
+      everyMs: 1000,
+      timeoutMs: 30_000,
+    });
+  const lagBy = async (name: string): Promise<number | undefined> => {
+    const started = unwrap(await start(name));
+    const [lag] = started.lags;
+    await started.close();
+    return lag?.records;
+  };
+  assert.equal(await lagBy('other.pem'), 3);
+  assert.deepEqual(witness.seen, []);
+  assert.equal(await lagBy('ca.pem'), 0);
+  assert.equal(codeOf(await start('absent.pem')), 'FILE_UNREADABLE');
 });

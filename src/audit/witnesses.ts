@@ -10,6 +10,7 @@ import { parseVerifierKey } from '../ledger/note-key.ts';
 import { treeRoot } from '../ledger/proof.ts';
 import { readVerifier, subtreesIn } from '../ledger/reader.ts';
 import { askWitness, WITNESSED_FILE, type Witness } from '../ledger/witness.ts';
+import { readFileIfPresent } from '../runtime/atomic-file.ts';
 import { callHttp } from '../runtime/http-call.ts';
 import type { Logger } from '../runtime/log.ts';
 
@@ -19,6 +20,8 @@ export interface WitnessPlace {
   readonly url: string;
   /** Its verifier key, `name+id+key`. */
   readonly key: string;
+  /** Certificates (PEM) that its own must lead to, read at start; the system's unless given. */
+  readonly caPath?: string | undefined;
 }
 
 /** What witnessing works on. */
@@ -35,18 +38,21 @@ export interface WitnessOptions {
 /** Longest answer that is read, in bytes. */
 const MAX_ANSWER_BYTES = 16 * 1024;
 
+/** Largest file of CA certificates that is read, in bytes. */
+const MAX_CA_BYTES = 1024 * 1024;
+
 /**
  * Holds the ledger against the newest checkpoint that was cosigned, as kept here and as the witnesses
  * know it, then has checkpoints cosigned in the background. Fails with LEDGER_ROLLED_BACK or
  * LEDGER_FORKED where the ledger is an older copy or another; with LEDGER_NOTE_INVALID where a key
- * is none. Witnesses that do not answer are no reason to wait.
+ * is none; with FILE_UNREADABLE where a file of CA certificates is none. Witnesses that do not answer are no reason to wait.
  */
 export async function startWitnesses(options: WitnessOptions): Promise<Result<Witnesses>> {
   const held = await checkKept(options);
   if (!held.ok) return held;
   const witnesses: Witness[] = [];
   for (const place of options.places) {
-    const witness = openWitness(place, options.timeoutMs);
+    const witness = await openWitness(place, options.timeoutMs);
     if (!witness.ok) return witness;
     witnesses.push(witness.value);
   }
@@ -144,19 +150,34 @@ export class Witnesses {
   }
 }
 
-function openWitness({ url, key }: WitnessPlace, timeoutMs: number): Result<Witness> {
+async function openWitness(
+  { url, key, caPath }: WitnessPlace,
+  timeoutMs: number,
+): Promise<Result<Witness>> {
   const verifier = parseVerifierKey(key);
   if (!verifier.ok) return verifier;
   if (verifier.value.algorithm !== 'cosignature') {
     return fail('LEDGER_NOTE_INVALID', `the key of ${verifier.value.name} is not one of a witness`);
   }
+  const read = caPath === undefined ? ok(undefined) : await readFileIfPresent(caPath, MAX_CA_BYTES);
+  if (!read.ok) return read;
+  if (caPath !== undefined && read.value === undefined) {
+    return fail('FILE_UNREADABLE', `ledger.witnesses: there is no caPath ${caPath}`);
+  }
+  const ca = read.value && Buffer.from(read.value).toString('latin1');
   const target = new URL(`${url.replace(/\/$/, '')}/add-checkpoint`);
   return ok({
     verifier: verifier.value,
     async post(body) {
       try {
         const signal = AbortSignal.timeout(timeoutMs);
-        const call = { method: 'POST', body, maxAnswerBytes: MAX_ANSWER_BYTES, signal } as const;
+        const call = {
+          method: 'POST',
+          body,
+          ca,
+          maxAnswerBytes: MAX_ANSWER_BYTES,
+          signal,
+        } as const;
         return ok(await callHttp(target, call));
       } catch (cause) {
         const message = `witness ${verifier.value.name}: no answer`;

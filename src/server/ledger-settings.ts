@@ -44,6 +44,11 @@ export const ledgerSchema = z
             .regex(/^https?:\/\/[^\s@?#]+$/, 'must be a URL such as https://witness.example.org')
             .describe('What /add-checkpoint follows.'),
           key: z.string().max(512).describe('Its verifier key, name+id+key.'),
+          caPath: z
+            .string()
+            .startsWith('/', 'must be an absolute path')
+            .optional()
+            .describe("Certificates (PEM) for its own; the system's unless set."),
         }),
       )
       .max(16)

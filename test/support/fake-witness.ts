@@ -1,6 +1,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { utf8 } from '../../src/base/bytes.ts';
 import { unwrap } from '../../src/base/result.ts';
 import { openCheckpoint } from '../../src/ledger/checkpoint.ts';
@@ -33,6 +34,7 @@ export interface FakeWitness {
 export async function startFakeWitness(
   name: string,
   logKey: () => NoteVerifier,
+  tls?: { readonly key: string; readonly cert: string },
 ): Promise<FakeWitness> {
   const { publicKey, privateKey } = generateKeyPairSync('ed25519');
   const spki = publicKey.export({ type: 'spki', format: 'der' });
@@ -70,13 +72,15 @@ export async function startFakeWitness(
     const { status, text } = fault ?? answer(Buffer.concat(parts));
     response.writeHead(status).end(utf8(text));
   };
-  const server = createServer((request, response) => void serve(request, response));
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void =>
+    void serve(request, response);
+  const server = tls === undefined ? createServer(onRequest) : createTlsServer(tls, onRequest);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   const witness: FakeWitness = {
-    url: `http://127.0.0.1:${port}/w/`,
+    url: tls === undefined ? `http://127.0.0.1:${port}/w/` : `https://localhost:${port}/w/`,
     key: formatVerifierKey(verifier),
     last: undefined,
     faults: [],
