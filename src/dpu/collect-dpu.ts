@@ -1,5 +1,5 @@
 import type { Random } from '../base/random.ts';
-import { ok, type Result } from '../base/result.ts';
+import { fail, ok, type Result } from '../base/result.ts';
 import type { DpuValue } from '../rules/dpu.ts';
 import { collectAll, type OpenLook } from './collector.ts';
 import type { CollectedDpu, DpuCollector } from './collector-seam.ts';
@@ -28,7 +28,7 @@ export interface CollectDpuParts {
 /**
  * Collects what commissioning pins: the device keys of a card behind its BMC, and the values that a
  * manifest calls the card's own. Chains, nonces and signatures are verified; what the card runs is not
- * judged. Fails as looks and evidence do.
+ * judged. Fails with DPU_BMC_OTHER, and as looks and evidence do.
  */
 export function createDpuCollector(parts: CollectDpuParts): DpuCollector {
   return {
@@ -36,6 +36,13 @@ export function createDpuCollector(parts: CollectDpuParts): DpuCollector {
       const look = await parts.openLook(dpu);
       if (!look.ok) return look;
       try {
+        const serial = await look.value.serial();
+        if (!serial.ok) return serial;
+        // Else a mixed-up address would pin another card's keys to this one.
+        if (serial.value !== dpu.serial) {
+          const what = `the BMC of ${dpu.serial} says that it is on ${serial.value}`;
+          return fail('DPU_BMC_OTHER', what);
+        }
         const { slot } = parts.rules().spdm;
         const wanted = parts.targets.map(({ id }) => ({
           target: id,

@@ -29,6 +29,7 @@ function fakeLooks() {
   const look: BmcLook = {
     collect: async (target) =>
       answers.get(target) ?? ok({ target, messages: new Uint8Array(), certificates: [] }),
+    serial: async () => ok('MT1'),
     posture: async () => ['mode:dpu'],
     close: async () => {
       state.open -= 1;

@@ -53,6 +53,7 @@ function watch(look: BmcLook): { readonly look: BmcLook; readonly closed: Promis
       if (!collected.ok && outcome.ok) outcome = collected;
       return collected;
     },
+    serial: () => look.serial(),
     posture: () => look.posture(),
     async close() {
       try {

@@ -65,14 +65,12 @@ export function matchTargets<T extends { readonly target: string }>(
 ): Result<readonly (readonly [DpuTarget, T])[]> {
   const pairs: (readonly [DpuTarget, T])[] = [];
   for (const target of targets) {
-    const [item, ...more] = evidence.filter((each) => each.target === target.id);
-    if (item === undefined || more.length > 0) {
-      return fail('DPU_EVIDENCE_INCOMPLETE', `${target.id}: ${item ? 'twice' : 'nothing'} shown`);
-    }
+    const item = evidence.find((each) => each.target === target.id);
+    if (item === undefined) return fail('DPU_EVIDENCE_INCOMPLETE', `${target.id}: nothing shown`);
     pairs.push([target, item]);
   }
   if (evidence.length === targets.length) return ok(pairs);
-  return fail('DPU_EVIDENCE_INCOMPLETE', 'evidence of a component that was not asked for');
+  return fail('DPU_EVIDENCE_INCOMPLETE', 'evidence that was not asked for, or twice');
 }
 
 /**

@@ -4,6 +4,7 @@ import { fail, ok, type Result } from '../base/result.ts';
 import { parsePem } from '../der/pem.ts';
 import { BmcClient } from '../redfish/bmc-client.ts';
 import { type CredentialPlaces, readBmcCredentials } from '../redfish/credentials.ts';
+import { readInventoryFromBmc } from '../redfish/inventory.ts';
 import { parseBmcOrigin } from '../redfish/place.ts';
 import { concludePosture, postureSelectors } from '../redfish/posture.ts';
 import { readPosture } from '../redfish/posture-reader.ts';
@@ -27,6 +28,8 @@ export interface OutOfBandParts {
 export interface BmcLook {
   /** Evidence of one component with a nonce of the caller's; nothing of it is verified. */
   collect(target: string, nonce: Uint8Array, slot: number): Promise<Result<ShownEvidence>>;
+  /** Serial number of the board that the BMC says it sits on. */
+  serial(): Promise<Result<string>>;
   /** What the BMC claims of its card, as selector values: only what is good. */
   posture(): Promise<readonly string[]>;
   close(): Promise<void>;
@@ -53,6 +56,10 @@ export async function openBmcLook(
   const client = new BmcClient({ ...shared, place, credentials: credentials.value });
   return ok({
     collect: (target, nonce, slot) => collect(client, target, nonce, slot),
+    async serial() {
+      const card = await readInventoryFromBmc(client);
+      return card.ok ? ok(card.value.serial) : card;
+    },
     async posture() {
       const readings = await readPosture(client);
       return readings.ok ? postureSelectors(concludePosture(readings.value)) : [];

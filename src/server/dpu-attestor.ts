@@ -3,7 +3,6 @@ import { createDpuAttestor } from '../attestation/dpu/server.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
-import { parsePem } from '../der/pem.ts';
 import { type DeviceRevocation, readDeviceCrl } from '../dice/device-revocation.ts';
 import { createDpuCollector } from '../dpu/collect-dpu.ts';
 import { gatedLooks } from '../dpu/collector.ts';
@@ -13,6 +12,7 @@ import type { EvidenceVault } from '../dpu/evidence-vault.ts';
 import type { DpuInventory } from '../dpu/inventory.ts';
 import { openManifest } from '../dpu/manifest/open-manifest.ts';
 import type { ReferenceManifest } from '../dpu/manifest/reference-manifest.ts';
+import { parseSignerKey } from '../dpu/manifest/signer-key.ts';
 import { openBmcLook } from '../dpu/out-of-band.ts';
 import { FleetGate } from '../redfish/fleet-gate.ts';
 import { TargetTurns } from '../redfish/target-turns.ts';
@@ -22,9 +22,7 @@ import type { Metrics } from '../runtime/metrics.ts';
 import { DEFAULT_SPDM_POLICY } from '../spdm/policy.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { Crl } from '../x509/crl.ts';
-import { parsePublicKey } from '../x509/public-key.ts';
 import { createSignatureMemo } from '../x509/signature-memo.ts';
-import type { PublicKey } from '../x509/types.ts';
 import type { DpuAttestorSettings } from './dpu-attestor-settings.ts';
 
 /** Longest wait of a look for its turn: the agent that waits for the verdict has a deadline of its own. */
@@ -116,7 +114,7 @@ function targetOf(
 async function readManifests(
   settings: DpuAttestorSettings['manifests'],
 ): Promise<Result<ReadonlyMap<string, ReferenceManifest>>> {
-  const keys = await readAll(settings.signerPaths, readSigner);
+  const keys = await readAll(settings.signerPaths, parseSignerKey);
   if (!keys.ok) return keys;
   const signers = { keys: keys.value, threshold: settings.threshold };
   const manifests = await readAll(settings.paths, (bytes) => openManifest(bytes, signers));
@@ -131,14 +129,6 @@ async function readManifests(
     }
   }
   return ok(byTarget);
-}
-
-function readSigner(bytes: Uint8Array): Result<PublicKey> {
-  const blocks = parsePem(bytes, { maxBytes: 65_536, maxBlocks: 1 });
-  if (!blocks.ok) return blocks;
-  const [block] = blocks.value;
-  if (block?.label !== 'PUBLIC KEY') return fail('PEM_LABEL', 'not a PUBLIC KEY in PEM');
-  return parsePublicKey(block.der);
 }
 
 function readCrls(paths: readonly string[]): Promise<Result<readonly Crl[]>> {

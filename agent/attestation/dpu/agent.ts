@@ -77,38 +77,45 @@ function openSession(
   };
 }
 
-/** One component after the other: a BMC collects once at a time. */
+/** Components side by side: a BMC serves one collection for each. */
 async function collect(
   { settings, trustDomain, clock, random }: DpuAgentParts,
   key: AttestationKey,
-  challenge: DpuChallenge,
+  { serverNonce, session, targets }: DpuChallenge,
 ): Promise<Result<readonly TargetEvidence[]>> {
   const { address, tlsPin, ...places } = settings.bmc;
   const credentials = await readBmcCredentials(places);
   if (!credentials.ok) return credentials;
   const place = { origin: address, trust: tlsPin };
   const bmc = new BmcClient({ place, credentials: credentials.value, clock, random });
+  const binding = { serverNonce, session, csrSpki: key.spki, trustDomain: trustDomain.name };
   try {
+    const collected = await Promise.all(
+      targets.map(({ id, slot }) =>
+        collectOne(bmc, { id, slot, nonce: bindingNonce({ ...binding, target: id }) }),
+      ),
+    );
     const evidence: TargetEvidence[] = [];
-    for (const { id, slot } of challenge.targets) {
-      const nonce = bindingNonce({
-        serverNonce: challenge.serverNonce,
-        csrSpki: key.spki,
-        trustDomain: trustDomain.name,
-        session: challenge.session,
-        target: id,
-      });
-      const collected = await collectSignedMeasurements(bmc, id, { nonce, slot });
-      if (!collected.ok) return collected;
-      const chain = parsePem(collected.value.certificateChainPem, CHAIN_LIMITS);
-      if (!chain.ok) return chain;
-      const certificates = chain.value.map(({ der }) => der);
-      evidence.push({ target: id, messages: collected.value.signedMeasurements, certificates });
+    for (const item of collected) {
+      if (!item.ok) return item;
+      evidence.push(item.value);
     }
     return ok(evidence);
   } finally {
     await bmc.close();
   }
+}
+
+async function collectOne(
+  bmc: BmcClient,
+  { id, slot, nonce }: { readonly id: string; readonly slot: number; readonly nonce: Uint8Array },
+): Promise<Result<TargetEvidence>> {
+  const collected = await collectSignedMeasurements(bmc, id, { nonce, slot });
+  if (!collected.ok) return collected;
+  const { signedMeasurements: messages, certificateChainPem } = collected.value;
+  const chain = parsePem(certificateChainPem, CHAIN_LIMITS);
+  if (!chain.ok) return chain;
+  return ok({ target: id, messages, certificates: chain.value.map(({ der }) => der) });
 }
 
 async function readSerial({ serial, serialPath }: DpuAgentSettings): Promise<Result<string>> {

@@ -317,6 +317,7 @@ function looks(card: TestCard, posture: readonly string[] = []) {
   return async () =>
     ok({
       collect: async (target: string, nonce: Uint8Array) => ok(await card.evidence(nonce, target)),
+      serial: async () => ok(SERIAL),
       posture: async () => posture,
       close: async () => {},
     });
@@ -347,6 +348,7 @@ test('a BMC that does not answer is no finding: the agent may try again', async 
   const { card, attest, dpu } = await setUp(context, {}, { outOfBand });
   assertRefused(await attest(agentOn(card)), 'DPU_NOT_JUDGED');
   assert.equal(dpu().state, 'commissioned');
+  assert.ok(dpu().unreachableSinceSeconds > 0, 'the grace begins');
 });
 
 test('without a manifest for the component nothing is attested, and nobody is put out', async (context) => {

@@ -61,6 +61,12 @@ export const dpuAttestationErrors = defineErrors({
     action:
       'Import its address and TLS pin with `signet dpu import`; a look without them is not taken.',
   },
+  DPU_BMC_OTHER: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The BMC at the address of a DPU says that it sits on another card.',
+    action: 'Correct the address in the inventory with `signet dpu import`; nothing was pinned.',
+  },
   DPU_MANIFEST_ABSENT: {
     status: 'FailedPrecondition',
     retryable: false,
