@@ -417,3 +417,13 @@ test('a nonce that is not 32 bytes is refused before anything is sent', async ()
     assertRefused(await collect(never, { challengeNonce: randomBytes(length) }), 'SPDM_NONCE');
   }
 });
+
+test('evidence at the limit is given, a byte above it is not', async () => {
+  // Longer than any one part of the chain, so that the limit is met by the evidence alone.
+  const { exchange } = makeSpdmDevice({ versions: ['1.2'], opaque: new Uint8Array(1000) });
+  const { length } = assertValue(await collect(exchange)).messages;
+  const limited = (maxEvidenceBytes: number) =>
+    collect(exchange, { policy: { ...policy, maxEvidenceBytes } });
+  assertValue(await limited(length));
+  assertRefused(await limited(length - 1), 'SPDM_TOO_LARGE');
+});

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { makeBootedDpu } from '../../test/support/dice.ts';
 import { assertRefused, assertValue } from '../../test/support/refused.ts';
@@ -17,6 +17,7 @@ import { getCapabilitiesRequest } from './capabilities-message.ts';
 import { getCertificateRequest, getDigestsRequest } from './certificate-messages.ts';
 import { challengeRequest } from './challenge-message.ts';
 import { DEFAULT_SPDM_POLICY, type SpdmPolicy } from './policy.ts';
+import { messageToSign } from './signing.ts';
 import { verifyChallengeAuth } from './verify-challenge.ts';
 import { SPDM_VERSIONS, type SpdmVersion } from './version.ts';
 import { getVersionRequest } from './version-message.ts';
@@ -162,6 +163,19 @@ describe('a transcript with a challenge is refused', () => {
     const part = Buffer.concat([request, device.respond(request)]);
     const messages = Buffer.concat([...pairs.slice(0, 4), part, ...pairs.slice(5)]);
     assertRefused(verify({ device, messages }), 'SPDM_TRANSCRIPT');
+  });
+
+  test('whose challenge is for another slot than its chain', () => {
+    const { device, messages } = conversation('1.2');
+    const at = messages.lastIndexOf(Buffer.of(0x12, 0x83, 0, 0));
+    // Slot 3 in the question, slot and mask of the answer; then signed as the device would.
+    const moved = Buffer.from(messages.subarray(0, -96)).fill(3, at + 2, at + 3);
+    moved.set([3, 1 << 3], at + 36 + 2);
+    const context = 'responder-challenge_auth signing';
+    const text = messageToSign('1.2', context, 'sha384', moved);
+    const key = { key: device.boot.leafKey, dsaEncoding: 'ieee-p1363' } as const;
+    const signed = Buffer.concat([moved, sign('sha384', text, key)]);
+    assertRefused(verify({ device, messages: signed }), 'SPDM_SLOT');
   });
 
   test('whose challenge asks for an unknown summary', () => {
