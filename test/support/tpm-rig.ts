@@ -1,0 +1,53 @@
+import { createHash } from 'node:crypto';
+import { bindingNonce } from '../../src/attestation/binding-nonce.ts';
+import {
+  decodeTpmChallenge,
+  encodeTpmPayload,
+  encodeTpmResponse,
+  TPM_TARGET,
+} from '../../src/attestation/tpm/payload.ts';
+import { createTpmAttestor } from '../../src/attestation/tpm/server.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
+import { ok } from '../../src/base/result.ts';
+import { parseTpmPublic, tpmKeyObject, tpmName } from '../../src/tpm/public-area.ts';
+import { AGENT_TEST_DOMAIN } from './agent-ca.ts';
+import { type AttestorRig, testRequest } from './attestor-suite.ts';
+import { assertValue } from './refused.ts';
+import { openCredential, pretendAk, pretendEk, pretendQuote } from './tpm.ts';
+
+/** Both halves of `tpm`, with a pretended TPM whose endorsement key is known by its hash. */
+export function pretendTpmRig(): AttestorRig {
+  const [ek, ak] = [pretendEk(), pretendAk()];
+  const ekArea = assertValue(parseTpmPublic(ek.publicArea));
+  const spki = assertValue(tpmKeyObject(ekArea)).export({ type: 'spki', format: 'der' });
+  const known = createHash('sha256').update(spki).digest('hex');
+  const name = tpmName(assertValue(parseTpmPublic(ak.publicArea)));
+  const request = testRequest();
+  const payload = { ekCertificate: undefined, ekPublic: ek.publicArea, akPublic: ak.publicArea };
+  return {
+    request,
+    server: createTpmAttestor({
+      trust: { roots: [], intermediates: [], knownKeys: new Set([known]) },
+      pcrs: [0, 7],
+      registry: { trustDomain: AGENT_TEST_DOMAIN },
+      clock: systemClock,
+      random: systemRandom,
+    }),
+    begin: async () => ({
+      payload: encodeTpmPayload(payload),
+      async respond(bytes) {
+        const challenge = assertValue(decodeTpmChallenge(bytes));
+        const { nonce: serverNonce, session, pcrs } = challenge;
+        const { csrSpki } = request;
+        const trustDomain = AGENT_TEST_DOMAIN.name;
+        const bound = { serverNonce, csrSpki, trustDomain, session, target: TPM_TARGET };
+        const values = pcrs.map((pcr) => Buffer.alloc(32, pcr));
+        const quote = { nonce: bindingNonce(bound), indices: pcrs, values };
+        const secret = openCredential(ek, name, challenge) ?? Buffer.alloc(32);
+        return ok(encodeTpmResponse({ secret, ...pretendQuote(ak, quote), values }));
+      },
+      close: async () => {},
+    }),
+  };
+}
