@@ -13,8 +13,11 @@ import { makeCsr, makeIntermediate, makeKey, makeRoot } from '../../../test/supp
 import { toHex } from '../../base/bytes.ts';
 import { ManualClock } from '../../base/clock.ts';
 import { type Result, unwrap } from '../../base/result.ts';
+import { generateLocalKey } from '../../keys/local-key.ts';
 import { createMemoryKeyManager } from '../../keys/memory-key-manager.ts';
+import { onlyLinted } from '../../lint/linted-key.ts';
 import { createMetrics } from '../../runtime/metrics.ts';
+import { caSubjectDer } from '../../x509/ca-template.ts';
 import { decodeJournal } from '../journal.ts';
 
 const HOUR_MS = 3_600_000;
@@ -151,6 +154,24 @@ describe('an authority below an upstream', () => {
     await until(clock, () => rootsOf(store).length === 1);
     assert.deepEqual(rootsOf(store), [toHex(second.der)]);
     await authority.close();
+  });
+
+  test('is not made below a root that the upstream says is tainted, though nothing here says so', async (context) => {
+    const { upstream, clock } = server();
+    const link = linkTo(upstream, clock);
+    context.after(() => link.close());
+    const key = onlyLinted(unwrap(await generateLocalKey('x509-CA-A', 'ec-p256')));
+    const subjectDer = caSubjectDer(Uint8Array.of(1), {});
+    const wish = { subjectDer, ttlSeconds: 3600, standing: () => 'trusted' as const };
+    await link.poll();
+    assert.equal(code(await link.certify(key, wish)), 'ok');
+    upstream.tainted.push(...upstream.roots);
+    assert.equal(code(await link.certify(key, wish)), 'ok', 'the upstream was not asked since');
+    await link.poll();
+    assert.equal(code(await link.certify(key, wish)), 'UPSTREAM_ANSWER_INVALID');
+    upstream.roots.push(makeRoot('example.org'));
+    await link.poll();
+    assert.equal(code(await link.certify(key, wish)), 'ok');
   });
 
   test('keeps a root that left the upstream untainted while it leads there', async () => {
