@@ -50,6 +50,16 @@ const manifestsSchema = z.strictObject({
     .min(1)
     .max(16)
     .describe('Public keys (PEM) of those who may publish them.'),
+  corimPaths: z
+    .array(absolutePathSetting)
+    .max(64)
+    .prefault([])
+    .describe("Vendors' CoRIMs that releases of the manifests take values from."),
+  corimSignerPaths: z
+    .array(absolutePathSetting)
+    .max(16)
+    .prefault([])
+    .describe('Public keys (PEM) that signed CoRIMs must be signed by.'),
   threshold: z.int().min(1).max(16).default(1).describe('How many of the keys must have signed.'),
 });
 

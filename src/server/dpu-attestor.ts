@@ -10,6 +10,7 @@ import type { DpuCollector } from '../dpu/collector-seam.ts';
 import type { DpuTarget } from '../dpu/evidence.ts';
 import type { EvidenceVault } from '../dpu/evidence-vault.ts';
 import type { DpuInventory } from '../dpu/inventory.ts';
+import { readCorim } from '../dpu/manifest/corim.ts';
 import { openManifest } from '../dpu/manifest/open-manifest.ts';
 import type { ReferenceManifest } from '../dpu/manifest/reference-manifest.ts';
 import { parseSignerKey } from '../dpu/manifest/signer-key.ts';
@@ -56,7 +57,7 @@ export async function openDpuAttestor(
   settings: DpuAttestorSettings,
   base: DpuAttestorBase,
 ): Promise<Result<OpenedDpu>> {
-  const manifests = await readManifests(settings.manifests);
+  const manifests = await readManifests(settings.manifests, base.clock.nowMs());
   if (!manifests.ok) return manifests;
   const crls = await readCrls(settings.crls.paths);
   if (!crls.ok) return crls;
@@ -113,11 +114,19 @@ function targetOf(
 /** Manifests by target. Two that speak of one target would leave open which of them counts. */
 async function readManifests(
   settings: DpuAttestorSettings['manifests'],
+  atMs: number,
 ): Promise<Result<ReadonlyMap<string, ReferenceManifest>>> {
   const keys = await readAll(settings.signerPaths, parseSignerKey);
   if (!keys.ok) return keys;
   const signers = { keys: keys.value, threshold: settings.threshold };
-  const manifests = await readAll(settings.paths, (bytes) => openManifest(bytes, signers));
+  const corimKeys = await readAll(settings.corimSignerPaths, parseSignerKey);
+  if (!corimKeys.ok) return corimKeys;
+  const read = await readAll(settings.corimPaths, (bytes) =>
+    readCorim(bytes, { keys: corimKeys.value, atMs }),
+  );
+  if (!read.ok) return read;
+  const corims = new Map(read.value.map((corim) => [corim.sha256, corim]));
+  const manifests = await readAll(settings.paths, (bytes) => openManifest(bytes, signers, corims));
   if (!manifests.ok) return manifests;
   const byTarget = new Map<string, ReferenceManifest>();
   for (const manifest of manifests.value) {
