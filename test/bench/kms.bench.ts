@@ -1,7 +1,9 @@
 /**
  * What keys in a KMS cost: servers with local keys, delegated and sealed, and direct, measured in turns
  * by the load generator, with a KMS that takes 20 ms for a signature. Prints a table and writes
- * `bench-kms.json`. It needs Go and the load generator (`SIGNET_SHARED`).
+ * `bench-kms.json`. It needs Go and the load generator (`SIGNET_SHARED`). With
+ * `SIGNET_BENCH_OUTAGE=600` it takes the KMS away from a delegating server under load for ten minutes instead, over
+ * a renewal of its issuing CA, and tells how many SVIDs were refused; the whole takes 1.4 times that.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -53,22 +55,53 @@ function kmsKeys({ url }: SlowKms): string {
   return `manager: aws-kms, awsKms: { region: eu-west-1, endpoint: "${url}" }, calls: ${calls}`;
 }
 
-/** The sum of a counter's series. */
-async function sumOf({ telemetry }: Target, metric: string): Promise<number> {
+/** The sum of a counter's series; of those whose labels fit, where it is told which. */
+async function sumOf({ telemetry }: Target, metric: string, labels = /./): Promise<number> {
   const text = await (await fetch(telemetry)).text();
-  const lines = text.split('\n').filter((line) => line.startsWith(`signet_server_${metric}{`));
+  const own = text.split('\n').filter((line) => line.startsWith(`signet_server_${metric}{`));
+  const lines = own.filter((line) => labels.test(line));
   return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
 }
 
-async function measure(loadgen: string, target: Target, load: readonly string[]) {
-  const calls = await sumOf(target, 'key_manager_calls_total');
-  const svids = await sumOf(target, 'svids_total');
-  const { fleet } = target;
+function putLoad(loadgen: string, { fleet }: Target, args: readonly string[], seconds: string) {
   const who = ['-pid', String(fleet.serverPid)];
   const at = ['-admin', fleet.adminSocket, '-server', `127.0.0.1:${fleet.port}`, ...who];
-  const { code, stdout, stderr } = await run(loadgen, [...load, ...at, '-secs', SECONDS]);
+  return run(loadgen, [...args, ...at, '-secs', seconds]);
+}
+
+/** Takes the KMS away for so long. The issuing CA is to be renewed in the last third of it. */
+async function outage(loadgen: string, kms: SlowKms, seconds: number): Promise<void> {
+  const ca = `issuing: { ttl: ${2 * seconds}s }`;
+  // The load generator's agents do not renew their SVIDs.
+  const lives = { caTtl: '8760h', x509SvidTtl: `${seconds}s`, agentTtl: `${2 * seconds}s` };
+  const target = await start('outage', { keys: kmsKeys(kms), ca, ...lives });
+  try {
+    const all = Math.ceil(1.4 * seconds);
+    const under = putLoad(loadgen, target, X509(1), String(all));
+    const pause = (part: number) => new Promise((resolve) => setTimeout(resolve, part * 1000));
+    await pause(0.3 * seconds);
+    const before = await sumOf(target, 'svids_total');
+    kms.isDown = true;
+    await pause(seconds);
+    kms.isDown = false;
+    const during = (await sumOf(target, 'svids_total')) - before;
+    const failures = await sumOf(target, 'issuing_ca_failures_total');
+    const { code, stderr, stdout } = await under;
+    if (code !== 0) throw new TypeError(`loadgen: exit ${code}\n${stderr}${stdout}`);
+    const refused = await sumOf(target, 'svids_total', /code="(?!ok")/);
+    const rows = { 'SVIDs in the outage': during, refused, 'renewals that failed': failures };
+    report('kms-outage', { [`${seconds} s without KMS, delegated`]: rows });
+  } finally {
+    await target.fleet.stop();
+  }
+}
+
+async function measure(loadgen: string, target: Target, args: readonly string[]) {
+  const calls = await sumOf(target, 'key_manager_calls_total');
+  const svids = await sumOf(target, 'svids_total');
+  const { code, stdout, stderr } = await putLoad(loadgen, target, args, SECONDS);
   if (code !== 0)
-    throw new TypeError(`loadgen ${load.join(' ')}: exit ${code}\n${stderr}${stdout}`);
+    throw new TypeError(`loadgen ${args.join(' ')}: exit ${code}\n${stderr}${stdout}`);
   const line = stdout.split('\n').find((each) => each.startsWith('{')) ?? '{}';
   return {
     // The load generator's own format.
@@ -78,21 +111,8 @@ async function measure(loadgen: string, target: Target, load: readonly string[])
   };
 }
 
-const dir = mkdtempSync(join(tmpdir(), 'sgn-bench-'));
-const stops: (() => Promise<void>)[] = [];
-try {
-  process.env.AWS_ACCESS_KEY_ID ??= 'AKIAEXAMPLE';
-  process.env.AWS_SECRET_ACCESS_KEY ??= 'example';
-  const loadgen = join(dir, 'loadgen');
-  const built = await run('go', ['build', '-o', loadgen, '.'], {
-    cwd: join(sharedDir, 'bench/loadgen'),
-  });
-  if (built.code !== 0) throw new TypeError(built.stderr);
-  const kms = async (direct: boolean): Promise<SlowKms> => {
-    const started = await startSlowKms(loadgen, { delayMs: KMS_DELAY_MS, direct });
-    stops.push(() => started.stop());
-    return started;
-  };
+/** Measures the three in turns. */
+async function compare(loadgen: string, kms: (direct: boolean) => Promise<SlowKms>): Promise<void> {
   const onlySigning = { ca: 'protection: direct', jwt: 'protection: direct' };
   const targets = [
     await start('local', {}),
@@ -132,6 +152,26 @@ try {
     }
   }
   report('kms', rows);
+}
+
+const dir = mkdtempSync(join(tmpdir(), 'sgn-bench-'));
+const stops: (() => Promise<void>)[] = [];
+try {
+  process.env.AWS_ACCESS_KEY_ID ??= 'AKIAEXAMPLE';
+  process.env.AWS_SECRET_ACCESS_KEY ??= 'example';
+  const loadgen = join(dir, 'loadgen');
+  const built = await run('go', ['build', '-o', loadgen, '.'], {
+    cwd: join(sharedDir, 'bench/loadgen'),
+  });
+  if (built.code !== 0) throw new TypeError(built.stderr);
+  const kms = async (direct: boolean): Promise<SlowKms> => {
+    const started = await startSlowKms(loadgen, { delayMs: KMS_DELAY_MS, direct });
+    stops.push(() => started.stop());
+    return started;
+  };
+  const seconds = Number(process.env.SIGNET_BENCH_OUTAGE ?? 0);
+  if (seconds > 0) await outage(loadgen, await kms(false), seconds);
+  else await compare(loadgen, kms);
 } finally {
   for (const stop of stops) await stop();
   rmSync(dir, { recursive: true, force: true });

@@ -7,6 +7,8 @@ import { freePort, stopChild } from '../support/processes.ts';
 /** A KMS that takes a while for each signature, and each wrapping. */
 export interface SlowKms {
   readonly url: string;
+  /** Whether each call breaks off without an answer; not for `direct`. */
+  isDown: boolean;
   stop(): Promise<void>;
 }
 
@@ -36,12 +38,22 @@ export async function startSlowKms(
   const signer = spawn(loadgen, ['kms', ...listen], { stdio: 'ignore' });
   await answers(`http://127.0.0.1:${port}/`);
   const stopSigner = () => stopChild(signer as ChildProcess, 'SIGTERM');
-  if (direct) return { url: `http://127.0.0.1:${port}`, stop: stopSigner };
+  if (direct) return { url: `http://127.0.0.1:${port}`, isDown: false, stop: stopSigner };
   const state: { alias: string | undefined; tags: readonly unknown[] } = {
     alias: undefined,
     tags: [],
   };
+  const kms = {
+    url: '',
+    isDown: false,
+    async stop() {
+      server.close();
+      server.closeAllConnections();
+      await stopSigner();
+    },
+  };
   const server = createServer(async (call, answer) => {
+    if (kms.isDown) return void call.socket.destroy();
     const body = Buffer.concat(await call.toArray());
     const operation = String(call.headers['x-amz-target'] ?? '').split('.')[1] ?? '';
     const mine = wrapping(operation, JSON.parse(body.toString() || '{}'), state);
@@ -61,14 +73,8 @@ export async function startSlowKms(
   await once(server, 'listening');
   // A TCP server has such an address.
   const { port: front } = server.address() as AddressInfo;
-  return {
-    url: `http://127.0.0.1:${front}`,
-    async stop() {
-      server.close();
-      server.closeAllConnections();
-      await stopSigner();
-    },
-  };
+  kms.url = `http://127.0.0.1:${front}`;
+  return kms;
 }
 
 /** The answer for calls about the wrapping key. It encrypts nothing: its time is what is measured. */
