@@ -115,6 +115,20 @@ describe('a ledger', () => {
     await assertWhole(files, 101);
   });
 
+  test('writes nothing for an empty batch, alone or beside others', async () => {
+    const files = new MemoryFiles();
+    const ledger = await open(files);
+    assert.equal(unwrap(await ledger.append([])), 0);
+    const syncs = files.logSyncs;
+    const [one, none] = [ledger.append(makeEntries(0, 2)), ledger.append([])];
+    assert.deepEqual([unwrap(await one), ledger.size], [0, 2]);
+    unwrap(await none);
+    assert.equal(files.logSyncs, syncs + 1);
+    await ledger.close();
+    assert.equal(codeOf(await ledger.append([])), 'LEDGER_CLOSED');
+    await assertWhole(files, 2);
+  });
+
   test('refuses entries and batches that are too large, whole', async () => {
     const files = new MemoryFiles();
     const ledger = await open(files);

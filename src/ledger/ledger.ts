@@ -52,7 +52,7 @@ export interface Ledger {
   readonly fault: SignetError | undefined;
   /**
    * Appends a batch and answers with the index of its first record once all of it is durable. What
-   * waits at the same time shares one fsync. Fails with LEDGER_FULL, LEDGER_IO, LEDGER_OVERLOADED,
+   * waits at the same time shares one fsync; of an empty batch nothing is written. Fails with LEDGER_FULL, LEDGER_IO, LEDGER_OVERLOADED,
    * LEDGER_RECORD_TOO_LARGE or LEDGER_CLOSED; then none of the batch is in the tree.
    */
   append(entries: readonly NewEntry[]): Promise<Result<number>>;
@@ -168,6 +168,8 @@ class OpenLedger implements Ledger {
     const bytes = payloadSize(entries);
     const refusal = this.#refusal(entries, bytes);
     if (refusal !== undefined) return Promise.resolve(refusal);
+    // Nothing to wait for, and a batch of none cannot be written.
+    if (entries.length === 0) return Promise.resolve(ok(this.size));
     return new Promise((resolve) => {
       this.#waiting.push({ entries, bytes, resolve });
       this.#waitingBytes += bytes;
