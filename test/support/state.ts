@@ -103,7 +103,8 @@ export function dpuDraft(serial: string, extra: Partial<DpuDraft> = {}): DpuDraf
 /** A folder that goes with the test. */
 export async function temporaryFolder(context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'signet-'));
-  context.after(() => rm(folder, { recursive: true, force: true }));
+  // Again, where something that was being closed has just made a file there.
+  context.after(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
   return folder;
 }
 
