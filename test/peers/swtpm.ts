@@ -21,15 +21,14 @@ export async function prepareSwtpm(): Promise<string | undefined> {
   root = dir;
   if (await works()) return undefined;
   if (!(await has('apt-get')) || !(await has('dpkg'))) return 'swtpm is not installed';
-  // Package lists of our own, and unpacked in place of installed: neither needs root.
   for (const folder of ['lists/partial', 'cache'])
     mkdirSync(join(dir, folder), { recursive: true });
-  const own = ['-o', `Dir::State::Lists=${dir}/lists`, '-o', `Dir::Cache=${dir}/cache`];
-  const fetched = await build([
-    ['apt-get', [...own, 'update', '-q'], dir],
-    ['apt-get', [...own, 'download', '-q', ...PACKAGES], dir],
-    ['sh', ['-c', `for deb in *.deb; do dpkg -x "$deb" .; done`], dir],
-  ]);
+  // Package lists of our own, and unpacked in place of installed: neither needs root. Files of tests run
+  // side by side, and nobody may unpack over what another runs.
+  const own = `-o Dir::State::Lists=${dir}/lists -o Dir::Cache=${dir}/cache -q`;
+  const script = `test -e done || { apt-get ${own} update && apt-get ${own} download ${PACKAGES.join(' ')} &&
+    for deb in *.deb; do dpkg -x "$deb" . || exit 1; done && touch done; }`;
+  const fetched = await build([['flock', ['lock', 'sh', '-c', script], dir]]);
   if (fetched.missing !== undefined) return fetched.missing;
   return (await works()) ? undefined : 'swtpm was fetched and does not run';
 }
