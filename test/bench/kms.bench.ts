@@ -44,7 +44,7 @@ const LOADS: Readonly<Record<string, readonly string[]>> = {
 
 async function start(name: string, options: FleetOptions): Promise<Target> {
   const port = await freePort();
-  const serverYaml = `${UNLIMITED}telemetry: { address: 127.0.0.1, port: ${port} }\nlog: { level: warn }\n`;
+  const serverYaml = `${UNLIMITED}telemetry: { address: 127.0.0.1, port: ${port} }\nlog: { level: warn }\n${options.serverYaml ?? ''}`;
   const fleet = await Fleet.start({ ...options, serverOnly: true, serverYaml });
   return { name, fleet, telemetry: `http://127.0.0.1:${port}/metrics` };
 }
@@ -113,7 +113,9 @@ async function measure(loadgen: string, target: Target, args: readonly string[])
 
 /** Measures the three in turns. */
 async function compare(loadgen: string, kms: (direct: boolean) => Promise<SlowKms>): Promise<void> {
-  const onlySigning = { ca: 'protection: direct', jwt: 'protection: direct' };
+  // That KMS has no wrapping key.
+  const serverYaml = 'ledger: { protection: file }\n';
+  const onlySigning = { ca: 'protection: direct', jwt: 'protection: direct', serverYaml };
   const targets = [
     await start('local', {}),
     await start('delegated, sealed', { keys: kmsKeys(await kms(false)) }),
