@@ -164,13 +164,14 @@ function kmsSettings(namespace: string) {
 }
 
 describe('a server with its keys in AWS KMS', suite, () => {
-  test('asks it for one signature and one wrapping, and for nothing while it issues', async () => {
+  test('asks it for two signatures and two wrappings, and for nothing while it issues', async () => {
     const signs = proxy.seen.get('Sign') ?? 0;
     const wraps = proxy.seen.get('Encrypt') ?? 0;
     const at = await TestServer.start(kmsSettings('server-calls'));
     // The root signs itself and the issuing CA.
     assert.equal((proxy.seen.get('Sign') ?? 0) - signs, 2);
-    assert.equal((proxy.seen.get('Encrypt') ?? 0) - wraps, 1);
+    // The keys of ledger and tokens.
+    assert.equal((proxy.seen.get('Encrypt') ?? 0) - wraps, 2);
     const before = [...proxy.seen.values()].reduce((sum, each) => sum + each, 0);
     for (let svid = 0; svid < 5; svid++) {
       const [leaf, issuing] = await mint(at);
