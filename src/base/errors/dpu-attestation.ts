@@ -38,10 +38,12 @@ export const dpuAttestationErrors = defineErrors({
     'Evidence of a component that the server demands is missing, is there twice, or was not asked for.',
     'Compare the targets in the configurations of server and agent with `ComponentIntegrity` of the BMC.',
   ),
-  DPU_NOT_ADMITTED: refusal(
-    'The DPU may not attest in the state that it is in.',
-    'Look at it with `signet dpu show`; commission it, or release it from quarantine.',
-  ),
+  DPU_NOT_ADMITTED: {
+    status: 'FailedPrecondition',
+    retryable: true,
+    means: 'The DPU may not attest in the state that it is in; its agent waits and asks again.',
+    action: 'Look at it with `signet dpu show`; release it when what put it out is settled.',
+  },
   DPU_KEY_UNKNOWN: refusal(
     'A genuine device answered, with a key that is not pinned to the DPU that the agent claims to be.',
     'Find the card by `signet dpu show`. A replaced card is commissioned anew; else somebody poses as this DPU.',
