@@ -122,7 +122,7 @@ export async function openState(
   options: { readonly keptChanges?: number; readonly admits?: Admission } = {},
 ): Promise<TestState> {
   const { admits, ...storeOptions } = options;
-  const folder = await temporaryFolder(context);
+  const folder = await mkdtemp(join(tmpdir(), 'signet-'));
   const path = join(folder, 'signet.db');
   const clock = new ManualClock(START_SECONDS * 1000);
   const random = seededRandom(1);
@@ -134,6 +134,8 @@ export async function openState(
   context.after(async () => {
     await registry.close();
     await store.close();
+    // Last: what is still open makes files.
+    await rm(folder, { recursive: true, force: true });
   });
   return { store, registry, clock, random };
 }
