@@ -21,7 +21,9 @@ const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code)
 
 function open(namespace: string, address = fake.address) {
   const owner = { namespace, trustDomain: 'example.org' };
-  return openVaultKeyManager(vaultOptions(address, { owner }));
+  const { pace } = vaultOptions(address);
+  // What never comes is not waited for long.
+  return openVaultKeyManager(vaultOptions(address, { owner, pace: { ...pace, deadlineMs: 3000 } }));
 }
 
 testKeyWrapper({ name: 'a fake of Vault', open });
