@@ -19,11 +19,10 @@ after(() => fake.close());
 
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
 
-function open(namespace: string, address = fake.address) {
+function open(namespace: string, address = fake.address, deadlineMs = 60_000) {
   const owner = { namespace, trustDomain: 'example.org' };
   const { pace } = vaultOptions(address);
-  // What never comes is not waited for long.
-  return openVaultKeyManager(vaultOptions(address, { owner, pace: { ...pace, deadlineMs: 3000 } }));
+  return openVaultKeyManager(vaultOptions(address, { owner, pace: { ...pace, deadlineMs } }));
 }
 
 testKeyWrapper({ name: 'a fake of Vault', open });
@@ -45,7 +44,8 @@ describe('wrapping by Vault', () => {
   });
 
   test('a name that stands for a key of another type is refused', async () => {
-    const keys = unwrap(await open('wrap-moved'));
+    // What never comes is not waited for long.
+    const keys = unwrap(await open('wrap-moved', fake.address, 3000));
     unwrap(await keys.generate('Other', 'ec-p256'));
     const other = fake.keys.get('wrap-moved.ec-p256.Other.example.org')!;
     fake.keys.set('wrap-moved.aes256.Wrapping.example.org', { ...other, secrets: [] });
