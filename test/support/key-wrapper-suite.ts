@@ -21,8 +21,11 @@ export interface WrapperBackend {
   readonly name: string;
   /** Opens the keys of an installation, new or as a restart would; `namespace` tells them apart. */
   open(namespace: string): Promise<Result<KeyManager>>;
-  /** Of a server of tests that, unlike the real one, looks at the middle of a ciphertext and not at its key. */
-  readonly lax?: string;
+  /**
+   * Of a server of tests that, unlike the real one, looks at the middle of a ciphertext and not at its
+   * key: what it cannot refuse is not asked of it.
+   */
+  readonly lax?: boolean;
 }
 
 /** The one suite that the wrapping keys of every key manager pass. */
@@ -104,18 +107,18 @@ export function testKeyWrapper(
         await unwraps(wrapper, after);
       }));
 
-    const strict = { skip: backend.lax ?? false };
-    test('what one key wrapped is not unwrapped as that of another', strict, () =>
+    if (backend.lax === true) return;
+
+    test('what one key wrapped is not unwrapped as that of another', () =>
       withWrapper('wrap-named', async (wrapper) => {
         const before = unwrap(await wrapper.wrap(SECRET, CONTEXT));
         unwrap(await wrapper.rotate());
         const { wrappingKeyId } = unwrap(await wrapper.wrap(SECRET, CONTEXT));
         const unwrapped = await wrapper.unwrap({ ...before, wrappingKeyId }, CONTEXT);
         assert.equal(code(unwrapped), 'KEY_SEAL_BROKEN');
-      }),
-    );
+      }));
 
-    test('the wrapping key of another installation does not unwrap', strict, () =>
+    test('the wrapping key of another installation does not unwrap', () =>
       withWrapper('wrap-ours', (ours) =>
         withWrapper('wrap-theirs', async (theirs) => {
           unwrap(await ours.wrap(SECRET, CONTEXT));
@@ -124,7 +127,6 @@ export function testKeyWrapper(
           const unwrapped = await ours.unwrap({ ...wrapped, wrappingKeyId }, CONTEXT);
           assert.equal(code(unwrapped), 'KEY_SEAL_BROKEN');
         }),
-      ),
-    );
+      ));
   });
 }
