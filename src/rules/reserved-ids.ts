@@ -22,11 +22,6 @@ export function dpuAgentPath(deviceId: string): string {
   return DPU_PREFIX + deviceId;
 }
 
-/** What the paths of the agents begin with that a DPU vouched for. */
-export function dpuHostAgentPrefix(deviceId: string): string {
-  return `${DPU_HOST_PREFIX}${deviceId}/`;
-}
-
 /** Whether an agent is that of a DPU itself. */
 export function isDpuAgentId(id: SpiffeId): boolean {
   return id.path.startsWith(DPU_PREFIX);

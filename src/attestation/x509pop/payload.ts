@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { ok, type Result } from '../../base/result.ts';
 import { encodeBase64 } from '../../spiffe/base64.ts';
 import type { JsonObject } from '../../spiffe/json.ts';
@@ -101,11 +100,6 @@ export function decodeX509PopResponse(bytes: Uint8Array): Result<X509PopResponse
   if (!r.ok) return r;
   const s = bytesAt(object, 's', { min: 1, max: 66 });
   return s.ok ? ok({ kind, nonce: nonce.value, r: r.value, s: s.value }) : s;
-}
-
-/** What is signed: a digest of the server's nonce and the agent's. */
-export function x509PopDigest(challenge: Uint8Array, response: Uint8Array): Buffer {
-  return createHash('sha256').update(challenge).update(response).digest();
 }
 
 function readOne(
