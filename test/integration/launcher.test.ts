@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import {
   chmodSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -111,6 +112,34 @@ test('a lock whose owner is gone is taken over', async (context) => {
     all.map(() => [0, 'one']),
   );
   assert.deepEqual(locks(root), []);
+});
+
+test('of many that lock, one is inside, also where some are killed there', async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'signet-lock-'));
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  const inside = join(folder, 'inside');
+  const script = `
+    import { appendFileSync, mkdirSync, rmdirSync } from 'node:fs';
+    import { setTimeout as sleep } from 'node:timers/promises';
+    import { withLock } from '${join(process.cwd(), 'bin/lock.mjs')}';
+    for (let round = 0; round < 4; round++) {
+      await withLock('${join(folder, '.lock')}', async () => {
+        mkdirSync('${inside}');
+        await sleep(5);
+        rmdirSync('${inside}');
+        if (process.argv[2] === String(round)) process.kill(process.pid, 'SIGKILL');
+        appendFileSync('${join(folder, 'rounds')}', '.');
+      });
+    }`;
+  writeFileSync(join(folder, 'locker.mjs'), script);
+  // The first three are killed in their first, second and third round; the others do all four.
+  const lockers = ['0', '1', '2', '', '', ''].map((kill) =>
+    run(process.execPath, [join(folder, 'locker.mjs'), kill]),
+  );
+  const errors = (await Promise.all(lockers)).map(({ stderr }) => stderr);
+  assert.deepEqual(errors, ['', '', '', '', '', '']);
+  assert.equal(readFileSync(join(folder, 'rounds'), 'utf8').length, 0 + 1 + 2 + 3 * 4);
+  assert.ok(!existsSync(join(folder, '.lock')));
 });
 
 test('works through links, as npm makes them', async (context) => {
