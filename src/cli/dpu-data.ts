@@ -3,11 +3,12 @@ import { fail, ok, type Result } from '../base/result.ts';
 import type { DpuFacts } from '../gen/signet/dpu/v1/dpu.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJson } from '../spiffe/json.ts';
 import { parseCsv } from './csv.ts';
+import { nameOfObject, readDpfDevice } from './dpf-device.ts';
 import { MAX_DATA_BYTES } from './files.ts';
 
 /** A DPU from a file, with the place that it stands in there. */
 export interface DpuRow {
-  /** Such as `line 7` or `dpus[3]`. */
+  /** Such as `line 7`, `dpus[3]` or the name of an object. */
   readonly place: string;
   readonly facts: DpuFacts;
 }
@@ -28,7 +29,7 @@ const list =
     return undefined;
   };
 
-/** Names of facts by their letters in lower case; those of `DPUDevice` objects of DPF among them. */
+/** Names of facts by their letters in lower case. */
 const FIELDS: Readonly<Record<string, Setter>> = {
   serial: text('serial'),
   serialnumber: text('serial'),
@@ -106,13 +107,14 @@ function fromCsv(source: string): Result<readonly DpuRow[]> {
 function fromJson(bytes: Uint8Array): Result<readonly DpuRow[]> {
   const value = parseJson(bytes, { maxBytes: MAX_DATA_BYTES });
   if (!value.ok) return fail('CLI_DATA_INVALID', value.error.message);
-  return fromValue(value.value);
+  const rows = rowsOf(value.value);
+  return rows.ok ? collect(rows.value) : rows;
 }
 
 function fromYaml(source: string): Result<readonly DpuRow[]> {
   if (source.length > MAX_DATA_BYTES) return fail('CLI_DATA_INVALID', 'is too long');
   const documents = parseAllDocuments(source, { uniqueKeys: true, schema: 'failsafe' });
-  const rows: DpuRow[] = [];
+  const rows: Read[] = [];
   for (const [i, document] of [...documents].entries()) {
     const [error] = document.errors;
     if (error !== undefined) return fail('CLI_DATA_INVALID', error.message.split('\n', 1)[0] ?? '');
@@ -122,11 +124,12 @@ function fromYaml(source: string): Result<readonly DpuRow[]> {
     if (value.value === null || value.value === '') continue;
     // Through JSON, so that both forms are judged by the same reader.
     const json = new TextEncoder().encode(JSON.stringify(value.value));
-    const read = fromJson(json);
+    const parsed = parseJson(json, { maxBytes: MAX_DATA_BYTES });
+    const read = parsed.ok ? rowsOf(parsed.value) : parsed;
     if (!read.ok) return fail('CLI_DATA_INVALID', `document ${i + 1}: ${read.error.message}`);
     rows.push(...read.value);
   }
-  return ok(rows);
+  return collect(rows);
 }
 
 /** A document without aliases: with them a short text may stand for a very long one. */
@@ -138,54 +141,50 @@ function plain(document: Document.Parsed): Result<unknown> {
   }
 }
 
-function fromValue(value: JsonValue): Result<readonly DpuRow[]> {
-  if (Array.isArray(value)) return fromList(value, '');
+/** Kinds of Kubernetes lists that hold `DPUDevice` objects. */
+const OBJECT_LISTS: readonly JsonValue[] = ['List', 'DPUDeviceList'];
+
+function rowsOf(value: JsonValue): Result<readonly Read[]> {
+  if (Array.isArray(value)) return ok(fromList(value, ''));
   if (!isJsonObject(value)) return fail('CLI_DATA_INVALID', 'is no object or list');
-  for (const key of ['dpus', 'items']) {
-    const items = value.get(key);
-    if (Array.isArray(items)) return fromList(items, key);
+  const kind = value.get('kind');
+  const name = kind === undefined ? 'dpus' : 'items';
+  const items = value.get(name);
+  if (items === undefined) return ok(fromList([value], ''));
+  if (kind !== undefined && !OBJECT_LISTS.includes(kind)) {
+    return fail('CLI_DATA_INVALID', `a ${shown(kind)} is no list of DPUDevice objects`);
   }
-  return fromList([value], '');
+  if (!Array.isArray(items)) return fail('CLI_DATA_INVALID', `${name} is no list`);
+  return ok(fromList(items, name, kind !== undefined));
 }
 
-function fromList(items: readonly JsonValue[], name: string): Result<readonly DpuRow[]> {
-  return collect(
-    items.map((item, i) => {
-      const place = `${name}[${i}]`;
-      return isJsonObject(item)
-        ? { place, ...fromObject(item) }
-        : { place, problem: 'is no object' };
-    }),
-  );
+function fromList(items: readonly JsonValue[], name: string, ofObjects = false): readonly Read[] {
+  return items.map((item, i) => {
+    const place = `${name}[${i}]`;
+    if (!isJsonObject(item)) return { place, problem: 'is no object' };
+    if (!ofObjects && !item.has('kind')) return { place, ...fromObject(item) };
+    const device = readDpfDevice(item);
+    const named = nameOfObject(item) ?? place;
+    return device.ok
+      ? { place: named, facts: device.value }
+      : { place: named, problem: device.error.message };
+  });
 }
 
 function fromObject(object: JsonObject): { facts: DpuFacts } | { problem: string } {
   const facts: DpuFacts = { serial: '' };
-  const isDpf = object.get('kind') === 'DPUDevice';
-  const problem = isDpf
-    ? (setAll(facts, object.get('spec'), true) ?? setAll(facts, object.get('status'), true))
-    : setAll(facts, object, false);
-  return problem === undefined ? { facts } : { problem };
-}
-
-function setAll(
-  facts: DpuFacts,
-  object: JsonValue | undefined,
-  lenient: boolean,
-): string | undefined {
-  if (object === undefined) return undefined;
-  if (!isJsonObject(object)) return 'spec or status is no object';
   for (const [key, value] of object) {
-    const name = keyOf(key);
-    const set = fieldOf(name);
-    // Of somebody else's objects, only what is known here counts.
-    if (lenient && set === undefined) continue;
-    if (set === undefined) return `unknown key "${key}"`;
+    const set = fieldOf(keyOf(key));
+    if (set === undefined) return { problem: `unknown key "${key}"` };
     const given = textOf(value);
     const problem = given === undefined ? 'must be text' : set(facts, given);
-    if (problem !== undefined) return `${key} ${problem}`;
+    if (problem !== undefined) return { problem: `${key} ${problem}` };
   }
-  return undefined;
+  return { facts };
+}
+
+function shown(kind: JsonValue): string {
+  return typeof kind === 'string' && /^[A-Za-z]{1,63}$/.test(kind) ? kind : 'thing of no kind';
 }
 
 /** Text, a number, or a list of texts. */
