@@ -335,6 +335,35 @@ for (const backend of BACKENDS) {
       });
     });
 
+    it('are confirmed under the SVID that was looked at, and under no other', async (context) => {
+      const store = await opened(context);
+      const agent = agentRecord('a');
+      unwrap(await store.recordAttestation(attestation(agent)));
+      const confirmed = {
+        kind: 'confirmed',
+        assurance: { method: 'dpu', binding: 'dual', zone: 1, release: 'r2', atSeconds: NOW },
+        selectors: selectors('dpu:binding:dual'),
+      } as const;
+      const other = unwrap(
+        await store.changeAgent(agent.id, { ...confirmed, serial: `${agent.serial}0` }),
+      );
+      assert.deepEqual(other, agent);
+      const { kind: _kind, ...facts } = confirmed;
+      const raised = unwrap(
+        await store.changeAgent(agent.id, { ...confirmed, serial: agent.serial }),
+      );
+      assert.deepEqual(raised, { ...agent, ...facts });
+      unwrap(await store.changeAgent(agent.id, { kind: 'banned' }));
+      const late = unwrap(
+        await store.changeAgent(agent.id, {
+          ...confirmed,
+          serial: agent.serial,
+          selectors: [],
+        }),
+      );
+      assert.deepEqual(late, { ...agent, ...facts, banned: true });
+    });
+
     it('stay banned, whatever is under way', async (context) => {
       const store = await opened(context);
       const agent = agentRecord('a');
@@ -516,6 +545,28 @@ for (const backend of BACKENDS) {
       assert.equal(code(await write(0n, Uint8Array.of(3))), 'STORE_CONFLICT');
       const given = [{ slot: 'a', version: 3n, sealed: undefined }];
       assert.deepEqual(unwrap(await store.loadSealedKeys()), given);
+    });
+
+    it('keep the highest mark of each manifest, all of a set or none', async (context) => {
+      const place = await temporaryFolder(context);
+      const mark = (id: string, sequence: number, sha256 = `${sequence}`) => ({
+        id,
+        sequence,
+        sha256,
+      });
+      const store = await backend.open(place);
+      const raise = async (from: Store, ...marks: readonly ReturnType<typeof mark>[]) =>
+        unwrap(await from.raiseManifestMarks(marks)).map(({ id, sequence }) => `${id}${sequence}`);
+      assert.deepEqual(await raise(store, mark('a', 7), mark('b', 1)), ['a7', 'b1']);
+      assert.deepEqual(await raise(store, mark('a', 7)), ['a7'], 'the very same again');
+      assert.deepEqual(await raise(store, mark('b', 2), mark('a', 6)), ['b1', 'a7']);
+      assert.deepEqual(await raise(store, mark('c', 1), mark('a', 7, 'other')), ['c0', 'a7']);
+      assert.deepEqual(await raise(store, mark('a', 8), mark('b', 1)), ['a8', 'b1']);
+      await store.close();
+      const again = await backend.open(place);
+      context.after(() => again.close());
+      assert.deepEqual(await raise(again, mark('a', 7)), ['a8'], 'kept across a restart');
+      assert.deepEqual(await raise(again, mark('b', 2), mark('c', 1)), ['b2', 'c1']);
     });
 
     it('come back with their bundle, whose sequence counts up by one', async (context) => {

@@ -1,8 +1,10 @@
 import type { Result } from '../base/result.ts';
+import type { Assurance } from '../rules/assurance.ts';
 import type { DpuDraft, DpuRecord } from '../rules/dpu.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
 import type { IssuingCa } from '../rules/issuing-ca.ts';
 import type { Revocation } from '../rules/revocation.ts';
+import type { Selector } from '../rules/selector.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 
@@ -122,6 +124,16 @@ export type AgentChange =
     }
   /** The renewed SVID with this serial was used. No effect when it is not the one awaited. */
   | { readonly kind: 'promoted'; readonly serial: string }
+  /**
+   * What the node's attestation is worth, and its selectors, after the server looked for itself. No effect
+   * where the agent's SVID is not the one with `serial` any more: another attestation came.
+   */
+  | {
+      readonly kind: 'confirmed';
+      readonly serial: string;
+      readonly assurance: Assurance;
+      readonly selectors: readonly Selector[];
+    }
   | { readonly kind: 'banned' }
   | { readonly kind: 'status'; readonly agentVersion: string };
 
@@ -189,6 +201,15 @@ export interface LedgerCopyWrite {
   readonly head: LedgerCopyHead | undefined;
 }
 
+/** The newest revision of a reference manifest that was ever in force. */
+export interface ManifestMark {
+  /** The manifest's own id. */
+  readonly id: string;
+  readonly sequence: number;
+  /** Of its payload, hex. */
+  readonly sha256: string;
+}
+
 /**
  * Durable state. Every write is one transaction that also appends its change records, and answers
  * only when it is durable. Reads serve start-up and the change feed; no request handler calls them.
@@ -241,6 +262,13 @@ export interface Store {
   writeDpus(writes: readonly DpuWrite[]): Promise<Result<readonly WrittenDpu[]>>;
   /** Deletes join tokens past their end and their retry window, expired entries, and revocations and issuing CAs that have ended. */
   prune(nowSeconds: number): Promise<Result<void>>;
+
+  /**
+   * Raises the marks of manifests in one transaction, all or none: nothing is written where one is kept
+   * with a higher sequence, or with the same of another content. Answers how each stands afterwards, in
+   * order; sequence 0 where there is none. Marks are never lowered or deleted.
+   */
+  raiseManifestMarks(marks: readonly ManifestMark[]): Promise<Result<readonly ManifestMark[]>>;
 
   /** Every sealed key; no change feed tells of them. */
   loadSealedKeys(): Promise<Result<readonly SealedKeyRecord[]>>;

@@ -5,12 +5,17 @@ import type { Selector } from '../../rules/selector.ts';
 import type { Interner } from './interner.ts';
 import { type AgentRow, agentChecksum } from './rows.ts';
 
+/** The form that selectors are stored in: JSON. */
+export function encodeSelectors(selectors: readonly Selector[]): string {
+  return JSON.stringify(selectors.map(({ type, value }) => [type, value]));
+}
+
 /** Encodes an agent. */
 export function encodeAgent(agent: AgentRecord): Omit<AgentRow, 'checksum'> {
   return {
     id: agent.id.uri,
     attestationType: agent.attestationType,
-    selectors: JSON.stringify(agent.selectors.map(({ type, value }) => [type, value])),
+    selectors: encodeSelectors(agent.selectors),
     serial: agent.serial,
     expiresAt: agent.expiresAtSeconds,
     newSerial: agent.newSerial ?? null,

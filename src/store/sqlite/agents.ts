@@ -1,5 +1,7 @@
 import { fail, ok, type Result } from '../../base/result.ts';
+import { encodeAssurance } from '../../rules/assurance.ts';
 import type { AgentChange } from '../store.ts';
+import { encodeSelectors } from './agent-codec.ts';
 import { deleteBundleAck } from './bundle-acks.ts';
 import { appendChange } from './changes.ts';
 import type { Database } from './database.ts';
@@ -101,6 +103,13 @@ function applyChange(row: AgentRow, change: AgentChange): AgentRow {
         expiresAt: row.newExpiresAt,
         newSerial: null,
         newExpiresAt: null,
+      };
+    case 'confirmed':
+      if (row.banned === 1 || row.serial !== change.serial) return row;
+      return {
+        ...row,
+        assurance: encodeAssurance(change.assurance),
+        selectors: encodeSelectors(change.selectors),
       };
     case 'banned':
       return row.banned === 1 ? row : { ...row, banned: 1 };

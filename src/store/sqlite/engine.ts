@@ -10,6 +10,7 @@ import { changesAfter, lastSequence, pruneChanges } from './feed.ts';
 import { deleteEndedIssuingCas, putIssuingCa } from './issuing-cas.ts';
 import { claimJoinToken, createJoinToken, deleteExpiredTokens } from './join-tokens.ts';
 import { ledgerCopy, ledgerCopyTile, putLedgerCopy } from './ledger-copies.ts';
+import { raiseManifestMarks } from './manifest-marks.ts';
 import { countCommit, type MarkKeeper, markIn } from './mark.ts';
 import type { AnswerOf, ArgsOf, OperationName, WorkerStart } from './protocol.ts';
 import { deleteEndedRevocations, revoke } from './revocations.ts';
@@ -176,6 +177,7 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
       deleteEndedIssuingCas(db, now - REVOCATION_GRACE_SECONDS);
       return ok(undefined);
     },
+    raiseManifestMarks: (args) => ok(raiseManifestMarks(db, args)),
     loadSealedKeys: () => loadSealedKeys(db),
     writeSealedKey: (args) => writeSealedKey(db, args),
     putLedgerCopy: (args) => ok(putLedgerCopy(db, args)),

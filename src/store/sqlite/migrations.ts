@@ -175,6 +175,14 @@ export const MIGRATIONS: readonly string[] = [
   `
   INSERT INTO meta VALUES ('database_id', lower(hex(randomblob(16)))), ('commits', '0');
   `,
+  // No checksum: a flipped bit keeps a manifest out, or is overtaken by the next revision.
+  `
+  CREATE TABLE manifest_marks (
+    id TEXT PRIMARY KEY,
+    sequence INTEGER NOT NULL,
+    sha256 TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

@@ -1,5 +1,11 @@
 import type { ErrorCode } from '../../base/errors.ts';
-import type { AgentChange, AgentPrune, LedgerCopyHead, LedgerCopyWrite } from '../store.ts';
+import type {
+  AgentChange,
+  AgentPrune,
+  LedgerCopyHead,
+  LedgerCopyWrite,
+  ManifestMark,
+} from '../store.ts';
 import type {
   AgentRow,
   BundleAckRow,
@@ -155,6 +161,10 @@ export interface Operations {
   putIssuingCa: Operation<Omit<IssuingCaRow, 'checksum'>, IssuingCaRow>;
   writeDpus: Operation<{ readonly writes: readonly DpuWriteRow[] }, readonly WrittenDpuRow[]>;
   prune: Operation<{ readonly now: number }, undefined>;
+  raiseManifestMarks: Operation<
+    { readonly marks: readonly ManifestMark[] },
+    readonly ManifestMark[]
+  >;
   loadSealedKeys: Operation<undefined, readonly SealedKeyRow[]>;
   writeSealedKey: Operation<
     {

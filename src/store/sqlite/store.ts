@@ -21,6 +21,7 @@ import type {
   JoinTokenRecord,
   LedgerCopyHead,
   LedgerCopyWrite,
+  ManifestMark,
   SealedKeyRecord,
   SealedKeyWrite,
   Store,
@@ -201,6 +202,10 @@ export class SqliteStore implements Store {
 
   ledgerCopyTile(origin: string, path: string): Promise<Result<Uint8Array | undefined>> {
     return this.#worker.call('ledgerCopyTile', { origin, path });
+  }
+
+  raiseManifestMarks(marks: readonly ManifestMark[]): Promise<Result<readonly ManifestMark[]>> {
+    return this.#worker.call('raiseManifestMarks', { marks });
   }
 
   async loadSealedKeys(): Promise<Result<readonly SealedKeyRecord[]>> {
