@@ -1,6 +1,7 @@
 import { fail, ok, type Result } from '../base/result.ts';
 import type { DpuFacts } from '../gen/signet/dpu/v1/dpu.ts';
 import { isJsonObject, type JsonObject, type JsonValue } from '../spiffe/json.ts';
+import { onlyStated } from './bmc-facts.ts';
 
 const API_GROUP = /^provisioning\.dpu\.nvidia\.com\/v[0-9][a-z0-9]*$/;
 const OBJECT_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
@@ -43,7 +44,7 @@ export function readDpfDevice(object: JsonObject): Result<DpuFacts> {
     bmcPort: port.value,
     pf0Mac: either('pf0Mac'),
   };
-  return ok({ serial, ...stated(facts) });
+  return ok({ serial, ...onlyStated(facts) });
 }
 
 /** By what an object is told from others, `namespace/name`; undefined where it has no such name. */
@@ -82,11 +83,6 @@ function partOf(object: JsonObject, key: string): JsonObject | undefined {
   const value = object.get(key);
   if (value === undefined || value === null || value === '') return new Map();
   return isJsonObject(value) ? value : undefined;
-}
-
-/** Only what is stated: what is not stays as it is in the inventory. */
-function stated(facts: Partial<DpuFacts>): Partial<DpuFacts> {
-  return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
 }
 
 function refused(why: string): Result<never> {

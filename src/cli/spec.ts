@@ -32,6 +32,8 @@ export interface CliIo {
   err(text: string): void;
   /** All of standard input, or a refusal beyond `maxBytes`. */
   readStdin(maxBytes: number): Promise<Result<Uint8Array>>;
+  /** What somebody at the terminal answers, without the line end; undefined where nobody sits there. */
+  ask(question: string): Promise<string | undefined>;
 }
 
 /** What was given on the command line, by our names of the flags. */

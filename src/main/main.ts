@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { createInterface } from 'node:readline/promises';
 import { systemClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
@@ -15,6 +16,21 @@ async function readStdin(maxBytes: number): Promise<Result<Uint8Array>> {
     chunks.push(chunk);
   }
   return ok(Buffer.concat(chunks));
+}
+
+async function ask(question: string, signal: AbortSignal): Promise<string | undefined> {
+  const { stdin: input, stderr: output } = process;
+  if (!input.isTTY || !output.isTTY) return undefined;
+  const lines = createInterface({ input, output, terminal: false });
+  // The end of the input, and an interrupt, are no answer.
+  const ended = new Promise<undefined>((resolve) => lines.once('close', () => resolve(undefined)));
+  try {
+    return await Promise.race([lines.question(question, { signal }), ended]);
+  } catch {
+    return undefined;
+  } finally {
+    lines.close();
+  }
 }
 
 /** The process's side of a command. */
@@ -59,6 +75,7 @@ function realProcess(): Process {
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
     readStdin,
+    ask: (question) => ask(question, io.signal),
   };
   return { io, interrupt };
 }

@@ -1,6 +1,7 @@
 import { hash, type X509Certificate } from 'node:crypto';
 import type { Clock } from '../base/clock.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import type { BmcTrust } from './place.ts';
 import { TlsAgent } from './tls-agent.ts';
 
 /** The certificate that something at an address shows, for a person to compare before it is pinned. */
@@ -22,20 +23,22 @@ export interface ShownAt {
   readonly origin: string;
   readonly clock: Clock;
   readonly timeoutMs: number;
+  /** By what it has to be recognised; without, whatever is shown is told. */
+  readonly trust?: BmcTrust | undefined;
 }
 
 /**
  * Looks at the certificate of a BMC whose pin is not known yet. Nothing is sent over the connection but
  * the handshake, which proves that the other side holds the key; whose BMC it is, a person has to know.
- * Fails with REDFISH_UNREACHABLE or REDFISH_TIMEOUT.
+ * Fails with REDFISH_UNREACHABLE or REDFISH_TIMEOUT, and with trust as connections do.
  */
 export async function readShownCertificate(at: ShownAt): Promise<Result<ShownCertificate>> {
   const { origin, clock, timeoutMs } = at;
-  // A pin that nothing has, so that the connection is of no use to anybody.
-  const trust = { kind: 'certificate', sha256: [] } as const;
+  // Else a pin that nothing has, so that the connection is of no use to anybody.
+  const trust = at.trust ?? ({ kind: 'certificate', sha256: [] } as const);
   const agent = new TlsAgent({ place: { origin, trust }, clock, connectTimeoutMs: timeoutMs });
   try {
-    const shown = await agent.shown();
+    const shown = await agent.shown({ unpinned: at.trust === undefined });
     return shown.ok ? describe(shown.value) : shown;
   } finally {
     agent.destroy();

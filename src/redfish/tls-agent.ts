@@ -54,11 +54,11 @@ export class TlsAgent extends Agent {
     if (this.#ended) socket.destroy();
   }
 
-  /** Connects, takes the certificate and ends: nothing is sent, whether it is pinned or not. */
-  shown(): Promise<Result<X509Certificate>> {
+  /** Connects, takes the certificate and ends: nothing is sent. `unpinned` takes any. */
+  shown({ unpinned }: { readonly unpinned: boolean }): Promise<Result<X509Certificate>> {
     const { promise, resolve } = Promise.withResolvers<Result<X509Certificate>>();
     this.createConnection({}, (error, socket) => {
-      const judged = error === null || isMismatch(error);
+      const judged = error === null || (unpinned && isMismatch(error));
       const certificate =
         judged && socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
       socket.destroy();

@@ -49,7 +49,14 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
     'src/attestation/join_token/payload.ts',
     'src/attestation/x509pop/payload.ts',
   ],
-  'src/cli': ['src/client', 'src/rules', 'src/runtime', 'src/ledger', 'src/dpu/manifest'],
+  'src/cli': [
+    'src/client',
+    'src/rules',
+    'src/runtime',
+    'src/ledger',
+    'src/redfish',
+    'src/dpu/manifest',
+  ],
   'src/main': ['src/server', 'agent', 'src/cli'],
 };
 

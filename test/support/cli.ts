@@ -15,6 +15,8 @@ export interface CliOutcome {
 export interface CliSurroundings {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string;
+  /** What somebody at the terminal answers to each question; nobody sits there without. */
+  readonly answer?: (question: string) => string;
   readonly nowMs?: number;
   readonly signal?: AbortSignal;
   /** Called with everything printed so far, at each print. */
@@ -41,6 +43,7 @@ export async function cli(
     err: (text) => {
       err += text;
     },
+    ask: async (question) => surroundings.answer?.(question),
     readStdin: () => Promise.resolve(ok(Buffer.from(surroundings.stdin ?? ''))),
   };
   const code = await runCli(argv, io, table);

@@ -39,6 +39,13 @@ export const dpuErrors = defineErrors({
     means: 'No device key is pinned to the DPU, so nothing that it shows can be compared.',
     action: 'Commission it: `signet dpu commission` with --device-id, or --from-bmc.',
   },
+  DPU_BMC_UNCONFIRMED: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'Nobody said that the TLS key which a BMC shows is its own, so it was sent nothing.',
+    action:
+      'Compare the pin with what you know of the BMC, then give it with --tls-pin; or --tls-ca, or --accept-pin.',
+  },
   DPU_COLLECTOR_ABSENT: {
     status: 'FailedPrecondition',
     retryable: false,

@@ -3,14 +3,14 @@ import { test } from 'node:test';
 import { startMockBmc } from '../../test/support/mock-bmc.ts';
 import { unwrap } from '../base/result.ts';
 import { readInventoryFromBmc } from '../redfish/inventory.ts';
-import { statedByBmc } from './bmc-source.ts';
+import { factsOfBmc } from './bmc-facts.ts';
+
+const tlsPin = 'ab'.repeat(32);
 
 test('a BMC states its card for an import, and pins no device key', async (context) => {
   const { client } = await startMockBmc(context);
   const read = unwrap(await readInventoryFromBmc(client));
-  const tlsPin = 'ab'.repeat(32);
-  const stated = statedByBmc(read, { host: '10.1.2.3', port: 443, tlsPin });
-  assert.deepEqual(stated, {
+  assert.deepEqual(factsOfBmc(read, { origin: 'https://10.1.2.3', tlsPin }), {
     serial: 'MT0000X00001',
     model: 'bluefield-3',
     opn: '900-00000-0000-AA0',
@@ -21,13 +21,18 @@ test('a BMC states its card for an import, and pins no device key', async (conte
     bmcUuid: '00000000-0000-4000-8000-0000000000b1',
     bmcMac: '02:00:00:00:00:b1',
   });
+  const six = factsOfBmc(read, { origin: 'https://[fd00::1]:8443', tlsPin });
+  assert.deepEqual([six.bmcHost, six.bmcPort], ['fd00::1', 8443]);
 });
 
-test('a model that names no generation states none', async (context) => {
+test('what a BMC does not tell is not stated; a model that names no generation neither', async (context) => {
   const { client } = await startMockBmc(context);
   const read = unwrap(await readInventoryFromBmc(client));
   for (const model of [undefined, 'ConnectX-7', 'BlueField-30']) {
-    const place = { host: 'bmc', port: 443, tlsPin: '' };
-    assert.equal(statedByBmc({ ...read, model }, place).model, undefined);
+    const facts = factsOfBmc(
+      { ...read, model, psid: undefined },
+      { origin: 'https://bmc', tlsPin },
+    );
+    assert.deepEqual(['model' in facts, 'psid' in facts], [false, false]);
   }
 });
