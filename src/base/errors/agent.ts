@@ -21,6 +21,14 @@ export const agentErrors = defineErrors({
     means: 'The agent is to attest by its DPU and does not know the serial number of the card.',
     action: 'Set attestation.dpu.serial, or serialPath to a file that holds it.',
   },
+  AGENT_DPU_TARGET: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means:
+      'The server wants evidence of a component of the card, and the agent does not know where it answers.',
+    action:
+      'Name the component in attestation.dpu.direct.targets, or take the kind off the server.',
+  },
   AGENT_X509POP_FILES: {
     status: 'FailedPrecondition',
     retryable: false,
@@ -95,6 +103,49 @@ export const agentErrors = defineErrors({
     retryable: true,
     means: "A calling process's binary cannot be hashed, or is larger than maxHashBytes.",
     action: 'Raise workloadAttestors.unix.maxHashBytes, or set it to 0B to do without sha256.',
+  },
+  AGENT_CONTAINER_LAYOUT: {
+    status: 'Unavailable',
+    retryable: true,
+    means:
+      'The cgroup of a calling process looks like that of a container and is in no layout that is known, or contradicts itself.',
+    action:
+      'See /proc/PID/cgroup and the table in docs/workload-attestation.md; containers of a user and containers in containers have no identity of their own.',
+  },
+  AGENT_POD_UNKNOWN: {
+    status: 'Unavailable',
+    retryable: true,
+    means:
+      'The container of a calling process is in no pod of this node that is known, or in another one.',
+    action:
+      'Wait: a container that has just started is not in the status of its pod yet. If it lasts, see which source of pods is in use.',
+  },
+  AGENT_POD_SOURCE: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'The pods of this node cannot be read from a source, or from any.',
+    action:
+      'Correct what the message names under workloadAttestors.k8s; it is tried again by itself.',
+  },
+  AGENT_ENGINE: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'A container engine does not say what is known of a container, or does not know it.',
+    action:
+      'Check that the engine runs and that its socket is where workloadAttestors says; the agent needs access to it.',
+  },
+  AGENT_UNIT_UNKNOWN: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'systemd does not say to which unit a calling process belongs.',
+    action:
+      'Check that busctl is installed and that the agent can reach the system bus; a process without a unit cannot be attested.',
+  },
+  AGENT_JOB_UNKNOWN: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'Slurm does not say what is known of the job that a calling process belongs to.',
+    action: 'Check workloadAttestors.slurm and that the agent can ask the Slurm controller.',
   },
   WORKLOAD_HEADER_MISSING: {
     status: 'InvalidArgument',
