@@ -93,7 +93,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
     findIssued: ledger.value?.findIssued,
   });
   const { recordAct } = issuance;
-  const dpus = await startDpus(base, { registry, directory, recordAct });
+  const dpus = await startDpus(base, { registry, directory, store, recordAct });
   if (!dpus.ok) return dpus;
   const crl = await startCrl(base, { registry, roots: manager, recorder, sealed });
   const findIssuerName = ledger.value?.findIssuerNames(() => registry.bundle);

@@ -108,6 +108,11 @@ export const dpuAttestorSchema = z
       .describe('Kinds of evidence that are accepted.'),
     manifests: manifestsSchema,
     crls: crlsSchema,
+    recheck: durationSetting({ max: '24h' })
+      .prefault('30s')
+      .describe(
+        'How often the files of manifests, CoRIMs, their keys and CRLs are looked at for a change; 0s is at SIGHUP only.',
+      ),
     binding: z
       .enum(['dual', 'in-band'])
       .default('dual')

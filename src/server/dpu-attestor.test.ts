@@ -26,7 +26,7 @@ const signer = makeKey();
 
 /** Opens the attestor over files that a test writes. */
 async function setUp(context: TestContext) {
-  const { registry, clock, random } = await openState(context);
+  const { registry, clock, random, store } = await openState(context);
   const folder = mkdtempSync(join(tmpdir(), 'sgn-dpu-'));
   context.after(() => rmSync(folder, { recursive: true, force: true }));
   const file = (name: string, content: string | Uint8Array): string => {
@@ -47,6 +47,7 @@ async function setUp(context: TestContext) {
     random,
     log: createLogger({ level: 'silent' }),
     metrics: createMetrics('test'),
+    marks: store,
   };
   const open = (manifests: Readonly<Record<string, unknown>>, extra = {}) =>
     openDpuAttestor(

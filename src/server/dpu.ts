@@ -14,6 +14,7 @@ import type { Registry } from '../registry/registry.ts';
 import { DPU_STATES } from '../rules/dpu.ts';
 import { readFileIfPresent } from '../runtime/atomic-file.ts';
 import type { Logger } from '../runtime/log.ts';
+import type { Store } from '../store/store.ts';
 import type { ServerBase } from './server.ts';
 
 /** Pause between two looks for BMCs that have been silent for too long, in milliseconds. */
@@ -26,12 +27,15 @@ const MAX_CA_BYTES = 1024 * 1024;
 export interface ServerDpus {
   readonly inventory: DpuInventory;
   readonly vault: EvidenceVault;
+  /** Where the newest revision of each manifest is remembered. */
+  readonly marks: Pick<Store, 'raiseManifestMarks'>;
 }
 
 /** What the inventory is started with. */
 interface DpuParts {
   readonly registry: Registry;
   readonly directory: string;
+  readonly store: ServerDpus['marks'];
   /** Undefined where the ledger is turned off. */
   readonly recordAct: RecordAct | undefined;
 }
@@ -71,7 +75,7 @@ export async function startDpus(base: ServerBase, parts: DpuParts): Promise<Resu
   }
   life.add('isolation hook', () => isolator.close());
   life.add('DPU watch', watchSilent(base, inventory));
-  return ok({ inventory, vault });
+  return ok({ inventory, vault, marks: parts.store });
 }
 
 /** Says what becomes of a quarantine that the database did not take. */

@@ -37,7 +37,7 @@ import { createSvidValidator } from '../tls/validator.ts';
 import { createAttestors } from './attestors.ts';
 import type { ServerConfig } from './config.ts';
 import type { ServerCore } from './core.ts';
-import { type OpenedDpu, openDpuAttestor } from './dpu-attestor.ts';
+import type { JudgedDpus } from './dpu-judge.ts';
 import type { ServerBase } from './server.ts';
 
 /** Time that open calls have to send their last words at the end, in milliseconds. */
@@ -61,26 +61,15 @@ const REFLECTED = [
 export async function startListeners(
   base: ServerBase,
   core: ServerCore,
+  dpu: JudgedDpus | undefined,
 ): Promise<Result<TlsListener>> {
   const rpcMetrics = createRpcMetrics(base.metrics);
-  const dpu = await openDpu(base, core);
-  if (!dpu.ok) return dpu;
-  const attestors = await createAttestors(base, core.registry, dpu.value?.attestor);
+  const attestors = await createAttestors(base, core.registry, dpu?.attestor);
   if (!attestors.ok) return attestors;
-  const served = services(base, core, attestors.value, dpu.value?.collector);
+  const served = services(base, core, attestors.value, dpu?.collector);
   const admin = await startAdmin(base, rpcMetrics, served);
   if (!admin.ok) return admin;
   return startTcp(base, core, rpcMetrics, served);
-}
-
-/** What judges DPUs; undefined where configuration does not have them. */
-async function openDpu(
-  base: ServerBase,
-  { registry, dpus }: ServerCore,
-): Promise<Result<OpenedDpu | undefined>> {
-  const { dpu } = base.config.attestation;
-  if (dpu === undefined) return ok(undefined);
-  return openDpuAttestor(dpu, { ...base, ...dpus, trustDomain: registry.trustDomain });
 }
 
 interface Services {

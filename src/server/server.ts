@@ -10,6 +10,7 @@ import { startTelemetry } from '../runtime/telemetry.ts';
 import { formatDuration } from '../runtime/units.ts';
 import { fixedChanges, type ServerConfig } from './config.ts';
 import { startCore } from './core.ts';
+import { judgeDpus } from './dpu-judge.ts';
 import { startListeners } from './listeners.ts';
 import { LiveSettings } from './live-settings.ts';
 import { protectionOf } from './protection.ts';
@@ -81,7 +82,9 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
   const startedMs = base.clock.monotonicMs();
   const core = await startCore(base);
   if (!core.ok) return core;
-  const listeners = await startListeners(base, core.value);
+  const dpu = await judgeDpus(base, core.value);
+  if (!dpu.ok) return dpu;
+  const listeners = await startListeners(base, core.value, dpu.value);
   if (!listeners.ok) return listeners;
   const extra = [core.value.ledger?.pages, core.value.crl?.pages].flatMap((pages) => pages ?? []);
   const telemetry = await startTelemetry(config.telemetry, { ...base, extra });
@@ -111,6 +114,7 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
       core.value.ledger?.audit.reopen();
       // Its files may be what changed.
       void core.value.upstream?.poll();
+      void dpu.value?.references.reload();
       return reload(base, next);
     },
     stop: (reason) => life.stop(reason),

@@ -48,8 +48,8 @@ export const manifestErrors = defineErrors({
     'Import a current one from its publisher.',
   ),
   MANIFEST_OLDER: file(
-    'A reference manifest is not a newer revision of the one that it would replace.',
-    'Import the newest revision; an old one could bring back releases that were withdrawn.',
+    'A reference manifest is older than one that was in force before, or another one under the same sequence.',
+    'Put the newest revision in its place: an old one could bring back releases that were withdrawn. To go back on purpose, have it signed with a higher sequence.',
   ),
   MANIFEST_EXPIRED: state(
     'The reference manifest has expired.',

@@ -245,9 +245,10 @@ describe('a reference manifest is refused with', () => {
 });
 
 test('a manifest is replaced by a newer revision of itself only', () => {
-  const at = (sequence: number, id = 'a') => ({ id, sequence });
+  const at = (sequence: number, id = 'a') => ({ id, sequence, sha256: `${sequence}` });
   assertValue(checkSuccession(at(7), at(8)));
-  for (const next of [at(7), at(6), at(8, 'b')]) {
+  assertValue(checkSuccession(at(7), at(7)));
+  for (const next of [at(6), at(8, 'b'), { ...at(7), sha256: 'another' }]) {
     assertRefused(checkSuccession(at(7), next), 'MANIFEST_OLDER');
   }
 });

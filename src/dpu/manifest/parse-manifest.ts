@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { fail, ok, type Result } from '../../base/result.ts';
 import { attempt, refuse } from '../../der/refuse.ts';
 import { jsonToPlain, parseJsonObject } from '../../spiffe/json.ts';
@@ -34,10 +35,11 @@ export function parseManifest(
     const place = issue?.path.join('.') ?? '';
     return fail('MANIFEST_MALFORMED', `manifest: ${place}: ${issue?.message ?? 'malformed'}`);
   }
-  return attempt('manifest', () => toManifest(checked.data, corims));
+  const sha256 = hash('sha256', payload, 'hex');
+  return attempt('manifest', () => toManifest(checked.data, sha256, corims));
 }
 
-function toManifest(written: WrittenManifest, corims: Corims): ReferenceManifest {
+function toManifest(written: WrittenManifest, sha256: string, corims: Corims): ReferenceManifest {
   const { id, sequence, issuedAt, expiresAt } = written;
   if (expiresAt !== undefined && expiresAt <= issuedAt) {
     refuse('MANIFEST_MALFORMED', 'manifest: expires before it was issued');
@@ -47,7 +49,7 @@ function toManifest(written: WrittenManifest, corims: Corims): ReferenceManifest
     if (targets.has(target.id)) refuse('MANIFEST_MALFORMED', `manifest: ${target.id} twice`);
     targets.set(target.id, toTarget(target, corims));
   }
-  return { id, sequence, issuedAtMs: issuedAt, expiresAtMs: expiresAt, targets };
+  return { id, sequence, issuedAtMs: issuedAt, expiresAtMs: expiresAt, targets, sha256 };
 }
 
 function toTarget(written: WrittenTarget, corims: Corims): ManifestTarget {
@@ -115,14 +117,15 @@ function checkOnce(values: readonly (string | number)[], what: string): void {
 
 /**
  * Whether one manifest may take the place of another: the same id and a higher sequence, or the very
- * same again. Otherwise who kept an old one could bring back releases that were withdrawn. Errors:
+ * same payload again. Otherwise who kept an old one could bring back releases that were withdrawn. Errors:
  * MANIFEST_OLDER.
  */
 export function checkSuccession(
-  previous: Pick<ReferenceManifest, 'id' | 'sequence'>,
-  next: Pick<ReferenceManifest, 'id' | 'sequence'>,
+  previous: Pick<ReferenceManifest, 'id' | 'sequence' | 'sha256'>,
+  next: Pick<ReferenceManifest, 'id' | 'sequence' | 'sha256'>,
 ): Result<void> {
-  if (next.id === previous.id && next.sequence > previous.sequence) return ok(undefined);
+  const again = next.sequence === previous.sequence && next.sha256 === previous.sha256;
+  if (next.id === previous.id && (again || next.sequence > previous.sequence)) return ok(undefined);
   const names = `${previous.id} ${previous.sequence} by ${next.id} ${next.sequence}`;
   return fail('MANIFEST_OLDER', `manifest: ${names} is no revision`);
 }

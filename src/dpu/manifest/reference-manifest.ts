@@ -62,6 +62,8 @@ export interface ReferenceManifest {
   /** From here on nothing is judged by it; undefined for never. */
   readonly expiresAtMs: number | undefined;
   readonly targets: ReadonlyMap<string, ManifestTarget>;
+  /** Of the bytes that were signed, hex: what a revision is recognised by. */
+  readonly sha256: string;
 }
 
 /** Digest lengths in bytes. */
