@@ -18,6 +18,7 @@ const ENTRIES = {
   main: 'src/main/main.ts',
   client: 'src/client/index.ts',
   'demo-workload': 'src/main/demo/workload.ts',
+  'demo-card': 'src/main/demo/dpu/card.ts',
 };
 
 /** Packages that break when bundled: native code, or files read beside the code. */

@@ -22,6 +22,8 @@ export interface DpuNotice {
   readonly alarm: boolean;
   /** How far a quarantine reaches; undefined for other events. */
   readonly reach: BanReach | undefined;
+  /** Of a quarantine: when it was decided, before it was written; Unix milliseconds. */
+  readonly decidedMs?: number;
 }
 
 /** What the inventory stands on. */
@@ -123,12 +125,13 @@ export class DpuInventory {
     if (nextState(state, event) === undefined) {
       return fail('DPU_STATE', `DPU ${serial} is ${state} and cannot be put into quarantine`);
     }
-    const held = { serial, reason: act.reason, sinceSeconds: this.#nowSeconds() };
+    const decidedMs = this.#parts.clock.nowMs();
+    const held = { serial, reason: act.reason, sinceSeconds: Math.floor(decidedMs / 1000) };
     const reach = await this.#parts.registry.quarantineDpu(held);
     const inForce = reach.ok || reach.error.code === 'BAN_NOT_KEPT';
     const after = this.find(serial);
     if (inForce && after.ok) {
-      const told = { event, dpu: after.value, before: before.value };
+      const told = { event, dpu: after.value, before: before.value, decidedMs };
       this.#tell(told, act, reach.ok ? reach.value : 'here');
     }
     return reach;
@@ -271,7 +274,7 @@ export class DpuInventory {
   }
 
   #tell(
-    what: Pick<DpuNotice, 'event' | 'dpu' | 'before'>,
+    what: Pick<DpuNotice, 'event' | 'dpu' | 'before' | 'decidedMs'>,
     { by = 'self', alarm = false }: DpuAct,
     reach?: BanReach,
   ): void {

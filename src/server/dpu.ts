@@ -134,9 +134,12 @@ async function isolationHooks({
   return ok(hooks);
 }
 
-function logNotice(log: Logger, { event, dpu, before, by, alarm, reach }: DpuNotice): void {
+function logNotice(log: Logger, notice: DpuNotice): void {
+  const { event, dpu, before, by, alarm, reach, decidedMs } = notice;
   const { serial, state, reason, rack, zone } = dpu;
-  const facts = { dpu: serial, event, from: before.state, state, reason, by, rack, zone, reach };
+  const decidedAt = decidedMs === undefined ? undefined : new Date(decidedMs).toISOString();
+  const from = before.state;
+  const facts = { dpu: serial, event, from, state, reason, by, rack, zone, reach, decidedAt };
   if (alarm) log.error({ ...facts, alarm }, 'DPU: a person has to look at this');
   else if (state === before.state) log.debug(facts, 'DPU');
   else log.warn(facts, 'DPU changed its state');

@@ -18,11 +18,12 @@ const PRIVILEGES: readonly (readonly [name: string, pattern: RegExp, places: rea
       'signing with no key manager',
       /import \{[^}]*\b(sign|createSign)\b[^}]*\} from 'node:crypto'/,
       // A request for a certificate is signed by who asks, and so is evidence of a node by its agent; a mock
-      // BMC signs its own certificate for TLS.
+      // BMC and the device behind it sign their own, and the demo is its own publisher of manifests.
       [
         'src/keys/',
         'src/x509/csr-builder.ts',
-        'src/main/demo/mock-bmc/self-signed.ts',
+        'src/main/demo/mock-bmc/',
+        'src/main/demo/dpu/manifest.ts',
         'agent/attestation/',
       ],
     ],

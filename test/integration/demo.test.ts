@@ -1,76 +1,38 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { before, type TestContext, test } from 'node:test';
-import { devFolder, eventually, SIGNET } from '../support/dev.ts';
+import { before, describe, type TestContext, test } from 'node:test';
+import {
+  DIST,
+  descendants,
+  isGone,
+  leftInDist,
+  type RunningDemo,
+  startDemo,
+  untilSaid,
+} from '../support/demo.ts';
+import { eventually, SIGNET } from '../support/dev.ts';
 import { run } from '../support/processes.ts';
 import { skipUnlessCi } from '../support/shared.ts';
 
 const linux = process.platform === 'linux' ? { skip: false } : skipUnlessCi('needs Linux');
 
+// In one file, so that they run one after the other: each looks at what is left beside the bundle.
 before(() => run(SIGNET, ['version']));
 
-/** Command lines of the processes below a process, at any depth. */
-function descendants(pid: number): Map<number, string> {
-  const found = new Map<number, string>();
-  const visit = (parent: number): void => {
-    for (const child of childrenOf(parent)) {
-      found.set(child, readFileSync(`/proc/${child}/cmdline`, 'utf8').replaceAll('\0', ' '));
-      visit(child);
-    }
-  };
-  visit(pid);
-  return found;
+/** Starts the demo and waits until its services wait. */
+async function startServices(context: TestContext): Promise<RunningDemo> {
+  const demo = startDemo(context);
+  await untilSaid(demo, /billing \(pid \d+\) waits; the agent says "no identity issued"/);
+  return demo;
 }
-
-function childrenOf(pid: number): readonly number[] {
-  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8');
-  return text.trim() === '' ? [] : text.trim().split(' ').map(Number);
-}
-
-function isGone(pid: number): boolean {
-  try {
-    // A zombie has ended: only its parent has not asked yet.
-    return / [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/\(.*\)/, ''));
-  } catch {
-    return true;
-  }
-}
-
-/** Starts the demo in a temporary folder of its own and waits until its services wait. */
-async function startDemo(
-  context: TestContext,
-): Promise<{ child: ChildProcess; folder: string; out: () => string; err: () => string }> {
-  const folder = devFolder(context);
-  const env = { ...process.env, TMPDIR: folder };
-  const child = spawn(SIGNET, ['demo'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  context.after(() => child.kill('SIGKILL'));
-  let out = '';
-  let err = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    out += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    err += text;
-  });
-  await eventually(() => out.includes('billing (pid') || child.exitCode !== null, 60_000);
-  assert.match(out, /web \(pid \d+\) waits; the agent says "no identity issued"/, err);
-  return { child, folder, out: () => out, err: () => err };
-}
-
-const DIST = join(process.cwd(), 'dist');
-const leftInDist = (): readonly string[] =>
-  readdirSync(DIST).filter((name) => name.startsWith('signet-demo-'));
 
 test('an interrupted demo ends with 1 and leaves nothing behind', linux, async (context) => {
   const before = leftInDist();
-  const { child, folder, err } = await startDemo(context);
+  const { child, folder, err, closed } = await startServices(context);
   const family = descendants(child.pid ?? 0);
   // dev, server, agent, web, billing, stranger.
   assert.equal(family.size, 6, [...family.values()].join('\n'));
-  const closed = once(child, 'close');
   child.kill('SIGINT');
   await closed;
   assert.equal(child.exitCode, 1);
@@ -87,7 +49,7 @@ test('after kill -9 of the demo all its processes end', linux, async (context) =
     const left = leftInDist().filter((name) => !before.includes(name));
     for (const name of left) rmSync(join(DIST, name), { recursive: true });
   });
-  const { child } = await startDemo(context);
+  const { child } = await startServices(context);
   const family = descendants(child.pid ?? 0);
   child.kill('SIGKILL');
   await eventually(() => [...family.keys()].every(isGone), 30_000);
@@ -98,9 +60,8 @@ test(
   linux,
   async (context) => {
     const before = leftInDist();
-    const { child, folder } = await startDemo(context);
+    const { child, folder, closed } = await startServices(context);
     const family = descendants(child.pid ?? 0);
-    const closed = once(child, 'close');
     child.stdout?.destroy();
     await closed;
     assert.notEqual(child.exitCode, 0);
@@ -109,3 +70,60 @@ test(
     assert.deepEqual(leftInDist(), before);
   },
 );
+
+describe('signet demo --dpu', linux, () => {
+  test('tells its story to the end, on 80 columns, and leaves nothing behind', async (context) => {
+    const before = leftInDist();
+    const { child, folder, out, err, closed } = startDemo(context, '--dpu');
+    await closed;
+    assert.equal(child.exitCode, 0, out() + err());
+    assert.equal(err(), '');
+    for (const said of [
+      /DPU DEMO00000001 is commissioned\n/,
+      /spiffe:\/\/demo\.example\/spire\/agent\/dpu\/…\n {8}…[0-9a-f]{64}\n {6}assurance dual/,
+      /dpu:binding:dual\n/,
+      /dpu:rim:demo-1\.0\n/,
+      /web has its X\.509-SVID, /,
+      /MEASUREMENT_MISMATCH\n/,
+      /web's stream ended [\d.]+ m?s after the verdict:\n {8}PermissionDenied, "no identity issued"/,
+      /is commissioned, and has to attest in full/,
+      /web has its identity again/,
+      /Everything worked, in /,
+    ]) {
+      assert.match(out(), said);
+    }
+    assert.deepEqual(
+      out()
+        .split('\n')
+        .filter((line) => line.length > 80),
+      [],
+    );
+    assert.deepEqual(readdirSync(folder), []);
+    assert.deepEqual(leftInDist(), before);
+  });
+
+  test('interrupted, it ends with 1, leaves nothing behind and has shown no password', async (context) => {
+    const before = leftInDist();
+    const demo = startDemo(context, '--dpu');
+    await untilSaid(demo, /web has its X\.509-SVID/);
+    const { child, folder, out, err, closed } = demo;
+    const [name = ''] = readdirSync(folder);
+    const read = (file: string): string => readFileSync(join(folder, name, file), 'utf8');
+    const password = read('bmc-password');
+    assert.equal(password.length, 24);
+    const logs = ['server.log', 'agent.log', 'server.yaml', 'agent.yaml'].map(read);
+    const family = descendants(child.pid ?? 0);
+    // Card, server, agent, web.
+    assert.equal(family.size, 4, [...family.values()].join('\n'));
+    child.kill('SIGINT');
+    await closed;
+    assert.equal(child.exitCode, 1);
+    assert.match(err(), /interrupted\n {2}code: DEMO_FAILED/);
+    for (const text of [...logs, out(), err(), ...family.values()]) {
+      assert.ok(!text.includes(password));
+    }
+    for (const [pid, command] of family) assert.ok(isGone(pid), command);
+    assert.deepEqual(readdirSync(folder), []);
+    assert.deepEqual(leftInDist(), before);
+  });
+});

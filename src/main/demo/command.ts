@@ -1,12 +1,12 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { toSignetError } from '../../base/errors.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
-import type { CliIo, CommandSpec } from '../../cli/spec.ts';
+import type { CliIo, CommandSpec, Input } from '../../cli/spec.ts';
 import { type DevProcess, startDevProcess } from './dev-process.ts';
+import { dpuHints, playDpu } from './dpu/play.ts';
 import { DemoProcess } from './process.ts';
 import { Screen } from './screen.ts';
+import { Stage } from './stage.ts';
 import {
   type Cast,
   refuseStranger,
@@ -21,15 +21,18 @@ import {
 const CA_TTL_SECONDS = 30;
 const SVID_TTL_SECONDS = 10;
 const TRUST_DOMAIN = 'demo.example';
-const LONGEST_TMPDIR = 60;
 
 /** `signet demo`: what `npm run demo` shows. */
 export const demo: CommandSpec = {
   about:
     'Starts a server and an agent in a folder of its own, and three processes that stand for services. ' +
+    'With --dpu: a mock of a DPU with its BMC, by which the node attests, and a firmware that changes. ' +
     'Leaves nothing behind; ends with 1 if any step fails.',
-  flags: [{ name: 'keep', help: 'leave everything running at the end, until Ctrl-C' }],
-  examples: ['npm run demo', 'npm run demo -- --keep'],
+  flags: [
+    { name: 'dpu', help: 'show a node that attests by its DPU, quarantine and release' },
+    { name: 'keep', help: 'leave everything running at the end, until Ctrl-C' },
+  ],
+  examples: ['npm run demo', 'npm run demo -- --dpu', 'npm run demo -- --keep'],
   run: async (input, io) => {
     if (process.platform !== 'linux') {
       return fail('CLI_PLATFORM', `the demo runs on Linux only, this is ${process.platform}`);
@@ -42,7 +45,7 @@ export const demo: CommandSpec = {
       });
     });
     try {
-      return await Promise.race([play(stage, input.has('keep'), io), interrupted]);
+      return await Promise.race([show(stage, input, io), interrupted]);
     } catch (error) {
       return { ok: false, error: toSignetError(error, 'the demo') };
     } finally {
@@ -51,35 +54,19 @@ export const demo: CommandSpec = {
   },
 };
 
-/** What must be gone at the end, in the order it was made. */
-class Stage {
-  readonly #undo: (() => void | Promise<void>)[] = [];
-  #cleared = false;
-  /** All steps are done, and everything is left running. */
-  kept = false;
-
-  /** A folder that is removed at the end. */
-  folder(parent: string): string {
-    const path = mkdtempSync(join(parent, 'signet-demo-'));
-    this.#undo.push(() => rmSync(path, { recursive: true, force: true }));
-    return path;
-  }
-
-  /** Something that is stopped at the end; at once where the end has come. */
-  async add<T extends { stop(): Promise<void> }>(part: T): Promise<T> {
-    if (this.#cleared) await part.stop();
-    else this.#undo.push(() => part.stop());
-    return part;
-  }
-
-  async clear(): Promise<void> {
-    this.#cleared = true;
-    for (let undo = this.#undo.pop(); undo !== undefined; undo = this.#undo.pop()) await undo();
-  }
+async function show(stage: Stage, input: Input, io: CliIo): Promise<Result<void>> {
+  const screen = new Screen(io.out, process.stdout.isTTY === true);
+  const hints = input.has('dpu')
+    ? dpuHints(await playDpu(stage, screen, io))
+    : serviceHints(await play(stage, screen, io));
+  screen.say(`\nEverything worked, in ${screen.elapsed()}.`);
+  stage.kept = input.has('keep');
+  if (stage.kept) await stay(hints, screen, io);
+  else screen.say('Everything is stopped and removed now.');
+  return ok(undefined);
 }
 
-async function play(stage: Stage, keep: boolean, io: CliIo): Promise<Result<void>> {
-  const screen = new Screen(io.out, process.stdout.isTTY === true);
+async function play(stage: Stage, screen: Screen, io: CliIo): Promise<Cast> {
   screen.say('Signet: two services get identities and talk to each other, while keys change.');
   const dev = await screen.step('A server and an agent start (signet dev)', async () => {
     const started = await stage.add(await startDev(stage));
@@ -107,17 +94,11 @@ async function play(stage: Stage, keep: boolean, io: CliIo): Promise<Result<void
   await screen.step(`The server's signing key lives ${CA_TTL_SECONDS} s and is replaced`, () =>
     rotate(cast, screen, 'authority', CA_TTL_SECONDS * 3000),
   );
-  screen.say(`\nEverything worked, in ${screen.elapsed()}.`);
-  stage.kept = keep;
-  if (keep) await stay(cast, screen, io);
-  else screen.say('Everything is stopped and removed now.');
-  return ok(undefined);
+  return cast;
 }
 
 function startDev(stage: Stage): Promise<DevProcess> {
-  // A socket's path must be short, whatever TMPDIR says.
-  const parent = tmpdir().length <= LONGEST_TMPDIR ? tmpdir() : '/tmp';
-  const flags = ['--dir', join(stage.folder(parent), 'dev'), '--trust-domain', TRUST_DOMAIN];
+  const flags = ['--dir', join(stage.folder(), 'dev'), '--trust-domain', TRUST_DOMAIN];
   flags.push('--ca-ttl', `${CA_TTL_SECONDS}s`);
   flags.push('--x509-svid-ttl', `${SVID_TTL_SECONDS}s`, '--agent-ttl', `${SVID_TTL_SECONDS}s`);
   return startDevProcess(flags);
@@ -137,12 +118,10 @@ async function hire(stage: Stage, dev: DevProcess): Promise<Cast> {
   };
 }
 
-/** Leaves everything running and says what can be tried. */
-async function stay({ dev, web }: Cast, screen: Screen, io: CliIo): Promise<void> {
+/** What can be tried while everything goes on running. */
+function serviceHints({ dev, web }: Cast): string {
   const signet = join(dirname(dirname(process.argv[1] ?? '')), 'bin/signet');
-  screen.say(`
-Everything goes on running. Try in another terminal:
-
+  return `
   export SIGNET_SERVER_SOCKET=${dev.adminSocket}
   export SPIFFE_ENDPOINT_SOCKET=unix://${dev.workloadSocket}
 
@@ -153,7 +132,14 @@ Everything goes on running. Try in another terminal:
     --spiffe-id spiffe://${dev.trustDomain}/me \\
     --parent-id ${dev.agentId}
   ${signet} api watch
-  ${signet} entry delete --entry-id ID   # of ${web.name}: its calls end with its SVID
+  ${signet} entry delete --entry-id ID   # of ${web.name}: its calls end with its SVID`;
+}
+
+/** Leaves everything running and says what can be tried. */
+async function stay(hints: string, screen: Screen, io: CliIo): Promise<void> {
+  screen.say(`
+Everything goes on running. Try in another terminal:
+${hints}
 
 Stop and remove everything with Ctrl-C.`);
   await new Promise<void>((resolve) => {

@@ -27,6 +27,13 @@ export type DemoEvent =
   | { readonly event: 'token'; readonly subject: string; readonly refusedElsewhere: boolean }
   | { readonly event: 'intruded'; readonly accepted: boolean; readonly reason: string }
   | { readonly event: 'report'; readonly calls: Calls }
+  /** The agent ended the stream and what was given before may no longer be used; Unix milliseconds. */
+  | {
+      readonly event: 'lost';
+      readonly code: string;
+      readonly reason: string;
+      readonly atMs: number;
+    }
   | { readonly event: 'failed'; readonly reason: string };
 
 /** How the calls of the client went since it began. */

@@ -1,11 +1,9 @@
-import { SignetError } from '../../base/errors.ts';
-import { cliCommands } from '../../cli/commands.ts';
-import { runCli } from '../../cli/run.ts';
 import type { CliIo } from '../../cli/spec.ts';
 import type { DevLine } from './dev-process.ts';
 import type { DemoProcess } from './process.ts';
 import type { Calls } from './protocol.ts';
 import { type Screen, seconds } from './screen.ts';
+import { check, command, STEP_LIMIT_MS } from './steps.ts';
 
 /** Everyone who takes part. */
 export interface Cast {
@@ -14,9 +12,6 @@ export interface Cast {
   readonly billing: DemoProcess;
   readonly stranger: DemoProcess;
 }
-
-/** Longest that a step without waiting for a rotation may take, in milliseconds. */
-const STEP_LIMIT_MS = 20_000;
 
 /** Both services ask for an identity and are told that there is none yet. */
 export async function waitInVain(cast: Cast, screen: Screen): Promise<void> {
@@ -114,21 +109,4 @@ async function report({ web }: Cast): Promise<Calls> {
 
 function idOf({ dev }: Cast, process: DemoProcess): string {
   return `spiffe://${dev.trustDomain}/${process.name}`;
-}
-
-async function command(argv: readonly string[], io: CliIo): Promise<void> {
-  let said = '';
-  const quiet: CliIo = {
-    ...io,
-    out: () => {},
-    err: (text) => {
-      said += text;
-    },
-  };
-  const code = await runCli(argv, quiet, cliCommands);
-  check(code === 0, `signet ${argv.join(' ')} ended with ${code}\n${said}`);
-}
-
-function check(holds: boolean, otherwise: string): void {
-  if (!holds) throw new SignetError('DEMO_FAILED', otherwise);
 }

@@ -48,11 +48,30 @@ function watchWaiting(): void {
     const { problem } = source;
     if (problem === undefined || problem.code === told) return;
     told = problem.code;
-    // `watching X.509-SVIDs: no identity issued`: what the agent said stands last.
-    const reason = problem.message.split(': ').at(-1) ?? '';
-    tell({ event: 'waiting', code: problem.statusName, reason });
+    tell({ event: 'waiting', code: problem.statusName, reason: whatAgentSaid(problem) });
   }, 20);
   source.ready().then(() => clearInterval(timer));
+}
+
+/** Tells, each time, when an identity that was held is taken away (WLAPI-16). */
+function watchLoss(): void {
+  let held = false;
+  client.watchX509Context({
+    onUpdate: () => {
+      held = true;
+    },
+    onError: (error) => {
+      if (!held || error.statusName !== 'PermissionDenied') return;
+      held = false;
+      const atMs = Date.now();
+      tell({ event: 'lost', code: error.statusName, reason: whatAgentSaid(error), atMs });
+    },
+  });
+}
+
+/** Of `watching X.509-SVIDs: no identity issued` the last part. */
+function whatAgentSaid({ message }: Error): string {
+  return message.split(': ').at(-1) ?? '';
 }
 
 function serve(allow: string): void {
@@ -143,3 +162,4 @@ process.on('disconnect', () => process.exit(0));
 process.on('SIGINT', () => {});
 source.subscribe(tellSvid);
 watchWaiting();
+watchLoss();

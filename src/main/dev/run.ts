@@ -78,7 +78,7 @@ async function startAgent(
 }
 
 /** Answers once the child says that it serves. Fails with DEV_CHILD_ENDED or DEV_NOT_READY. */
-async function waitUntilServing(
+export async function waitUntilServing(
   child: DevChild,
   socketPath: string,
   clock: Clock,
