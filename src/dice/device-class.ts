@@ -31,4 +31,10 @@ export interface DeviceClass {
    * that of the device certificate (the 0.93 draft knows one layer only). `parent` unless told.
    */
   readonly compositeKey?: 'parent' | 'parent-or-device';
+  /**
+   * What the firmware id means that the signed opaque data of measurements may hold. `if-present`: it must
+   * be one of the leaf's certificate; `required`: it must be there as well; `ignored`: not looked at.
+   * `if-present` unless told.
+   */
+  readonly opaqueFwid?: 'required' | 'if-present' | 'ignored';
 }

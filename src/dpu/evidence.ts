@@ -9,6 +9,7 @@ import type { MeasurementBlock } from '../spdm/measurement-block.ts';
 import type { SpdmPolicy } from '../spdm/policy.ts';
 import { type SignedMeasurements, verifySignedMeasurements } from '../spdm/verify-measurements.ts';
 import { measurementText } from './manifest/device-record.ts';
+import { checkOpaqueFirmwareId } from './opaque-firmware-id.ts';
 
 /** Evidence of one component as somebody showed it: nothing of it is believed yet. */
 export interface ShownEvidence {
@@ -55,6 +56,8 @@ export function verifyEvidence(
   const request = { messages: shown.messages, nonce, leafKey, policy: spdm };
   const measurements = verifySignedMeasurements(request);
   if (!measurements.ok) return measurements;
+  const agreed = checkOpaqueFirmwareId(deviceClass, chain.value, measurements.value.opaque);
+  if (!agreed.ok) return agreed;
   return ok({ target: shown.target, chain: chain.value, measurements: measurements.value });
 }
 

@@ -37,6 +37,12 @@ const classSchema = z.strictObject({
     .enum(['parent', 'parent-or-device'])
     .default('parent')
     .describe('Which key a composite firmware id names.'),
+  opaqueFwid: z
+    .enum(['required', 'if-present', 'ignored'])
+    .default('if-present')
+    .describe(
+      "What the firmware id in signed opaque data means: it must be the leaf certificate's where it is there, or must be there too.",
+    ),
 });
 
 const manifestsSchema = z.strictObject({

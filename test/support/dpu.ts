@@ -43,6 +43,8 @@ export interface CardState {
   measurements?: readonly ResponderMeasurement[];
   versions?: readonly ResponderVersion[];
   faults?: readonly ResponderFault[];
+  /** Opaque data of its measurements; none unless told. */
+  opaque?: Uint8Array;
 }
 
 /** A card with one root of trust: a DICE device that answers SPDM, and no hardware. */
@@ -72,7 +74,7 @@ export class TestCard {
 
   /** One conversation with its root of trust. */
   responder(): Respond {
-    const { release, own, versions = ['1.1'], measurements, faults } = this.state;
+    const { release, own, versions = ['1.1'], measurements, faults, opaque } = this.state;
     const { chain, leafKey } = this.#boot;
     return createResponder({
       chain,
@@ -80,6 +82,7 @@ export class TestCard {
       versions,
       measurements: measurements ?? measuredBlocks(release, own),
       ...(faults && { faults }),
+      ...(opaque && { opaque }),
     });
   }
 

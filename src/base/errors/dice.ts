@@ -57,6 +57,10 @@ export const diceErrors = defineErrors({
     'A device chain has no layer with a firmware id, and its class demands one.',
     'Set the class to ignore firmware ids only if the vendor says that its devices have none.',
   ),
+  DEVICE_FWID_OPAQUE: chain(
+    'The firmware id in the signed opaque data is not that of the certificate, or is missing.',
+    'Take the device out of service: its key signs for other firmware. If all of the class have none, do not demand one (opaqueFwid).',
+  ),
   DEVICE_FWID_PLACE: chain('A certificate above the device has a firmware id.', MALFORMED),
   DEVICE_FWID_KEY: chain(
     'A firmware id names another key than that of the certificate above it.',
