@@ -25,7 +25,7 @@ const linux = process.platform === 'linux' ? { skip: false } : skipUnlessCi('nee
 function checkout(context: TestContext, main: string): string {
   const root = mkdtempSync(join(tmpdir(), 'signet-checkout-'));
   context.after(() => rmSync(root, { recursive: true, force: true }));
-  for (const folder of ['src/main/demo', 'src/client', 'agent', 'node_modules']) {
+  for (const folder of ['src/main/demo/dpu', 'src/client', 'agent', 'node_modules']) {
     mkdirSync(join(root, folder), { recursive: true });
   }
   cpSync('bin', join(root, 'bin'), { recursive: true });
@@ -35,6 +35,7 @@ function checkout(context: TestContext, main: string): string {
   }
   writeFileSync(join(root, 'src/client/index.ts'), 'export {};\n');
   writeFileSync(join(root, 'src/main/demo/workload.ts'), 'export {};\n');
+  writeFileSync(join(root, 'src/main/demo/dpu/card.ts'), 'export {};\n');
   writeFileSync(join(root, 'src/main/main.ts'), main);
   return root;
 }
