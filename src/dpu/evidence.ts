@@ -82,7 +82,7 @@ export function matchTargets<T extends { readonly target: string }>(
  */
 export function sameDevice(shown: VerifiedEvidence, collected: VerifiedEvidence): Result<void> {
   const differs = (what: string): Result<never> =>
-    fail('DPU_RELAYED', `${shown.target}: the BMC answers with another ${what}`);
+    fail('DPU_RELAYED', `${shown.target}: collected otherwise, it has another ${what}`);
   if (shown.chain.deviceIdSha256 !== collected.chain.deviceIdSha256) return differs('device key');
   if (shown.chain.leafSha256 !== collected.chain.leafSha256) return differs('boot');
   if (valuesOf(shown) !== valuesOf(collected)) return differs('measurement');

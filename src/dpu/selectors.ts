@@ -14,8 +14,8 @@ export const DPU_SELECTOR_TYPE = 'dpu';
 export interface SelectorSources {
   readonly dpu: DpuRecord;
   readonly components: readonly AppraisedComponent[];
-  /** How the evidence was collected. */
-  readonly evidence: string;
+  /** Kinds of evidence that were shown. */
+  readonly evidence: readonly string[];
   readonly binding: AssuranceBinding;
   /** What the server itself read from the BMC, as selector values. */
   readonly posture: readonly string[];
@@ -29,7 +29,7 @@ export function dpuSelectors(sources: SelectorSources): Result<readonly Selector
   const { dpu, components, evidence, binding, posture } = sources;
   const values = [
     ...inventoryValues(dpu),
-    `evidence:${evidence}`,
+    ...evidence.map((kind) => `evidence:${kind}`),
     `binding:${binding}`,
     ...components.flatMap(componentValues),
     ...posture,

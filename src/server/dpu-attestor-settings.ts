@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { EVIDENCE_KINDS } from '../attestation/dpu/payload.ts';
+import { EVIDENCE_KINDS, SPDM_KINDS } from '../attestation/dpu/payload.ts';
 import { absolutePathSetting } from '../runtime/config.ts';
 import { countSetting, durationSetting } from '../runtime/units.ts';
 
@@ -43,6 +43,20 @@ const classSchema = z.strictObject({
     .describe(
       "What the firmware id in signed opaque data means: it must be the leaf certificate's where it is there, or must be there too.",
     ),
+});
+
+const requirementSchema = z.strictObject({
+  zones: z
+    .array(z.int().min(0).max(2))
+    .min(1)
+    .optional()
+    .describe(
+      'Zones of the inventory; every DPU where absent. A DPU without a zone meets all rules.',
+    ),
+  allOf: z
+    .array(z.enum(EVIDENCE_KINDS))
+    .min(1)
+    .describe('Kinds of evidence that have to be shown, each of them.'),
 });
 
 const manifestsSchema = z.strictObject({
@@ -108,10 +122,17 @@ export const dpuAttestorSchema = z
         'Components that must be shown, as BMCs name them; the agent is named after the first.',
       ),
     kinds: z
-      .array(z.enum(EVIDENCE_KINDS))
+      .array(z.enum(SPDM_KINDS))
       .min(1)
       .prefault(['spdm-redfish'])
-      .describe('Kinds of evidence that are accepted.'),
+      .describe(
+        'Ways in which signed measurements may come, the best first; one of them is shown.',
+      ),
+    require: z
+      .array(requirementSchema)
+      .max(32)
+      .prefault([])
+      .describe('What zones demand beside; all rules that fit have to be met.'),
     manifests: manifestsSchema,
     crls: crlsSchema,
     recheck: durationSetting({ max: '24h' })

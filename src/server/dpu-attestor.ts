@@ -77,6 +77,7 @@ export async function openDpuAttestor(
     inventory,
     targets: [first, ...others],
     kinds: settings.kinds,
+    require: settings.require,
     manifestFor,
     outOfBand: settings.binding === 'dual' ? openLook : undefined,
     keep: (serial, bytes, atMs) => vault.put(serial, bytes, atMs),

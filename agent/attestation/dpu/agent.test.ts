@@ -31,7 +31,7 @@ import { dpuAgentSchema } from './settings.ts';
 const CHALLENGE: DpuChallenge = {
   session: 'A'.repeat(43),
   serverNonce: systemRandom.bytes(32),
-  kind: 'spdm-redfish',
+  kinds: ['spdm-redfish'],
   targets: [{ id: IROT, slot: 0 }],
   joinSecret: false,
 };

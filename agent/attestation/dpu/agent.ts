@@ -2,29 +2,30 @@ import { bindingNonce } from '../../../src/attestation/binding-nonce.ts';
 import {
   DPU_TYPE,
   type DpuChallenge,
-  decodeDpuChallenge,
+  decodeDpuQuestion,
+  type EvidenceKind,
   encodeDpuPayload,
   encodeDpuResponse,
+  evidenceTarget,
   possessionMessage,
   type TargetEvidence,
 } from '../../../src/attestation/dpu/payload.ts';
+import { RELAY_LIMITS } from '../../../src/attestation/dpu/relay.ts';
+import { equalBytes } from '../../../src/base/bytes.ts';
 import type { Clock } from '../../../src/base/clock.ts';
 import type { Random } from '../../../src/base/random.ts';
 import { fail, ok, type Result } from '../../../src/base/result.ts';
-import { parsePem } from '../../../src/der/pem.ts';
-import { BmcClient } from '../../../src/redfish/bmc-client.ts';
-import { readBmcCredentials } from '../../../src/redfish/credentials.ts';
-import { collectSignedMeasurements } from '../../../src/redfish/signed-measurements.ts';
 import { readFileIfPresent } from '../../../src/runtime/atomic-file.ts';
 import { readSecret } from '../../../src/runtime/secret.ts';
 import type { TrustDomain } from '../../../src/spiffe/trust-domain.ts';
 import type { AttestationKey, AttestationSession, NodeAttestor } from '../node-attestor.ts';
+import { collectByBmc, collectDirectly } from './collect.ts';
 import type { DpuAgentSettings } from './settings.ts';
+import { Tunnel } from './tunnel.ts';
 
 /** The server waits as long for one response, and collects by itself afterwards. */
 const TIMEOUT_MS = 660_000;
 const MAX_SERIAL_BYTES = 256;
-const CHAIN_LIMITS = { maxBytes: 64 * 1024, maxBlocks: 8 };
 
 /** What the agent's half needs. */
 export interface DpuAgentParts {
@@ -35,14 +36,15 @@ export interface DpuAgentParts {
 }
 
 /**
- * Attests by the card that the agent runs on: its BMC is asked, over the path inside the card, for
- * measurements signed by the roots of trust that the server names, with nonces that hold the key of
- * the CSR (dpu-attestation §7.1). Fails with AGENT_DPU_SERIAL, DPU_MESSAGE and REDFISH_*.
+ * Attests by the card that the agent runs on: its roots of trust are asked for signed measurements, with
+ * nonces that hold the key of the CSR, through the card's BMC, by the agent itself, or by the server
+ * whose messages the agent relays (dpu-attestation §7.1). Fails with AGENT_DPU_SERIAL, AGENT_DPU_TARGET,
+ * DPU_MESSAGE, DPU_RELAY_*, REDFISH_* and SPDM_*.
  */
 export function createDpuAttestor(parts: DpuAgentParts): NodeAttestor {
   return {
     type: DPU_TYPE,
-    maxChallenges: 1,
+    maxChallenges: 1 + RELAY_LIMITS.exchanges,
     timeoutMs: TIMEOUT_MS,
     async begin(key) {
       const serial = await readSerial(parts.settings);
@@ -57,66 +59,101 @@ function openSession(
   key: AttestationKey,
   serial: string,
 ): AttestationSession {
+  const { settings, trustDomain, clock } = parts;
+  const bound = { csrSpki: key.spki, trustDomain: trustDomain.name };
+  const tunnel = new Tunnel({
+    direct: settings.direct,
+    clock,
+    nonceOf: ({ session, serverNonce }, target) =>
+      bindingNonce({ ...bound, session, serverNonce, target }),
+  });
   return {
-    payload: encodeDpuPayload({ serial, offers: ['spdm-redfish'] }),
+    payload: encodeDpuPayload({ serial, offers: offersOf(settings) }),
     async respond(bytes) {
-      const challenge = decodeDpuChallenge(bytes);
-      if (!challenge.ok) return challenge;
-      const evidence = await collect(parts, key, challenge.value);
-      if (!evidence.ok) return evidence;
-      const secret = await readJoinSecret(parts.settings, challenge.value);
-      if (!secret.ok) return secret;
-      const { session } = challenge.value;
-      const signature = key.sign(possessionMessage({ session, evidence: evidence.value }));
-      const response = { session, evidence: evidence.value, signature };
-      return ok(
-        encodeDpuResponse({ ...response, ...(secret.value && { joinSecret: secret.value }) }),
-      );
+      const question = decodeDpuQuestion(bytes);
+      if (!question.ok) return question;
+      if (question.value.step === 'relay') return tunnel.relay(question.value);
+      return answer(parts, key, tunnel, question.value);
     },
-    close: async () => {},
+    close: async () => tunnel.close(),
   };
 }
 
-/** Components side by side: a BMC serves one collection for each. */
-async function collect(
-  { settings, trustDomain, clock, random }: DpuAgentParts,
-  key: AttestationKey,
-  { serverNonce, session, targets }: DpuChallenge,
-): Promise<Result<readonly TargetEvidence[]>> {
-  const { address, tlsPin, ...places } = settings.bmc;
-  const credentials = await readBmcCredentials(places);
-  if (!credentials.ok) return credentials;
-  const place = { origin: address, trust: tlsPin };
-  const bmc = new BmcClient({ place, credentials: credentials.value, clock, random });
-  const binding = { serverNonce, session, csrSpki: key.spki, trustDomain: trustDomain.name };
-  try {
-    const collected = await Promise.all(
-      targets.map(({ id, slot }) =>
-        collectOne(bmc, { id, slot, nonce: bindingNonce({ ...binding, target: id }) }),
-      ),
-    );
-    const evidence: TargetEvidence[] = [];
-    for (const item of collected) {
-      if (!item.ok) return item;
-      evidence.push(item.value);
-    }
-    return ok(evidence);
-  } finally {
-    await bmc.close();
-  }
+/** What there is a place for; of several the server takes what it likes best. */
+function offersOf({ bmc, direct }: DpuAgentSettings): readonly EvidenceKind[] {
+  return [
+    ...(bmc === undefined ? [] : (['spdm-redfish'] as const)),
+    ...(direct === undefined ? [] : (['spdm-direct', 'spdm-tunnel'] as const)),
+  ];
 }
 
-async function collectOne(
-  bmc: BmcClient,
-  { id, slot, nonce }: { readonly id: string; readonly slot: number; readonly nonce: Uint8Array },
-): Promise<Result<TargetEvidence>> {
-  const collected = await collectSignedMeasurements(bmc, id, { nonce, slot });
-  if (!collected.ok) return collected;
-  const { signedMeasurements: messages, certificateChainPem } = collected.value;
-  const chain = parsePem(certificateChainPem, CHAIN_LIMITS);
-  if (!chain.ok) return chain;
-  return ok({ target: id, messages, certificates: chain.value.map(({ der }) => der) });
+async function answer(
+  parts: DpuAgentParts,
+  key: AttestationKey,
+  tunnel: Tunnel,
+  challenge: DpuChallenge,
+): Promise<Result<Uint8Array>> {
+  const relayed = checkRelayed(tunnel, challenge);
+  if (!relayed.ok) return relayed;
+  const evidence = await collect(parts, key, challenge);
+  if (!evidence.ok) return evidence;
+  const secret = await readJoinSecret(parts.settings, challenge);
+  if (!secret.ok) return secret;
+  const { session } = challenge;
+  const shown = { session, evidence: evidence.value };
+  const signature = key.sign(possessionMessage({ ...shown, relayed: relayed.value }));
+  const response = { ...shown, signature };
+  return ok(encodeDpuResponse({ ...response, ...(secret.value && { joinSecret: secret.value }) }));
 }
+
+/** What the key signs was relayed by this agent, in this session, to the last byte. */
+function checkRelayed(
+  { relayed }: Tunnel,
+  { session, serverNonce, relayed: told, kinds }: DpuChallenge,
+): Result<Uint8Array | undefined> {
+  if (kinds.includes('spdm-tunnel') !== (told !== undefined)) {
+    return fail('DPU_MESSAGE', 'challenge: digest and kind of what was relayed do not agree');
+  }
+  if (relayed === undefined && told === undefined) return ok(undefined);
+  const same =
+    relayed !== undefined &&
+    told !== undefined &&
+    relayed.session === session &&
+    equalBytes(relayed.serverNonce, serverNonce) &&
+    equalBytes(relayed.digest, told);
+  return same ? ok(told) : fail('DPU_RELAY_REFUSED', 'the server names something else as relayed');
+}
+
+async function collect(
+  parts: DpuAgentParts,
+  key: AttestationKey,
+  { serverNonce, session, targets, kinds }: DpuChallenge,
+): Promise<Result<readonly TargetEvidence[]>> {
+  const binding = {
+    serverNonce,
+    session,
+    csrSpki: key.spki,
+    trustDomain: parts.trustDomain.name,
+  };
+  const evidence: TargetEvidence[] = [];
+  for (const kind of kinds) {
+    const wanted = targets.map(({ id, slot }) => {
+      const nonce = bindingNonce({ ...binding, target: evidenceTarget(kind, id) });
+      return { id, slot, nonce };
+    });
+    const collected = await COLLECT[kind](parts, wanted);
+    if (!collected.ok) return collected;
+    evidence.push(...collected.value);
+  }
+  return ok(evidence);
+}
+
+const COLLECT: Readonly<Record<EvidenceKind, typeof collectByBmc>> = {
+  'spdm-redfish': collectByBmc,
+  'spdm-direct': collectDirectly,
+  // The server has it already.
+  'spdm-tunnel': async () => ok([]),
+};
 
 async function readSerial({ serial, serialPath }: DpuAgentSettings): Promise<Result<string>> {
   if (serial !== undefined) return ok(serial);

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import {
   DPU_MESSAGE_LIMITS,
-  decodeDpuChallenge,
   decodeDpuPayload,
+  decodeDpuQuestion,
   decodeDpuResponse,
   encodeDpuChallenge,
   encodeDpuPayload,
@@ -20,19 +20,26 @@ const payload = { serial: 'MT0000X00001', offers: ['spdm-redfish'] } as const;
 const challenge = {
   session: SESSION,
   serverNonce: bytes(32),
-  kind: 'spdm-redfish',
+  kinds: ['spdm-redfish'],
   targets: [{ id: 'Bluefield_DPU_IRoT', slot: 0 }],
   joinSecret: false,
 } as const;
 const response = {
   session: SESSION,
-  evidence: [{ target: 'Bluefield_DPU_IRoT', messages: bytes(100), certificates: [bytes(10)] }],
+  evidence: [
+    {
+      kind: 'spdm-redfish' as const,
+      target: 'Bluefield_DPU_IRoT',
+      messages: bytes(100),
+      certificates: [bytes(10)],
+    },
+  ],
   signature: bytes(70),
 };
 
 test('messages are read as they were written', () => {
   assert.deepEqual(assertValue(decodeDpuPayload(encodeDpuPayload(payload))), { v: 1, ...payload });
-  const asked = assertValue(decodeDpuChallenge(encodeDpuChallenge(challenge)));
+  const asked = assertValue(decodeDpuQuestion(encodeDpuChallenge(challenge)));
   assert.deepEqual([...asked.serverNonce], [...challenge.serverNonce]);
   const answered = assertValue(decodeDpuResponse(encodeDpuResponse(response)));
   assert.deepEqual(possessionMessage(answered), possessionMessage(response));
@@ -68,11 +75,12 @@ const REFUSED: readonly (readonly [string, Uint8Array])[] = [
   ['9 certificates', evidence({ certificates: Array(certificates + 1).fill(base64(10)) })],
   ['a certificate of 16 KiB and a byte', evidence({ certificates: [base64(chainBytes + 1)] })],
   ['no certificate', evidence({ certificates: [] })],
-  ['no evidence', written({ evidence: [] })],
+  ['evidence of a kind that nobody knows', evidence({ kind: 'spdm-mctp' })],
   [
     'one component more than may be asked for',
     written({
-      evidence: Array(targets + 1).fill({
+      evidence: Array(3 * targets + 1).fill({
+        kind: 'spdm-direct',
         target: 'a',
         messages: base64(1),
         certificates: [base64(1)],
@@ -102,7 +110,7 @@ for (const [what, message] of REFUSED) {
 
 test('a nonce of 31 bytes is refused', () => {
   const short = encodeDpuChallenge({ ...challenge, serverNonce: bytes(31) });
-  assertRefused(decodeDpuChallenge(short), 'DPU_MESSAGE');
+  assertRefused(decodeDpuQuestion(short), 'DPU_MESSAGE');
 });
 
 test('a payload over its limit, with no offer, or with one that nobody knows is refused', () => {
@@ -125,6 +133,8 @@ test('what is signed differs with every part of the evidence, and with where par
     response,
     { ...response, session: 'B'.repeat(43) },
     { ...response, evidence: [{ ...item, target: 'Bluefield_ERoT' }] },
+    { ...response, evidence: [{ ...item, kind: 'spdm-direct' as const }] },
+    { ...response, relayed: bytes(32) },
     { ...response, evidence: [{ ...item, messages: bytes(101) }] },
     { ...response, evidence: [{ ...item, certificates: [bytes(9)] }] },
     { ...response, evidence: [{ ...item, certificates: [bytes(5), bytes(5)] }] },
@@ -140,7 +150,7 @@ test('no bytes make a reader throw', () => {
     fc.property(fc.nat(valid.length - 1), fc.nat(255), (at, byte) => {
       const mutated = Buffer.from(valid);
       mutated[at] = byte;
-      for (const decode of [decodeDpuResponse, decodeDpuChallenge, decodeDpuPayload]) {
+      for (const decode of [decodeDpuResponse, decodeDpuQuestion, decodeDpuPayload]) {
         decode(mutated);
         decode(mutated.subarray(0, at));
       }

@@ -1,142 +1,24 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { makeDevice } from '../../../test/support/dice.ts';
+import { DPU_CLASS, TEST_VENDOR, TestCard } from '../../../test/support/dpu.ts';
 import {
-  DPU_CLASS,
-  IROT_TARGET,
-  manifestFor,
-  TEST_VENDOR,
-  TestCard,
-} from '../../../test/support/dpu.ts';
+  agentOn,
+  dpuRig,
+  evidenceOf,
+  nonceFor,
+  SERIAL,
+} from '../../../test/support/dpu-attestation.ts';
 import { IROT, sha512 } from '../../../test/support/manifest.ts';
 import { assertRefused, assertValue } from '../../../test/support/refused.ts';
-import { dpuDraft, openState, TRUST_DOMAIN } from '../../../test/support/state.ts';
-import { makeKey, signWith, type TestKey } from '../../../test/support/x509.ts';
-import type { ErrorCode } from '../../base/errors.ts';
-import { fail, ok, type Result, unwrap } from '../../base/result.ts';
-import type { ShownEvidence } from '../../dpu/evidence.ts';
-import { DpuInventory } from '../../dpu/inventory.ts';
+import { makeKey } from '../../../test/support/x509.ts';
+import { fail, ok, unwrap } from '../../base/result.ts';
 import { measurementText } from '../../dpu/manifest/device-record.ts';
-import type { DpuDraft } from '../../rules/dpu.ts';
-import { createLogger } from '../../runtime/log.ts';
-import { DEFAULT_SPDM_POLICY } from '../../spdm/policy.ts';
-import type { AttestedNode } from '../attestor.ts';
-import { bindingNonce } from '../binding-nonce.ts';
-import {
-  type DpuChallenge,
-  decodeDpuChallenge,
-  encodeDpuPayload,
-  encodeDpuResponse,
-  possessionMessage,
-} from './payload.ts';
-import { createDpuAttestor, type DpuAttestorParts } from './server.ts';
-
-const SERIAL = 'MT0000X00001';
-
-/** What an agent does with a challenge; each attack is another one of these. */
-interface Agent {
-  readonly key: TestKey;
-  readonly serial: string;
-  /** Evidence for a challenge. */
-  show: (challenge: DpuChallenge) => Promise<readonly ShownEvidence[]>;
-  /** Over what the response says. */
-  change?: (response: Parameters<typeof encodeDpuResponse>[0]) => typeof response;
-  /** Signs in place of the key of the CSR. */
-  signer?: TestKey;
-  joinSecret?: string;
-}
-
-function nonceFor(challenge: DpuChallenge, key: TestKey, target = IROT): Uint8Array {
-  const { serverNonce, session } = challenge;
-  const csrSpki = key.spki;
-  return bindingNonce({ serverNonce, csrSpki, trustDomain: TRUST_DOMAIN.name, session, target });
-}
-
-/** An honest agent on a card. */
-function agentOn(card: TestCard, extra: Partial<Agent> = {}): Agent {
-  const key = extra.key ?? makeKey();
-  return {
-    key,
-    serial: SERIAL,
-    show: async (challenge) => [await card.evidence(nonceFor(challenge, key))],
-    ...extra,
-  };
-}
-
-async function setUp(
-  context: TestContext,
-  extra: Partial<DpuDraft> = {},
-  parts: Partial<DpuAttestorParts> = {},
-) {
-  const { registry, clock, random } = await openState(context);
-  const inventory = new DpuInventory({ registry, clock, unreachableGraceSeconds: 600 });
-  const card = new TestCard(SERIAL);
-  const draft = dpuDraft(SERIAL, {
-    model: 'bluefield-3',
-    zone: 1,
-    rack: 'r7',
-    state: 'commissioned',
-    deviceIds: [card.deviceId],
-    ...extra,
-  });
-  unwrap(await registry.writeDpus([{ dpu: draft, expectedRevision: 0n }]));
-  const kept: Uint8Array[] = [];
-  const refused: ErrorCode[] = [];
-  const log = createLogger({ level: 'silent' });
-  const attestor = createDpuAttestor({
-    trustDomain: TRUST_DOMAIN,
-    inventory,
-    targets: [IROT_TARGET],
-    kinds: ['spdm-redfish'],
-    spdm: DEFAULT_SPDM_POLICY,
-    manifestFor,
-    outOfBand: undefined,
-    keep: async (_serial, bytes) => {
-      kept.push(bytes);
-      return ok('evidence-1');
-    },
-    clock,
-    random,
-    log: Object.assign(Object.create(log), {
-      warn: ({ code }: { code: ErrorCode }) => refused.push(code),
-    }),
-    ...parts,
-  });
-  /** One attestation; what holds is written down as the server would. */
-  async function attest(agent: Agent): Promise<Result<AttestedNode>> {
-    const payload = encodeDpuPayload({ serial: agent.serial, offers: ['spdm-redfish'] });
-    const csrSpki = agent.key.spki;
-    const csrKeyHash = createHash('sha256').update(csrSpki).digest('hex');
-    const outcome = await attestor.attest({ payload, csrSpki, csrKeyHash }, async (bytes) => {
-      const challenge = unwrap(decodeDpuChallenge(bytes));
-      const evidence = await agent.show(challenge);
-      const { session } = challenge;
-      const message = possessionMessage({ session, evidence });
-      const signature = signWith(agent.signer ?? agent.key, message);
-      const { joinSecret } = agent;
-      const response = { session, evidence, signature, ...(joinSecret && { joinSecret }) };
-      return ok(encodeDpuResponse(agent.change?.(response) ?? response));
-    });
-    if (!outcome.ok) return outcome;
-    assert.ok(outcome.value.kind === 'attested');
-    const { node } = outcome.value;
-    if (node.dpu !== undefined) unwrap(await registry.writeDpus([node.dpu]));
-    return ok(node);
-  }
-  /** An attestation that is refused: with this code in the log, and one of two for the agent. */
-  async function refuses(agent: Agent, code: ErrorCode): Promise<void> {
-    const outcome = await attest(agent);
-    const passes = code === 'DPU_NOT_ADMITTED';
-    assertRefused(outcome, passes ? 'DPU_NOT_JUDGED' : 'DPU_NOT_ATTESTED');
-    assert.equal(refused.pop(), code);
-  }
-  const dpu = () => unwrap(inventory.find(SERIAL));
-  return { registry, inventory, card, attest, refuses, dpu, kept, clock };
-}
+import type { DpuChallenge, TargetEvidence } from './payload.ts';
 
 test('a card that is pinned and runs an allowed release is attested', async (context) => {
-  const { card, attest, dpu, kept } = await setUp(context);
+  const { card, attest, dpu, kept } = await dpuRig(context);
   const node = assertValue(await attest(agentOn(card)));
   assert.equal(node.agentId.path, `/spire/agent/dpu/${card.deviceId}`);
   assert.deepEqual(node.assurance, { binding: 'in-band', zone: 1, release: 'r2' });
@@ -169,14 +51,14 @@ test('a card that is pinned and runs an allowed release is attested', async (con
 
 for (const version of ['1.1', '1.2', '1.3'] as const) {
   test(`a card that speaks SPDM ${version} is attested`, async (context) => {
-    const { card, attest } = await setUp(context);
+    const { card, attest } = await dpuRig(context);
     card.state.versions = [version];
     assertValue(await attest(agentOn(card)));
   });
 }
 
 test('it attests again, with the same baseline and another boot', async (context) => {
-  const { card, attest, dpu } = await setUp(context);
+  const { card, attest, dpu } = await dpuRig(context);
   assertValue(await attest(agentOn(card)));
   card.reboot();
   assertValue(await attest(agentOn(card)));
@@ -184,9 +66,9 @@ test('it attests again, with the same baseline and another boot', async (context
 });
 
 test('§7.9 replay: evidence of an earlier session is refused', async (context) => {
-  const { card, attest, refuses, dpu } = await setUp(context);
+  const { card, attest, refuses, dpu } = await dpuRig(context);
   const key = makeKey();
-  let recorded: readonly ShownEvidence[] = [];
+  let recorded: readonly TargetEvidence[] = [];
   const honest = agentOn(card, { key });
   const show = honest.show;
   honest.show = async (challenge) => (recorded = await show(challenge));
@@ -200,48 +82,49 @@ test('§7.9 replay: evidence of an earlier session is refused', async (context) 
 });
 
 test('§7.9 evidence stolen for another key is refused', async (context) => {
-  const { card, refuses } = await setUp(context);
+  const { card, refuses } = await dpuRig(context);
   const victim = makeKey();
-  const stolen = async (challenge: DpuChallenge) => [
-    await card.evidence(nonceFor(challenge, victim)),
-  ];
+  const stolen = async (challenge: DpuChallenge) => [await evidenceOf(card, challenge, victim)];
   await refuses(agentOn(card, { show: stolen }), 'SPDM_NONCE');
   await refuses(agentOn(card, { signer: makeKey() }), 'DPU_POSSESSION');
 });
 
 test('§7.9 a GPU under the same root is refused as a DPU', async (context) => {
-  const { refuses } = await setUp(context);
+  const { refuses } = await dpuRig(context);
   const gpu = new TestCard('GPU-1', makeDevice(TEST_VENDOR.gpu, 'GPU-1'));
   await refuses(agentOn(gpu), 'DEVICE_CLASS');
 });
 
 test('§7.9 a genuine card that is not the pinned one is refused, and nobody is put out', async (context) => {
-  const { refuses, dpu } = await setUp(context);
+  const { refuses, dpu } = await dpuRig(context);
   await refuses(agentOn(new TestCard('MT0000X00002')), 'DPU_KEY_UNKNOWN');
   assert.equal(dpu().state, 'commissioned');
 });
 
 test('§7.9 evidence of another component, of none, of one too many', async (context) => {
-  const { card, refuses } = await setUp(context);
+  const { card, refuses } = await dpuRig(context);
   const key = makeKey();
   const as = (target: string) => async (challenge: DpuChallenge) => [
-    await card.evidence(nonceFor(challenge, key, target), IROT),
+    {
+      kind: 'spdm-redfish' as const,
+      ...(await card.evidence(nonceFor(challenge, key, target), IROT)),
+    },
   ];
   await refuses(agentOn(card, { key, show: as('Bluefield_ERoT') }), 'SPDM_NONCE');
   const twice = async (challenge: DpuChallenge) => {
-    const item = await card.evidence(nonceFor(challenge, key));
+    const item = await evidenceOf(card, challenge, key);
     return [item, item];
   };
   await refuses(agentOn(card, { key, show: twice }), 'DPU_EVIDENCE_INCOMPLETE');
   const more = async (challenge: DpuChallenge) => {
-    const item = await card.evidence(nonceFor(challenge, key));
+    const item = await evidenceOf(card, challenge, key);
     return [item, { ...item, target: 'Bluefield_ERoT' }];
   };
   await refuses(agentOn(card, { key, show: more }), 'DPU_EVIDENCE_INCOMPLETE');
 });
 
 test('§7.9 a firmware that no manifest allows puts the card out at once', async (context) => {
-  const { card, attest, refuses, dpu } = await setUp(context);
+  const { card, attest, refuses, dpu } = await dpuRig(context);
   assertValue(await attest(agentOn(card)));
   card.state.release = 'unknown';
   card.reboot();
@@ -254,7 +137,7 @@ test('§7.9 a firmware that no manifest allows puts the card out at once', async
 });
 
 test('§7.9 an older firmware than the last one puts the card out', async (context) => {
-  const { card, attest, refuses, dpu } = await setUp(context);
+  const { card, attest, refuses, dpu } = await dpuRig(context);
   assertValue(await attest(agentOn(card)));
   card.state.release = 'r1';
   card.reboot();
@@ -263,7 +146,7 @@ test('§7.9 an older firmware than the last one puts the card out', async (conte
 });
 
 test('§7.9 a changed security configuration puts the card out', async (context) => {
-  const { card, attest, refuses, dpu } = await setUp(context);
+  const { card, attest, refuses, dpu } = await dpuRig(context);
   assertValue(await attest(agentOn(card)));
   card.state.own = 'debug unlocked';
   await refuses(agentOn(card), 'MEASUREMENT_BASELINE');
@@ -271,7 +154,7 @@ test('§7.9 a changed security configuration puts the card out', async (context)
 });
 
 test('§7.9 a newer firmware goes on, and its release is the new floor', async (context) => {
-  const { card, attest, dpu } = await setUp(context);
+  const { card, attest, dpu } = await dpuRig(context);
   assertValue(await attest(agentOn(card)));
   card.state.release = 'r3';
   card.reboot();
@@ -286,19 +169,19 @@ const STATES = [
 ] as const;
 for (const [state, deviceIds, code] of STATES) {
   test(`a card that is ${state} is not attested`, async (context) => {
-    const { card, refuses } = await setUp(context, { state, ...(deviceIds && { deviceIds }) });
+    const { card, refuses } = await dpuRig(context, { state, ...(deviceIds && { deviceIds }) });
     await refuses(agentOn(card), code);
   });
 }
 
 test('a serial number that nobody imported is refused like any other thing', async (context) => {
-  const { card, refuses } = await setUp(context);
+  const { card, refuses } = await dpuRig(context);
   await refuses(agentOn(card, { serial: 'MT9999' }), 'DPU_NOT_FOUND');
 });
 
 test('the secret of the image is due at the first attestation, and used up by it', async (context) => {
   const joinSecretHash = createHash('sha256').update('once').digest('hex');
-  const { card, attest, refuses, dpu } = await setUp(context, { joinSecretHash });
+  const { card, attest, refuses, dpu } = await dpuRig(context, { joinSecretHash });
   await refuses(agentOn(card), 'DPU_JOIN_SECRET');
   await refuses(agentOn(card, { joinSecret: 'twice' }), 'DPU_JOIN_SECRET');
   assertValue(await attest(agentOn(card, { joinSecret: 'once' })));
@@ -306,7 +189,7 @@ test('the secret of the image is due at the first attestation, and used up by it
 });
 
 test('§7.8 two parties with one device key at once: the card is put out', async (context) => {
-  const { card, inventory, refuses, dpu } = await setUp(context);
+  const { card, inventory, refuses, dpu } = await dpuRig(context);
   const other = { deviceId: card.deviceId, serial: SERIAL, csrKeyHash: 'another' };
   unwrap(await inventory.enterSession(other));
   await refuses(agentOn(card), 'DPU_TWIN');
@@ -327,7 +210,7 @@ function looks(card: TestCard, posture: readonly string[] = []) {
 test('§7.3 L3: the BMC of the inventory says the same to the server', async (context) => {
   const card = new TestCard(SERIAL);
   const outOfBand = looks(card, ['mode:dpu', 'secure-boot:on']);
-  const { attest, dpu } = await setUp(context, { deviceIds: [card.deviceId] }, { outOfBand });
+  const { attest, dpu } = await dpuRig(context, { deviceIds: [card.deviceId] }, { outOfBand });
   const node = assertValue(await attest(agentOn(card)));
   assert.equal(node.assurance.binding, 'dual');
   const texts = node.selectors.map(({ text }) => text);
@@ -339,27 +222,27 @@ test('§7.9 relay: evidence of a card that is not behind the BMC of the inventor
   const card = new TestCard(SERIAL);
   const twin = new TestCard(SERIAL, card.device);
   const parts = { outOfBand: looks(twin) };
-  const { refuses, dpu } = await setUp(context, { deviceIds: [card.deviceId] }, parts);
+  const { refuses, dpu } = await dpuRig(context, { deviceIds: [card.deviceId] }, parts);
   await refuses(agentOn(card), 'DPU_RELAYED');
   assert.equal(dpu().state, 'quarantined');
 });
 
 test('a BMC that does not answer is no finding: the agent may try again', async (context) => {
   const outOfBand = async () => fail('REDFISH_UNREACHABLE', 'away');
-  const { card, attest, dpu } = await setUp(context, {}, { outOfBand });
+  const { card, attest, dpu } = await dpuRig(context, {}, { outOfBand });
   assertRefused(await attest(agentOn(card)), 'DPU_NOT_JUDGED');
   assert.equal(dpu().state, 'commissioned');
   assert.ok(dpu().unreachableSinceSeconds > 0, 'the grace begins');
 });
 
 test('without a manifest for the component nothing is attested, and nobody is put out', async (context) => {
-  const { card, refuses, dpu } = await setUp(context, {}, { manifestFor: () => undefined });
+  const { card, refuses, dpu } = await dpuRig(context, {}, { manifestFor: () => undefined });
   await refuses(agentOn(card), 'DPU_MANIFEST_ABSENT');
   assert.equal(dpu().state, 'commissioned');
 });
 
 test('the baseline is what the first attestation after commissioning showed', async (context) => {
-  const { card, attest, dpu } = await setUp(context);
+  const { card, attest, dpu } = await dpuRig(context);
   assertValue(await attest(agentOn(card)));
   const { baseline } = dpu();
   assert.deepEqual(

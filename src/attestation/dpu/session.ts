@@ -1,13 +1,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { Random } from '../../base/random.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
-import type { DpuTarget } from '../../dpu/evidence.ts';
-import type { DpuInventory } from '../../dpu/inventory.ts';
 import type { DpuRecord } from '../../rules/dpu.ts';
 import { encodeBase64Url } from '../../spiffe/base64.ts';
 import { parsePublicKey } from '../../x509/public-key.ts';
 import { verifyWithScheme } from '../../x509/signature.ts';
 import type { AttestationRequest, Challenge } from '../attestor.ts';
+import { bindingNonce } from '../binding-nonce.ts';
+import type { DpuAttestorParts } from './parts.ts';
 import {
   type DpuChallenge,
   type DpuResponse,
@@ -15,36 +14,40 @@ import {
   decodeDpuResponse,
   type EvidenceKind,
   encodeDpuChallenge,
+  encodeDpuResponse,
+  evidenceTarget,
   possessionMessage,
   SERVER_NONCE_BYTES,
+  type TargetEvidence,
 } from './payload.ts';
+import { wantedKinds } from './plan.ts';
+import { collectByTunnel, type Tunnelled } from './tunnel.ts';
 
 /** What a conversation with an agent needs. */
-export interface SessionParts {
-  readonly inventory: Pick<DpuInventory, 'find'>;
-  readonly targets: readonly DpuTarget[];
-  /** Kinds of evidence that are accepted. */
-  readonly kinds: readonly EvidenceKind[];
-  /** Certificate slot of the devices. */
-  readonly slot: number;
-  readonly random: Random;
-}
+export type SessionParts = Pick<
+  DpuAttestorParts,
+  'inventory' | 'targets' | 'kinds' | 'require' | 'spdm' | 'trustDomain' | 'clock' | 'random'
+>;
 
 /** One attestation under way. */
 export interface Session {
   readonly dpu: DpuRecord;
-  readonly kind: EvidenceKind;
+  /** Kinds of evidence that were asked for. */
+  readonly kinds: readonly EvidenceKind[];
   readonly request: AttestationRequest;
-  readonly challenge: DpuChallenge;
   readonly response: DpuResponse;
-  /** The response as it came. */
+  /** What the agent showed, and what it relayed; nothing of it is verified. */
+  readonly shown: readonly TargetEvidence[];
+  /** What is kept of it. */
   readonly bytes: Uint8Array;
+  /** The binding nonce for a kind of evidence of a component. */
+  readonly nonceFor: (kind: EvidenceKind, id: string) => Uint8Array;
 }
 
 /**
  * Payload → inventory → challenge → response of the same session, signed by the CSR's key. Errors:
  * DPU_MESSAGE, DPU_NOT_FOUND, DPU_NOT_ADMITTED, DPU_EVIDENCE_INCOMPLETE, DPU_SESSION, DPU_POSSESSION,
- * DPU_JOIN_SECRET, and those of the challenge.
+ * DPU_JOIN_SECRET, and those of the challenge and of the tunnel.
  */
 export async function openSession(
   parts: SessionParts,
@@ -59,54 +62,74 @@ export async function openSession(
   if (state === 'quarantined' || state === 'retired') {
     return fail('DPU_NOT_ADMITTED', `DPU ${serial} is ${state}`);
   }
-  const kind = parts.kinds.find((each) => payload.value.offers.includes(each));
-  if (kind === undefined) {
-    return fail('DPU_EVIDENCE_INCOMPLETE', `offers only ${payload.value.offers.join(', ')}`);
-  }
-  const asked = makeChallenge(parts, dpu.value, kind);
+  const kinds = wantedKinds(dpu.value, payload.value.offers, parts);
+  if (!kinds.ok) return kinds;
+  return converse(parts, { dpu: dpu.value, kinds: kinds.value, request }, challenge);
+}
+
+/** What a conversation is about. */
+type Subject = Pick<Session, 'dpu' | 'kinds' | 'request'>;
+
+/** One challenge and its response, after what is to be relayed for it. */
+async function converse(
+  parts: SessionParts,
+  subject: Subject,
+  challenge: Challenge,
+): Promise<Result<Session>> {
+  const { dpu, kinds, request } = subject;
+  const session = encodeBase64Url(parts.random.bytes(SERVER_NONCE_BYTES));
+  const serverNonce = parts.random.bytes(SERVER_NONCE_BYTES);
+  const binding = { serverNonce, csrSpki: request.csrSpki, trustDomain: parts.trustDomain.name };
+  const nonceFor = (kind: EvidenceKind, id: string): Uint8Array =>
+    bindingNonce({ ...binding, session, target: evidenceTarget(kind, id) });
+  const nonceOf = (id: string): Uint8Array => nonceFor('spdm-tunnel', id);
+  const tunnelled = kinds.includes('spdm-tunnel')
+    ? await collectByTunnel(parts, { session, serverNonce, nonceOf }, challenge)
+    : ok<Tunnelled | undefined>(undefined);
+  if (!tunnelled.ok) return tunnelled;
+  const { evidence: relayedEvidence = [], relayed } = tunnelled.value ?? {};
+  const asked: DpuChallenge = {
+    session,
+    serverNonce,
+    kinds,
+    targets: parts.targets.map(({ id }) => ({ id, slot: parts.spdm.slot })),
+    joinSecret: dpu.joinSecretHash !== '',
+    ...(relayed && { relayed }),
+  };
   const answer = await challenge(encodeDpuChallenge(asked));
   if (!answer.ok) return answer;
   const response = decodeDpuResponse(answer.value);
   if (!response.ok) return response;
-  const session = {
-    dpu: dpu.value,
-    kind,
-    request,
-    challenge: asked,
-    response: response.value,
-    bytes: answer.value,
-  };
-  const proven = checkResponse(session);
-  return proven.ok ? ok(session) : proven;
+  const proven = checkResponse(subject, asked, response.value);
+  if (!proven.ok) return proven;
+  const shown = [...response.value.evidence, ...relayedEvidence];
+  const bytes =
+    relayed === undefined
+      ? answer.value
+      : encodeDpuResponse({ ...response.value, evidence: shown });
+  return ok({ ...subject, response: response.value, shown, bytes, nonceFor });
 }
 
-function makeChallenge(
-  { random, targets, slot }: SessionParts,
-  dpu: DpuRecord,
-  kind: EvidenceKind,
-): DpuChallenge {
-  return {
-    session: encodeBase64Url(random.bytes(SERVER_NONCE_BYTES)),
-    serverNonce: random.bytes(SERVER_NONCE_BYTES),
-    kind,
-    targets: targets.map(({ id }) => ({ id, slot })),
-    joinSecret: dpu.joinSecretHash !== '',
-  };
-}
-
-function checkResponse({ dpu, request, challenge, response }: Session): Result<void> {
-  if (response.session !== challenge.session) {
+function checkResponse(
+  { dpu, kinds, request }: Subject,
+  { session, relayed }: DpuChallenge,
+  response: DpuResponse,
+): Result<void> {
+  if (response.session !== session) {
     return fail('DPU_SESSION', `DPU ${dpu.serial}: evidence for another session`);
+  }
+  // What came through the tunnel the server collected itself: nobody shows it.
+  const stray = response.evidence.find(
+    ({ kind }) => kind === 'spdm-tunnel' || !kinds.includes(kind),
+  );
+  if (stray !== undefined) {
+    return fail('DPU_EVIDENCE_INCOMPLETE', `${stray.target}: ${stray.kind} was not asked for`);
   }
   const key = parsePublicKey(request.csrSpki);
   if (!key.ok) return key;
   const scheme = { kind: 'ecdsa', hash: 'sha256' } as const;
-  const signed = verifyWithScheme(
-    key.value,
-    scheme,
-    possessionMessage(response),
-    response.signature,
-  );
+  const message = possessionMessage({ ...response, relayed });
+  const signed = verifyWithScheme(key.value, scheme, message, response.signature);
   if (!signed.ok) {
     return fail('DPU_POSSESSION', `DPU ${dpu.serial}: not signed by the key of the request`);
   }

@@ -35,8 +35,16 @@ export const dpuAttestationErrors = defineErrors({
     'Find out who sits between agent and server: the evidence came from somebody else.',
   ),
   DPU_EVIDENCE_INCOMPLETE: refusal(
-    'Evidence of a component that the server demands is missing, is there twice, or was not asked for.',
-    'Compare the targets in the configurations of server and agent with `ComponentIntegrity` of the BMC.',
+    'Evidence that the server demands of a component is missing, of another kind, there twice, or was not asked for.',
+    'Compare kinds and targets in the configurations of server and agent, and targets with `ComponentIntegrity` of the BMC.',
+  ),
+  DPU_RELAY_BOUNDS: refusal(
+    'A card was still being asked through its agent after more exchanges, bytes or time than one attestation may take.',
+    'Look at the card: a sound one is done with some dozens of short answers. Else collect through its BMC.',
+  ),
+  DPU_RELAY_REFUSED: refusal(
+    'The server asked this agent to relay something to its card that a collection of measurements does not need.',
+    'Find out what runs at the address of the server: it is of another version, or somebody tries to drive the card.',
   ),
   DPU_NOT_ADMITTED: {
     status: 'FailedPrecondition',

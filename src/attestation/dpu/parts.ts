@@ -1,0 +1,46 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Random } from '../../base/random.ts';
+import type { Result } from '../../base/result.ts';
+import type { DpuRules } from '../../dpu/appraise-dpu.ts';
+import type { OpenLook } from '../../dpu/collector.ts';
+import type { DpuTarget, EvidenceRules } from '../../dpu/evidence.ts';
+import type { DpuInventory } from '../../dpu/inventory.ts';
+import type { Logger } from '../../runtime/log.ts';
+import type { TrustDomain } from '../../spiffe/trust-domain.ts';
+import type { EvidencePlan } from './plan.ts';
+
+/** What the attestor stands on. */
+export interface DpuAttestorParts
+  extends EvidencePlan,
+    Pick<EvidenceRules, 'spdm' | 'revocation' | 'signatures'> {
+  readonly trustDomain: TrustDomain;
+  readonly inventory: Pick<
+    DpuInventory,
+    'find' | 'attested' | 'assess' | 'unreachable' | 'enterSession'
+  >;
+  /** Every one of them has to be shown; the first is the one that the agent is named after. */
+  readonly targets: readonly [DpuTarget, ...DpuTarget[]];
+  readonly manifestFor: DpuRules['manifestFor'];
+  /** Where set, evidence is also collected from the BMC itself, and both must agree (L3). */
+  readonly outOfBand: OpenLook | undefined;
+  /** Keeps the response that a verdict rests on; answers its name. */
+  readonly keep: (serial: string, evidence: Uint8Array, atMs: number) => Promise<Result<string>>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** What evidence is verified by, as it stands now. */
+export function evidenceRules({
+  spdm,
+  revocation,
+  signatures,
+  clock,
+}: Pick<DpuAttestorParts, 'spdm' | 'revocation' | 'signatures' | 'clock'>): EvidenceRules {
+  return {
+    spdm,
+    atMs: clock.nowMs(),
+    ...(revocation && { revocation }),
+    ...(signatures && { signatures }),
+  };
+}
