@@ -128,6 +128,7 @@ async function admit(
     node.agentId,
     { ...node.assurance, method: type },
     api.policy,
+    node.notAfterSeconds,
   );
   if (!grant.ok) return grant;
   const [issued] = await api.issuer.issueX509Batch([{ grant: grant.value, csr }]);

@@ -27,6 +27,8 @@ export interface AttestedNode {
   readonly aliasDraft: EntryDraft | undefined;
   /** The DPU that the evidence was of, as it stands afterwards: written down with the agent, or neither is. */
   readonly dpu?: DpuWrite | undefined;
+  /** Unix seconds that the SVID may not outlive, such as the end of who vouched for the node. */
+  readonly notAfterSeconds?: number | undefined;
   /** Hash of the join token that the answer is kept with; only where there is one. */
   readonly joinTokenHash: string | undefined;
 }

@@ -109,7 +109,12 @@ function effectOf(dpu: DpuRecord, event: DpuEvent, { atSeconds }: DpuCause): Par
     case 'commission': {
       // Other pins than those that it attested by: what stands on those has to be shown again.
       const stands = dpu.state === 'trusted' || dpu.state === 'degraded';
-      return { commissionedAtSeconds: atSeconds, mustAttest: dpu.mustAttest || stands };
+      // An operator looked at the node: the host's first key from here on is the one that counts.
+      return {
+        commissionedAtSeconds: atSeconds,
+        mustAttest: dpu.mustAttest || stands,
+        hostKey: undefined,
+      };
     }
     case 'attested':
     case 'warned':
@@ -130,6 +135,7 @@ function effectOf(dpu: DpuRecord, event: DpuEvent, { atSeconds }: DpuCause): Par
             counters: [],
             securityVersions: [],
             pairing: undefined,
+            hostKey: undefined,
           }
         : { unreachableSinceSeconds: 0 };
   }

@@ -40,6 +40,18 @@ describe('validity of certificates', () => {
     assert.equal(x509('agent', 30).notAfterSeconds, NOW + 30);
   });
 
+  test('does not outlive what the grant names, though its lifetime is longer', () => {
+    for (const [left, end] of [
+      [7199, 7199],
+      [7200, 7200],
+      [7201, 7200],
+    ] as const) {
+      const grant = { purpose: 'agent', ttlSeconds: 0, notAfterSeconds: NOW + left } as const;
+      const validity = x509Validity(grant, CA, NOW * 1000 + 999, LIFETIMES);
+      assert.equal(validity.notAfterSeconds, NOW + end);
+    }
+  });
+
   for (const [ttl, end] of [
     [86_399, 86_399],
     [86_400, 86_400],

@@ -25,7 +25,7 @@ const MAX_BACKDATE_SHARE = 1 / 4;
  * that of the authority (X509-26).
  */
 export function x509Validity(
-  grant: Pick<X509Grant, 'purpose' | 'ttlSeconds'>,
+  grant: Pick<X509Grant, 'purpose' | 'ttlSeconds' | 'notAfterSeconds'>,
   authority: { readonly notBeforeMs: number; readonly notAfterMs: number },
   nowMs: number,
   lifetimes: Lifetimes,
@@ -35,6 +35,7 @@ export function x509Validity(
   const notAfterSeconds = Math.min(
     nowSeconds + (grant.ttlSeconds || usual),
     authority.notAfterMs / 1000,
+    grant.notAfterSeconds ?? Number.POSITIVE_INFINITY,
   );
   const longest = Math.floor((notAfterSeconds - nowSeconds) * MAX_BACKDATE_SHARE);
   const backdateSeconds = Math.max(0, Math.min(lifetimes.backdateSeconds, longest));

@@ -66,6 +66,8 @@ export interface X509Grant extends GrantBase {
   /** Decides the default lifetime. */
   readonly purpose: 'workload' | 'agent' | 'server' | 'mint';
   readonly dnsNames: readonly string[];
+  /** Unix seconds that it may not outlive, whatever its lifetime; undefined is no such bound. */
+  readonly notAfterSeconds?: number | undefined;
 }
 
 /** Leave to have the CA of a server below this one signed. Only `policy` makes one. */

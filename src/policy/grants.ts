@@ -67,11 +67,12 @@ export function grantWorkloadJwt(
   });
 }
 
-/** An agent's SVID at the end of its attestation; the agent need not be known yet. */
+/** An agent's SVID at the end of its attestation, not to outlive the end told; the agent need not be known yet. */
 export function grantAttestedAgentX509(
   agentId: SpiffeId,
   attested: Pick<NodeStanding, 'method'> & Partial<NodeStanding>,
   context: PolicyContext,
+  notAfterSeconds?: number,
 ): Result<X509Grant> {
   const { registry } = context;
   if (!isMemberOf(agentId, registry.trustDomain) || !isAgentId(agentId)) {
@@ -86,7 +87,11 @@ export function grantAttestedAgentX509(
     release: undefined,
     ...attested,
   });
-  return seal({ ...agentGrant(agentId, `attestation:${attested.method}`, 0), assurance });
+  return seal({
+    ...agentGrant(agentId, `attestation:${attested.method}`, 0),
+    assurance,
+    notAfterSeconds,
+  });
 }
 
 /** The next SVID of an agent that calls with its present one. */

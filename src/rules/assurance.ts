@@ -1,12 +1,14 @@
 /**
  * How firmly an attestation ties the agent to its node, weakest first. `bearer`: whoever had the secret.
- * `key`: whoever holds a provisioned key. `tpm`: a key that is in a TPM whose maker or whose key is
+ * `key`: whoever holds a provisioned key. `vouched`: whoever first asked the attested DPU of the host, in
+ * this boot of it. `tpm`: a key that is in a TPM whose maker or whose key is
  * known. `plugin-key`, `in-band`, `out-of-band`, `dual`: hardware evidence of a DPU, by how it reached
  * the server.
  */
 export const ASSURANCE_BINDINGS = [
   'bearer',
   'key',
+  'vouched',
   'tpm',
   'plugin-key',
   'in-band',

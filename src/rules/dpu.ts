@@ -41,6 +41,23 @@ export interface DpuHost {
   readonly pf0Mac: string;
 }
 
+/** The first key that asked for vouchers in a boot of the host: no other gets one in the same boot. */
+export interface DpuHostKey {
+  /** SHA-256 of its SubjectPublicKeyInfo, hex. */
+  readonly anchor: string;
+  /** Boot id of the host's kernel, as the host told it. */
+  readonly boot: string;
+  /** What the DPU saw of that boot by itself; empty where it sees nothing. */
+  readonly witness: string;
+  /** UUID of the host that it is the key of. */
+  readonly hostUuid: string;
+  /** Unix seconds of its first attestation. */
+  readonly sinceSeconds: number;
+}
+
+/** How the server reaches the BMC of the host that a DPU sits in. */
+export type DpuHostBmc = Pick<DpuBmc, 'host' | 'port' | 'tlsPin'>;
+
 /** The host as its own BMC told it, out of band (reference §7.7.1). */
 export interface DpuPairing extends DpuHost {
   /** Who told: such as `host-bmc`, `operator`, `import`. */
@@ -114,6 +131,8 @@ export interface DpuFacts {
   readonly psid: string;
   readonly bmc: DpuBmc | undefined;
   readonly host: DpuHost;
+  /** Undefined where the host's own BMC is not asked. */
+  readonly hostBmc?: DpuHostBmc | undefined;
   /** Zone 0 is management, 1 the data plane, 2 external; undefined is none. */
   readonly zone: number | undefined;
   readonly rack: string;
@@ -151,6 +170,8 @@ export interface DpuRecord extends DpuFacts {
   readonly securityVersions: readonly DpuValue[];
   readonly pairing: DpuPairing | undefined;
   readonly assessment: DpuAssessment | undefined;
+  /** Undefined until the host's agent attested through this DPU. */
+  readonly hostKey?: DpuHostKey | undefined;
   /** Since when its BMC has not answered, Unix seconds; 0 where it does. */
   readonly unreachableSinceSeconds: number;
   /** SHA-256 of the one-time secret of its image, hex; empty where none is awaited. */

@@ -22,6 +22,11 @@ export function dpuAgentPath(deviceId: string): string {
   return DPU_PREFIX + deviceId;
 }
 
+/** Path of the agent of a host that its DPU vouched for, by the DPU's device key (hex) and the host's UUID. */
+export function dpuHostAgentPath(deviceId: string, hostUuid: string): string {
+  return `${DPU_HOST_PREFIX}${deviceId}/${hostUuid}`;
+}
+
 /** Whether an agent is that of a DPU itself. */
 export function isDpuAgentId(id: SpiffeId): boolean {
   return id.path.startsWith(DPU_PREFIX);

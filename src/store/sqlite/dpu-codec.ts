@@ -33,7 +33,9 @@ export function decodeDpu(row: DpuRow, intern: Interner): Result<DpuRecord> {
   // JSON leaves undefined out; here every field is there.
   const absent = { bmc: undefined, zone: undefined, pairing: undefined, assessment: undefined };
   const bmc = body.bmc && { ...body.bmc, tlsPin: body.bmc.tlsPin };
-  return ok({ ...absent, ...body, bmc, agentIds, serial, state, revision: BigInt(revision) });
+  const hostBmc = body.hostBmc && { hostBmc: { ...body.hostBmc, tlsPin: body.hostBmc.tlsPin } };
+  const fields = { ...absent, ...body, bmc, ...hostBmc, agentIds };
+  return ok({ ...fields, serial, state, revision: BigInt(revision) });
 }
 
 function damaged(serial: string, why: string): Result<never> {

@@ -39,7 +39,7 @@ export interface Assurance {
   /** Name of the node attestor. */
   method: string;
   /**
-   * How firmly the agent is tied to its node: bearer, key, tpm, plugin-key,
+   * How firmly the agent is tied to its node: bearer, key, vouched, tpm, plugin-key,
    * in-band, out-of-band or dual.
    */
   binding: string;
