@@ -19,6 +19,7 @@ import { manifestErrors } from './errors/manifest.ts';
 import { policyErrors } from './errors/policy.ts';
 import { redfishErrors } from './errors/redfish.ts';
 import { registryErrors } from './errors/registry.ts';
+import { ruleErrors } from './errors/rule.ts';
 import { spdmErrors } from './errors/spdm.ts';
 import { spiffeErrors } from './errors/spiffe.ts';
 import { storeErrors } from './errors/store.ts';
@@ -41,6 +42,7 @@ export const ERRORS = {
   ...storeErrors,
   ...backupErrors,
   ...registryErrors,
+  ...ruleErrors,
   ...policyErrors,
   ...attestationErrors,
   ...redfishErrors,

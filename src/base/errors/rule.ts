@@ -1,0 +1,38 @@
+import { defineErrors } from './define.ts';
+
+/** Refusals of the rules that give Kubernetes pods their identities. */
+export const ruleErrors = defineErrors({
+  TEMPLATE_SYNTAX: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: "A template of a rule is not written as Go's text/template reads it.",
+    action: 'Correct the template at the line that the message names.',
+  },
+  TEMPLATE_FUNCTION: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'A template calls a function that there is not.',
+    action:
+      'Use the functions that docs/kubernetes-rules.md lists: those of text/template, no others.',
+  },
+  TEMPLATE_UNSUPPORTED: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: "A template uses a part of Go's text/template, or of its printing, that is not offered.",
+    action: 'Write it otherwise; docs/kubernetes-rules.md says what is left out.',
+  },
+  TEMPLATE_VALUE: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means:
+      'A template asks something of a value that it cannot give, such as a field of a nil pointer.',
+    action:
+      'Correct the template, or ask with {{if}} or {{with}} first whether the value is there.',
+  },
+  TEMPLATE_LIMIT: {
+    status: 'ResourceExhausted',
+    retryable: false,
+    means: 'A template is longer than 16 KiB, nests too deep, runs too long or renders too much.',
+    action: 'Make the template simpler.',
+  },
+});
