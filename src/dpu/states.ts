@@ -109,11 +109,13 @@ function effectOf(dpu: DpuRecord, event: DpuEvent, { atSeconds }: DpuCause): Par
     case 'commission': {
       // Other pins than those that it attested by: what stands on those has to be shown again.
       const stands = dpu.state === 'trusted' || dpu.state === 'degraded';
-      // An operator looked at the node: the host's first key from here on is the one that counts.
+      // An operator looked at the node: the first keys of host and agent from here on count.
       return {
         commissionedAtSeconds: atSeconds,
         mustAttest: dpu.mustAttest || stands,
         hostKey: undefined,
+        ownKeySha256: '',
+        lastFull: undefined,
       };
     }
     case 'attested':
@@ -135,6 +137,8 @@ function effectOf(dpu: DpuRecord, event: DpuEvent, { atSeconds }: DpuCause): Par
             counters: [],
             securityVersions: [],
             pairing: undefined,
+            ownKeySha256: '',
+            lastFull: undefined,
             hostKey: undefined,
           }
         : { unreachableSinceSeconds: 0 };

@@ -75,6 +75,8 @@ export function newDpu(serial: string, facts: DpuFacts, nowSeconds: number): Dpu
     assessment: undefined,
     unreachableSinceSeconds: 0,
     joinSecretHash: '',
+    ownKeySha256: '',
+    lastFull: undefined,
     createdAtSeconds: nowSeconds,
     updatedAtSeconds: nowSeconds,
     commissionedAtSeconds: 0,

@@ -123,6 +123,16 @@ export interface DpuAssessment {
   readonly evidenceId: string;
 }
 
+/** The last attestation in full, which light ones rest on. */
+export interface DpuFull {
+  /** What evidence was judged by: SHA-256 of rules and manifests, hex. */
+  readonly rules: string;
+  /** SHA-256 of the leaf certificate of each component, hex: another one is another boot. */
+  readonly leaves: readonly { readonly target: string; readonly leaf: string }[];
+  /** Light attestations since. */
+  readonly light: number;
+}
+
 /** What an operator states about a DPU, and what the import knows. */
 export interface DpuFacts {
   readonly model: string;
@@ -176,6 +186,13 @@ export interface DpuRecord extends DpuFacts {
   readonly unreachableSinceSeconds: number;
   /** SHA-256 of the one-time secret of its image, hex; empty where none is awaited. */
   readonly joinSecretHash: string;
+  /**
+   * SHA-256 of the SubjectPublicKeyInfo of the key that its agent keeps, hex; empty until the first
+   * attestation in full that showed one.
+   */
+  readonly ownKeySha256: string;
+  /** Undefined where none was since it was commissioned. */
+  readonly lastFull: DpuFull | undefined;
   /** Unix seconds. */
   readonly createdAtSeconds: number;
   /** Unix seconds. */

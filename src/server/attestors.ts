@@ -4,17 +4,12 @@ import { parsePathTemplate } from '../attestation/path-template.ts';
 import { createTpmAttestor } from '../attestation/tpm/server.ts';
 import { createTpmDevIdAttestor } from '../attestation/tpm_devid/server.ts';
 import { createX509PopAttestor, X509POP_VALUES } from '../attestation/x509pop/server.ts';
-import { fail, ok, type Result } from '../base/result.ts';
+import { ok, type Result } from '../base/result.ts';
 import type { Registry } from '../registry/registry.ts';
-import { readFileIfPresent } from '../runtime/atomic-file.ts';
 import type { EndorsementTrust } from '../tpm/endorsement.ts';
-import { parseCertificatesPem } from '../x509/certificate.ts';
-import type { Certificate } from '../x509/types.ts';
 import type { ServerConfig } from './config.ts';
+import { readRoots } from './root-files.ts';
 import type { ServerBase } from './server.ts';
-
-/** Largest file of roots in bytes. */
-const MAX_ROOTS_BYTES = 1024 * 1024;
 
 type Section = ServerConfig['attestation'];
 
@@ -101,25 +96,4 @@ async function readManufacturers(
   const intermediates = await readRoots(paths.ekIntermediatePaths, setting);
   if (!intermediates.ok) return intermediates;
   return ok({ roots: roots.value, intermediates: intermediates.value });
-}
-
-/** The certificates of PEM files. */
-async function readRoots(
-  paths: readonly string[],
-  setting: string,
-): Promise<Result<readonly Certificate[]>> {
-  const roots: Certificate[] = [];
-  for (const path of paths) {
-    const bytes = await readFileIfPresent(path, MAX_ROOTS_BYTES);
-    if (!bytes.ok) return unusable(setting, bytes.error.message);
-    if (bytes.value === undefined) return unusable(setting, `${path} does not exist`);
-    const certificates = parseCertificatesPem(bytes.value);
-    if (!certificates.ok) return unusable(setting, `${path}: ${certificates.error.message}`);
-    roots.push(...certificates.value);
-  }
-  return ok(roots);
-}
-
-function unusable(setting: string, why: string): Result<never> {
-  return fail('ATTESTATION_SETTINGS', `${setting}: ${why}`);
 }

@@ -3,14 +3,19 @@ import { TAG } from '../der/tags.ts';
 import { type NameAttribute, readName } from './name.ts';
 import { OID } from './oids.ts';
 
-/**
- * The one common name of a Name; undefined where there is none, more than one (which of them is meant
- * is a guess that others may make differently), or text that is not well formed.
- */
+/** The one common name of a Name, as {@link nameAttributeOf} answers it. */
 export function commonNameOf(nameDer: Uint8Array): string | undefined {
+  return nameAttributeOf(nameDer, OID.commonName);
+}
+
+/**
+ * The one attribute of a Name with an OID; undefined where there is none, more than one (which of them
+ * is meant is a guess that others may make differently), or text that is not well formed.
+ */
+export function nameAttributeOf(nameDer: Uint8Array, wanted: string): string | undefined {
   const name = readDer('name', nameDer, (cursor) => readName(cursor, 'name'));
   if (!name.ok) return undefined;
-  const found = name.value.flat().filter(({ oid }) => oid === OID.commonName);
+  const found = name.value.flat().filter(({ oid }) => oid === wanted);
   const [attribute] = found;
   return attribute === undefined || found.length > 1 ? undefined : textOf(attribute);
 }

@@ -31,7 +31,11 @@ export function decodeDpu(row: DpuRow, intern: Interner): Result<DpuRecord> {
   }
   const { serial, revision } = row;
   // JSON leaves undefined out; here every field is there.
-  const absent = { bmc: undefined, zone: undefined, pairing: undefined, assessment: undefined };
+  const absent = {
+    ...{ bmc: undefined, zone: undefined, pairing: undefined, assessment: undefined },
+    // Not in documents of earlier versions.
+    ...{ ownKeySha256: '', lastFull: undefined },
+  };
   const bmc = body.bmc && { ...body.bmc, tlsPin: body.bmc.tlsPin };
   const hostBmc = body.hostBmc && { hostBmc: { ...body.hostBmc, tlsPin: body.hostBmc.tlsPin } };
   const fields = { ...absent, ...body, bmc, ...hostBmc, agentIds };
