@@ -3,6 +3,7 @@ import type { Entry as WireEntry } from '../gen/spire/api/types/entry.ts';
 import type { AgentUpdate, Registry } from '../registry/registry.ts';
 import { Encoded } from '../rpc/service.ts';
 import type { Entry } from '../rules/entry.ts';
+import { isDpuAgentId } from '../rules/reserved-ids.ts';
 import type { Revocation } from '../rules/revocation.ts';
 import { taintedX509KeyIds } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
@@ -80,7 +81,7 @@ export function pushMessages(
   return { take, close: () => subscription.close() };
 }
 
-/** Tells an agent when its node goes into quarantine and out of it, and to attest where that ends it. */
+/** Tells an agent when its node goes into quarantine and out of it, and when it is to attest again. */
 function standingMessages(
   registry: Pick<Registry, 'agent' | 'dpus'>,
   agentId: SpiffeId,
@@ -88,6 +89,7 @@ function standingMessages(
 ): () => Iterable<Encoded> {
   let told = toldBefore;
   let asked = false;
+  let demanded = 0;
   return function* () {
     const agent = registry.agent(agentId);
     const reason = agent?.quarantine;
@@ -95,12 +97,20 @@ function standingMessages(
       told = reason !== undefined;
       yield encode({ $case: 'quarantine', value: { active: told, reason: reason ?? '' } });
     }
-    const state = registry.dpus.ofAgent(agentId)?.state;
+    const dpu = registry.dpus.ofAgent(agentId);
+    const state = dpu?.state;
     const released = told && state !== 'quarantined' && state !== 'retired';
     if (released && !asked && agent?.canReattest === true) {
       yield encode({ $case: 'reattest', value: { reason: reason ?? '' } });
     }
     asked = released;
+    // Told once for each demand; a stream that is opened while one stands hears of it first.
+    const { attestDemand: demand } = dpu ?? {};
+    if (demand === undefined || reason !== undefined || demand.sinceSeconds === demanded) return;
+    demanded = demand.sinceSeconds;
+    // Hosts are vouched for by their DPU: what they say proves nothing of it.
+    if (agent?.canReattest !== true || !isDpuAgentId(agentId)) return;
+    yield encode({ $case: 'reattest', value: { reason: demand.reason } });
   };
 }
 

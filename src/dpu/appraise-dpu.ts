@@ -3,7 +3,7 @@ import type { DpuComponent, DpuDraft, DpuRecord } from '../rules/dpu.ts';
 import { deviceRecordOf, withDeviceRecord } from './device-records.ts';
 import type { DpuTarget, VerifiedEvidence } from './evidence.ts';
 import { type Allowances, appraise } from './manifest/appraise.ts';
-import { measurementText } from './manifest/device-record.ts';
+import { layerText, measurementText } from './manifest/device-record.ts';
 import type { ReferenceManifest, Release } from './manifest/reference-manifest.ts';
 
 /** What the components of a DPU are appraised by. */
@@ -89,7 +89,7 @@ export function appraiseDpu(
  * What an operator opened: a window for a new baseline, and commissioning, where the first full
  * attestation by the pinned keys brings the baseline if it was not collected then.
  */
-function allowancesOf(dpu: DpuRecord, target: string, atMs: number): Allowances {
+export function allowancesOf(dpu: DpuRecord, target: string, atMs: number): Allowances {
   const inWindow = atMs < dpu.baselineWindowEndsSeconds * 1000;
   const isNew = dpu.state === 'commissioned' && !dpu.baseline.some((one) => one.target === target);
   return { newBaseline: inWindow || isNew, olderRelease: inWindow };
@@ -108,5 +108,6 @@ export function componentOf({ evidence, release }: AppraisedComponent): DpuCompo
       index: block.index,
       value: measurementText(block),
     })),
+    layers: chain.layers.map(layerText),
   };
 }

@@ -47,6 +47,51 @@ const codeOf = (result: { ok: true } | { ok: false; error: { code: string } }): 
   result.ok ? 'OK' : result.error.code;
 
 describe('the inventory', () => {
+  it('notes that a full attestation is wanted, until there is one', async (context) => {
+    const { inventory, stateOf } = await opened(
+      context,
+      dpuDraft('A', { state: 'trusted', deviceIds: [KEY] }),
+      dpuDraft('B', { state: 'quarantined', deviceIds: [KEY] }),
+      dpuDraft('C'),
+    );
+    const demanded = unwrap(await inventory.demand('A', 'a newer manifest'));
+    assert.deepEqual(demanded.attestDemand, { reason: 'a newer manifest', sinceSeconds: NOW });
+    assert.equal(stateOf('A'), 'trusted');
+    assert.equal(codeOf(await inventory.demand('B', 'x')), 'DPU_STATE');
+    assert.equal(codeOf(await inventory.demand('C', 'x')), 'DPU_KEY_MISSING');
+    unwrap(await inventory.assess('A', assessment({ verdict: 'warning' })));
+    assert.notEqual(unwrap(inventory.find('A')).attestDemand, undefined);
+    const { dpu } = unwrap(inventory.attested('A', assessment()));
+    assert.equal(dpu.attestDemand, undefined);
+  });
+
+  it('takes an answer of a silent BMC for the end of the silence, and no more', async (context) => {
+    const silent = { unreachableSinceSeconds: NOW - 5, attestedAtSeconds: NOW - 9 };
+    const { inventory } = await opened(
+      context,
+      dpuDraft('A', { ...silent, state: 'degraded', deviceIds: [KEY], assessment: assessment() }),
+      dpuDraft('B', {
+        ...silent,
+        state: 'degraded',
+        deviceIds: [KEY],
+        assessment: assessment({ verdict: 'warning' }),
+      }),
+      dpuDraft('C', { ...silent, state: 'trusted', mustAttest: true, deviceIds: [KEY] }),
+      dpuDraft('D', { state: 'trusted', deviceIds: [KEY], assessment: assessment() }),
+    );
+    const seen = async (serial: string) => {
+      unwrap(await inventory.answered(serial));
+      const dpu = unwrap(inventory.find(serial));
+      return [dpu.state, dpu.unreachableSinceSeconds, dpu.attestedAtSeconds, dpu.mustAttest];
+    };
+    assert.deepEqual(await seen('A'), ['trusted', 0, NOW - 9, false]);
+    assert.deepEqual(await seen('B'), ['degraded', 0, NOW - 9, false]);
+    assert.deepEqual(await seen('C'), ['trusted', 0, NOW - 9, true]);
+    const before = unwrap(inventory.find('D')).revision;
+    await seen('D');
+    assert.equal(unwrap(inventory.find('D')).revision, before);
+  });
+
   it('takes an appraisal in: trust, a warning, or out at once with an alarm', async (context) => {
     const { inventory, stateOf, heard } = await opened(
       context,

@@ -153,7 +153,8 @@ export class DpuInventory {
         return fail('DPU_STATE', `DPU ${serial} was found not to be trusted`);
       }
       const applied = applyEvent(dpu, event, cause);
-      return applied.ok ? more({ ...applied.value, assessment }) : applied;
+      if (!applied.ok) return applied;
+      return more({ ...applied.value, assessment, attestDemand: undefined });
     });
   }
 
@@ -177,6 +178,53 @@ export class DpuInventory {
     return this.move(serial, event, { reason: assessment.detail }, (draft) =>
       ok({ ...draft, assessment, attestedAtSeconds: found.value.attestedAtSeconds }),
     );
+  }
+
+  /**
+   * Has the agent of a DPU attest in full, as soon as it is told; until then the DPU stands as it did.
+   * Fails with DPU_STATE where it is out, DPU_KEY_MISSING where it could not, or as {@link change} does.
+   */
+  demand(serial: string, reason: string): Promise<Result<DpuRecord>> {
+    return this.change(serial, ({ revision: _revision, ...draft }) => {
+      const { state, deviceIds } = draft;
+      if (state === 'quarantined' || state === 'retired') {
+        return fail('DPU_STATE', `DPU ${serial} is ${state} and may not attest`);
+      }
+      if (deviceIds.length === 0) {
+        return fail('DPU_KEY_MISSING', `DPU ${serial} has no device key pinned`);
+      }
+      const sinceSeconds = this.#nowSeconds();
+      return ok({
+        ...draft,
+        attestDemand: { reason, sinceSeconds },
+        updatedAtSeconds: sinceSeconds,
+      });
+    });
+  }
+
+  /**
+   * Its BMC answered again, and what it showed agrees with the last verdict, which counts again: no more
+   * than that. Nothing is written where it had not been silent.
+   */
+  async answered(serial: string): Promise<Result<void>> {
+    const found = this.find(serial);
+    if (!found.ok) return found;
+    const { state, unreachableSinceSeconds, assessment, mustAttest } = found.value;
+    if (unreachableSinceSeconds === 0) return ok(undefined);
+    const stands = state === 'trusted' || state === 'degraded';
+    if (!stands || mustAttest || assessment === undefined) {
+      const changed = await this.change(serial, ({ revision: _revision, ...draft }) =>
+        ok({ ...draft, unreachableSinceSeconds: 0, updatedAtSeconds: this.#nowSeconds() }),
+      );
+      return changed.ok ? ok(undefined) : changed;
+    }
+    const event = assessment.verdict === 'affirming' ? 'attested' : 'warned';
+    const { attestedAtSeconds } = found.value;
+    const reason = 'its BMC answers again';
+    const moved = await this.move(serial, event, { reason }, (draft) =>
+      ok({ ...draft, attestedAtSeconds }),
+    );
+    return moved.ok ? ok(undefined) : moved;
   }
 
   /** Its BMC did not answer: a grace begins, where none has begun. Nothing happens to one that is out. */

@@ -91,6 +91,14 @@ export const DPU_VERDICTS = ['affirming', 'warning', 'contraindicated'] as const
 /** Name of a verdict. */
 export type DpuVerdict = (typeof DPU_VERDICTS)[number];
 
+/** Firmware ids of one run-time layer of a component. */
+export interface DpuLayer {
+  /** By depth, such as `L5`. */
+  readonly name: string;
+  /** Such as `sha384:…`, hex. */
+  readonly fwids: readonly string[];
+}
+
 /** One component in an appraisal. */
 export interface DpuComponent {
   readonly target: string;
@@ -101,6 +109,8 @@ export interface DpuComponent {
   /** The release of the reference manifest that matched; empty where none did. */
   readonly release: string;
   readonly values: readonly DpuValue[];
+  /** Undefined in assessments of older versions. */
+  readonly layers?: readonly DpuLayer[];
 }
 
 /** The last appraisal of a DPU: what the verdict was and what it rests on. */
@@ -131,6 +141,11 @@ export interface DpuFull {
   readonly leaves: readonly { readonly target: string; readonly leaf: string }[];
   /** Light attestations since. */
   readonly light: number;
+/** Somebody wants a full attestation; the DPU stands until then. */
+export interface DpuDemand {
+  readonly reason: string;
+  /** Unix seconds. */
+  readonly sinceSeconds: number;
 }
 
 /** What an operator states about a DPU, and what the import knows. */
@@ -182,6 +197,8 @@ export interface DpuRecord extends DpuFacts {
   readonly assessment: DpuAssessment | undefined;
   /** Undefined until the host's agent attested through this DPU. */
   readonly hostKey?: DpuHostKey | undefined;
+  /** Its agent is to attest in full; ended by that. Absent where nobody asked. */
+  readonly attestDemand?: DpuDemand | undefined;
   /** Since when its BMC has not answered, Unix seconds; 0 where it does. */
   readonly unreachableSinceSeconds: number;
   /** SHA-256 of the one-time secret of its image, hex; empty where none is awaited. */
