@@ -141,6 +141,8 @@ export interface DpuFull {
   readonly leaves: readonly { readonly target: string; readonly leaf: string }[];
   /** Light attestations since. */
   readonly light: number;
+}
+
 /** Somebody wants a full attestation; the DPU stands until then. */
 export interface DpuDemand {
   readonly reason: string;
