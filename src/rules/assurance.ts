@@ -30,12 +30,24 @@ export interface Assurance {
   readonly release: string | undefined;
   /** Unix seconds of the attestation. */
   readonly atSeconds: number;
+  /** Where the clock of the node's TPM stood; only where the method looks at one. */
+  readonly tpmClock?: TpmClockMark | undefined;
+}
+
+/** Where the clock and the counters of a TPM stood. None of them goes back in a TPM that goes on. */
+export interface TpmClockMark {
+  /** Boots. */
+  readonly resetCount: number;
+  /** Restarts and resumes since the boot. */
+  readonly restartCount: number;
+  /** Milliseconds of operation. */
+  readonly clockMs: number;
 }
 
 /** The form that an assurance record is stored in: JSON. */
 export function encodeAssurance(assurance: Assurance): string {
-  const { method, binding, zone, release, atSeconds } = assurance;
-  return JSON.stringify({ method, binding, zone, release, atSeconds });
+  const { method, binding, zone, release, atSeconds, tpmClock } = assurance;
+  return JSON.stringify({ method, binding, zone, release, atSeconds, tpmClock });
 }
 
 /**
@@ -55,5 +67,18 @@ export function decodeAssurance(text: string): Assurance | undefined {
     zone: typeof zone === 'number' ? zone : undefined,
     release: typeof release === 'string' ? release : undefined,
     atSeconds,
+    ...tpmClockOf(stored.tpmClock),
   };
+}
+
+/** Absent in records of other methods, and of versions that did not look at it. */
+function tpmClockOf(stored: unknown): Pick<Assurance, 'tpmClock'> {
+  if (typeof stored !== 'object' || stored === null) return {};
+  // Written by encodeAssurance too.
+  const { resetCount, restartCount, clockMs } = stored as Record<keyof TpmClockMark, unknown>;
+  const known =
+    typeof resetCount === 'number' &&
+    typeof restartCount === 'number' &&
+    typeof clockMs === 'number';
+  return known ? { tpmClock: { resetCount, restartCount, clockMs } } : {};
 }

@@ -87,6 +87,12 @@ export const tpmSchema = z
         message: 'must be ascending',
       })
       .describe('Registers of the SHA-256 bank that are quoted, and become selectors.'),
+    unsafeClock: z
+      .enum(['accepted', 'refused'])
+      .default('accepted')
+      .describe(
+        'Whether a clock is taken that its TPM does not call safe, as after a power cut. Boots are counted all the same.',
+      ),
   })
   .refine(({ ekRootPaths, knownEks }) => ekRootPaths.length + knownEks.length > 0, {
     message: 'needs ekRootPaths or knownEks: else it would know no TPM',

@@ -33,6 +33,8 @@ export interface TpmClock {
 
 /** What all attestation structures hold. */
 export interface TpmAttestation {
+  /** Qualified name of the key that signed. */
+  readonly signer: Uint8Array;
   /** What the asker gave to be signed along. */
   readonly extraData: Uint8Array;
   readonly clock: TpmClock;
@@ -55,13 +57,13 @@ export function parseTpmAttest(bytes: Uint8Array): Result<TpmAttestation> {
     const reader = new TpmReader(bytes, 'attestation');
     if (reader.u32() !== TPM_GENERATED) reader.refuse('was not made by a TPM');
     const type = reader.u16();
-    reader.sized(68);
+    const signer = reader.sized(68);
     const extraData = reader.sized(64);
     const clock = {
       clock: reader.u64(),
       resetCount: reader.u32(),
       restartCount: reader.u32(),
-      safe: reader.u8() === 1,
+      safe: readYesNo(reader),
     };
     const firmwareVersion = reader.u64();
     const attested =
@@ -71,8 +73,14 @@ export function parseTpmAttest(bytes: Uint8Array): Result<TpmAttestation> {
           ? readCertify(reader)
           : reader.refuse('is neither a quote nor a certification');
     reader.finish();
-    return { extraData, clock, firmwareVersion, attested };
+    return { signer, extraData, clock, firmwareVersion, attested };
   });
+}
+
+/** TPMI_YES_NO (TPM 2.0 Part 2, §9.2). */
+function readYesNo(reader: TpmReader): boolean {
+  const value = reader.u8();
+  return value <= 1 ? value === 1 : reader.refuse(`${value} is neither yes nor no`);
 }
 
 function readQuote(reader: TpmReader): TpmAttestation['attested'] {

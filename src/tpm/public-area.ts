@@ -11,7 +11,10 @@ import {
   type TpmHash,
 } from './algorithms.ts';
 import { TpmReader } from './tpm-reader.ts';
-import { tpmU16 } from './tpm-writer.ts';
+import { tpmU16, tpmU32 } from './tpm-writer.ts';
+
+/** TPM_RH_ENDORSEMENT (TPM 2.0 Part 2, §7.4). */
+const ENDORSEMENT_HIERARCHY = 0x4000_000b;
 
 /** How a key signs or encrypts; `hash` is undefined where the scheme leaves it open. */
 export interface TpmScheme {
@@ -69,6 +72,18 @@ export function parseTpmPublic(bytes: Uint8Array): Result<TpmPublic> {
 export function tpmName({ bytes, nameHash }: TpmPublic): Uint8Array {
   const digest = createHash(nameHash).update(bytes).digest();
   return concatBytes([tpmU16(TPM_ALG[nameHash]), digest]);
+}
+
+/**
+ * Qualified name of a key that is a primary one of the endorsement hierarchy (TPM 2.0 Part 1, §26.5): the
+ * hash of the hierarchy's handle and its name.
+ */
+export function endorsementPrimaryName(area: TpmPublic): Uint8Array {
+  const digest = createHash(area.nameHash)
+    .update(tpmU32(ENDORSEMENT_HIERARCHY))
+    .update(tpmName(area))
+    .digest();
+  return concatBytes([tpmU16(TPM_ALG[area.nameHash]), digest]);
 }
 
 /** The key as Node.js takes it. Fails with TPM_STRUCTURE where its numbers are no key. */

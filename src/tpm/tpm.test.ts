@@ -17,7 +17,7 @@ import { TPM_ATTRIBUTE } from './algorithms.ts';
 import { parseTpmAttest } from './attest.ts';
 import { judgeEndorsement } from './endorsement.ts';
 import { makeCredential } from './make-credential.ts';
-import { parseTpmPublic, tpmKeyObject, tpmName } from './public-area.ts';
+import { endorsementPrimaryName, parseTpmPublic, tpmKeyObject, tpmName } from './public-area.ts';
 import { parseTpmSignature } from './signature.ts';
 import { verifyCertify, verifyQuote } from './verify.ts';
 
@@ -97,6 +97,34 @@ describe('an attestation key', () => {
     assertValue(verifyCertify(certified, akArea, devId));
     assertRefused(verifyCertify(certified, akArea, ekArea), 'TPM_CERTIFY');
     assertRefused(verifyCertify(pretendQuote(ak, usual), akArea, devId), 'TPM_CERTIFY');
+  });
+});
+
+describe('an attestation key of a quote', () => {
+  test('is a primary key of the endorsement hierarchy: counters of others are hidden', () => {
+    for (const hierarchy of [0x4000_0001, 0x4000_000c, 0x4000_0007]) {
+      const quote = pretendQuote(ak, { ...usual, hierarchy });
+      assertRefused(verifyQuote(quote, values, rules), 'TPM_KEY');
+    }
+    const { attest } = pretendQuote(ak, { ...usual, hierarchy: 0x4000_000b });
+    assert.deepEqual(
+      Buffer.from(assertValue(parseTpmAttest(attest)).signer),
+      Buffer.from(endorsementPrimaryName(akArea)),
+    );
+  });
+
+  test('says of its clock that it is safe or not, and nothing else', () => {
+    const bytes = Buffer.from(pretendQuote(ak, usual).attest);
+    const at = bytes.indexOf(Buffer.of(0, 0, 0, 3, 0, 0, 0, 1, 1)) + 8;
+    for (const [value, good] of [
+      [0, true],
+      [1, true],
+      [2, false],
+      [255, false],
+    ] as const) {
+      bytes[at] = value;
+      assert.equal(parseTpmAttest(bytes).ok, good, `${value}`);
+    }
   });
 });
 

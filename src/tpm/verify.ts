@@ -3,7 +3,12 @@ import { concatBytes, equalBytes } from '../base/bytes.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { TPM_DIGEST_BYTES, type TpmHash } from './algorithms.ts';
 import { parseTpmAttest, type TpmAttestation, type TpmClock } from './attest.ts';
-import { isAttestationKey, type TpmPublic, tpmName } from './public-area.ts';
+import {
+  endorsementPrimaryName,
+  isAttestationKey,
+  type TpmPublic,
+  tpmName,
+} from './public-area.ts';
 import { verifyTpmSignature } from './signature.ts';
 
 /** Bytes and signature of an attestation structure. */
@@ -33,7 +38,9 @@ export interface VerifiedQuote {
 
 /**
  * Checks a quote (dpu-attestation §3): made by a TPM, signed by the attestation key, with the nonce, over
- * the registers asked for and with the values shown. Fails with TPM_*.
+ * the registers asked for and with the values shown. The key must be a primary one of the endorsement
+ * hierarchy: for others a TPM adds a number that hides its counters (TPM 2.0 Part 1, §36.7), so that they
+ * could not be compared with the last ones. Fails with TPM_*.
  *
  * @param values Register values in the order of the indices.
  */
@@ -44,8 +51,11 @@ export function verifyQuote(
 ): Result<VerifiedQuote> {
   const attestation = verifyAttest(quote, key);
   if (!attestation.ok) return attestation;
-  const { attested, extraData, clock, firmwareVersion } = attestation.value;
+  const { attested, signer, extraData, clock, firmwareVersion } = attestation.value;
   if (attested.kind !== 'quote') return fail('TPM_QUOTE', 'not a quote');
+  if (!equalBytes(signer, endorsementPrimaryName(key))) {
+    return fail('TPM_KEY', 'the attestation key is no primary key of the endorsement hierarchy');
+  }
   if (!equalBytes(extraData, nonce)) return fail('TPM_QUOTE', 'the quote has another nonce');
   const [selection, ...others] = attested.selections;
   const asked =

@@ -60,6 +60,8 @@ export interface Swtpm {
   readonly path: string;
   /** Runs `tpm2 <tool> …` against it, in its folder. */
   tool(...args: string[]): Promise<Finished>;
+  /** Cuts its power, does something to its state, and switches it on again. */
+  powerCycle(meanwhile?: () => void): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -72,11 +74,13 @@ export async function startSwtpm(): Promise<Swtpm> {
     ...['--server', `type=unixio,path=${path}`, '--ctrl', `type=unixio,path=${path}.ctrl`],
     ...['--flags', 'not-need-init,startup-clear'],
   ];
-  const child: ChildProcess = spawn(join(root, 'usr/bin/swtpm'), argv, {
-    env: environment(),
-    stdio: 'ignore',
-  });
-  await waitForSocket(path, child);
+  const start = async (): Promise<ChildProcess> => {
+    const options = { env: environment(), stdio: 'ignore' } as const;
+    const started = spawn(join(root, 'usr/bin/swtpm'), argv, options);
+    await waitForSocket(path, started);
+    return started;
+  };
+  let child = await start();
   return {
     dir,
     path,
@@ -86,6 +90,12 @@ export async function startSwtpm(): Promise<Swtpm> {
         cwd: dir,
         env: { ...environment(), TPM2TOOLS_TCTI: `swtpm:path=${path}` },
       }),
+    async powerCycle(meanwhile = () => {}) {
+      await stopChild(child, 'SIGKILL');
+      for (const socket of [path, `${path}.ctrl`]) rmSync(socket, { force: true });
+      meanwhile();
+      child = await start();
+    },
     async stop() {
       await stopChild(child);
       rmSync(dir, { recursive: true, force: true });

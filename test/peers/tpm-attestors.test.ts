@@ -9,10 +9,12 @@ import { ECC_EK_TEMPLATE, RSA_EK_TEMPLATE } from '../../agent/attestation/tpm/te
 import { Tpm } from '../../agent/attestation/tpm/tpm.ts';
 import { openTpm } from '../../agent/attestation/tpm/transport.ts';
 import { createTpmDevIdAttestor as createDevIdHalf } from '../../agent/attestation/tpm_devid/agent.ts';
-import { createTpmAttestor } from '../../src/attestation/tpm/server.ts';
+import { createTpmAttestor, type TpmParts } from '../../src/attestation/tpm/server.ts';
 import { createTpmDevIdAttestor } from '../../src/attestation/tpm_devid/server.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import type { TpmClockMark } from '../../src/rules/assurance.ts';
+import type { AgentRecord } from '../../src/rules/entry.ts';
 import { judgeEndorsement } from '../../src/tpm/endorsement.ts';
 import { parseTpmPublic, tpmKeyObject } from '../../src/tpm/public-area.ts';
 import { parsePublicKey } from '../../src/x509/public-key.ts';
@@ -40,7 +42,7 @@ const PCRS = [0, 7, 16];
 const maker = makeRoot();
 const makerCa = makeIntermediate(maker);
 const devIdRoot = makeRoot();
-const registry = { trustDomain: AGENT_TEST_DOMAIN };
+const registry = { trustDomain: AGENT_TEST_DOMAIN, agent: () => undefined };
 const common = { registry, clock: systemClock, random: systemRandom };
 
 /** A certificate for a key whose private half is in a TPM. */
@@ -127,7 +129,11 @@ class Machine {
     await this.swtpm.tool('flushcontext', '-t');
   }
 
-  tpmRig(kind: 'rsa-2048' | 'ec-p256', knownKeys: ReadonlySet<string> = new Set()): AttestorRig {
+  tpmRig(
+    kind: 'rsa-2048' | 'ec-p256',
+    knownKeys: ReadonlySet<string> = new Set(),
+    more: Partial<TpmParts> = {},
+  ): AttestorRig {
     const request = testRequest();
     const { certificatePath } = this.ek[kind === 'rsa-2048' ? 0 : 1] ?? {};
     const agent = createTpmHalf({
@@ -146,7 +152,13 @@ class Machine {
     };
     return {
       request,
-      server: createTpmAttestor({ ...common, trust, pcrs: PCRS }),
+      server: createTpmAttestor({
+        ...common,
+        trust,
+        pcrs: PCRS,
+        unsafeClock: 'accepted',
+        ...more,
+      }),
       begin: async () =>
         assertValue(await agent.begin({ spki: request.csrSpki, sign: () => Buffer.alloc(0) })),
     };
@@ -251,6 +263,34 @@ describe('attestation with a real TPM', { skip: missing ?? false }, () => {
     const { result } = await runAttestation(rig, { payload: () => Buffer.from(mixed) });
     // This machine's TPM cannot open what is encrypted for the other.
     assertRefused(result, 'AGENT_TPM_REFUSED');
+  });
+
+  test('tpm: a TPM that goes on counts forward; one that was set back to a copy is refused', async () => {
+    const { swtpm } = machine;
+    let last: TpmClockMark | undefined;
+    const remembering = {
+      ...registry,
+      // Only its assurance is looked at.
+      agent: () => ({ assurance: { tpmClock: last } }) as unknown as AgentRecord,
+    };
+    const attest = async () => {
+      const rig = machine.tpmRig('ec-p256', new Set(), { registry: remembering });
+      return (await runAttestation(rig)).result;
+    };
+    const next = async (): Promise<TpmClockMark> => {
+      last = assertValue(await attest()).assurance.tpmClock;
+      return last ?? assert.fail('no clock');
+    };
+    const first = await next();
+    assert.ok((await next()).clockMs >= first.clockMs);
+    const state = join(swtpm.dir, 'tpm2-00.permall');
+    const copy = readFileSync(state);
+    await swtpm.powerCycle();
+    await swtpm.powerCycle();
+    const later = await next();
+    assert.equal(later.resetCount, first.resetCount + 2);
+    await swtpm.powerCycle(() => writeFileSync(state, copy));
+    assertRefused(await attest(), 'TPM_CLOCK');
   });
 
   test('tpm_devid: ID and selectors are those of SPIRE, and a DevID of another machine is refused', async () => {

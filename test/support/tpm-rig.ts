@@ -6,7 +6,7 @@ import {
   encodeTpmResponse,
   TPM_TARGET,
 } from '../../src/attestation/tpm/payload.ts';
-import { createTpmAttestor } from '../../src/attestation/tpm/server.ts';
+import { createTpmAttestor, type TpmParts } from '../../src/attestation/tpm/server.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { ok } from '../../src/base/result.ts';
@@ -14,10 +14,16 @@ import { parseTpmPublic, tpmKeyObject, tpmName } from '../../src/tpm/public-area
 import { AGENT_TEST_DOMAIN } from './agent-ca.ts';
 import { type AttestorRig, testRequest } from './attestor-suite.ts';
 import { assertValue } from './refused.ts';
-import { openCredential, pretendAk, pretendEk, pretendQuote } from './tpm.ts';
+import { openCredential, type PretendedQuote, pretendAk, pretendEk, pretendQuote } from './tpm.ts';
+
+/** What a pretended TPM does otherwise, and what the server knows of it. */
+export interface PretendedTpm {
+  readonly quote?: Partial<PretendedQuote>;
+  readonly server?: Partial<TpmParts>;
+}
 
 /** Both halves of `tpm`, with a pretended TPM whose endorsement key is known by its hash. */
-export function pretendTpmRig(): AttestorRig {
+export function pretendTpmRig(pretended: PretendedTpm = {}): AttestorRig {
   const [ek, ak] = [pretendEk(), pretendAk()];
   const ekArea = assertValue(parseTpmPublic(ek.publicArea));
   const spki = assertValue(tpmKeyObject(ekArea)).export({ type: 'spki', format: 'der' });
@@ -30,9 +36,11 @@ export function pretendTpmRig(): AttestorRig {
     server: createTpmAttestor({
       trust: { roots: [], intermediates: [], knownKeys: new Set([known]) },
       pcrs: [0, 7],
-      registry: { trustDomain: AGENT_TEST_DOMAIN },
+      unsafeClock: 'accepted',
+      registry: { trustDomain: AGENT_TEST_DOMAIN, agent: () => undefined },
       clock: systemClock,
       random: systemRandom,
+      ...pretended.server,
     }),
     begin: async () => ({
       payload: encodeTpmPayload(payload),
@@ -43,7 +51,8 @@ export function pretendTpmRig(): AttestorRig {
         const trustDomain = AGENT_TEST_DOMAIN.name;
         const bound = { serverNonce, csrSpki, trustDomain, session, target: TPM_TARGET };
         const values = pcrs.map((pcr) => Buffer.alloc(32, pcr));
-        const quote = { nonce: bindingNonce(bound), indices: pcrs, values };
+        const { quote: lies } = pretended;
+        const quote = { nonce: bindingNonce(bound), indices: pcrs, values, ...lies };
         const secret = openCredential(ek, name, challenge) ?? Buffer.alloc(32);
         return ok(encodeTpmResponse({ secret, ...pretendQuote(ak, quote), values }));
       },

@@ -10,6 +10,7 @@ import {
 } from 'node:crypto';
 import { concatBytes } from '../../src/base/bytes.ts';
 import { TPM_ALG, TPM_ATTRIBUTE } from '../../src/tpm/algorithms.ts';
+import type { TpmClock } from '../../src/tpm/attest.ts';
 import type { TpmCredential } from '../../src/tpm/make-credential.ts';
 import { tpmSized, tpmU8, tpmU16, tpmU32 } from '../../src/tpm/tpm-writer.ts';
 import type { SignedAttest } from '../../src/tpm/verify.ts';
@@ -69,6 +70,9 @@ export interface PretendedQuote {
   readonly type?: number;
   readonly bank?: number;
   readonly more?: Uint8Array;
+  /** Handle of the hierarchy that the key says it is in; the endorsement hierarchy unless told. */
+  readonly hierarchy?: number;
+  readonly clock?: Partial<TpmClock>;
 }
 
 /** A quote of a key. */
@@ -77,17 +81,35 @@ export function pretendQuote(key: PretendedKey, quote: PretendedQuote): SignedAt
   for (const index of quote.indices)
     bitmap[index >> 3] = (bitmap[index >> 3] ?? 0) | (1 << (index & 7));
   const digest = createHash('sha256').update(concatBytes(quote.values)).digest();
+  const { clock = 0n, resetCount = 3, restartCount = 1, safe = true } = quote.clock ?? {};
   const attest = concatBytes([
     ...[
       tpmU32(quote.magic ?? 0xff544347),
       tpmU16(quote.type ?? 0x8018),
-      tpmSized(Buffer.alloc(34)),
+      tpmSized(qualifiedName(key, quote.hierarchy ?? 0x4000_000b)),
     ],
-    ...[tpmSized(quote.nonce), Buffer.alloc(8), tpmU32(3), tpmU32(1), tpmU8(1), Buffer.alloc(8)],
+    ...[tpmSized(quote.nonce), tpmU64(clock), tpmU32(resetCount), tpmU32(restartCount)],
+    ...[tpmU8(safe ? 1 : 0), Buffer.alloc(8)],
     ...[tpmU32(1), tpmU16(quote.bank ?? TPM_ALG.sha256), tpmU8(3), bitmap, tpmSized(digest)],
     quote.more ?? new Uint8Array(0),
   ]);
   return { attest, signature: pretendSignature(key, attest) };
+}
+
+/** Name of a primary key of a hierarchy, with where it is. */
+function qualifiedName({ publicArea }: PretendedKey, hierarchy: number): Uint8Array {
+  const name = concatBytes([tpmU16(TPM_ALG.sha256), sha256(publicArea)]);
+  return concatBytes([tpmU16(TPM_ALG.sha256), sha256(concatBytes([tpmU32(hierarchy), name]))]);
+}
+
+function sha256(bytes: Uint8Array): Uint8Array {
+  return createHash('sha256').update(bytes).digest();
+}
+
+function tpmU64(value: bigint): Uint8Array {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(value);
+  return bytes;
 }
 
 /** A certification of a key's name. */

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { AGENT_TEST_DOMAIN } from '../../../test/support/agent-ca.ts';
 import { runAttestation, testRequest } from '../../../test/support/attestor-suite.ts';
 import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import { pretendTpmRig } from '../../../test/support/tpm-rig.ts';
 import { ok, type Result } from '../../base/result.ts';
+import type { AgentRecord } from '../../rules/entry.ts';
+import type { TpmClock } from '../../tpm/attest.ts';
 import { decodeTpmResponse, encodeTpmResponse, type TpmResponse } from './payload.ts';
+import type { TpmParts } from './server.ts';
 
 /** Changes a response on its way. */
 function changed(change: Partial<TpmResponse>): (bytes: Uint8Array) => Result<Uint8Array> {
@@ -34,4 +38,20 @@ test('a key that is known by its hash only gives one selector, and the binding o
   const node = assertValue((await runAttestation(pretendTpmRig())).result);
   assert.equal(node.selectors.length, 1);
   assert.equal(node.assurance.binding, 'key');
+});
+
+test('counters that went back since the last attestation are refused', async () => {
+  const last = { resetCount: 3, restartCount: 1, clockMs: 1000 };
+  // Only its assurance is looked at.
+  const agent = () => ({ assurance: { tpmClock: last } }) as unknown as AgentRecord;
+  const registry = { trustDomain: AGENT_TEST_DOMAIN, agent };
+  const attest = async (clock: Partial<TpmClock>, more: Partial<TpmParts> = {}) =>
+    (await runAttestation(pretendTpmRig({ quote: { clock }, server: { registry, ...more } })))
+      .result;
+  assertRefused(await attest({ clock: 999n }), 'TPM_CLOCK');
+  const node = assertValue(await attest({ clock: 1001n }));
+  assert.deepEqual(node.assurance.tpmClock, { ...last, clockMs: 1001 });
+  assertValue(await attest({ clock: 1001n, safe: false }));
+  const strict = { unsafeClock: 'refused' } as const;
+  assertRefused(await attest({ clock: 1001n, safe: false }, strict), 'TPM_CLOCK');
 });

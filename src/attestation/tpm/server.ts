@@ -7,6 +7,7 @@ import type { Registry } from '../../registry/registry.ts';
 import { makeSelector, type Selector } from '../../rules/selector.ts';
 import { spiffeIdFromPath } from '../../spiffe/spiffe-id.ts';
 import { TPM_DIGEST_BYTES } from '../../tpm/algorithms.ts';
+import type { TpmClock } from '../../tpm/attest.ts';
 import {
   type EndorsementTrust,
   type JudgedEndorsement,
@@ -22,6 +23,7 @@ import {
 import { verifyQuote } from '../../tpm/verify.ts';
 import type { AttestationRequest, AttestedNode, NodeAttestor } from '../attestor.ts';
 import { BINDING_NONCE_BYTES, bindingNonce } from '../binding-nonce.ts';
+import { advanceClock } from './clock.ts';
 import {
   decodeTpmPayload,
   decodeTpmResponse,
@@ -45,7 +47,9 @@ export interface TpmParts {
   readonly trust: Omit<EndorsementTrust, 'atMs'>;
   /** Registers that are quoted, ascending; at least one. */
   readonly pcrs: readonly number[];
-  readonly registry: Pick<Registry, 'trustDomain'>;
+  /** Whether a TPM's clock is taken that it does not call safe. */
+  readonly unsafeClock: 'accepted' | 'refused';
+  readonly registry: Pick<Registry, 'trustDomain' | 'agent'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly random: Random;
 }
@@ -79,15 +83,15 @@ export function createTpmAttestor(parts: TpmParts): NodeAttestor {
       const asked = { session, nonce, pcrs: parts.pcrs, ...made.value };
       const answer = await challenge(encodeTpmChallenge(asked));
       if (!answer.ok) return answer;
-      const values = verifyResponse(answer.value, {
+      const state = verifyResponse(answer.value, {
         secret,
         attestationKey,
         asked,
         request,
         parts,
       });
-      if (!values.ok) return values;
-      const node = nodeOf(shown.value.endorsement, values.value, parts);
+      if (!state.ok) return state;
+      const node = nodeOf(shown.value.endorsement, state.value, parts);
       return node.ok ? ok({ kind: 'attested', node: node.value }) : node;
     },
   };
@@ -124,11 +128,18 @@ interface Expected {
   readonly parts: TpmParts;
 }
 
-/** The registers, once the secret came back and the quote holds for this key and session. */
+/** What a TPM said of itself. */
+interface QuotedState {
+  /** In the order of the registers that are quoted. */
+  readonly values: readonly Uint8Array[];
+  readonly clock: TpmClock;
+}
+
+/** Registers and clock, once the secret came back and the quote holds for this key and session. */
 function verifyResponse(
   bytes: Uint8Array,
   { secret, attestationKey, asked, request, parts }: Expected,
-): Result<readonly Uint8Array[]> {
+): Result<QuotedState> {
   const response = decodeTpmResponse(bytes);
   if (!response.ok) return response;
   const { values } = response.value;
@@ -145,16 +156,19 @@ function verifyResponse(
   });
   const rules = { key: attestationKey, nonce, bank: 'sha256', indices: parts.pcrs } as const;
   const quote = verifyQuote(response.value, values, rules);
-  return quote.ok ? ok(values) : quote;
+  return quote.ok ? ok({ values, clock: quote.value.clock }) : quote;
 }
 
 function nodeOf(
   { sha256, trust }: JudgedEndorsement,
-  values: readonly Uint8Array[],
-  { registry, pcrs }: TpmParts,
+  { values, clock }: QuotedState,
+  { registry, pcrs, unsafeClock }: TpmParts,
 ): Result<AttestedNode> {
   const agentId = spiffeIdFromPath(registry.trustDomain, `/spire/agent/${TPM_TYPE}/${sha256}`);
   if (!agentId.ok) return agentId;
+  const last = registry.agent(agentId.value)?.assurance?.tpmClock;
+  const tpmClock = advanceClock(clock, last, unsafeClock);
+  if (!tpmClock.ok) return tpmClock;
   const certified = trust === 'manufacturer';
   const texts = [
     `ek:sha256:${sha256}`,
@@ -170,7 +184,12 @@ function nodeOf(
     agentId: agentId.value,
     selectors,
     canReattest: true,
-    assurance: { binding: certified ? 'tpm' : 'key', zone: undefined, release: undefined },
+    assurance: {
+      binding: certified ? 'tpm' : 'key',
+      zone: undefined,
+      release: undefined,
+      tpmClock: tpmClock.value,
+    },
     aliasDraft: undefined,
     joinTokenHash: undefined,
   });

@@ -30,6 +30,14 @@ export const tpmErrors = defineErrors({
     action:
       'Attest again; where it persists, look for software that changes registers all the time.',
   },
+  TPM_CLOCK: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means:
+      'The counters of a TPM went back since its last attestation, or its clock is not safe and has to be.',
+    action:
+      'Find out whether the TPM was cleared, or its state restored from a copy. Where it was cleared rightly, delete the agent and let it attest anew; an unsafe clock is safe again within hours of operation.',
+  },
   TPM_CERTIFY: {
     status: 'PermissionDenied',
     retryable: false,
