@@ -12,10 +12,10 @@ export function chooseAttestor({
   clock,
   random,
 }: Pick<AgentBase, 'config' | 'clock' | 'random'>): NodeAttestor {
-  const { attestation, join, trustDomain } = config;
+  const { attestation, join, trustDomain, dataDir } = config;
   if (attestation.x509pop !== undefined) return createX509PopAttestor(attestation.x509pop, random);
   if (attestation.dpu !== undefined) {
-    return createDpuAttestor({ settings: attestation.dpu, trustDomain, clock, random });
+    return createDpuAttestor({ settings: attestation.dpu, dataDir, trustDomain, clock, random });
   }
   if (attestation.tpm !== undefined) {
     return createTpmAttestor({ settings: attestation.tpm, trustDomain, clock });

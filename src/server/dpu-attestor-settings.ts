@@ -59,6 +59,21 @@ const requirementSchema = z.strictObject({
     .describe('Kinds of evidence that have to be shown, each of them.'),
 });
 
+const ownKeySchema = z
+  .strictObject({
+    caPaths: z
+      .array(absolutePathSetting)
+      .max(16)
+      .prefault([])
+      .describe(
+        "PEM: roots of certificates that images bring, with the card's serial number as subject serialNumber.",
+      ),
+  })
+  .prefault({})
+  .describe(
+    'Which key the kind x509pop is of: pinned at the first attestation unless there are CAs.',
+  );
+
 const manifestsSchema = z.strictObject({
   paths: z
     .array(absolutePathSetting)
@@ -133,6 +148,7 @@ export const dpuAttestorSchema = z
       .max(32)
       .prefault([])
       .describe('What zones demand beside; all rules that fit have to be met.'),
+    ownKey: ownKeySchema,
     manifests: manifestsSchema,
     crls: crlsSchema,
     recheck: durationSetting({ max: '24h' })

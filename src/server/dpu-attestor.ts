@@ -19,6 +19,7 @@ import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { createSignatureMemo } from '../x509/signature-memo.ts';
 import type { DpuAttestorSettings } from './dpu-attestor-settings.ts';
 import { DpuReferences, type DpuReferencesBase } from './dpu-references.ts';
+import { readRoots } from './root-files.ts';
 
 /** Longest wait of a look for its turn: the agent that waits for the verdict has a deadline of its own. */
 const LOOK_WAIT_MS = 300_000;
@@ -55,6 +56,9 @@ export async function openDpuAttestor(
   const opened = await DpuReferences.open({ ...base, settings });
   if (!opened.ok) return opened;
   const references = opened.value;
+  const { caPaths } = settings.ownKey;
+  const ownKeyRoots = await readRoots(caPaths, 'attestation.dpu.ownKey.caPaths');
+  if (!ownKeyRoots.ok) return ownKeyRoots;
   const [first, ...others] = settings.targets.map((target) => targetOf(settings, target));
   if (first === undefined) return fail('CONFIG_INVALID', 'attestation.dpu.targets is empty');
   const { trustDomain, inventory, vault, clock, random, log, metrics } = base;
@@ -78,6 +82,7 @@ export async function openDpuAttestor(
     targets: [first, ...others],
     kinds: settings.kinds,
     require: settings.require,
+    ownKeyRoots: ownKeyRoots.value,
     manifestFor,
     outOfBand: settings.binding === 'dual' ? openLook : undefined,
     keep: (serial, bytes, atMs) => vault.put(serial, bytes, atMs),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
+import { proveKey } from '../../agent/attestation/x509pop/key-files.ts';
 import type { AttestedNode } from '../../src/attestation/attestor.ts';
 import { bindingNonce } from '../../src/attestation/binding-nonce.ts';
 import type { DpuAttestorParts } from '../../src/attestation/dpu/parts.ts';
@@ -13,13 +14,17 @@ import {
   encodeDpuPayload,
   encodeDpuResponse,
   evidenceTarget,
+  type OwnKey,
+  ownKeyChallenge,
   possessionMessage,
   type SpdmKind,
   type TargetEvidence,
 } from '../../src/attestation/dpu/payload.ts';
 import { encodeRelayAnswer, type RelayRequest } from '../../src/attestation/dpu/relay.ts';
 import { createDpuAttestor } from '../../src/attestation/dpu/server.ts';
+import { encodeX509PopResponse } from '../../src/attestation/x509pop/payload.ts';
 import type { ErrorCode } from '../../src/base/errors.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { ok, type Result, unwrap } from '../../src/base/result.ts';
 import { DpuInventory } from '../../src/dpu/inventory.ts';
 import type { DpuDraft } from '../../src/rules/dpu.ts';
@@ -50,6 +55,8 @@ export interface TestAgent {
   /** Signs in place of the key of the CSR. */
   signer?: TestKey;
   joinSecret?: string;
+  /** The proof of a key of its own. */
+  ownKey?: (challenge: DpuChallenge) => OwnKey | undefined;
 }
 
 /** The nonce that evidence must hold. */
@@ -71,6 +78,18 @@ export async function evidenceOf(
   kind: SpdmKind = 'spdm-redfish',
 ): Promise<TargetEvidence> {
   return { kind, ...(await card.evidence(nonceFor(challenge, key, IROT, kind))) };
+}
+
+/** The proof of a key for a challenge, with its certificates where it has some. */
+export function ownKeyProof(
+  own: TestKey,
+  challenge: DpuChallenge,
+  csrKey: TestKey,
+  certificates?: readonly Uint8Array[],
+): OwnKey {
+  const message = ownKeyChallenge(nonceFor(challenge, csrKey, '', 'x509pop'));
+  const proof = encodeX509PopResponse(proveKey(own.privateKey, message, systemRandom));
+  return certificates === undefined ? { spki: own.spki, proof } : { certificates, proof };
 }
 
 /** An honest agent on a card. */
@@ -101,10 +120,15 @@ async function answer(agent: TestAgent, question: DpuQuestion): Promise<Uint8Arr
   }
   const evidence = await agent.show(question);
   const { session, relayed } = question;
-  const message = possessionMessage({ session, evidence, relayed });
+  const ownKey = agent.ownKey?.(question);
+  const message = possessionMessage({ session, evidence, ownKey, relayed });
   const signature = signWith(agent.signer ?? agent.key, message);
   const { joinSecret } = agent;
-  const response = { session, evidence, signature, ...(joinSecret && { joinSecret }) };
+  const response = {
+    ...{ session, evidence, signature },
+    ...(joinSecret && { joinSecret }),
+    ...(ownKey && { ownKey }),
+  };
   return encodeDpuResponse(agent.change?.(response) ?? response);
 }
 
@@ -135,6 +159,7 @@ export async function dpuRig(
     targets: [IROT_TARGET],
     kinds: ['spdm-redfish'],
     require: [],
+    ownKeyRoots: [],
     spdm: DEFAULT_SPDM_POLICY,
     manifestFor,
     outOfBand: undefined,

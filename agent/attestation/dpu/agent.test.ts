@@ -62,6 +62,7 @@ async function setUp(
       },
       ...settings(file),
     }),
+    dataDir: folder,
     trustDomain: TRUST_DOMAIN,
     clock: systemClock,
     random: seededRandom(1),
@@ -77,7 +78,7 @@ test('answers a challenge with evidence that is bound to the key, and signs it',
   const { mock, attestor, key, csrKey } = await setUp(context);
   const session = assertValue(await attestor.begin(csrKey));
   const { serial, offers } = assertValue(decodeDpuPayload(session.payload));
-  assert.deepEqual([serial, offers], ['MT0000X00001', ['spdm-redfish']], 'trimmed');
+  assert.deepEqual([serial, offers], ['MT0000X00001', ['spdm-redfish', 'x509pop']], 'trimmed');
   const answer = assertValue(await session.respond(encodeDpuChallenge(CHALLENGE)));
   const response = assertValue(decodeDpuResponse(answer));
   const [shown] = response.evidence;

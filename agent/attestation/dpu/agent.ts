@@ -7,6 +7,7 @@ import {
   encodeDpuPayload,
   encodeDpuResponse,
   evidenceTarget,
+  type OwnKey,
   possessionMessage,
   type TargetEvidence,
 } from '../../../src/attestation/dpu/payload.ts';
@@ -20,6 +21,7 @@ import { readSecret } from '../../../src/runtime/secret.ts';
 import type { TrustDomain } from '../../../src/spiffe/trust-domain.ts';
 import type { AttestationKey, AttestationSession, NodeAttestor } from '../node-attestor.ts';
 import { collectByBmc, collectDirectly } from './collect.ts';
+import { proveOwnKey } from './own-key.ts';
 import type { DpuAgentSettings } from './settings.ts';
 import { Tunnel } from './tunnel.ts';
 
@@ -30,6 +32,8 @@ const MAX_SERIAL_BYTES = 256;
 /** What the agent's half needs. */
 export interface DpuAgentParts {
   readonly settings: DpuAgentSettings;
+  /** Where a key that is made here is kept. */
+  readonly dataDir: string;
   readonly trustDomain: TrustDomain;
   readonly clock: Clock;
   readonly random: Random;
@@ -59,13 +63,11 @@ function openSession(
   key: AttestationKey,
   serial: string,
 ): AttestationSession {
-  const { settings, trustDomain, clock } = parts;
-  const bound = { csrSpki: key.spki, trustDomain: trustDomain.name };
+  const { settings, clock } = parts;
   const tunnel = new Tunnel({
     direct: settings.direct,
     clock,
-    nonceOf: ({ session, serverNonce }, target) =>
-      bindingNonce({ ...bound, session, serverNonce, target }),
+    nonceOf: (session, target) => nonceFor(parts, key, session, target),
   });
   return {
     payload: encodeDpuPayload({ serial, offers: offersOf(settings) }),
@@ -84,6 +86,7 @@ function offersOf({ bmc, direct }: DpuAgentSettings): readonly EvidenceKind[] {
   return [
     ...(bmc === undefined ? [] : (['spdm-redfish'] as const)),
     ...(direct === undefined ? [] : (['spdm-direct', 'spdm-tunnel'] as const)),
+    'x509pop',
   ];
 }
 
@@ -99,8 +102,11 @@ async function answer(
   if (!evidence.ok) return evidence;
   const secret = await readJoinSecret(parts.settings, challenge);
   if (!secret.ok) return secret;
+  const ownKey = await ownKeyFor(parts, key, challenge);
+  if (!ownKey.ok) return ownKey;
   const { session } = challenge;
-  const shown = { session, evidence: evidence.value };
+  const proven = ownKey.value && { ownKey: ownKey.value };
+  const shown = { session, evidence: evidence.value, ...proven };
   const signature = key.sign(possessionMessage({ ...shown, relayed: relayed.value }));
   const response = { ...shown, signature };
   return ok(encodeDpuResponse({ ...response, ...(secret.value && { joinSecret: secret.value }) }));
@@ -127,33 +133,45 @@ function checkRelayed(
 async function collect(
   parts: DpuAgentParts,
   key: AttestationKey,
-  { serverNonce, session, targets, kinds }: DpuChallenge,
+  challenge: DpuChallenge,
 ): Promise<Result<readonly TargetEvidence[]>> {
-  const binding = {
-    serverNonce,
-    session,
-    csrSpki: key.spki,
-    trustDomain: parts.trustDomain.name,
-  };
+  const { targets, kinds } = challenge;
   const evidence: TargetEvidence[] = [];
   for (const kind of kinds) {
     const wanted = targets.map(({ id, slot }) => {
-      const nonce = bindingNonce({ ...binding, target: evidenceTarget(kind, id) });
-      return { id, slot, nonce };
+      return { id, slot, nonce: nonceFor(parts, key, challenge, evidenceTarget(kind, id)) };
     });
-    const collected = await COLLECT[kind](parts, wanted);
+    const collected = await COLLECT[kind]?.(parts, wanted);
+    if (collected === undefined) continue;
     if (!collected.ok) return collected;
     evidence.push(...collected.value);
   }
   return ok(evidence);
 }
 
-const COLLECT: Readonly<Record<EvidenceKind, typeof collectByBmc>> = {
+/** What the agent collects itself; what came through the tunnel the server has already. */
+const COLLECT: Readonly<Partial<Record<EvidenceKind, typeof collectByBmc>>> = {
   'spdm-redfish': collectByBmc,
   'spdm-direct': collectDirectly,
-  // The server has it already.
-  'spdm-tunnel': async () => ok([]),
 };
+
+async function ownKeyFor(
+  parts: DpuAgentParts,
+  key: AttestationKey,
+  challenge: DpuChallenge,
+): Promise<Result<OwnKey | undefined>> {
+  if (!challenge.kinds.includes('x509pop')) return ok(undefined);
+  return proveOwnKey(parts, nonceFor(parts, key, challenge, evidenceTarget('x509pop', '')));
+}
+
+function nonceFor(
+  { trustDomain }: DpuAgentParts,
+  { spki: csrSpki }: AttestationKey,
+  { serverNonce, session }: Pick<DpuChallenge, 'serverNonce' | 'session'>,
+  target: string,
+): Uint8Array {
+  return bindingNonce({ serverNonce, session, csrSpki, trustDomain: trustDomain.name, target });
+}
 
 async function readSerial({ serial, serialPath }: DpuAgentSettings): Promise<Result<string>> {
   if (serial !== undefined) return ok(serial);

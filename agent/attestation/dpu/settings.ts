@@ -57,6 +57,17 @@ const directSchema = z
   .optional()
   .describe('Where evidence of the kinds spdm-direct and spdm-tunnel is collected.');
 
+const keySchema = z
+  .strictObject({
+    certificatePath: absolutePathSetting.describe(
+      "PEM: a certificate with the card's serial number, and CAs below the root if any.",
+    ),
+    privateKeyPath: absolutePathSetting.describe('PEM: its private key, RSA or EC, not encrypted.'),
+    intermediatesPath: absolutePathSetting.optional().describe('PEM: more CAs below the root.'),
+  })
+  .optional()
+  .describe('A key that the image brought; else one is made here when the server asks for it.');
+
 /** `attestation.dpu` of `agent.yaml`. */
 export const dpuAgentSchema = z
   .strictObject({
@@ -71,6 +82,7 @@ export const dpuAgentSchema = z
       .describe('Where the serial number is read unless it is given.'),
     bmc: bmcSchema,
     direct: directSchema,
+    key: keySchema,
     joinSecretPath: absolutePathSetting
       .optional()
       .describe(

@@ -27,6 +27,7 @@ import { IROT } from '../../../test/support/manifest.ts';
 import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import { serveResponder } from '../../../test/support/spdm-responder-server.ts';
 import { TRUST_DOMAIN } from '../../../test/support/state.ts';
+import { testFolder } from '../../../test/support/workload-api.ts';
 import { makeKey } from '../../../test/support/x509.ts';
 import { createDpuAttestor } from './agent.ts';
 import { checkRelayed } from './relay-guard.ts';
@@ -51,6 +52,7 @@ async function setUp(
   const targets = [IROT, EROT].map((id) => ({ id, address }));
   const attestor = createDpuAttestor({
     settings: dpuAgentSchema.parse({ serial: 'MT0000X00001', direct: { targets, framing } }),
+    dataDir: testFolder(context),
     trustDomain: TRUST_DOMAIN,
     clock,
     random: seededRandom(1),
@@ -86,7 +88,7 @@ for (const framing of ['tcp', 'emulator'] as const) {
   test(`direct, ${framing}: the agent asks the card itself, by the nonce of this kind`, async (context) => {
     const { session, nonceFor } = await setUp(context, { framing });
     const { offers } = assertValue(decodeDpuPayload(session.payload));
-    assert.deepEqual(offers, ['spdm-direct', 'spdm-tunnel']);
+    assert.deepEqual(offers, ['spdm-direct', 'spdm-tunnel', 'x509pop']);
     const bytes = assertValue(await session.respond(challengeOf({})));
     const { evidence } = assertValue(decodeDpuResponse(bytes));
     const [item] = evidence;

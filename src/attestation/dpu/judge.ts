@@ -12,6 +12,7 @@ import type { BmcLook } from '../../dpu/out-of-band.ts';
 import { isSilence } from '../../redfish/fleet-gate.ts';
 import type { AssuranceBinding } from '../../rules/assurance.ts';
 import type { DpuAssessment } from '../../rules/dpu.ts';
+import { checkOwnKey } from './own-key.ts';
 import { type DpuAttestorParts, evidenceRules } from './parts.ts';
 import { SERVER_NONCE_BYTES } from './payload.ts';
 import type { Session } from './session.ts';
@@ -19,6 +20,8 @@ import { type Pairs, type ShownByKind, sameDevices } from './verify-shown.ts';
 
 /** What was found of a card that may run what it runs. */
 export interface Judged {
+  /** The key that the DPU is known by from now on; undefined where it is by none of its own. */
+  readonly ownKeySha256: string | undefined;
   readonly appraisal: DpuAppraisal;
   /** What the BMC claims, as selector values. */
   readonly posture: readonly string[];
@@ -37,6 +40,8 @@ const FINDINGS: readonly ErrorCode[] = [
   'ROLLBACK_COUNTER',
   'ROLLBACK_SVN',
   'DPU_RELAYED',
+  // Of all that could be found of a key this is the one that only who reached the card can bring about.
+  'DPU_OWN_KEY',
 ];
 
 /**
@@ -80,7 +85,7 @@ export async function judge(
   return ok({ ...found.value, assessment });
 }
 
-type Found = Pick<Judged, 'appraisal' | 'posture'>;
+type Found = Omit<Judged, 'assessment'>;
 
 /**
  * What the card says of itself; whether it says so by each way that was asked for; and whether its BMC
@@ -88,17 +93,21 @@ type Found = Pick<Judged, 'appraisal' | 'posture'>;
  */
 async function find(
   parts: DpuAttestorParts,
-  { dpu }: Session,
+  session: Session,
   [pairs, ...others]: ShownByKind,
 ): Promise<Result<Found>> {
+  const { dpu } = session;
   for (const other of others) {
     const same = sameDevices(pairs, other);
     if (!same.ok) return same;
   }
+  const ownKey = checkOwnKey(parts, session);
+  if (!ownKey.ok) return ownKey;
   const rules = { manifestFor: parts.manifestFor, atMs: parts.clock.nowMs() };
   const appraisal = appraiseDpu(dpu, pairs, rules);
   if (!appraisal.ok) return appraisal;
-  if (parts.outOfBand === undefined) return ok({ appraisal: appraisal.value, posture: [] });
+  const found = { appraisal: appraisal.value, ownKeySha256: ownKey.value };
+  if (parts.outOfBand === undefined) return ok({ ...found, posture: [] });
   const look = await parts.outOfBand(dpu);
   if (!look.ok) return look;
   try {
@@ -106,7 +115,7 @@ async function find(
     if (!collected.ok) return collected;
     const same = sameDevices(pairs, collected.value);
     if (!same.ok) return same;
-    return ok({ appraisal: appraisal.value, posture: await look.value.posture() });
+    return ok({ ...found, posture: await look.value.posture() });
   } finally {
     await look.value.close();
   }

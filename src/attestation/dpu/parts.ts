@@ -7,6 +7,7 @@ import type { DpuTarget, EvidenceRules } from '../../dpu/evidence.ts';
 import type { DpuInventory } from '../../dpu/inventory.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
+import type { Certificate } from '../../x509/types.ts';
 import type { EvidencePlan } from './plan.ts';
 
 /** What the attestor stands on. */
@@ -21,6 +22,8 @@ export interface DpuAttestorParts
   /** Every one of them has to be shown; the first is the one that the agent is named after. */
   readonly targets: readonly [DpuTarget, ...DpuTarget[]];
   readonly manifestFor: DpuRules['manifestFor'];
+  /** Roots that certificates of images end at; where there is none, the agent's key is pinned itself. */
+  readonly ownKeyRoots: readonly Certificate[];
   /** Where set, evidence is also collected from the BMC itself, and both must agree (L3). */
   readonly outOfBand: OpenLook | undefined;
   /** Keeps the response that a verdict rests on; answers its name. */

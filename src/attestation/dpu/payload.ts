@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { concatBytes, utf8 } from '../../base/bytes.ts';
 import type { Result } from '../../base/result.ts';
 import { encodeBase64 } from '../../spiffe/base64.ts';
+import { MAX_X509POP_CERTIFICATES } from '../x509pop/payload.ts';
 import { type RelayRequest, relaySchema } from './relay.ts';
 import {
   base64Field,
@@ -33,6 +34,7 @@ export const DPU_MESSAGE_LIMITS = {
 export const SERVER_NONCE_BYTES = 32;
 
 const LABEL = utf8('signet dpu evidence/v1\0');
+const OWN_KEY_LABEL = utf8('signet dpu own key/v1\0');
 
 /**
  * Kinds of signed measurements, by the way that they come: `spdm-redfish` through the BMC, `spdm-direct`
@@ -41,8 +43,8 @@ const LABEL = utf8('signet dpu evidence/v1\0');
  */
 export const SPDM_KINDS = ['spdm-redfish', 'spdm-direct', 'spdm-tunnel'] as const;
 
-/** Kinds of evidence (dpu-attestation §7.2). */
-export const EVIDENCE_KINDS = [...SPDM_KINDS] as const;
+/** Kinds of evidence (dpu-attestation §7.2): measurements, and `x509pop`, possession of a key of its own. */
+export const EVIDENCE_KINDS = [...SPDM_KINDS, 'x509pop'] as const;
 
 /** One of {@link SPDM_KINDS}. */
 export type SpdmKind = (typeof SPDM_KINDS)[number];
@@ -57,6 +59,11 @@ export type EvidenceKind = (typeof EVIDENCE_KINDS)[number];
  */
 export function evidenceTarget(kind: EvidenceKind, id: string): string {
   return kind === 'spdm-redfish' ? id : `${kind}/${id}`;
+}
+
+/** What the proof of the own key is a signature over, beside a nonce of the agent's. */
+export function ownKeyChallenge(nonce: Uint8Array): Uint8Array {
+  return concatBytes([OWN_KEY_LABEL, nonce]);
 }
 
 const kindField = z.enum(EVIDENCE_KINDS);
@@ -95,6 +102,21 @@ const evidenceSchema = z.strictObject({
     .readonly(),
 });
 
+const ownKeySchema = z
+  .strictObject({
+    spki: base64Field(1024).optional(),
+    certificates: z
+      .array(base64Field(DPU_MESSAGE_LIMITS.chainBytes))
+      .min(1)
+      .max(MAX_X509POP_CERTIFICATES)
+      .readonly()
+      .optional(),
+    proof: base64Field(4096),
+  })
+  .refine(({ spki, certificates }) => (spki === undefined) !== (certificates === undefined), {
+    message: 'must have spki or certificates, one of them',
+  });
+
 const responseSchema = z.strictObject({
   v: versionField,
   session: sessionField,
@@ -102,6 +124,7 @@ const responseSchema = z.strictObject({
     .array(evidenceSchema)
     .max(DPU_MESSAGE_LIMITS.targets * SPDM_KINDS.length)
     .readonly(),
+  ownKey: ownKeySchema.optional(),
   joinSecret: z.string().min(1).max(512).optional(),
   signature: base64Field(256),
 });
@@ -119,6 +142,12 @@ export type DpuQuestion =
 
 /** Evidence of one component: SPDM messages, and certificates in DER in any order. */
 export type TargetEvidence = z.output<typeof evidenceSchema>;
+
+/**
+ * A key of the agent's own and the proof that it holds it, an encoded `X509PopResponse`: a bare key, or
+ * certificates, the leaf first.
+ */
+export type OwnKey = z.output<typeof ownKeySchema>;
 
 /** What the agent answers. */
 export type DpuResponse = Omit<z.output<typeof responseSchema>, 'v'>;
@@ -150,13 +179,27 @@ export function decodeDpuQuestion(bytes: Uint8Array): Result<DpuQuestion> {
 }
 
 /** What the agent answers. */
-export function encodeDpuResponse({ evidence, signature, ...rest }: DpuResponse): Buffer {
+export function encodeDpuResponse({ evidence, ownKey, signature, ...rest }: DpuResponse): Buffer {
   const items = evidence.map(({ messages, certificates, ...item }) => ({
     ...item,
     messages: encodeBase64(messages),
     certificates: certificates.map(encodeBase64),
   }));
-  return encodeMessage({ v: 1, ...rest, evidence: items, signature: encodeBase64(signature) });
+  return encodeMessage({
+    v: 1,
+    ...rest,
+    evidence: items,
+    ...(ownKey && { ownKey: writtenKey(ownKey) }),
+    signature: encodeBase64(signature),
+  });
+}
+
+function writtenKey({ spki, certificates, proof }: OwnKey): Readonly<Record<string, unknown>> {
+  return {
+    ...(spki && { spki: encodeBase64(spki) }),
+    ...(certificates && { certificates: certificates.map(encodeBase64) }),
+    proof: encodeBase64(proof),
+  };
 }
 
 /** Reads a response; fails with DPU_MESSAGE. */
@@ -165,20 +208,21 @@ export function decodeDpuResponse(bytes: Uint8Array): Result<DpuResponse> {
 }
 
 /** What a response shows, as its signature covers it. */
-export interface Possession extends Pick<DpuResponse, 'session' | 'evidence'> {
+export interface Possession extends Pick<DpuResponse, 'session' | 'evidence' | 'ownKey'> {
   /** SHA-256 of what was relayed, where something was. */
   readonly relayed?: Uint8Array | undefined;
 }
 
 /**
  * What the key of the CSR signs (dpu-attestation §7.1, step 5): the session, the digest of what was
- * relayed, and the SHA-256 of every piece of evidence, each part with its length, so that no other
- * evidence yields the same bytes.
+ * relayed, the proof of the own key, and the SHA-256 of every piece of evidence, each part with its
+ * length, so that no other evidence yields the same bytes.
  */
-export function possessionMessage({ session, evidence, relayed }: Possession): Uint8Array {
+export function possessionMessage({ session, evidence, ownKey, relayed }: Possession): Uint8Array {
   const digests = evidence.map(({ kind, target, messages, certificates }) =>
     sha256(concatBytes([utf8(kind), utf8(target), messages, ...certificates].flatMap(withLength))),
   );
-  const parts = [utf8(session), relayed ?? new Uint8Array(), ...digests];
+  const nothing = new Uint8Array();
+  const parts = [utf8(session), relayed ?? nothing, ownKey?.proof ?? nothing, ...digests];
   return sha256(concatBytes([LABEL, ...parts.flatMap(withLength)]));
 }

@@ -86,7 +86,7 @@ async function attest(
 function admit(
   { trustDomain, inventory }: DpuAttestorParts,
   { dpu, kinds }: Session,
-  { appraisal, posture, assessment }: Judged,
+  { appraisal, posture, assessment, ownKeySha256 = '' }: Judged,
   deviceId: string,
 ): Result<AttestationOutcome> {
   const agentId = spiffeIdFromPath(trustDomain, dpuAgentPath(deviceId));
@@ -96,9 +96,14 @@ function admit(
   const selectors = dpuSelectors({ dpu, components, evidence: kinds, binding, posture });
   if (!selectors.ok) return selectors;
   // Used up with the first attestation that holds.
-  const write = inventory.attested(dpu.serial, assessment, (draft) =>
-    ok({ ...draft, ...appraisal.remembered, joinSecretHash: '' }),
-  );
+  const write = inventory.attested(dpu.serial, assessment, (draft) => {
+    // Another attestation may have pinned one meanwhile.
+    if (ownKeySha256 !== '' && !['', ownKeySha256].includes(draft.ownKeySha256)) {
+      return fail('DPU_OWN_KEY', `DPU ${dpu.serial}: another key was pinned meanwhile`);
+    }
+    const pinned = draft.ownKeySha256 || ownKeySha256;
+    return ok({ ...draft, ...appraisal.remembered, joinSecretHash: '', ownKeySha256: pinned });
+  });
   if (!write.ok) return write;
   const node: AttestedNode = {
     agentId: agentId.value,

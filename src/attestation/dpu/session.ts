@@ -125,6 +125,9 @@ function checkResponse(
   if (stray !== undefined) {
     return fail('DPU_EVIDENCE_INCOMPLETE', `${stray.target}: ${stray.kind} was not asked for`);
   }
+  if (kinds.includes('x509pop') !== (response.ownKey !== undefined)) {
+    return fail('DPU_EVIDENCE_INCOMPLETE', `DPU ${dpu.serial}: a key of its own, or none`);
+  }
   const key = parsePublicKey(request.csrSpki);
   if (!key.ok) return key;
   const scheme = { kind: 'ecdsa', hash: 'sha256' } as const;

@@ -21,6 +21,14 @@ export const agentErrors = defineErrors({
     means: 'The agent is to attest by its DPU and does not know the serial number of the card.',
     action: 'Set attestation.dpu.serial, or serialPath to a file that holds it.',
   },
+  AGENT_DPU_KEY: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means:
+      'The file of the key that the agent of a DPU is known by is damaged; no other key is made in its place.',
+    action:
+      'Restore the file. Where it is lost, remove it and commission the DPU anew with `signet dpu commission`.',
+  },
   AGENT_DPU_TARGET: {
     status: 'FailedPrecondition',
     retryable: false,
@@ -33,7 +41,8 @@ export const agentErrors = defineErrors({
     status: 'FailedPrecondition',
     retryable: false,
     means: 'The certificate or key that the agent attests with cannot be used.',
-    action: 'Correct attestation.x509pop in agent.yaml, or the file that the message names.',
+    action:
+      'Correct attestation.x509pop or attestation.dpu.key in agent.yaml, or the file that the message names.',
   },
   AGENT_BOOTSTRAP_BUNDLE: {
     status: 'FailedPrecondition',

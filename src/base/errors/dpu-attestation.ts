@@ -38,6 +38,14 @@ export const dpuAttestationErrors = defineErrors({
     'Evidence that the server demands of a component is missing, of another kind, there twice, or was not asked for.',
     'Compare kinds and targets in the configurations of server and agent, and targets with `ComponentIntegrity` of the BMC.',
   ),
+  DPU_OWN_KEY: refusal(
+    'The key that the agent shows as its own is not the one that the first attestation pinned, or is not proven.',
+    'Where the card has a new image, commission it anew with `signet dpu commission`; else somebody poses as its agent.',
+  ),
+  DPU_OWN_CERTIFICATE: refusal(
+    "The certificate that the image brought does not hold, or is not for this card's serial number.",
+    'Give the agent a certificate below attestation.dpu.ownKey.caPaths with the serial number as its subject serialNumber.',
+  ),
   DPU_RELAY_BOUNDS: refusal(
     'A card was still being asked through its agent after more exchanges, bytes or time than one attestation may take.',
     'Look at the card: a sound one is done with some dozens of short answers. Else collect through its BMC.',
