@@ -1,9 +1,9 @@
+import { MultiMap } from '../base/multi-map.ts';
 import type { Result } from '../base/result.ts';
 import { type DpuFilter, type DpuRecord, dpuMatcher, isStopped } from '../rules/dpu.ts';
 import { deviceIdOfAgent } from '../rules/reserved-ids.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import { countMatching, listPage } from './listing.ts';
-import { MultiMap } from './multi-map.ts';
 import type { Page, PageQuery } from './registry.ts';
 import { SortedKeys } from './sorted-keys.ts';
 

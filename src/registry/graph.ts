@@ -1,8 +1,8 @@
+import { MultiMap } from '../base/multi-map.ts';
 import type { AgentRecord, Entry } from '../rules/entry.ts';
 import { deviceIdOfAgent, serverUri } from '../rules/reserved-ids.ts';
 import { isSubset, selectorSet } from '../rules/selector.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
-import { MultiMap } from './multi-map.ts';
 
 /** An agent in the graph. */
 export interface AgentNode {

@@ -1,5 +1,5 @@
+import { MultiMap } from '../base/multi-map.ts';
 import type { Revocation } from '../rules/revocation.ts';
-import { MultiMap } from './multi-map.ts';
 
 /**
  * The X.509-SVIDs that were taken back, by serial and by the agent that holds them. What has ended is
