@@ -33,6 +33,9 @@ export const tpmAgentSchema = z
         'Which of the default endorsement keys; the one that the TPM has a certificate for.',
       ),
     ekCertificatePath,
+    eventLogPath: absolutePath
+      .default('/sys/kernel/security/tpm0/binary_bios_measurements')
+      .describe('Event log of the boot; read where the server asks for it.'),
   })
   .optional()
   .describe('By the endorsement key of a TPM 2.0 and a quote of its registers.');

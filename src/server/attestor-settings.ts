@@ -87,6 +87,12 @@ export const tpmSchema = z
         message: 'must be ascending',
       })
       .describe('Registers of the SHA-256 bank that are quoted, and become selectors.'),
+    eventLog: z
+      .enum(['ignored', 'required'])
+      .default('ignored')
+      .describe(
+        'Whether agents must send the event log of their boot, which then has to lead to the registers quoted.',
+      ),
     unsafeClock: z
       .enum(['accepted', 'refused'])
       .default('accepted')

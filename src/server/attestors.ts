@@ -60,14 +60,14 @@ async function createX509Pop(
 }
 
 async function createTpm(
-  { knownEks, pcrs, unsafeClock, ...paths }: NonNullable<Section['tpm']>,
+  { knownEks, pcrs, eventLog, unsafeClock, ...paths }: NonNullable<Section['tpm']>,
   { clock, random }: Pick<ServerBase, 'clock' | 'random'>,
   registry: Registry,
 ): Promise<Result<NodeAttestor>> {
   const manufacturers = await readManufacturers(paths, 'attestation.tpm');
   if (!manufacturers.ok) return manufacturers;
   const trust = { ...manufacturers.value, knownKeys: new Set(knownEks) };
-  return ok(createTpmAttestor({ trust, pcrs, unsafeClock, registry, clock, random }));
+  return ok(createTpmAttestor({ trust, pcrs, eventLog, unsafeClock, registry, clock, random }));
 }
 
 async function createDevId(

@@ -25,6 +25,12 @@ import {
   runAttestation,
   testRequest,
 } from '../support/attestor-suite.ts';
+import {
+  EFI_VARIABLE,
+  SECURE_BOOT_DIGEST,
+  type WrittenEvent,
+  writeEventLog,
+} from '../support/event-log.ts';
 import { assertRefused, assertValue } from '../support/refused.ts';
 import {
   makeCertificate,
@@ -39,6 +45,7 @@ const missing = await prepareSwtpm();
 if (missing !== undefined && process.env.CI === 'true') assert.fail(missing);
 
 const PCRS = [0, 7, 16];
+const ZEROS = Buffer.alloc(32);
 const maker = makeRoot();
 const makerCa = makeIntermediate(maker);
 const devIdRoot = makeRoot();
@@ -140,6 +147,7 @@ class Machine {
       settings: {
         device: this.swtpm.device,
         ekKeyType: kind,
+        eventLogPath: join(this.swtpm.dir, 'event-log'),
         ...(knownKeys.size === 0 ? { ekCertificatePath: certificatePath } : {}),
       },
       trustDomain: AGENT_TEST_DOMAIN,
@@ -156,6 +164,7 @@ class Machine {
         ...common,
         trust,
         pcrs: PCRS,
+        eventLog: 'ignored',
         unsafeClock: 'accepted',
         ...more,
       }),
@@ -291,6 +300,38 @@ describe('attestation with a real TPM', { skip: missing ?? false }, () => {
     assert.equal(later.resetCount, first.resetCount + 2);
     await swtpm.powerCycle(() => writeFileSync(state, copy));
     assertRefused(await attest(), 'TPM_CLOCK');
+  });
+
+  test('tpm: a log that leads to the registers of the boot is taken, with Secure Boot; no other', async () => {
+    const { swtpm } = other;
+    const attest = async () => {
+      const rig = other.tpmRig('ec-p256', new Set(), { eventLog: 'required' });
+      return (await runAttestation(rig)).result;
+    };
+    assertRefused(await attest(), 'AGENT_TPM_FILES');
+    const events: WrittenEvent[] = [
+      { pcr: 0, digest: Buffer.alloc(32, 1) },
+      { pcr: 7, type: EFI_VARIABLE, digest: SECURE_BOOT_DIGEST.on },
+      { pcr: 4, digest: Buffer.alloc(32, 2) },
+    ];
+    const measure = async ({ pcr, digest = ZEROS }: WrittenEvent): Promise<void> => {
+      const done = await swtpm.tool(
+        'pcrextend',
+        `${pcr}:sha256=${Buffer.from(digest).toString('hex')}`,
+      );
+      assert.equal(done.code, 0, done.stderr);
+    };
+    const writeLog = () => writeFileSync(join(swtpm.dir, 'event-log'), writeEventLog(events));
+    for (const event of events) await measure(event);
+    writeLog();
+    const node = assertValue(await attest());
+    assert.ok(node.selectors.some(({ text }) => text === 'tpm:secure-boot:on'));
+    const later = { pcr: 7, digest: Buffer.alloc(32, 3) };
+    await measure(later);
+    assertRefused(await attest(), 'TPM_EVENT_LOG');
+    events.push(later);
+    writeLog();
+    assertValue(await attest());
   });
 
   test('tpm_devid: ID and selectors are those of SPIRE, and a DevID of another machine is refused', async () => {

@@ -20,6 +20,7 @@ import { openCredential, type PretendedQuote, pretendAk, pretendEk, pretendQuote
 export interface PretendedTpm {
   readonly quote?: Partial<PretendedQuote>;
   readonly server?: Partial<TpmParts>;
+  readonly eventLog?: Uint8Array;
 }
 
 /** Both halves of `tpm`, with a pretended TPM whose endorsement key is known by its hash. */
@@ -36,6 +37,7 @@ export function pretendTpmRig(pretended: PretendedTpm = {}): AttestorRig {
     server: createTpmAttestor({
       trust: { roots: [], intermediates: [], knownKeys: new Set([known]) },
       pcrs: [0, 7],
+      eventLog: 'ignored',
       unsafeClock: 'accepted',
       registry: { trustDomain: AGENT_TEST_DOMAIN, agent: () => undefined },
       clock: systemClock,
@@ -50,11 +52,18 @@ export function pretendTpmRig(pretended: PretendedTpm = {}): AttestorRig {
         const { csrSpki } = request;
         const trustDomain = AGENT_TEST_DOMAIN.name;
         const bound = { serverNonce, csrSpki, trustDomain, session, target: TPM_TARGET };
-        const values = pcrs.map((pcr) => Buffer.alloc(32, pcr));
+        const values = pretended.quote?.values ?? pcrs.map((pcr) => Buffer.alloc(32, pcr));
         const { quote: lies } = pretended;
         const quote = { nonce: bindingNonce(bound), indices: pcrs, values, ...lies };
         const secret = openCredential(ek, name, challenge) ?? Buffer.alloc(32);
-        return ok(encodeTpmResponse({ secret, ...pretendQuote(ak, quote), values }));
+        return ok(
+          encodeTpmResponse({
+            secret,
+            ...pretendQuote(ak, quote),
+            values,
+            eventLog: pretended.eventLog,
+          }),
+        );
       },
       close: async () => {},
     }),

@@ -12,6 +12,7 @@ import type { AgentConfig } from '../../config.ts';
 import type { AttestationKey, AttestationSession, NodeAttestor } from '../node-attestor.ts';
 import { TPM_RH } from './command.ts';
 import { ekCertificateOf } from './ek-certificate.ts';
+import { readEventLog } from './event-log-file.ts';
 import { ECC_AK_TEMPLATE, ECC_EK_TEMPLATE, RSA_EK_TEMPLATE } from './templates.ts';
 import { type LoadedKey, Tpm } from './tpm.ts';
 import { openTpm } from './transport.ts';
@@ -103,5 +104,10 @@ async function respond(
   if (!quote.ok) return quote;
   const values = await tpm.readRegisters('sha256', pcrs);
   if (!values.ok) return values;
-  return ok(encodeTpmResponse({ secret: secret.value, ...quote.value, values: values.value }));
+  const eventLog = challenge.value.eventLog
+    ? await readEventLog(parts.settings.eventLogPath)
+    : ok(undefined);
+  if (!eventLog.ok) return eventLog;
+  const proof = { secret: secret.value, ...quote.value, values: values.value };
+  return ok(encodeTpmResponse({ ...proof, eventLog: eventLog.value }));
 }

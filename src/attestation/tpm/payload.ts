@@ -1,6 +1,7 @@
 import { ok, type Result } from '../../base/result.ts';
 import { encodeBase64 } from '../../spiffe/base64.ts';
 import type { JsonValue } from '../../spiffe/json.ts';
+import { MAX_EVENT_LOG_BYTES } from '../../tpm/event-log.ts';
 import { BINDING_NONCE_BYTES } from '../binding-nonce.ts';
 import { bytesAt, listAt, malformed, readAttestationJson } from '../json-payload.ts';
 
@@ -10,8 +11,12 @@ export const TPM_TYPE = 'tpm';
 /** Target of the binding nonce of a TPM's quote. */
 export const TPM_TARGET = 'tpm';
 
-/** Largest message in bytes. */
+/** Largest message in bytes, a response with an event log left out. */
 export const MAX_TPM_MESSAGE_BYTES = 32 * 1024;
+
+/** Largest response in bytes where an event log comes with it, in base64. */
+export const MAX_TPM_LOG_RESPONSE_BYTES =
+  MAX_TPM_MESSAGE_BYTES + Math.ceil(MAX_EVENT_LOG_BYTES / 3) * 4;
 
 /** Registers that a TPM has. */
 export const MAX_PCRS = 24;
@@ -42,6 +47,8 @@ export interface TpmChallenge {
   readonly encryptedSeed: Uint8Array;
   /** Registers of the SHA-256 bank to be quoted, ascending. */
   readonly pcrs: readonly number[];
+  /** Whether the log of the boot is to come along. */
+  readonly eventLog: boolean;
 }
 
 /** What the agent answers. */
@@ -54,6 +61,8 @@ export interface TpmResponse {
   readonly signature: Uint8Array;
   /** Values of the registers, in their order. */
   readonly values: readonly Uint8Array[];
+  /** What firmware measured, in the TCG's crypto-agile form; only where it was asked for. */
+  readonly eventLog: Uint8Array | undefined;
 }
 
 /** A payload as it travels. */
@@ -96,6 +105,7 @@ export function encodeTpmChallenge(challenge: TpmChallenge): Buffer {
     credential: encodeBase64(challenge.credential),
     secret: encodeBase64(challenge.encryptedSeed),
     pcrs: challenge.pcrs,
+    event_log: challenge.eventLog,
   });
 }
 
@@ -123,22 +133,25 @@ export function decodeTpmChallenge(bytes: Uint8Array): Result<TpmChallenge> {
     credential: credential.value,
     encryptedSeed: encryptedSeed.value,
     pcrs: pcrs.value,
+    eventLog: object.value.get('event_log') === true,
   });
 }
 
 /** A response as it travels. */
-export function encodeTpmResponse({ secret, attest, signature, values }: TpmResponse): Buffer {
+export function encodeTpmResponse(response: TpmResponse): Buffer {
+  const { secret, attest, signature, values, eventLog } = response;
   return json({
     secret: encodeBase64(secret),
     quote: encodeBase64(attest),
     signature: encodeBase64(signature),
     values: values.map(encodeBase64),
+    ...(eventLog && { event_log: encodeBase64(eventLog) }),
   });
 }
 
 /** Reads a response; fails with ATTESTATION_PAYLOAD. */
 export function decodeTpmResponse(bytes: Uint8Array): Result<TpmResponse> {
-  const object = readAttestationJson(bytes, MAX_TPM_MESSAGE_BYTES);
+  const object = readAttestationJson(bytes, MAX_TPM_LOG_RESPONSE_BYTES);
   if (!object.ok) return object;
   const secret = bytesAt(object.value, 'secret', { min: 1, max: 64 });
   if (!secret.ok) return secret;
@@ -148,11 +161,16 @@ export function decodeTpmResponse(bytes: Uint8Array): Result<TpmResponse> {
   if (!signature.ok) return signature;
   const values = listAt(object.value, 'values', { count: MAX_PCRS, max: 64 });
   if (!values.ok) return values;
+  const hasLog = object.value.has('event_log');
+  const limits = { min: 1, max: MAX_EVENT_LOG_BYTES };
+  const eventLog = hasLog ? bytesAt(object.value, 'event_log', limits) : ok(undefined);
+  if (!eventLog.ok) return eventLog;
   return ok({
     secret: secret.value,
     attest: attest.value,
     signature: signature.value,
     values: values.value,
+    eventLog: eventLog.value,
   });
 }
 

@@ -13,6 +13,7 @@ import {
   type JudgedEndorsement,
   judgeEndorsement,
 } from '../../tpm/endorsement.ts';
+import { checkEventLog, secureBootOf, type TpmEventLog } from '../../tpm/event-log.ts';
 import { makeCredential } from '../../tpm/make-credential.ts';
 import {
   isAttestationKey,
@@ -28,6 +29,7 @@ import {
   decodeTpmPayload,
   decodeTpmResponse,
   encodeTpmChallenge,
+  MAX_TPM_LOG_RESPONSE_BYTES,
   MAX_TPM_MESSAGE_BYTES,
   TPM_TARGET,
   TPM_TYPE,
@@ -47,6 +49,8 @@ export interface TpmParts {
   readonly trust: Omit<EndorsementTrust, 'atMs'>;
   /** Registers that are quoted, ascending; at least one. */
   readonly pcrs: readonly number[];
+  /** Whether the log of the boot has to come along and lead to the registers. */
+  readonly eventLog: 'ignored' | 'required';
   /** Whether a TPM's clock is taken that it does not call safe. */
   readonly unsafeClock: 'accepted' | 'refused';
   readonly registry: Pick<Registry, 'trustDomain' | 'agent'>;
@@ -70,7 +74,10 @@ interface Shown {
 export function createTpmAttestor(parts: TpmParts): NodeAttestor {
   return {
     type: TPM_TYPE,
-    limits: LIMITS,
+    limits: {
+      ...LIMITS,
+      ...(parts.eventLog === 'required' && { responseBytes: MAX_TPM_LOG_RESPONSE_BYTES }),
+    },
     async attest(request, challenge) {
       const shown = judge(request.payload, parts);
       if (!shown.ok) return shown;
@@ -80,7 +87,8 @@ export function createTpmAttestor(parts: TpmParts): NodeAttestor {
       if (!made.ok) return made;
       const nonce = parts.random.bytes(BINDING_NONCE_BYTES);
       const session = toHex(parts.random.bytes(16));
-      const asked = { session, nonce, pcrs: parts.pcrs, ...made.value };
+      const eventLog = parts.eventLog === 'required';
+      const asked = { session, nonce, pcrs: parts.pcrs, eventLog, ...made.value };
       const answer = await challenge(encodeTpmChallenge(asked));
       if (!answer.ok) return answer;
       const state = verifyResponse(answer.value, {
@@ -133,6 +141,8 @@ interface QuotedState {
   /** In the order of the registers that are quoted. */
   readonly values: readonly Uint8Array[];
   readonly clock: TpmClock;
+  /** What its boot was, once the log leads to the registers; only where a log is required. */
+  readonly log: TpmEventLog | undefined;
 }
 
 /** Registers and clock, once the secret came back and the quote holds for this key and session. */
@@ -156,12 +166,24 @@ function verifyResponse(
   });
   const rules = { key: attestationKey, nonce, bank: 'sha256', indices: parts.pcrs } as const;
   const quote = verifyQuote(response.value, values, rules);
-  return quote.ok ? ok({ values, clock: quote.value.clock }) : quote;
+  if (!quote.ok) return quote;
+  const { clock } = quote.value;
+  if (parts.eventLog === 'ignored') return ok({ values, clock, log: undefined });
+  if (response.value.eventLog === undefined) {
+    return fail('TPM_EVENT_LOG', 'the agent did not send the event log');
+  }
+  const log = checkEventLog(response.value.eventLog, parts.pcrs, values);
+  return log.ok ? ok({ values, clock, log: log.value }) : log;
+}
+
+function secureBootTexts(log: TpmEventLog): readonly string[] {
+  const state = secureBootOf(log);
+  return state === undefined ? [] : [`secure-boot:${state}`];
 }
 
 function nodeOf(
   { sha256, trust }: JudgedEndorsement,
-  { values, clock }: QuotedState,
+  { values, clock, log }: QuotedState,
   { registry, pcrs, unsafeClock }: TpmParts,
 ): Result<AttestedNode> {
   const agentId = spiffeIdFromPath(registry.trustDomain, `/spire/agent/${TPM_TYPE}/${sha256}`);
@@ -173,6 +195,8 @@ function nodeOf(
   const texts = [
     `ek:sha256:${sha256}`,
     ...(certified ? values.map((value, at) => `pcr:sha256:${pcrs[at]}:${toHex(value)}`) : []),
+    // Without register 7 in the quote nothing says that its events are true.
+    ...(certified && log !== undefined && pcrs.includes(7) ? secureBootTexts(log) : []),
   ];
   const selectors: Selector[] = [];
   for (const text of texts) {

@@ -38,6 +38,14 @@ export const tpmErrors = defineErrors({
     action:
       'Find out whether the TPM was cleared, or its state restored from a copy. Where it was cleared rightly, delete the agent and let it attest anew; an unsafe clock is safe again within hours of operation.',
   },
+  TPM_EVENT_LOG: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means:
+      'The event log of a boot is missing or malformed, or does not lead to the registers quoted.',
+    action:
+      'Let the agent read the log of its firmware (attestation.tpm.eventLogPath), and quote registers that the log covers; else something extended them unseen.',
+  },
   TPM_CERTIFY: {
     status: 'PermissionDenied',
     retryable: false,
