@@ -1,28 +1,16 @@
-import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { DpuValue } from '../rules/dpu.ts';
-import { collectAll, type OpenLook } from './collector.ts';
+import { type CollectRules, collectVerified } from './collect-verified.ts';
+import type { OpenLook } from './collector.ts';
 import type { CollectedDpu, DpuCollector } from './collector-seam.ts';
-import {
-  type DpuTarget,
-  type EvidenceRules,
-  matchTargets,
-  type VerifiedEvidence,
-  verifyEvidence,
-} from './evidence.ts';
+import type { VerifiedEvidence } from './evidence.ts';
 import { measurementText } from './manifest/device-record.ts';
 import type { ReferenceManifest } from './manifest/reference-manifest.ts';
 
-const NONCE_BYTES = 32;
-
 /** What collecting from a card by its BMC needs. */
-export interface CollectDpuParts {
+export interface CollectDpuParts extends CollectRules {
   readonly openLook: OpenLook;
-  readonly targets: readonly DpuTarget[];
-  /** As they stand now. */
-  readonly rules: () => EvidenceRules;
   readonly manifestFor: (target: string) => ReferenceManifest | undefined;
-  readonly random: Random;
 }
 
 /**
@@ -43,24 +31,12 @@ export function createDpuCollector(parts: CollectDpuParts): DpuCollector {
           const what = `the BMC of ${dpu.serial} says that it is on ${serial.value}`;
           return fail('DPU_BMC_OTHER', what);
         }
-        const { slot } = parts.rules().spdm;
-        const wanted = parts.targets.map(({ id }) => ({
-          target: id,
-          nonce: parts.random.bytes(NONCE_BYTES),
-          slot,
-        }));
-        const shown = await collectAll(look.value, wanted);
-        if (!shown.ok) return shown;
-        const matched = matchTargets(shown.value, parts.targets);
-        if (!matched.ok) return matched;
-        const verified: VerifiedEvidence[] = [];
-        for (const [at, [target, item]] of matched.value.entries()) {
-          const nonce = wanted[at]?.nonce ?? new Uint8Array();
-          const evidence = verifyEvidence(item, target, nonce, parts.rules());
-          if (!evidence.ok) return evidence;
-          verified.push(evidence.value);
-        }
-        return collected(parts, verified);
+        const verified = await collectVerified(look.value, parts);
+        if (!verified.ok) return verified;
+        return collected(
+          parts,
+          verified.value.map(([, evidence]) => evidence),
+        );
       } finally {
         await look.value.close();
       }

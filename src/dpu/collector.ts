@@ -79,7 +79,7 @@ export interface WantedEvidence {
  * its slowest. What is missing of one component is missing of all; nothing is verified.
  */
 export async function collectAll(
-  look: BmcLook,
+  look: Pick<BmcLook, 'collect'>,
   wanted: readonly WantedEvidence[],
 ): Promise<Result<readonly ShownEvidence[]>> {
   const collected = await Promise.all(

@@ -176,3 +176,12 @@ function concludeAll<T extends string>(claims: readonly Claim<T>[]): PostureFact
   if (claims.every(({ means }) => means !== undefined)) return fact;
   return { value: 'unknown', sources: fact.sources };
 }
+
+/** Selector values of a posture as names and values. */
+export function postureClaims(selectors: readonly string[]): Readonly<Record<string, string>> {
+  const claims = selectors.map((selector) => {
+    const colon = selector.indexOf(':');
+    return [selector.slice(0, colon), selector.slice(colon + 1)] as const;
+  });
+  return Object.fromEntries(claims);
+}
