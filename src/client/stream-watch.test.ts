@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import { type ClientReadableStream, Metadata, status } from '@grpc/grpc-js';
+import { BackOff } from '../base/back-off.ts';
 import { ManualClock } from '../base/clock.ts';
 import type { SignetError } from '../base/errors.ts';
 import { seededRandom } from '../base/random.ts';
 import { fail, ok } from '../base/result.ts';
-import { BackOff } from './back-off.ts';
 import { watchStream } from './stream-watch.ts';
 
 class FakeStream extends EventEmitter {

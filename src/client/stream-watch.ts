@@ -1,9 +1,9 @@
 import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js';
+import { BackOff, type BackOffOptions } from '../base/back-off.ts';
 import type { Clock } from '../base/clock.ts';
 import type { SignetError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Result } from '../base/result.ts';
-import { BackOff, type BackOffOptions } from './back-off.ts';
 import { workloadError } from './remote-error.ts';
 
 /** What happens on a watched stream. */

@@ -5,6 +5,7 @@ import {
   Metadata,
   type ServiceError,
 } from '@grpc/grpc-js';
+import type { BackOffOptions } from '../base/back-off.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { type Random, systemRandom } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
@@ -22,7 +23,6 @@ import { type JwtSvid, parseJwtSvidUnverified } from '../spiffe/jwt-svid.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import { parseTrustDomain } from '../spiffe/trust-domain.ts';
 import type { WorkloadAddress } from './address.ts';
-import type { BackOffOptions } from './back-off.ts';
 import { workloadError } from './remote-error.ts';
 import { type Watch, type WatchHandlers, watchStream } from './stream-watch.ts';
 import { readX509Context, type X509Context } from './x509-context.ts';

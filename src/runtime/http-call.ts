@@ -4,16 +4,26 @@ import { SignetError } from '../base/errors.ts';
 
 /** One request over HTTP or HTTPS. */
 export interface HttpCall {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array | undefined;
   /** Certificates in PEM that the other side's own must lead to; the system's unless given. */
   readonly ca?: string | undefined;
+  /** How else HTTPS goes to the other side: who we are to it, and the name in its certificate. */
+  readonly tls?: HttpTls | undefined;
   /** Makes and keeps the connections of HTTPS, in place of Node.js's own. */
   readonly agent?: Agent | undefined;
   /** A longer answer ends the call. */
   readonly maxAnswerBytes: number;
   readonly signal: AbortSignal;
+}
+
+/** Of TLS, beside the roots. */
+export interface HttpTls {
+  /** PEM: client certificate and its key. */
+  readonly cert?: string;
+  readonly key?: string;
+  readonly servername?: string;
 }
 
 /** What came back, whole. */
@@ -30,13 +40,14 @@ export interface HttpAnswer {
  * answer: no connection, ended early, told to stop by the signal, or HTTP_ANSWER_TOO_LONG.
  */
 export function callHttp(url: URL, call: HttpCall): Promise<HttpAnswer> {
-  const { method, headers = {}, body, ca, agent, maxAnswerBytes, signal } = call;
+  const { method, headers = {}, body, ca, tls, agent, maxAnswerBytes, signal } = call;
   const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
   const options = { method, headers, signal };
   const request =
     url.protocol === 'https:'
       ? tlsRequest(url, {
           ...options,
+          ...tls,
           ...(ca === undefined ? {} : { ca }),
           ...(agent === undefined ? {} : { agent }),
         })

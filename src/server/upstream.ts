@@ -84,10 +84,8 @@ async function certManagerOf(
   { trustDomain, clock }: Pick<CertManagerUpstreamOptions, 'trustDomain' | 'clock'>,
 ): Promise<UpstreamAuthority> {
   const { createCertManagerUpstream } = await import('../authority/upstream/cert-manager.ts');
-  const open = async () => {
-    const { openKube } = await import('../kube/kube-client.ts');
-    return openKube({ kubeconfigPath });
-  };
+  const { lazyKubeObjects } = await import('../kube/kube-objects.ts');
+  const open = lazyKubeObjects({ kubeconfigPath }, { clock, name: 'cert-manager' });
   const place = { open, namespace, issuerRef: issuer, bundlePath };
   return createCertManagerUpstream({ ...place, trustDomain, clock });
 }

@@ -29,7 +29,7 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
   'src/issuance': ['src/policy', 'src/authority', 'src/ledger'],
   'src/audit': ['src/ledger', 'src/store', 'src/runtime'],
   'src/redfish': ['src/spiffe', 'src/runtime'],
-  'src/attestation': ['src/registry', 'src/dpu', 'src/tpm'],
+  'src/attestation': ['src/registry', 'src/dpu', 'src/tpm', 'src/kube'],
   'src/dpu': ['src/spdm', 'src/dice', 'src/redfish', 'src/registry'],
   'src/api': ['src/issuance', 'src/attestation', 'src/rpc', 'src/tls', 'src/gen'],
   'src/backup': ['src/store', 'src/ledger'],
@@ -39,6 +39,7 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
   agent: [
     'src/client',
     'src/keys',
+    'src/kube',
     'src/runtime',
     'src/redfish',
     'src/spdm',

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import type { Result } from '../../src/base/result.ts';
 import { encodePem } from '../../src/der/pem.ts';
 import { SVIDService } from '../../src/gen/spire/api/server/svid/v1/svid.ts';
-import { openKube } from '../../src/kube/kube-client.ts';
+import { lazyKubeObjects } from '../../src/kube/kube-objects.ts';
 import { FakeCa } from '../support/fake-ca.ts';
 import { type FakeRequest, signedStatus } from '../support/fake-cert-manager.ts';
 import { TRUST_DOMAIN as DOMAIN } from '../support/issuance.ts';
@@ -119,7 +119,7 @@ describe('cert-manager on a real API server', needsShared('rig/kube.sh'), () => 
   const upstreamOf = (path: string) =>
     createCertManagerUpstream({
       trustDomain: DOMAIN,
-      open: async () => openKube({ kubeconfigPath: path }),
+      open: lazyKubeObjects({ kubeconfigPath: path }, { clock: systemClock }),
       namespace: 'spiffe',
       issuerRef: ISSUER,
       bundlePath: undefined,

@@ -1,5 +1,7 @@
+import type { RequestObjects } from '../../src/authority/upstream/cert-manager.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
-import type { KubeName, KubeObjects, KubeResource } from '../../src/kube/kube-client.ts';
+import type { KubeObject } from '../../src/kube/objects.ts';
+import type { KubeName, KubeResource } from '../../src/kube/resource.ts';
 import { FakeCa } from './fake-ca.ts';
 
 /** What a CertificateRequest of the fake looks like; what a controller wrote stands in its status. */
@@ -39,7 +41,7 @@ export function signedStatus(ca: FakeCa, { spec }: FakeRequest): object {
  * A fake of the API server's objects with an issuer of cert-manager behind it, in memory: how the
  * upstream takes what a controller may write is tried here, and on a real API server in test/peers.
  */
-export class FakeCertManager implements KubeObjects {
+export class FakeCertManager implements RequestObjects {
   readonly ca = new FakeCa();
   readonly requests = new Map<string, FakeRequest>();
   readonly namespaces = new Set<string>();
@@ -52,9 +54,9 @@ export class FakeCertManager implements KubeObjects {
   decide: (call: string) => Result<never> | undefined = () => undefined;
   #looks = 0;
 
-  async create({ namespace }: KubeResource, body: object): Promise<Result<unknown>> {
+  async create({ namespace }: KubeResource, body: object): Promise<Result<KubeObject>> {
     this.calls.push('create');
-    this.namespaces.add(namespace);
+    this.namespaces.add(namespace ?? '');
     const refused = this.decide('create');
     if (refused !== undefined) return refused;
     // It is what the upstream made.
@@ -63,10 +65,10 @@ export class FakeCertManager implements KubeObjects {
     if (this.requests.has(name)) return fail('KUBE_CONFLICT', 'it exists already');
     this.requests.set(name, request);
     this.#looks = 0;
-    return ok(request);
+    return ok({ ...request });
   }
 
-  async read({ name }: KubeName): Promise<Result<unknown>> {
+  async read({ name }: KubeName): Promise<Result<KubeObject>> {
     this.calls.push('read');
     const refused = this.decide('read');
     if (refused !== undefined) return refused;
@@ -78,10 +80,10 @@ export class FakeCertManager implements KubeObjects {
     return ok({ ...request });
   }
 
-  async remove({ name }: KubeName): Promise<Result<unknown>> {
+  async remove({ name }: KubeName): Promise<Result<void>> {
     this.calls.push('remove');
     const refused = this.decide('remove');
     if (refused !== undefined) return refused;
-    return this.requests.delete(name) ? ok({}) : fail('KUBE_NOT_FOUND', 'there is none');
+    return this.requests.delete(name) ? ok(undefined) : fail('KUBE_NOT_FOUND', 'there is none');
   }
 }

@@ -2,7 +2,8 @@ import { hash } from 'node:crypto';
 import type { Clock } from '../../base/clock.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import { type Failed, fail, ok, type Result } from '../../base/result.ts';
-import type { KubeName, KubeObjects } from '../../kube/kube-client.ts';
+import type { KubeObjects } from '../../kube/kube-objects.ts';
+import type { KubeName } from '../../kube/resource.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import {
   certificateRequestOf,
@@ -15,11 +16,14 @@ import { oneAttempt, pause } from './one-attempt.ts';
 import { type PemAnswer, readPemAnswer, trustOfFile } from './pem-answer.ts';
 import type { CertifyOrder, UpstreamAnswer, UpstreamAuthority } from './upstream.ts';
 
+/** What the upstream does with objects of a cluster. */
+export type RequestObjects = Pick<KubeObjects, 'create' | 'read' | 'remove'>;
+
 /** An issuer of cert-manager. */
 export interface CertManagerUpstreamOptions {
   readonly trustDomain: TrustDomain;
   /** Opens the way to the cluster; called for each certificate, so that files may change. */
-  readonly open: () => Promise<Result<KubeObjects>>;
+  readonly open: () => Promise<Result<RequestObjects>>;
   /** Where requests are made. */
   readonly namespace: string;
   readonly issuerRef: IssuerRef;
@@ -94,7 +98,7 @@ class CertManagerUpstream implements UpstreamAuthority {
   }
 
   /** Makes the request, unless the same one waits already; one that is over makes place. */
-  async #ask(kube: KubeObjects, name: KubeName, order: CertifyOrder): Promise<Result<void>> {
+  async #ask(kube: RequestObjects, name: KubeName, order: CertifyOrder): Promise<Result<void>> {
     const { issuerRef, trustDomain } = this.#options;
     const body = certificateRequestOf(name.name, order, {
       issuerRef,
@@ -115,7 +119,7 @@ class CertManagerUpstream implements UpstreamAuthority {
     return again.ok ? ok(undefined) : upstreamError(again);
   }
 
-  async #wait(kube: KubeObjects, name: KubeName): Promise<Result<PemAnswer>> {
+  async #wait(kube: RequestObjects, name: KubeName): Promise<Result<PemAnswer>> {
     const { clock, namespace } = this.#options;
     const shown = `CertificateRequest ${namespace}/${name.name}`;
     let why = 'it was not looked at';

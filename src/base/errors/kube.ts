@@ -45,4 +45,32 @@ export const kubeErrors = defineErrors({
     means: 'The Kubernetes API server refused a request for a reason of its own.',
     action: 'Correct what the message names; an admission policy may stand behind it.',
   },
+  KUBE_GONE: {
+    status: 'OutOfRange',
+    retryable: true,
+    means:
+      'The Kubernetes API server no longer knows the version that a list or a watch goes on from.',
+    action: 'Nothing: the list is read anew.',
+  },
+  KUBE_ANSWER: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'What came from the Kubernetes API server is no answer of one, or is too large.',
+    action:
+      'See what stands between, such as a proxy that answers with a page of its own; an object over 8 MiB has to shrink.',
+  },
+  KUBE_NAME: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'A name can be none in Kubernetes.',
+    action: 'Correct the name that the message quotes.',
+  },
+  KUBE_TOKEN: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means:
+      'The Kubernetes API server does not accept a token that was shown, or it is for another audience.',
+    action:
+      'Compare the audience of the projected volume with that of the server, and look whether the token has expired or its pod is gone.',
+  },
 });

@@ -1,0 +1,214 @@
+import { dirname, resolve } from 'node:path';
+import { parseDocument } from 'yaml';
+import { fail, ok, type Result } from '../base/result.ts';
+import { readFileIfPresent } from '../runtime/atomic-file.ts';
+import {
+  booleanAt,
+  isKubeObject,
+  type KubeObject,
+  objectAt,
+  objectsAt,
+  textAt,
+} from './objects.ts';
+
+/** Which cluster, and who we are to it. */
+export interface KubePlace {
+  /** A kubeconfig; what a pod is given unless set. */
+  readonly kubeconfigPath?: string | undefined;
+  /** Context of the kubeconfig; its current one unless set. */
+  readonly context?: string | undefined;
+  /** Folder of the service account, where it is not {@link SERVICE_ACCOUNT_DIR}. */
+  readonly serviceAccountDir?: string | undefined;
+}
+
+/** What a request to an API server needs, as its files stand at one moment. */
+export interface KubeAccess {
+  readonly server: URL;
+  /** PEM: what the server's certificate has to lead to; the system's roots where undefined. */
+  readonly ca: string | undefined;
+  /** Name in the server's certificate, where it is another than the address. */
+  readonly serverName: string | undefined;
+  readonly token: string | undefined;
+  /** PEM: client certificate and key, both or none. */
+  readonly identity: { readonly certificate: string; readonly key: string } | undefined;
+}
+
+/** Where a pod finds its service account. */
+export const SERVICE_ACCOUNT_DIR = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** Largest kubeconfig, certificate, key or token in bytes. */
+const MAX_FILE_BYTES = 1024 * 1024;
+
+/** Ways to credentials that are left to the client library of the Kubernetes project. */
+const FOREIGN = ['exec', 'auth-provider'];
+/** What users of a kubeconfig may not have: passwords, and acting as another. */
+const REFUSED = ['username', 'password', 'as', 'as-uid', 'as-groups', 'as-user-extra'];
+
+/**
+ * Reads where the API server is and who we are to it; nothing is asked of it. Fails with KUBE_CONFIG,
+ * also for a server that would not be verified, or would get credentials in the clear.
+ */
+export function readAccess(place: KubePlace): Promise<Result<KubeAccess>> {
+  const { kubeconfigPath, context, serviceAccountDir = SERVICE_ACCOUNT_DIR } = place;
+  if (kubeconfigPath !== undefined) return readKubeconfig(kubeconfigPath, context);
+  return readServiceAccount(serviceAccountDir);
+}
+
+async function readServiceAccount(dir: string): Promise<Result<KubeAccess>> {
+  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = process.env;
+  if (host === undefined || host === '') {
+    return fail('KUBE_CONFIG', 'no kubeconfig is set, and this process runs in no pod');
+  }
+  const address = host.includes(':') ? `[${host}]` : host;
+  const server = serverOf(`https://${address}:${port}`, 'the environment of the pod');
+  if (!server.ok) return server;
+  const token = await textOf(`${dir}/token`);
+  if (!token.ok) return token;
+  const ca = await textOf(`${dir}/ca.crt`);
+  if (!ca.ok) return ca;
+  return ok({
+    server: server.value,
+    ca: ca.value,
+    serverName: undefined,
+    token: token.value.trim(),
+    identity: undefined,
+  });
+}
+
+/** One kubeconfig, and what its paths are relative to. */
+interface Kubeconfig {
+  readonly path: string;
+  readonly document: KubeObject;
+}
+
+async function readKubeconfig(
+  path: string,
+  context: string | undefined,
+): Promise<Result<KubeAccess>> {
+  const text = await textOf(path);
+  if (!text.ok) return text;
+  const document = parseYaml(text.value);
+  if (document === undefined) return fail('KUBE_CONFIG', `${path}: is no kubeconfig`);
+  const config = { path, document };
+  const name = context ?? textAt(document, 'current-context') ?? '';
+  const chosen = named(config, 'contexts', 'context', name);
+  if (!chosen.ok) return chosen;
+  const cluster = named(config, 'clusters', 'cluster', textAt(chosen.value, 'cluster') ?? '');
+  if (!cluster.ok) return cluster;
+  const user = named(config, 'users', 'user', textAt(chosen.value, 'user') ?? '');
+  if (!user.ok) return user;
+  return accessOf(config, name, cluster.value, user.value);
+}
+
+async function accessOf(
+  config: Kubeconfig,
+  context: string,
+  cluster: KubeObject,
+  user: KubeObject,
+): Promise<Result<KubeAccess>> {
+  const { path } = config;
+  if (booleanAt(cluster, 'insecure-skip-tls-verify') === true) return unverified(path);
+  const has = (key: string): boolean => user[key] !== undefined && user[key] !== null;
+  const refused = REFUSED.find(has);
+  if (refused !== undefined) {
+    return fail('KUBE_CONFIG', `${path}: users with ${refused} are not supported`);
+  }
+  if (textAt(cluster, 'proxy-url') !== undefined) {
+    return fail('KUBE_CONFIG', `${path}: proxy-url is not supported`);
+  }
+  const server = serverOf(textAt(cluster, 'server') ?? '', path);
+  if (!server.ok) return server;
+  const ca = await dataOf(config, cluster, 'certificate-authority');
+  if (!ca.ok) return ca;
+  const serverName = textAt(cluster, 'tls-server-name');
+  const where = { server: server.value, ca: ca.value, serverName };
+  if (FOREIGN.some(has)) {
+    const { signIn } = await import('./sign-in.ts');
+    const signed = await signIn(path, context);
+    return signed.ok ? ok({ ...where, ...signed.value }) : signed;
+  }
+  const identity = await identityOf(config, user);
+  if (!identity.ok) return identity;
+  const token = await tokenOf(config, user);
+  return token.ok ? ok({ ...where, token: token.value, identity: identity.value }) : token;
+}
+
+async function identityOf(
+  config: Kubeconfig,
+  user: KubeObject,
+): Promise<Result<KubeAccess['identity']>> {
+  const certificate = await dataOf(config, user, 'client-certificate');
+  if (!certificate.ok) return certificate;
+  const key = await dataOf(config, user, 'client-key');
+  if (!key.ok) return key;
+  if (certificate.value === undefined && key.value === undefined) return ok(undefined);
+  if (certificate.value === undefined || key.value === undefined) {
+    return fail('KUBE_CONFIG', `${config.path}: client certificate and key go together`);
+  }
+  return ok({ certificate: certificate.value, key: key.value });
+}
+
+/** As kubectl does: the file before the text beside it, since the file rotates. */
+async function tokenOf(config: Kubeconfig, user: KubeObject): Promise<Result<string | undefined>> {
+  const file = textAt(user, 'tokenFile');
+  if (file === undefined || file === '') return ok(textAt(user, 'token'));
+  const token = await textOf(besideOf(config, file));
+  return token.ok ? ok(token.value.trim()) : token;
+}
+
+/** What stands in a kubeconfig as `<key>-data`, in base64, or in the file named by `<key>`. */
+async function dataOf(
+  config: Kubeconfig,
+  object: KubeObject,
+  key: string,
+): Promise<Result<string | undefined>> {
+  const data = textAt(object, `${key}-data`) ?? '';
+  if (data !== '') return ok(Buffer.from(data, 'base64').toString('utf8'));
+  const file = textAt(object, key) ?? '';
+  return file === '' ? ok(undefined) : textOf(besideOf(config, file));
+}
+
+function besideOf({ path }: Kubeconfig, file: string): string {
+  return resolve(dirname(path), file);
+}
+
+function named(
+  { path, document }: Kubeconfig,
+  list: string,
+  kind: string,
+  name: string,
+): Result<KubeObject> {
+  const found = objectsAt(document, list).find((item) => textAt(item, 'name') === name);
+  const object = found === undefined ? undefined : objectAt(found, kind);
+  if (object !== undefined) return ok(object);
+  return fail('KUBE_CONFIG', `${path}: has no ${kind} ${JSON.stringify(name.slice(0, 80))}`);
+}
+
+function serverOf(text: string, from: string): Result<URL> {
+  const server = URL.parse(text);
+  if (server === null) return fail('KUBE_CONFIG', `${from}: the API server has no address`);
+  return server.protocol === 'https:' ? ok(server) : unverified(from);
+}
+
+function unverified(from: string): Result<never> {
+  return fail('KUBE_CONFIG', `${from}: the API server would not be verified`);
+}
+
+function parseYaml(text: string): KubeObject | undefined {
+  try {
+    const document = parseDocument(text);
+    if (document.errors.length > 0) return undefined;
+    const value: unknown = document.toJS();
+    return isKubeObject(value) ? value : undefined;
+  } catch {
+    // More aliases than anybody writes by hand.
+    return undefined;
+  }
+}
+
+async function textOf(path: string): Promise<Result<string>> {
+  const bytes = await readFileIfPresent(path, MAX_FILE_BYTES);
+  if (!bytes.ok) return fail('KUBE_CONFIG', bytes.error.message, { cause: bytes.error });
+  if (bytes.value === undefined) return fail('KUBE_CONFIG', `${path} does not exist`);
+  return ok(Buffer.from(bytes.value).toString('utf8'));
+}
