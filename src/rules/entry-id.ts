@@ -6,10 +6,16 @@ import { fail, ok, type Result } from '../base/result.ts';
 /** Longest entry ID in bytes. */
 export const MAX_ENTRY_ID_BYTES = 255;
 
+/** What the IDs of derived entries begin with; no stored entry has such an ID. */
+export const DERIVED_ID_PREFIX = 'derived.';
+
 const ENTRY_ID = /^[a-zA-Z0-9._-]+$/;
 
 /** Checks an entry ID that an operator chose: 1 to 255 of letters, digits, dots, dashes, underscores. */
 export function checkEntryId(id: string): Result<string> {
+  if (id.startsWith(DERIVED_ID_PREFIX)) {
+    return fail('ENTRY_ID', `entry IDs that begin with ${DERIVED_ID_PREFIX} belong to rules`);
+  }
   if (id.length <= MAX_ENTRY_ID_BYTES && ENTRY_ID.test(id)) return ok(id);
   return fail('ENTRY_ID', `entry ID ${JSON.stringify(id.slice(0, 80))} is malformed`);
 }

@@ -35,4 +35,24 @@ export const ruleErrors = defineErrors({
     means: 'A template is longer than 16 KiB, nests too deep, runs too long or renders too much.',
     action: 'Make the template simpler.',
   },
+  RULE_SPEC: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means:
+      'A field of a Kubernetes rule is missing, of the wrong kind, or has a value that is none.',
+    action: 'Correct the field that the message names; `kubectl explain` shows what it takes.',
+  },
+  RULE_PARENT: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'The parent ID that the template of a cluster renders is not that of an agent or alias.',
+    action: 'Correct parentIdTemplate of the cluster in server.yaml.',
+  },
+  RULE_PREFIX: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means: 'A WorkloadIdentity renders a SPIFFE ID outside of what its namespace is granted.',
+    action:
+      'Choose a path below the prefix, or have a cluster administrator write a WorkloadIdentityGrant.',
+  },
 });
