@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import {
   CRL_FROM_MS,
   CRL_UNTIL_MS,
+  crlOf,
   makeAnyCrl,
   makeCrl,
   makeCrlSigner,
@@ -19,7 +20,6 @@ import { assertRefused, assertValue } from '../../test/support/refused.ts';
 import { makeKey, type TestCertificate } from '../../test/support/x509.ts';
 import type { Result } from '../base/result.ts';
 import { encodePem } from '../der/pem.ts';
-import { derSequence, derTime, derUnsigned } from '../der/writer.ts';
 import type { Crl } from '../x509/crl.ts';
 import { createSignatureMemo } from '../x509/signature-memo.ts';
 import { verifyDeviceChain } from './device-chain.ts';
@@ -29,14 +29,6 @@ const vendor = makeVendor();
 const device = makeDevice(vendor.dpu, 'DPU0001');
 const boot = bootDevice(device);
 const { deviceClass, provisioner, identity, root } = vendor.dpu;
-
-/** A CRL of one CA that lists certificates. */
-function crlOf(signer: TestCertificate, ...revoked: readonly TestCertificate[]): Uint8Array {
-  const entries = revoked.map(({ certificate: { serial } }) =>
-    derSequence(derUnsigned(serial), derTime(CRL_FROM_MS)),
-  );
-  return makeAnyCrl(signer, entries.length === 0 ? {} : { entries: derSequence(...entries) });
-}
 
 function loaded(...ders: readonly Uint8Array[]): readonly Crl[] {
   return ders.map((der) => assertValue(readDeviceCrl(der)));

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parsePathTemplate } from '../attestation/path-template.ts';
 import { X509POP_VALUES } from '../attestation/x509pop/server.ts';
+import { durationSetting } from '../runtime/units.ts';
 
 const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 
@@ -65,6 +66,20 @@ const endorsement = {
     .describe(
       'PEM: CAs between those roots and endorsement certificates; TPMs do not bring them along.',
     ),
+  ekCrls: z
+    .strictObject({
+      paths: z
+        .array(absolutePath)
+        .max(64)
+        .default([])
+        .describe(
+          'CRLs of those CAs, PEM or DER; a CA of which there is one needs one in force. Read again when a file changes.',
+        ),
+      maxStale: durationSetting({ max: '365d' })
+        .prefault('0s')
+        .describe('How long after its end a CRL is still believed.'),
+    })
+    .prefault({}),
 };
 
 /** `attestation.tpm` of `server.yaml`. */

@@ -4,10 +4,11 @@ import { parsePathTemplate } from '../attestation/path-template.ts';
 import { createTpmAttestor } from '../attestation/tpm/server.ts';
 import { createTpmDevIdAttestor } from '../attestation/tpm_devid/server.ts';
 import { createX509PopAttestor, X509POP_VALUES } from '../attestation/x509pop/server.ts';
-import { ok, type Result } from '../base/result.ts';
+import { fail, ok, type Result } from '../base/result.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { EndorsementTrust } from '../tpm/endorsement.ts';
 import type { ServerConfig } from './config.ts';
+import { type CurrentRevocation, openCrlFiles } from './crl-files.ts';
 import { readRoots } from './root-files.ts';
 import type { ServerBase } from './server.ts';
 
@@ -15,7 +16,7 @@ type Section = ServerConfig['attestation'];
 
 /** The node attestors that configuration names, by their name on the wire. Fails with ATTESTATION_SETTINGS. */
 export async function createAttestors(
-  base: Pick<ServerBase, 'config' | 'clock' | 'random'>,
+  base: Pick<ServerBase, 'config' | 'clock' | 'random' | 'log'>,
   registry: Registry,
   dpu: NodeAttestor | undefined,
 ): Promise<Result<ReadonlyMap<string, NodeAttestor>>> {
@@ -61,26 +62,31 @@ async function createX509Pop(
 
 async function createTpm(
   { knownEks, pcrs, eventLog, unsafeClock, ...paths }: NonNullable<Section['tpm']>,
-  { clock, random }: Pick<ServerBase, 'clock' | 'random'>,
+  { clock, random, log }: Pick<ServerBase, 'clock' | 'random' | 'log'>,
   registry: Registry,
 ): Promise<Result<NodeAttestor>> {
   const manufacturers = await readManufacturers(paths, 'attestation.tpm');
   if (!manufacturers.ok) return manufacturers;
+  const revocation = await readEkCrls(paths, log, 'attestation.tpm');
+  if (!revocation.ok) return revocation;
   const trust = { ...manufacturers.value, knownKeys: new Set(knownEks) };
-  return ok(createTpmAttestor({ trust, pcrs, eventLog, unsafeClock, registry, clock, random }));
+  const rules = { trust, revocation: revocation.value, pcrs, eventLog, unsafeClock };
+  return ok(createTpmAttestor({ ...rules, registry, clock, random }));
 }
 
 async function createDevId(
   { devidRootPaths, ...paths }: NonNullable<Section['tpmDevid']>,
-  { clock, random }: Pick<ServerBase, 'clock' | 'random'>,
+  { clock, random, log }: Pick<ServerBase, 'clock' | 'random' | 'log'>,
   registry: Registry,
 ): Promise<Result<NodeAttestor>> {
   const trust = await readManufacturers(paths, 'attestation.tpmDevid');
   if (!trust.ok) return trust;
   const devIdRoots = await readRoots(devidRootPaths, 'attestation.tpmDevid.devidRootPaths');
   if (!devIdRoots.ok) return devIdRoots;
-  const parts = { devIdRoots: devIdRoots.value, trust: trust.value, registry, clock, random };
-  return ok(createTpmDevIdAttestor(parts));
+  const revocation = await readEkCrls(paths, log, 'attestation.tpmDevid');
+  if (!revocation.ok) return revocation;
+  const judged = { devIdRoots: devIdRoots.value, trust: trust.value, revocation: revocation.value };
+  return ok(createTpmDevIdAttestor({ ...judged, registry, clock, random }));
 }
 
 async function readManufacturers(
@@ -96,4 +102,15 @@ async function readManufacturers(
   const intermediates = await readRoots(paths.ekIntermediatePaths, setting);
   if (!intermediates.ok) return intermediates;
   return ok({ roots: roots.value, intermediates: intermediates.value });
+}
+
+async function readEkCrls(
+  { ekCrls }: Pick<NonNullable<Section['tpm']>, 'ekCrls'>,
+  log: ServerBase['log'],
+  section: string,
+): Promise<Result<CurrentRevocation>> {
+  const { paths, maxStale } = ekCrls;
+  const opened = await openCrlFiles({ paths, maxStaleMs: maxStale * 1000, log });
+  if (opened.ok) return opened;
+  return fail('ATTESTATION_SETTINGS', `${section}.ekCrls: ${opened.error.message}`);
 }

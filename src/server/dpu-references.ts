@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import { equalBytes } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { fail, ok, type Result } from '../base/result.ts';
@@ -8,14 +7,12 @@ import { openManifest } from '../dpu/manifest/open-manifest.ts';
 import type { ReferenceManifest } from '../dpu/manifest/reference-manifest.ts';
 import { parseSignerKey } from '../dpu/manifest/signer-key.ts';
 import { succeed } from '../dpu/watch/succession.ts';
-import { readFileIfPresent } from '../runtime/atomic-file.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import type { Store } from '../store/store.ts';
 import type { Crl } from '../x509/crl.ts';
 import type { DpuAttestorSettings } from './dpu-attestor-settings.ts';
-
-const MAX_FILE_BYTES = 8 * 1024 * 1024;
+import { appearanceOf, readAll } from './reference-files.ts';
 
 /** What is read from files, and what it stands on. */
 export interface DpuReferencesBase {
@@ -78,7 +75,7 @@ export class DpuReferences {
 
   /** Reads everything. Fails with FILE_UNREADABLE, PEM_*, MANIFEST_*, CORIM_*, or what a CRL is refused with. */
   static async open(base: DpuReferencesBase): Promise<Result<DpuReferences>> {
-    const seen = await appearance(pathsOf(base.settings));
+    const seen = await appearanceOf(pathsOf(base.settings));
     const read = await readReferences(base);
     return read.ok ? ok(new DpuReferences(base, read.value, seen)) : read;
   }
@@ -114,7 +111,7 @@ export class DpuReferences {
 
   async #reload(): Promise<Result<void>> {
     const { log } = this.#base;
-    this.#seen = await appearance(this.#paths);
+    this.#seen = await appearanceOf(this.#paths);
     const read = await readReferences(this.#base);
     this.#refused = !read.ok;
     if (!read.ok) {
@@ -143,7 +140,7 @@ export class DpuReferences {
   }
 
   async #look(): Promise<void> {
-    if ((await appearance(this.#paths)) !== this.#seen) await this.reload();
+    if ((await appearanceOf(this.#paths)) !== this.#seen) await this.reload();
     else if (!this.#refused) this.#confirm();
   }
 
@@ -155,15 +152,6 @@ export class DpuReferences {
 function pathsOf({ manifests, crls }: DpuReferencesBase['settings']): readonly string[] {
   const { paths, signerPaths, corimPaths, corimSignerPaths } = manifests;
   return [paths, signerPaths, corimPaths, corimSignerPaths, crls.paths].flat();
-}
-
-/** Facts of files that are others when a file is: cheaper than reading them. */
-async function appearance(paths: readonly string[]): Promise<string> {
-  const facts = paths.map(async (path) => {
-    const found = await stat(path, { bigint: true }).catch(() => undefined);
-    return found && [found.dev, found.ino, found.size, found.mtimeNs, found.ctimeNs].join(':');
-  });
-  return (await Promise.all(facts)).join(' ');
 }
 
 function differences(before: References, after: References): ReferenceChange {
@@ -227,21 +215,4 @@ async function readManifests(
     ids.add(manifest.id);
   }
   return ok(byTarget);
-}
-
-/** Files one after the other; a refusal names the file. */
-async function readAll<T>(
-  paths: readonly string[],
-  read: (bytes: Uint8Array) => Result<T>,
-): Promise<Result<readonly T[]>> {
-  const values: T[] = [];
-  for (const path of paths) {
-    const bytes = await readFileIfPresent(path, MAX_FILE_BYTES);
-    if (!bytes.ok) return bytes;
-    if (bytes.value === undefined) return fail('FILE_UNREADABLE', `${path} does not exist`);
-    const value = read(bytes.value);
-    if (!value.ok) return fail(value.error.code, `${path}: ${value.error.message}`);
-    values.push(value.value);
-  }
-  return ok(values);
 }

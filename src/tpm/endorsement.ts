@@ -1,6 +1,7 @@
 import { createHash, createPublicKey } from 'node:crypto';
 import { equalBytes } from '../base/bytes.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import { checkDeviceRevocation, type DeviceRevocation } from '../dice/device-revocation.ts';
 import { parseCertificate } from '../x509/certificate.ts';
 import { validatePath } from '../x509/path.ts';
 import type { Certificate } from '../x509/types.ts';
@@ -13,6 +14,8 @@ export interface EndorsementTrust {
   readonly intermediates: readonly Certificate[];
   /** SHA-256, hex, of SubjectPublicKeyInfo of keys that were recorded at commissioning. */
   readonly knownKeys: ReadonlySet<string>;
+  /** CRLs of the CAs above endorsement keys; none are asked for where none were loaded. */
+  readonly revocation?: DeviceRevocation;
   /** Unix milliseconds. */
   readonly atMs: number;
 }
@@ -49,7 +52,9 @@ export function judgeEndorsement(
     const certificate = judgeCertificate(certificateDer, spki, trust);
     if (certificate.ok)
       return ok({ sha256, trust: 'manufacturer', certificate: certificate.value });
-    if (!trust.knownKeys.has(sha256)) return certificate;
+    // That a key was recorded once does not outweigh what its maker took back.
+    const revoked = certificate.error.code === 'DEVICE_REVOKED';
+    if (revoked || !trust.knownKeys.has(sha256)) return certificate;
   }
   if (trust.knownKeys.has(sha256)) return ok({ sha256, trust: 'known', certificate: undefined });
   return fail('TPM_EK', `the endorsement key ${sha256} is not known`);
@@ -58,7 +63,7 @@ export function judgeEndorsement(
 function judgeCertificate(
   der: Uint8Array,
   spki: Uint8Array,
-  { roots, intermediates, atMs }: EndorsementTrust,
+  { roots, intermediates, atMs, revocation }: EndorsementTrust,
 ): Result<Certificate> {
   const certificate = parseCertificate(der);
   if (!certificate.ok) return certificate;
@@ -68,7 +73,10 @@ function judgeCertificate(
     return fail('TPM_EK', 'the endorsement certificate is for another key');
   }
   const path = validatePath({ chain: [certificate.value, ...intermediates], roots, atMs });
-  return path.ok ? certificate : path;
+  if (!path.ok) return path;
+  const rules = { atMs, ...(revocation && { revocation }) };
+  const clear = checkDeviceRevocation(path.value.path, rules);
+  return clear.ok ? certificate : clear;
 }
 
 function certifiedSpki({ publicKey }: Certificate): Uint8Array | undefined {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { describe, test } from 'node:test';
+import { CRL_FROM_MS, CRL_UNTIL_MS, crlOf } from '../../test/support/crl.ts';
 import { assertRefused, assertValue } from '../../test/support/refused.ts';
 import {
   AK_ATTRIBUTES,
@@ -12,6 +14,7 @@ import {
 } from '../../test/support/tpm.ts';
 import { makeCertificate, makeIntermediate, makeKey, makeRoot } from '../../test/support/x509.ts';
 import { seededRandom, systemRandom } from '../base/random.ts';
+import { readDeviceCrl } from '../dice/device-revocation.ts';
 import { parsePublicKey } from '../x509/public-key.ts';
 import { TPM_ATTRIBUTE } from './algorithms.ts';
 import { parseTpmAttest } from './attest.ts';
@@ -180,6 +183,49 @@ describe('an endorsement key', () => {
     const loose = pretendEk(EK_ATTRIBUTES & ~TPM_ATTRIBUTE.fixedTpm);
     const area = assertValue(parseTpmPublic(loose.publicArea));
     assertRefused(judgeEndorsement(area, certificate.der, trust), 'TPM_KEY');
+  });
+});
+
+describe('CRLs above an endorsement key', () => {
+  const root = makeRoot();
+  const middle = makeIntermediate(root);
+  const spki = assertValue(tpmKeyObject(ekArea)).export({ type: 'spki', format: 'der' });
+  const key = { ...makeKey(), publicKey: assertValue(parsePublicKey(spki)), spki };
+  const certificate = makeCertificate({ issuer: middle, key });
+  const judge = (
+    ders: readonly Uint8Array[],
+    { atMs = CRL_FROM_MS, maxStaleMs = 0, known = false } = {},
+  ) => {
+    const crls = ders.map((der) => assertValue(readDeviceCrl(der)));
+    const knownKeys = new Set(known ? [createHash('sha256').update(spki).digest('hex')] : []);
+    return judgeEndorsement(ekArea, certificate.der, {
+      roots: [root.certificate],
+      intermediates: [middle.certificate],
+      knownKeys,
+      atMs,
+      revocation: { crls, maxStaleMs },
+    });
+  };
+
+  test('are not asked for where there are none, and clear a key that is not listed', () => {
+    assertValue(judge([]));
+    assertValue(judge([crlOf(middle, makeCertificate({ issuer: middle }))]));
+  });
+
+  test('put out a key or a CA that is listed, whether or not the key was recorded', () => {
+    for (const known of [false, true]) {
+      assertRefused(judge([crlOf(middle, certificate)], { known }), 'DEVICE_REVOKED');
+      assertRefused(judge([crlOf(root, middle)], { known }), 'DEVICE_REVOKED');
+    }
+  });
+
+  test('close the door when they are of somebody else or past their end', () => {
+    const clear = crlOf(middle);
+    const stale = { atMs: CRL_UNTIL_MS + 1 };
+    assertRefused(judge([clear], stale), 'DEVICE_REVOCATION_UNKNOWN');
+    assertValue(judge([clear], { ...stale, maxStaleMs: 1 }));
+    const forged = crlOf({ ...middle, key: makeKey() });
+    assertRefused(judge([forged]), 'DEVICE_REVOCATION_UNKNOWN');
   });
 });
 

@@ -13,7 +13,7 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
   'src/spdm': ['src/x509'],
   'src/dice': ['src/x509'],
   'src/spiffe': ['src/x509'],
-  'src/tpm': ['src/x509'],
+  'src/tpm': ['src/dice'],
   'src/runtime': ['src/base'],
   'src/rpc': ['src/spiffe', 'src/gen', 'src/runtime', 'src/tls'],
   'src/tls': ['src/spiffe', 'src/gen', 'src/runtime', 'src/rpc'],

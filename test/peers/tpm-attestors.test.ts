@@ -10,9 +10,13 @@ import { Tpm } from '../../agent/attestation/tpm/tpm.ts';
 import { openTpm } from '../../agent/attestation/tpm/transport.ts';
 import { createTpmDevIdAttestor as createDevIdHalf } from '../../agent/attestation/tpm_devid/agent.ts';
 import { createTpmAttestor, type TpmParts } from '../../src/attestation/tpm/server.ts';
-import { createTpmDevIdAttestor } from '../../src/attestation/tpm_devid/server.ts';
+import {
+  createTpmDevIdAttestor,
+  type TpmDevIdParts,
+} from '../../src/attestation/tpm_devid/server.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { readDeviceCrl } from '../../src/dice/device-revocation.ts';
 import type { TpmClockMark } from '../../src/rules/assurance.ts';
 import type { AgentRecord } from '../../src/rules/entry.ts';
 import { judgeEndorsement } from '../../src/tpm/endorsement.ts';
@@ -25,6 +29,7 @@ import {
   runAttestation,
   testRequest,
 } from '../support/attestor-suite.ts';
+import { CRL_FROM_MS, crlOf } from '../support/crl.ts';
 import {
   EFI_VARIABLE,
   SECURE_BOOT_DIGEST,
@@ -50,7 +55,12 @@ const maker = makeRoot();
 const makerCa = makeIntermediate(maker);
 const devIdRoot = makeRoot();
 const registry = { trustDomain: AGENT_TEST_DOMAIN, agent: () => undefined };
-const common = { registry, clock: systemClock, random: systemRandom };
+const common = {
+  registry,
+  revocation: async () => ({ crls: [], maxStaleMs: 0 }),
+  clock: systemClock,
+  random: systemRandom,
+};
 
 /** A certificate for a key whose private half is in a TPM. */
 function certify(issuer: TestCertificate, spki: Uint8Array, commonName: string): TestCertificate {
@@ -62,6 +72,7 @@ function certify(issuer: TestCertificate, spki: Uint8Array, commonName: string):
 /** A TPM whose maker certified its keys, with a DevID key of each kind in it. */
 class Machine {
   readonly swtpm: Swtpm;
+  readonly certificates: TestCertificate[] = [];
   readonly ek: { readonly certificatePath: string; readonly sha256: string }[] = [];
 
   constructor(swtpm: Swtpm) {
@@ -76,7 +87,9 @@ class Machine {
       const area = assertValue(parseTpmPublic(ek.publicArea));
       const spki = assertValue(tpmKeyObject(area)).export({ type: 'spki', format: 'der' });
       const certificatePath = join(this.swtpm.dir, `ek-${at}.pem`);
-      writeFileSync(certificatePath, certify(makerCa, spki, 'ek').pem);
+      const certificate = certify(makerCa, spki, 'ek');
+      this.certificates.push(certificate);
+      writeFileSync(certificatePath, certificate.pem);
       const trust = { roots: [], intermediates: [], knownKeys: new Set<string>(), atMs: 0 };
       const refused = judgeEndorsement(area, undefined, trust);
       assert.ok(!refused.ok);
@@ -173,7 +186,7 @@ class Machine {
     };
   }
 
-  devIdRig(kind: 'rsa' | 'ecc'): AttestorRig {
+  devIdRig(kind: 'rsa' | 'ecc', more: Partial<TpmDevIdParts> = {}): AttestorRig {
     const request = testRequest();
     const agent = createDevIdHalf(
       {
@@ -192,6 +205,7 @@ class Machine {
         ...common,
         devIdRoots: [devIdRoot.certificate],
         trust: { roots: [maker.certificate], intermediates: [makerCa.certificate] },
+        ...more,
       }),
       begin: async () =>
         assertValue(await agent.begin({ spki: request.csrSpki, sign: () => Buffer.alloc(0) })),
@@ -332,6 +346,26 @@ describe('attestation with a real TPM', { skip: missing ?? false }, () => {
     events.push(later);
     writeLog();
     assertValue(await attest());
+  });
+
+  test('a TPM that its maker took back is refused, and others are not', async () => {
+    const revocation = async () => ({
+      crls: [assertValue(readDeviceCrl(crlOf(makerCa, ...machine.certificates)))],
+      maxStaleMs: 0,
+    });
+    const rules = { revocation, clock: { nowMs: () => CRL_FROM_MS } };
+    const judged = [
+      other.tpmRig('ec-p256', new Set(), rules),
+      other.devIdRig('ecc', rules),
+      machine.tpmRig('ec-p256', new Set(), rules),
+      machine.devIdRig('ecc', rules),
+    ];
+    const codes: string[] = [];
+    for (const rig of judged) {
+      const { result } = await runAttestation(rig);
+      codes.push(result.ok ? 'attested' : result.error.code);
+    }
+    assert.deepEqual(codes, ['attested', 'attested', 'DEVICE_REVOKED', 'DEVICE_REVOKED']);
   });
 
   test('tpm_devid: ID and selectors are those of SPIRE, and a DevID of another machine is refused', async () => {

@@ -129,3 +129,11 @@ function algorithmOf(signer: TestCertificate): Uint8Array {
   if (type === 'unknown') throw new TypeError('no scheme for a key of an unknown type');
   return signatureAlgorithmDer(schemeForKeyType(type));
 }
+
+/** A CRL of one CA that lists certificates. */
+export function crlOf(signer: TestCertificate, ...revoked: readonly TestCertificate[]): Uint8Array {
+  const entries = revoked.map(({ certificate: { serial } }) =>
+    derSequence(derUnsigned(serial), derTime(CRL_FROM_MS)),
+  );
+  return makeAnyCrl(signer, entries.length === 0 ? {} : { entries: derSequence(...entries) });
+}

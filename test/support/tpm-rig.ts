@@ -36,6 +36,7 @@ export function pretendTpmRig(pretended: PretendedTpm = {}): AttestorRig {
     request,
     server: createTpmAttestor({
       trust: { roots: [], intermediates: [], knownKeys: new Set([known]) },
+      revocation: async () => ({ crls: [], maxStaleMs: 0 }),
       pcrs: [0, 7],
       eventLog: 'ignored',
       unsafeClock: 'accepted',

@@ -3,6 +3,7 @@ import { toHex } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
+import type { DeviceRevocation } from '../../dice/device-revocation.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { makeSelector, type Selector } from '../../rules/selector.ts';
 import { spiffeIdFromPath } from '../../spiffe/spiffe-id.ts';
@@ -46,7 +47,9 @@ const LIMITS = {
 
 /** What the attestor needs. */
 export interface TpmParts {
-  readonly trust: Omit<EndorsementTrust, 'atMs'>;
+  readonly trust: Omit<EndorsementTrust, 'atMs' | 'revocation'>;
+  /** CRLs as they are now. */
+  readonly revocation: () => Promise<DeviceRevocation>;
   /** Registers that are quoted, ascending; at least one. */
   readonly pcrs: readonly number[];
   /** Whether the log of the boot has to come along and lead to the registers. */
@@ -79,7 +82,7 @@ export function createTpmAttestor(parts: TpmParts): NodeAttestor {
       ...(parts.eventLog === 'required' && { responseBytes: MAX_TPM_LOG_RESPONSE_BYTES }),
     },
     async attest(request, challenge) {
-      const shown = judge(request.payload, parts);
+      const shown = judge(request.payload, parts, await parts.revocation());
       if (!shown.ok) return shown;
       const { endorsementKey, attestationKey } = shown.value;
       const secret = parts.random.bytes(TPM_DIGEST_BYTES[endorsementKey.nameHash]);
@@ -105,7 +108,11 @@ export function createTpmAttestor(parts: TpmParts): NodeAttestor {
   };
 }
 
-function judge(payload: Uint8Array, { trust, clock }: TpmParts): Result<Shown> {
+function judge(
+  payload: Uint8Array,
+  { trust, clock }: TpmParts,
+  revocation: DeviceRevocation,
+): Result<Shown> {
   const read = decodeTpmPayload(payload);
   if (!read.ok) return read;
   const endorsementKey = parseTpmPublic(read.value.ekPublic);
@@ -117,6 +124,7 @@ function judge(payload: Uint8Array, { trust, clock }: TpmParts): Result<Shown> {
   }
   const judged = judgeEndorsement(endorsementKey.value, read.value.ekCertificate, {
     ...trust,
+    revocation,
     atMs: clock.nowMs(),
   });
   if (!judged.ok) return judged;

@@ -3,6 +3,7 @@ import { equalBytes } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
+import type { DeviceRevocation } from '../../dice/device-revocation.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { makeSelector, type Selector } from '../../rules/selector.ts';
 import { spiffeIdFromPath } from '../../spiffe/spiffe-id.ts';
@@ -47,6 +48,8 @@ export interface TpmDevIdParts {
   /** Roots of DevID certificates. */
   readonly devIdRoots: readonly Certificate[];
   readonly trust: Pick<EndorsementTrust, 'roots' | 'intermediates'>;
+  /** CRLs as they are now. */
+  readonly revocation: () => Promise<DeviceRevocation>;
   readonly registry: Pick<Registry, 'trustDomain'>;
   readonly clock: Pick<Clock, 'nowMs'>;
   readonly random: Random;
@@ -70,7 +73,7 @@ export function createTpmDevIdAttestor(parts: TpmDevIdParts): NodeAttestor {
     type: TPM_DEVID_TYPE,
     limits: LIMITS,
     async attest(request, challenge) {
-      const shown = judge(request.payload, parts);
+      const shown = judge(request.payload, parts, await parts.revocation());
       if (!shown.ok) return shown;
       const { leaf, endorsementKey, attestationKey } = shown.value;
       const secret = parts.random.bytes(TPM_DIGEST_BYTES[endorsementKey.nameHash]);
@@ -87,7 +90,11 @@ export function createTpmDevIdAttestor(parts: TpmDevIdParts): NodeAttestor {
   };
 }
 
-function judge(bytes: Uint8Array, parts: TpmDevIdParts): Result<Shown> {
+function judge(
+  bytes: Uint8Array,
+  parts: TpmDevIdParts,
+  revocation: DeviceRevocation,
+): Result<Shown> {
   const payload = decodeDevIdPayload(bytes);
   if (!payload.ok) return payload;
   const path = judgeCertificates(payload.value.certificates, parts);
@@ -101,6 +108,7 @@ function judge(bytes: Uint8Array, parts: TpmDevIdParts): Result<Shown> {
   if (!own.ok) return own;
   const endorsement = judgeEndorsement(endorsementKey, payload.value.ekCertificate, {
     ...parts.trust,
+    revocation,
     knownKeys: new Set(),
     atMs: parts.clock.nowMs(),
   });
