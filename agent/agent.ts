@@ -15,11 +15,9 @@ import { createStreamLimits, type StreamLimits } from './endpoints/stream-limits
 import { createWorkloadApi } from './endpoints/workload-api.ts';
 import { type AgentMetrics, addAgentReadings, createAgentMetrics } from './metrics.ts';
 import { createThrottle } from './throttle.ts';
-import { createAccountNames } from './workload/account-names.ts';
 import { createWorkloadAttestation } from './workload/attestation.ts';
 import type { WorkloadAttestor } from './workload/attestor.ts';
-import { createBinaryHashes } from './workload/binary.ts';
-import { createUnixAttestor, kernelFacts } from './workload/unix-attestor.ts';
+import { openWorkloadAttestors } from './workload/choose.ts';
 import { openWorkloadSocket } from './workload-socket.ts';
 
 /** What an agent may be given in place of the machine's own. */
@@ -80,7 +78,9 @@ async function startParts(base: AgentBase): Promise<Result<RunningAgent>> {
   const core = await createCore(base, { metrics, onEnd });
   if (!core.ok) return core;
   const limits = createStreamLimits(config.limits);
-  const socket = await openWorkloadSocket(base, workloadApi(base, core.value, { metrics, limits }));
+  const attestors = await openWorkloadAttestors(base);
+  const api = workloadApi(base, core.value, { metrics, limits, attestors });
+  const socket = await openWorkloadSocket(base, api);
   if (!socket.ok) return socket;
   followReadiness(base, core.value);
   const begun = core.value.start();
@@ -105,17 +105,23 @@ async function startParts(base: AgentBase): Promise<Result<RunningAgent>> {
   });
 }
 
+interface WorkloadApiParts {
+  readonly metrics: AgentMetrics;
+  readonly limits: StreamLimits;
+  readonly attestors: readonly WorkloadAttestor[];
+}
+
 function workloadApi(
   base: AgentBase,
   { identities }: AgentCore,
-  { metrics, limits }: { readonly metrics: AgentMetrics; readonly limits: StreamLimits },
+  { metrics, limits, attestors }: WorkloadApiParts,
 ): ReturnType<typeof createWorkloadApi> {
   const { config, clock, log } = base;
   const throttle = createThrottle(clock, 1000);
   return createWorkloadApi({
     identities,
     attest: createWorkloadAttestation({
-      attestors: workloadAttestors(config),
+      attestors,
       clock,
       onOutcome: (outcome) => {
         metrics.attested(outcome);
@@ -135,17 +141,6 @@ function workloadApi(
       allowedForeignClaims: new Set(config.allowedForeignJwtClaims),
     },
   });
-}
-
-function workloadAttestors({ workloadAttestors: { unix } }: AgentConfig): WorkloadAttestor[] {
-  return [
-    createUnixAttestor({
-      ...kernelFacts,
-      names: createAccountNames(),
-      hashes: unix.maxHashBytes === 0 ? undefined : createBinaryHashes(unix.maxHashBytes),
-      discoverPath: unix.discoverPath,
-    }),
-  ];
 }
 
 function followReadiness({ health, log, clock }: AgentBase, { identities }: AgentCore): void {

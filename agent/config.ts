@@ -10,9 +10,10 @@ import {
 } from '../src/runtime/config.ts';
 import { LOG_LEVELS } from '../src/runtime/log.ts';
 import { telemetrySchema } from '../src/runtime/telemetry.ts';
-import { countSetting, durationSetting, sizeSetting } from '../src/runtime/units.ts';
+import { countSetting, durationSetting } from '../src/runtime/units.ts';
 import { parseTrustDomain, type TrustDomain } from '../src/spiffe/trust-domain.ts';
 import { agentAttestationSchema } from './attestation/settings.ts';
+import { workloadAttestorsSchema } from './workload/settings.ts';
 
 /** Where the agent keeps its own SVID and key unless told. */
 export const DEFAULT_AGENT_DATA_DIR = '/var/lib/signet/agent';
@@ -69,15 +70,6 @@ const workloadSocketSchema = z
   })
   .prefault({});
 
-const unixAttestorSchema = z
-  .strictObject({
-    discoverPath: z.boolean().default(false).describe('Adds the selectors path and sha256.'),
-    maxHashBytes: sizeSetting({ max: '4GiB' })
-      .prefault('512MiB')
-      .describe('Larger binaries fail the attestation; 0B does without sha256.'),
-  })
-  .prefault({});
-
 const limitsSchema = z
   .strictObject({
     connections: countSetting(10_000).describe('Connections on the Workload API socket.'),
@@ -106,7 +98,7 @@ export const agentConfigSchema = z.strictObject({
   join: joinSchema,
   attestation: agentAttestationSchema,
   workloadSocket: workloadSocketSchema,
-  workloadAttestors: z.strictObject({ unix: unixAttestorSchema }).prefault({}),
+  workloadAttestors: workloadAttestorsSchema,
   svid: z
     .strictObject({
       keyType: z.enum(WORKLOAD_KEY_TYPES).default('ec-p256').describe('Key of workload SVIDs.'),

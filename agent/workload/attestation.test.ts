@@ -153,7 +153,10 @@ test('a failure is not kept: the next call attests again', async () => {
 test('E4 a process of another PID namespace, and a peer that is none, are refused', async () => {
   const { attest } = setUp([UID]);
   const outside = connection({ kind: 'process', process: peerProcess({ pid: 0 }) });
-  assertRefused(await attest(outside), 'WORKLOAD_ATTESTATION_FAILED');
+  const refused = await attest(outside);
+  assertRefused(refused, 'WORKLOAD_ATTESTATION_FAILED');
+  // The agent's log says what to do: a DaemonSet without it is the commonest mistake.
+  assert.match(String(refused.ok ? '' : refused.error.cause), /hostPID: true/);
   assertRefused(await attest(connection({ kind: 'anonymous' })), 'WORKLOAD_ATTESTATION_FAILED');
 });
 

@@ -121,7 +121,7 @@ async function attestProcess(
   if (process.pid <= 0) {
     return fail(
       'AGENT_PROCESS_UNREADABLE',
-      'the calling process is outside the PID namespace of the agent',
+      'the calling process is outside the PID namespace of the agent: run the agent in that of the host (hostPID: true in Kubernetes, --pid=host with an engine)',
     );
   }
   if (!process.isAlive()) return gone(process);

@@ -16,6 +16,8 @@ export interface KubeRig {
   kubectl(args: readonly string[], input?: string): Promise<string>;
   /** A kubeconfig for somebody with a client certificate. */
   user(name: string): Promise<string>;
+  /** Runs a kubelet that registers a node; answers the address of its own API. */
+  node(name: string): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -45,6 +47,7 @@ export async function startKubeRig(
       return stdout;
     },
     user: (name) => rig('user', dir, name),
+    node: (name) => rig('node', dir, name),
     async stop() {
       await rig('stop', dir);
       rmSync(dir, { recursive: true, force: true });

@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { ManualClock } from '../../../src/base/clock.ts';
+import { containerId, nodePod, podJson } from '../../../test/support/node-pods.ts';
+import { temporaryFolder } from '../../../test/support/rpc.ts';
+import { makeCertificate, makeRoot } from '../../../test/support/x509.ts';
+import { createKubeletHttpSource, IDLE_POLL_MS, POLL_MS } from './kubelet-http.ts';
+import { PodIndex } from './pod-index.ts';
+import type { PodSink } from './pod-sources.ts';
+
+const LIST = JSON.stringify({ kind: 'PodList', items: [podJson(nodePod())] });
+
+/** A fake of the kubelet's HTTPS port: what it answers is the test's. */
+async function fakeKubelet(
+  context: TestContext,
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  names: readonly string[] = ['node-a'],
+) {
+  const root = makeRoot();
+  const leaf = makeCertificate({ issuer: root, dnsNames: names });
+  const key = leaf.key.privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const calls: IncomingMessage[] = [];
+  const server = createServer({ cert: leaf.pem, key }, (request, response) => {
+    calls.push(request);
+    answer(request, response);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const folder = temporaryFolder(context);
+  const caPath = join(folder, 'ca.crt');
+  const tokenPath = join(folder, 'token');
+  writeFileSync(caPath, root.pem);
+  writeFileSync(tokenPath, 'first\n');
+  // It is the kernel that gives a TCP server an address of this shape.
+  const { port } = server.address() as AddressInfo;
+  const clock = new ManualClock(0);
+  const place = { host: '127.0.0.1', port, serverName: 'node-a', caPath, tokenPath, clock };
+  return { calls, place, folder };
+}
+
+/** Counts replacements, and waits for them. */
+function listener() {
+  const index = new PodIndex();
+  let replaced = 0;
+  let wake = (): void => {};
+  const sink: PodSink = {
+    replace: (pods) => {
+      index.replace(pods);
+      replaced += 1;
+      wake();
+    },
+    put: () => {},
+    remove: () => {},
+    problem: () => {},
+    demand: index,
+  };
+  const first = new Promise<void>((resolve) => {
+    wake = resolve;
+  });
+  return { sink, index, first, count: () => replaced };
+}
+
+const forever = () => new AbortController().signal;
+
+describe("the kubelet's /pods", () => {
+  test('is asked with the token, over TLS that leads to the CA', async (context) => {
+    const { calls, place } = await fakeKubelet(context, (_, response) => response.end(LIST));
+    const { sink, index, first } = listener();
+    const stop = new AbortController();
+    const run = createKubeletHttpSource(place).run(sink, stop.signal);
+    await first;
+    assert.equal(index.claims(containerId('a'))[0]?.pod.name, 'web-0');
+    assert.equal(calls[0]?.url, '/pods');
+    assert.equal(calls[0]?.headers.authorization, 'Bearer first');
+    stop.abort();
+    assert.equal((await run).code, 'AGENT_POD_SOURCE');
+  });
+
+  test('is not believed where its certificate leads elsewhere', async (context) => {
+    const { place, folder, calls } = await fakeKubelet(context, (_, response) =>
+      response.end(LIST),
+    );
+    const caPath = join(folder, 'other.crt');
+    writeFileSync(caPath, makeRoot().pem);
+    const { sink, count } = listener();
+    const error = await createKubeletHttpSource({ ...place, caPath }).run(sink, forever());
+    assert.equal(error.code, 'AGENT_POD_SOURCE');
+    assert.equal(count(), 0);
+    assert.equal(calls.length, 0, 'and gets no token');
+  });
+
+  test('is not believed where its certificate is of another node', async (context) => {
+    const { place, calls } = await fakeKubelet(context, (_, response) => response.end(LIST), [
+      'node-b',
+    ]);
+    const error = await createKubeletHttpSource(place).run(listener().sink, forever());
+    assert.equal(error.code, 'AGENT_POD_SOURCE');
+    assert.equal(calls.length, 0);
+  });
+
+  const answers: readonly [string, (response: ServerResponse) => void][] = [
+    ['403', (response) => response.writeHead(403).end(LIST)],
+    ['no JSON', (response) => response.end('<html>')],
+    ['no list', (response) => response.end('{"kind":"Status"}')],
+    ['half an answer', (response) => response.writeHead(200, { 'content-length': '9' }).write('{')],
+  ];
+  for (const [name, answer] of answers) {
+    test(`is given up for ${name}`, async (context) => {
+      const { place } = await fakeKubelet(context, (_, response) => {
+        answer(response);
+        if (name === 'half an answer') setImmediate(() => response.destroy());
+      });
+      const { sink, count } = listener();
+      const error = await createKubeletHttpSource(place).run(sink, forever());
+      assert.equal(error.code, 'AGENT_POD_SOURCE');
+      assert.equal(count(), 0);
+    });
+  }
+
+  for (const file of ['caPath', 'tokenPath'] as const) {
+    test(`is not asked without ${file}`, async (context) => {
+      const { place, calls } = await fakeKubelet(context, (_, response) => response.end(LIST));
+      const without = { ...place, [file]: `${place[file]}-absent` };
+      const error = await createKubeletHttpSource(without).run(listener().sink, forever());
+      assert.match(error.message, /-absent is absent/);
+      assert.equal(calls.length, 0);
+    });
+  }
+
+  /** Moves the clock until the server has been asked so often. */
+  async function until(
+    calls: readonly unknown[],
+    count: number,
+    clock: ManualClock,
+    stepMs: number,
+  ) {
+    while (calls.length < count) {
+      await new Promise((resolve) => setImmediate(resolve));
+      clock.advance(stepMs);
+    }
+  }
+
+  test('is asked again with the token of then, and an equal answer is not read', async (context) => {
+    const { calls, place } = await fakeKubelet(context, (_, response) => response.end(LIST));
+    const { sink, first, count } = listener();
+    const stop = new AbortController();
+    const run = createKubeletHttpSource(place).run(sink, stop.signal);
+    await first;
+    writeFileSync(place.tokenPath, 'second');
+    await until(calls, 2, place.clock, IDLE_POLL_MS);
+    assert.equal(calls[1]?.headers.authorization, 'Bearer second');
+    stop.abort();
+    await run;
+    assert.equal(count(), 1);
+  });
+
+  test('is asked soon for all who wait together, and seldom for nobody', async (context) => {
+    const { calls, place } = await fakeKubelet(context, (_, response) => response.end(LIST));
+    const { sink, index, first } = listener();
+    const stop = new AbortController();
+    const run = createKubeletHttpSource(place).run(sink, stop.signal);
+    await first;
+    const waiting = ['c', 'd', 'e'].map((digit) =>
+      index.wait(containerId(digit), 10_000, place.clock),
+    );
+    const beganMs = place.clock.monotonicMs();
+    await until(calls, 3, place.clock, POLL_MS / 10);
+    assert.ok(place.clock.monotonicMs() - beganMs >= 2 * POLL_MS, 'not more often than that');
+    place.clock.advance(10_000);
+    await Promise.all(waiting);
+    stop.abort();
+    await run;
+  });
+});

@@ -1,0 +1,90 @@
+import { z } from 'zod';
+import { absolutePathSetting, hostSetting } from '../../src/runtime/config.ts';
+import { durationSetting, sizeSetting } from '../../src/runtime/units.ts';
+
+/** Ways to the pods of this node, the best first. */
+export const POD_SOURCES = ['kubelet-socket', 'kubelet', 'api-server'] as const;
+
+/** Where the kubelet of Kubernetes 1.37 has the socket of its pods API (KEP-4188). */
+export const DEFAULT_KUBELET_SOCKET = '/var/lib/kubelet/pods-api/pods-api.sock';
+
+/** Where a pod finds its service account. */
+const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** Names of objects in Kubernetes, as far as an address needs it. */
+const nodeNameSetting = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be the name of a node');
+
+const unixSchema = z
+  .strictObject({
+    discoverPath: z.boolean().default(false).describe('Adds the selectors path and sha256.'),
+    maxHashBytes: sizeSetting({ max: '4GiB' })
+      .prefault('512MiB')
+      .describe('Larger binaries fail the attestation; 0B does without sha256.'),
+  })
+  .prefault({});
+
+const kubeletSchema = z
+  .strictObject({
+    host: hostSetting
+      .optional()
+      .describe('Address of the kubelet, such as 127.0.0.1 with hostNetwork; nodeName unless set.'),
+    port: z.int().min(1).max(65_535).default(10_250).describe('Port of the kubelet.'),
+    serverName: hostSetting
+      .optional()
+      .describe("Name in the kubelet's certificate; nodeName unless set."),
+    caPath: absolutePathSetting
+      .default(`${SERVICE_ACCOUNT}/ca.crt`)
+      .describe("Certificates (PEM) that the kubelet's own leads to; it is always verified."),
+    tokenPath: absolutePathSetting
+      .default(`${SERVICE_ACCOUNT}/token`)
+      .describe('Token for the kubelet; read at each call.'),
+  })
+  .prefault({});
+
+const apiServerSchema = z
+  .strictObject({
+    kubeconfigPath: absolutePathSetting
+      .optional()
+      .describe('A kubeconfig; the service account of the pod unless set.'),
+    context: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('Context of the kubeconfig; its current one unless set.'),
+  })
+  .prefault({});
+
+const k8sSchema = z
+  .strictObject({
+    nodeName: nodeNameSetting
+      .optional()
+      .describe('Name of this node; the variable MY_NODE_NAME unless set.'),
+    sources: z
+      .array(z.enum(POD_SOURCES))
+      .min(1)
+      .default([...POD_SOURCES])
+      .describe('Where pods are read, the best first; the others stand in for it.'),
+    hold: durationSetting({ max: '9s' })
+      .prefault('8s')
+      .describe('Longest wait for a container that is in the status of no pod yet.'),
+    kubeletSocket: absolutePathSetting
+      .default(DEFAULT_KUBELET_SOCKET)
+      .describe("Socket of the kubelet's pods API (Kubernetes 1.37; 1.36 with a feature gate)."),
+    kubelet: kubeletSchema,
+    apiServer: apiServerSchema,
+  })
+  .describe('Selectors of pods; needs the PID namespace of the host. Absent: none.');
+
+/** Schema of the `workloadAttestors` section of `agent.yaml`. */
+export const workloadAttestorsSchema = z
+  .strictObject({ unix: unixSchema, k8s: k8sSchema.optional() })
+  .prefault({})
+  .describe('What is learnt of calling processes: all of it, or they get nothing.');
+
+/** What `workloadAttestors` says. */
+export type WorkloadAttestorSettings = z.output<typeof workloadAttestorsSchema>;
+
+/** What `workloadAttestors.k8s` says. */
+export type K8sSettings = z.output<typeof k8sSchema>;
