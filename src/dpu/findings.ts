@@ -12,6 +12,8 @@ const FINDINGS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'ROLLBACK_COUNTER',
   'ROLLBACK_SVN',
   'DPU_RELAYED',
+  // Only with the card behind it: who has it answer for their key and is not its agent.
+  'DPU_OWN_KEY',
 ]);
 
 /**

@@ -149,6 +149,14 @@ export const dpuAttestorSchema = z
       .prefault([])
       .describe('What zones demand beside; all rules that fit have to be met.'),
     ownKey: ownKeySchema,
+    fullEvery: z
+      .int()
+      .min(1)
+      .max(1000)
+      .default(1)
+      .describe(
+        'Every so many-th attestation is in full; between them the zones that demand x509pop show that, and the server asks the BMC.',
+      ),
     manifests: manifestsSchema,
     crls: crlsSchema,
     recheck: durationSetting({ max: '24h' })

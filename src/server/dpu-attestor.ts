@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import type { NodeAttestor } from '../attestation/attestor.ts';
 import { createDpuAttestor } from '../attestation/dpu/server.ts';
+import { toHex } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
@@ -17,6 +19,7 @@ import type { Metrics } from '../runtime/metrics.ts';
 import { DEFAULT_SPDM_POLICY } from '../spdm/policy.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { createSignatureMemo } from '../x509/signature-memo.ts';
+import type { Certificate } from '../x509/types.ts';
 import type { DpuAttestorSettings } from './dpu-attestor-settings.ts';
 import { DpuReferences, type DpuReferencesBase } from './dpu-references.ts';
 import { readRoots } from './root-files.ts';
@@ -71,6 +74,7 @@ export async function openDpuAttestor(
   const signatures = createSignatureMemo(settings.knownSignatures);
   const { manifestFor } = references;
   const evidence = { spdm: DEFAULT_SPDM_POLICY, signatures };
+  const rulesId = rulesOf(settings, ownKeyRoots.value, manifestFor);
   const attestor = createDpuAttestor({
     ...evidence,
     // Read at each use: it may be another one by then.
@@ -85,6 +89,10 @@ export async function openDpuAttestor(
     ownKeyRoots: ownKeyRoots.value,
     manifestFor,
     outOfBand: settings.binding === 'dual' ? openLook : undefined,
+    light:
+      settings.fullEvery > 1
+        ? { fullEvery: settings.fullEvery, look: openLook, rulesId }
+        : undefined,
     keep: (serial, bytes, atMs) => vault.put(serial, bytes, atMs),
     clock,
     random,
@@ -98,6 +106,22 @@ export async function openDpuAttestor(
     random,
   });
   return ok({ attestor, collector, references });
+}
+
+/** SHA-256 of all that an attestation in full rests on, as it stands when it is asked, hex. */
+function rulesOf(
+  { classes, targets, kinds, require, binding }: DpuAttestorSettings,
+  roots: readonly Certificate[],
+  manifestFor: DpuReferences['manifestFor'],
+): () => string {
+  const ownKeys = roots.map(({ der }) => toHex(der));
+  const fixed = JSON.stringify([classes, targets, kinds, require, binding, ownKeys]);
+  return () => {
+    const manifests = targets.map(({ id }) => manifestFor(id)?.sha256 ?? '');
+    return createHash('sha256')
+      .update(JSON.stringify([fixed, manifests]))
+      .digest('hex');
+  };
 }
 
 function targetOf(

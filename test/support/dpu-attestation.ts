@@ -26,6 +26,7 @@ import { encodeX509PopResponse } from '../../src/attestation/x509pop/payload.ts'
 import type { ErrorCode } from '../../src/base/errors.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { ok, type Result, unwrap } from '../../src/base/result.ts';
+import type { OpenLook } from '../../src/dpu/collector.ts';
 import { DpuInventory } from '../../src/dpu/inventory.ts';
 import type { DpuDraft } from '../../src/rules/dpu.ts';
 import { createLogger } from '../../src/runtime/log.ts';
@@ -111,6 +112,24 @@ export function agentOn(card: TestCard, extra: Partial<TestAgent> = {}): TestAge
   };
 }
 
+/** An out-of-band look that asks a card; `meanwhile` happens at its end. */
+export function looks(
+  card: TestCard,
+  posture: readonly string[] = [],
+  meanwhile: () => Promise<void> = async () => {},
+): OpenLook {
+  return async () =>
+    ok({
+      collect: async (target: string, nonce: Uint8Array) => ok(await card.evidence(nonce, target)),
+      serial: async () => ok(SERIAL),
+      async posture() {
+        await meanwhile();
+        return posture;
+      },
+      close: async () => {},
+    });
+}
+
 /** What the agent says to a question. */
 async function answer(agent: TestAgent, question: DpuQuestion): Promise<Uint8Array> {
   if (question.step === 'relay') {
@@ -163,6 +182,7 @@ export async function dpuRig(
     spdm: DEFAULT_SPDM_POLICY,
     manifestFor,
     outOfBand: undefined,
+    light: undefined,
     keep: async (_serial, bytes) => {
       kept.push(bytes);
       return ok(`evidence-${kept.length}`);

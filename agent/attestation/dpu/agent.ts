@@ -1,5 +1,6 @@
 import { bindingNonce } from '../../../src/attestation/binding-nonce.ts';
 import {
+  DPU_MESSAGE_LIMITS,
   DPU_TYPE,
   type DpuChallenge,
   decodeDpuQuestion,
@@ -48,7 +49,7 @@ export interface DpuAgentParts {
 export function createDpuAttestor(parts: DpuAgentParts): NodeAttestor {
   return {
     type: DPU_TYPE,
-    maxChallenges: 1 + RELAY_LIMITS.exchanges,
+    maxChallenges: DPU_MESSAGE_LIMITS.challenges + RELAY_LIMITS.exchanges,
     timeoutMs: TIMEOUT_MS,
     async begin(key) {
       const serial = await readSerial(parts.settings);

@@ -8,6 +8,7 @@ import type { DpuInventory } from '../../dpu/inventory.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import type { Certificate } from '../../x509/types.ts';
+import type { LightRules } from './light-rules.ts';
 import type { EvidencePlan } from './plan.ts';
 
 /** What the attestor stands on. */
@@ -26,6 +27,8 @@ export interface DpuAttestorParts
   readonly ownKeyRoots: readonly Certificate[];
   /** Where set, evidence is also collected from the BMC itself, and both must agree (L3). */
   readonly outOfBand: OpenLook | undefined;
+  /** Where set, not every attestation has to be in full. */
+  readonly light: LightRules | undefined;
   /** Keeps the response that a verdict rests on; answers its name. */
   readonly keep: (serial: string, evidence: Uint8Array, atMs: number) => Promise<Result<string>>;
   readonly clock: Clock;

@@ -28,6 +28,8 @@ export const DPU_MESSAGE_LIMITS = {
   chainBytes: 16 * 1024,
   certificates: 8,
   targets: 4,
+  /** Challenges beside what is relayed: a light attestation may turn into one in full. */
+  challenges: 2,
 } as const;
 
 /** Bytes of the server's nonce, and of the random part of a session's name. */

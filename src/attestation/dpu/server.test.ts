@@ -7,13 +7,14 @@ import {
   agentOn,
   dpuRig,
   evidenceOf,
+  looks,
   nonceFor,
   SERIAL,
 } from '../../../test/support/dpu-attestation.ts';
 import { IROT, sha512 } from '../../../test/support/manifest.ts';
 import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import { makeKey } from '../../../test/support/x509.ts';
-import { fail, ok, unwrap } from '../../base/result.ts';
+import { fail, unwrap } from '../../base/result.ts';
 import { measurementText } from '../../dpu/manifest/device-record.ts';
 import type { DpuChallenge, TargetEvidence } from './payload.ts';
 
@@ -195,17 +196,6 @@ test('§7.8 two parties with one device key at once: the card is put out', async
   await refuses(agentOn(card), 'DPU_TWIN');
   assert.equal(dpu().state, 'quarantined');
 });
-
-/** An out-of-band look that asks a card. */
-function looks(card: TestCard, posture: readonly string[] = []) {
-  return async () =>
-    ok({
-      collect: async (target: string, nonce: Uint8Array) => ok(await card.evidence(nonce, target)),
-      serial: async () => ok(SERIAL),
-      posture: async () => posture,
-      close: async () => {},
-    });
-}
 
 test('§7.3 L3: the BMC of the inventory says the same to the server', async (context) => {
   const card = new TestCard(SERIAL);

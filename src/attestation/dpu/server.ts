@@ -1,29 +1,28 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import { checkDeviceKeys } from '../../dpu/appraise-dpu.ts';
-import { dpuSelectors } from '../../dpu/selectors.ts';
-import { dpuAgentPath } from '../../rules/reserved-ids.ts';
-import { spiffeIdFromPath } from '../../spiffe/spiffe-id.ts';
+import type { DpuDraft } from '../../rules/dpu.ts';
 import type {
   AttestationOutcome,
   AttestationRequest,
-  AttestedNode,
   Challenge,
   NodeAttestor,
 } from '../attestor.ts';
-import { type Judged, judge } from './judge.ts';
+import { admit } from './admit.ts';
+import { conclude, examine, type Judged } from './judge.ts';
+import { attestLightly, mayBeLight } from './light.ts';
 import type { DpuAttestorParts } from './parts.ts';
 import { DPU_MESSAGE_LIMITS, DPU_TYPE } from './payload.ts';
 import { RELAY_LIMITS } from './relay.ts';
-import { openSession, type Session } from './session.ts';
-import { verifyShown } from './verify-shown.ts';
+import { converse, readSubject, type Subject } from './session.ts';
+import { type Pairs, verifyShown } from './verify-shown.ts';
 
 /** A BMC may take 300 s over one collection; one after the other for each component. */
 const COLLECTION_MS = 330_000;
 
 /**
  * The DPU attestor (dpu-attestation §7): the agent shows signed measurements of its card's roots of
- * trust, made for a nonce that holds the key of its CSR. What is wrong goes to the log; the agent is
- * told DPU_NOT_ATTESTED and no more.
+ * trust, made for a nonce that holds the key of its CSR, and what else its zone demands. What is wrong
+ * goes to the log; the agent is told DPU_NOT_ATTESTED and no more.
  */
 export function createDpuAttestor(parts: DpuAttestorParts): NodeAttestor {
   return {
@@ -31,7 +30,7 @@ export function createDpuAttestor(parts: DpuAttestorParts): NodeAttestor {
     limits: {
       payloadBytes: DPU_MESSAGE_LIMITS.payloadBytes,
       responseBytes: DPU_MESSAGE_LIMITS.responseBytes,
-      challenges: 1 + RELAY_LIMITS.exchanges,
+      challenges: DPU_MESSAGE_LIMITS.challenges + RELAY_LIMITS.exchanges,
       responseMs: COLLECTION_MS,
       totalMs: 2 * COLLECTION_MS,
     },
@@ -50,69 +49,76 @@ export function createDpuAttestor(parts: DpuAttestorParts): NodeAttestor {
   };
 }
 
+/** Lightly where that will do; in full where it turns out that it will not, in the same conversation. */
 async function attest(
   parts: DpuAttestorParts,
   request: AttestationRequest,
   challenge: Challenge,
 ): Promise<Result<AttestationOutcome>> {
-  const session = await openSession(parts, request, challenge);
+  const subject = readSubject(parts, request);
+  if (!subject.ok) return subject;
+  const { light } = parts;
+  if (light === undefined || !mayBeLight(parts, subject.value.dpu, subject.value.kinds)) {
+    return attestInFull(parts, subject.value, challenge);
+  }
+  const lightly = await attestLightly(parts, light, subject.value, challenge);
+  if (!lightly.ok) return lightly;
+  if (lightly.value !== undefined) return ok(lightly.value);
+  const again = readSubject(parts, request);
+  return again.ok ? attestInFull(parts, again.value, challenge) : again;
+}
+
+async function attestInFull(
+  parts: DpuAttestorParts,
+  subject: Subject,
+  challenge: Challenge,
+): Promise<Result<AttestationOutcome>> {
+  const rules = parts.light?.rulesId() ?? '';
+  const session = await converse(parts, subject, challenge);
   if (!session.ok) return session;
   const shown = verifyShown(parts, session.value);
   if (!shown.ok) return shown;
-  const { dpu } = session.value;
+  const { dpu, kinds, request, bytes } = session.value;
+  const { serial } = dpu;
   for (const pairs of shown.value) {
-    const keys = checkDeviceKeys(
-      dpu,
-      pairs.map(([, evidence]) => evidence),
-    );
+    const evidence = pairs.map(([, item]) => item);
+    const keys = checkDeviceKeys(dpu, evidence);
     if (!keys.ok) return keys;
   }
   // Only now: what anybody could send without the card must not put anybody into quarantine.
-  const [[[, identity] = []]] = shown.value;
-  if (identity === undefined) return fail('INTERNAL', 'no component was demanded');
-  const { deviceIdSha256: deviceId } = identity.chain;
-  const { serial } = dpu;
+  const [pairs] = shown.value;
+  const deviceId = pairs[0]?.[1].chain.deviceIdSha256;
+  if (deviceId === undefined) return fail('INTERNAL', 'no component was demanded');
   const { csrKeyHash } = request;
   const entered = await parts.inventory.enterSession({ deviceId, serial, csrKeyHash });
   if (!entered.ok) return entered;
   try {
-    const judged = await judge(parts, session.value, shown.value);
-    return judged.ok ? admit(parts, session.value, judged.value, deviceId) : judged;
+    const found = await examine(parts, session.value, shown.value);
+    const binding = parts.outOfBand === undefined ? 'in-band' : 'dual';
+    const judged = await conclude(parts, { dpu, kinds, binding, bytes }, found);
+    if (!judged.ok) return judged;
+    return admit(parts, dpu, judged.value, deviceId, (draft) =>
+      remember(draft, judged.value, { rules, leaves: leavesOf(pairs), light: 0 }),
+    );
   } finally {
     entered.value();
   }
 }
 
-function admit(
-  { trustDomain, inventory }: DpuAttestorParts,
-  { dpu, kinds }: Session,
-  { appraisal, posture, assessment, ownKeySha256 = '' }: Judged,
-  deviceId: string,
-): Result<AttestationOutcome> {
-  const agentId = spiffeIdFromPath(trustDomain, dpuAgentPath(deviceId));
-  if (!agentId.ok) return agentId;
-  const { components } = appraisal;
-  const { binding } = assessment;
-  const selectors = dpuSelectors({ dpu, components, evidence: kinds, binding, posture });
-  if (!selectors.ok) return selectors;
-  // Used up with the first attestation that holds.
-  const write = inventory.attested(dpu.serial, assessment, (draft) => {
-    // Another attestation may have pinned one meanwhile.
-    if (ownKeySha256 !== '' && !['', ownKeySha256].includes(draft.ownKeySha256)) {
-      return fail('DPU_OWN_KEY', `DPU ${dpu.serial}: another key was pinned meanwhile`);
-    }
-    const pinned = draft.ownKeySha256 || ownKeySha256;
-    return ok({ ...draft, ...appraisal.remembered, joinSecretHash: '', ownKeySha256: pinned });
-  });
-  if (!write.ok) return write;
-  const node: AttestedNode = {
-    agentId: agentId.value,
-    selectors: selectors.value,
-    canReattest: true,
-    assurance: { binding, zone: dpu.zone, release: components[0]?.release.id },
-    aliasDraft: undefined,
-    joinTokenHash: undefined,
-    dpu: write.value,
-  };
-  return ok({ kind: 'attested', node });
+/** What an attestation in full leaves behind; the secret of the image is used up by it. */
+function remember(
+  draft: DpuDraft,
+  { ownKeySha256 = '' }: Judged,
+  lastFull: NonNullable<DpuDraft['lastFull']>,
+): Result<DpuDraft> {
+  const pinned = draft.ownKeySha256 || ownKeySha256;
+  // Another attestation may have pinned one meanwhile.
+  if (ownKeySha256 !== '' && pinned !== ownKeySha256) {
+    return fail('DPU_OWN_KEY', `DPU ${draft.serial}: another key was pinned meanwhile`);
+  }
+  return ok({ ...draft, joinSecretHash: '', ownKeySha256: pinned, lastFull });
+}
+
+function leavesOf(pairs: Pairs) {
+  return pairs.map(([{ id: target }, { chain }]) => ({ target, leaf: chain.leafSha256 }));
 }

@@ -44,16 +44,14 @@ export interface Session {
   readonly nonceFor: (kind: EvidenceKind, id: string) => Uint8Array;
 }
 
+/** What a conversation is about. */
+export type Subject = Pick<Session, 'dpu' | 'kinds' | 'request'>;
+
 /**
- * Payload → inventory → challenge → response of the same session, signed by the CSR's key. Errors:
- * DPU_MESSAGE, DPU_NOT_FOUND, DPU_NOT_ADMITTED, DPU_EVIDENCE_INCOMPLETE, DPU_SESSION, DPU_POSSESSION,
- * DPU_JOIN_SECRET, and those of the challenge and of the tunnel.
+ * What a payload claims to be, and what that DPU has to show. Errors: DPU_MESSAGE, DPU_NOT_FOUND,
+ * DPU_NOT_ADMITTED, DPU_EVIDENCE_INCOMPLETE.
  */
-export async function openSession(
-  parts: SessionParts,
-  request: AttestationRequest,
-  challenge: Challenge,
-): Promise<Result<Session>> {
+export function readSubject(parts: SessionParts, request: AttestationRequest): Result<Subject> {
   const payload = decodeDpuPayload(request.payload);
   if (!payload.ok) return payload;
   const dpu = parts.inventory.find(payload.value.serial);
@@ -63,15 +61,15 @@ export async function openSession(
     return fail('DPU_NOT_ADMITTED', `DPU ${serial} is ${state}`);
   }
   const kinds = wantedKinds(dpu.value, payload.value.offers, parts);
-  if (!kinds.ok) return kinds;
-  return converse(parts, { dpu: dpu.value, kinds: kinds.value, request }, challenge);
+  return kinds.ok ? ok({ dpu: dpu.value, kinds: kinds.value, request }) : kinds;
 }
 
-/** What a conversation is about. */
-type Subject = Pick<Session, 'dpu' | 'kinds' | 'request'>;
-
-/** One challenge and its response, after what is to be relayed for it. */
-async function converse(
+/**
+ * One challenge and its response, of the same session and signed by the CSR's key, after what is to be
+ * relayed for it. Errors: DPU_MESSAGE, DPU_SESSION, DPU_EVIDENCE_INCOMPLETE, DPU_POSSESSION,
+ * DPU_JOIN_SECRET, and those of the challenge and of the tunnel.
+ */
+export async function converse(
   parts: SessionParts,
   subject: Subject,
   challenge: Challenge,
