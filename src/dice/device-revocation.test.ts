@@ -17,7 +17,7 @@ import {
   sha256Hex,
 } from '../../test/support/dice.ts';
 import { assertRefused, assertValue } from '../../test/support/refused.ts';
-import { makeKey, type TestCertificate } from '../../test/support/x509.ts';
+import { makeKey } from '../../test/support/x509.ts';
 import type { Result } from '../base/result.ts';
 import { encodePem } from '../der/pem.ts';
 import type { Crl } from '../x509/crl.ts';
