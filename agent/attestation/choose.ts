@@ -1,6 +1,7 @@
 import type { AgentBase } from '../agent.ts';
 import { createDpuAttestor } from './dpu/agent.ts';
 import { createJoinTokenAttestor } from './join_token/agent.ts';
+import { createK8sPsatAttestor } from './k8s_psat/agent.ts';
 import type { NodeAttestor } from './node-attestor.ts';
 import { createTpmAttestor } from './tpm/agent.ts';
 import { createTpmDevIdAttestor } from './tpm_devid/agent.ts';
@@ -23,5 +24,6 @@ export function chooseAttestor({
   if (attestation.tpmDevid !== undefined) {
     return createTpmDevIdAttestor(attestation.tpmDevid, clock);
   }
+  if (attestation.k8sPsat !== undefined) return createK8sPsatAttestor(attestation.k8sPsat);
   return createJoinTokenAttestor(join);
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { dpuAgentSchema } from './dpu/settings.ts';
+import { k8sPsatAgentSchema } from './k8s_psat/settings.ts';
 import { tpmAgentSchema, tpmDevidAgentSchema, x509popAgentSchema } from './method-settings.ts';
 
 /** Schema of the `attestation` section of `agent.yaml`. */
@@ -9,6 +10,7 @@ export const agentAttestationSchema = z
     tpm: tpmAgentSchema,
     tpmDevid: tpmDevidAgentSchema,
     dpu: dpuAgentSchema.optional(),
+    k8sPsat: k8sPsatAgentSchema,
   })
   .superRefine((attestation, context) => {
     const named = Object.entries(attestation).filter(([, section]) => section !== undefined);

@@ -137,7 +137,8 @@ async function admit(
   const answer = encodeResult(issued.value, node.canReattest);
   const recorded = await record(api, type, node, issued.value, answer);
   if (!recorded.ok) return recorded;
-  audit(api, context, { agentId: node.agentId.uri, type, serial: issued.value.serialDecimal });
+  const facts = { agentId: node.agentId.uri, type, serial: issued.value.serialDecimal };
+  audit(api, context, { ...node.auditFacts, ...facts });
   return ok(answer);
 }
 

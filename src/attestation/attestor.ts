@@ -29,6 +29,8 @@ export interface AttestedNode {
   readonly dpu?: DpuWrite | undefined;
   /** Unix seconds that the SVID may not outlive, such as the end of who vouched for the node. */
   readonly notAfterSeconds?: number | undefined;
+  /** What else goes to the audit trail, such as the number of the credential that was shown. */
+  readonly auditFacts?: Readonly<Record<string, string>> | undefined;
   /** Hash of the join token that the answer is kept with; only where there is one. */
   readonly joinTokenHash: string | undefined;
 }

@@ -12,6 +12,7 @@ import { dpuErrors } from './errors/dpu.ts';
 import { dpuAttestationErrors } from './errors/dpu-attestation.ts';
 import { encodingErrors } from './errors/encoding.ts';
 import { issuanceErrors } from './errors/issuance.ts';
+import { k8sPsatErrors } from './errors/k8s-psat.ts';
 import { keysErrors } from './errors/keys.ts';
 import { kubeErrors } from './errors/kube.ts';
 import { ledgerErrors } from './errors/ledger.ts';
@@ -53,6 +54,7 @@ export const ERRORS = {
   ...dpuErrors,
   ...dpuAttestationErrors,
   ...kubeErrors,
+  ...k8sPsatErrors,
   ...authorityErrors,
   ...upstreamErrors,
   ...ledgerErrors,

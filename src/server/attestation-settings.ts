@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { joinTokenSchema, tpmDevidSchema, tpmSchema, x509popSchema } from './attestor-settings.ts';
 import { dpuAttestorSchema } from './dpu-attestor-settings.ts';
+import { k8sPsatSchema } from './k8s-psat-settings.ts';
 
 /** Schema of the `attestation` section of `server.yaml`. */
 export const attestationSchema = z
@@ -10,6 +11,7 @@ export const attestationSchema = z
     tpm: tpmSchema,
     tpmDevid: tpmDevidSchema,
     dpu: dpuAttestorSchema.optional(),
+    k8sPsat: k8sPsatSchema,
   })
   .prefault({})
   .describe('Node attestors: how agents prove their nodes. Those named are offered side by side.');

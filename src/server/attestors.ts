@@ -9,6 +9,7 @@ import type { Registry } from '../registry/registry.ts';
 import type { EndorsementTrust } from '../tpm/endorsement.ts';
 import type { ServerConfig } from './config.ts';
 import { type CurrentRevocation, openCrlFiles } from './crl-files.ts';
+import { createK8sPsat } from './k8s-psat.ts';
 import { readRoots } from './root-files.ts';
 import type { ServerBase } from './server.ts';
 
@@ -16,7 +17,7 @@ type Section = ServerConfig['attestation'];
 
 /** The node attestors that configuration names, by their name on the wire. Fails with ATTESTATION_SETTINGS. */
 export async function createAttestors(
-  base: Pick<ServerBase, 'config' | 'clock' | 'random' | 'log'>,
+  base: Pick<ServerBase, 'config' | 'clock' | 'random' | 'log' | 'metrics'>,
   registry: Registry,
   dpu: NodeAttestor | undefined,
 ): Promise<Result<ReadonlyMap<string, NodeAttestor>>> {
@@ -29,6 +30,11 @@ export async function createAttestors(
     attestors.push(x509pop.value);
   }
   if (dpu !== undefined) attestors.push(dpu);
+  if (attestation.k8sPsat !== undefined) {
+    const psat = await createK8sPsat(attestation.k8sPsat.clusters, base, registry);
+    if (!psat.ok) return psat;
+    attestors.push(psat.value);
+  }
   if (attestation.tpm !== undefined) {
     const tpm = await createTpm(attestation.tpm, base, registry);
     if (!tpm.ok) return tpm;

@@ -50,6 +50,7 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
     'src/attestation/tpm/payload.ts',
     'src/attestation/tpm_devid/payload.ts',
     'src/attestation/join_token/payload.ts',
+    'src/attestation/k8s_psat/payload.ts',
     'src/attestation/x509pop/payload.ts',
   ],
   'src/cli': [
