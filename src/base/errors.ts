@@ -27,6 +27,7 @@ import { storeErrors } from './errors/store.ts';
 import { tpmErrors } from './errors/tpm.ts';
 import { transportErrors } from './errors/transport.ts';
 import { upstreamErrors } from './errors/upstream.ts';
+import { voucherErrors } from './errors/voucher.ts';
 import { x509Errors } from './errors/x509.ts';
 
 /**
@@ -53,6 +54,7 @@ export const ERRORS = {
   ...tpmErrors,
   ...dpuErrors,
   ...dpuAttestationErrors,
+  ...voucherErrors,
   ...kubeErrors,
   ...k8sPsatErrors,
   ...authorityErrors,

@@ -16,6 +16,8 @@ export interface HttpCall {
   /** A longer answer ends the call. */
   readonly maxAnswerBytes: number;
   readonly signal: AbortSignal;
+  /** Address that plain HTTP connects to in place of the URL's, such as a link-local one with its interface. */
+  readonly address?: string | undefined;
 }
 
 /** Of TLS, beside the roots. */
@@ -51,7 +53,7 @@ export function callHttp(url: URL, call: HttpCall): Promise<HttpAnswer> {
           ...(ca === undefined ? {} : { ca }),
           ...(agent === undefined ? {} : { agent }),
         })
-      : plainRequest(url, options);
+      : plainRequest(url, { ...options, hostname: call.address ?? url.hostname });
   request.on('error', reject).on('response', (response) => {
     const parts: Buffer[] = [];
     let length = 0;
