@@ -64,13 +64,33 @@ function workerEntries(root) {
 /** Builds all entries; what runs meanwhile keeps its files. */
 export async function bundle(root) {
   const startMs = Date.now();
+  const dist = join(root, 'dist');
+  const { outputFiles } = await compile(root, { ...ENTRIES, ...workerEntries(root) }, dist);
+  writeOutputs(dist, outputFiles);
+  removeStaleChunks(dist, new Set(outputFiles.map((file) => basename(file.path))));
+  writeStamp(dist, startMs);
+}
+
+/**
+ * Builds the program of agent packages into a folder of its own, without workers: an agent has none.
+ * Answers the names of the packages that are in it.
+ */
+export async function bundleAgent(root, dist) {
+  const { outputFiles, metafile } = await compile(root, { main: 'src/main/agent-main.ts' }, dist);
+  writeOutputs(dist, outputFiles);
+  const inputs = Object.keys(metafile.inputs);
+  const names = inputs.map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]);
+  return [...new Set(names)].filter((name) => name !== undefined).sort();
+}
+
+async function compile(root, entryPoints, outdir) {
   const esbuildUrl = pathToFileURL(join(root, 'node_modules/esbuild/lib/main.js'));
   const { build } = (await import(esbuildUrl.href)).default;
-  const dist = join(root, 'dist');
-  const result = await build({
+  return build({
     absWorkingDir: root,
-    entryPoints: { ...ENTRIES, ...workerEntries(root) },
-    outdir: dist,
+    entryPoints,
+    outdir,
+    metafile: true,
     bundle: true,
     splitting: true,
     format: 'esm',
@@ -86,9 +106,6 @@ export async function bundle(root) {
   }).catch((error) => {
     throw new Error(`bundling failed:\n${describe(error)}`);
   });
-  writeOutputs(dist, result.outputFiles);
-  removeStaleChunks(dist, new Set(result.outputFiles.map((file) => basename(file.path))));
-  writeStamp(dist, startMs);
 }
 
 function describe(error) {

@@ -36,7 +36,7 @@ function isSatisfied(root, lock) {
 }
 
 /** How to start npm: the one that runs us, else the one on PATH. */
-function npmCommand() {
+export function npmCommand() {
   const script = process.env.npm_execpath;
   return script?.endsWith('.js') ? [process.execPath, [script]] : ['npm', []];
 }

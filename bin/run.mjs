@@ -4,7 +4,9 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { packageAgent } from './package-agent.mjs';
 import { orExit, ROOT, setUp } from './setup.mjs';
 
 const UNIT_TESTS = [
@@ -21,7 +23,7 @@ const PEER_TESTS = ['test/peers/**/*.test.ts'];
 
 const TASKS = {
   demo: (args) => demo(args),
-  build: () => setUp({ alwaysBundle: true }),
+  build: (args) => build(args),
   test: (args) => runTests(args.length > 0 ? args : UNIT_TESTS, HANGS_AFTER_MS.tests),
   'test:peers': (args) => runTests(args.length > 0 ? args : PEER_TESTS, HANGS_AFTER_MS.peers),
   bench: (args) => runBenches(args),
@@ -53,6 +55,24 @@ const TASKS = {
     return 0;
   },
 };
+
+/** Bundles; with `--agent --target linux-arm64` puts a package of the agent together. */
+async function build(args) {
+  const { values } = parseArgs({
+    args,
+    options: { agent: { type: 'boolean' }, target: { type: 'string' }, out: { type: 'string' } },
+  });
+  if (values.agent !== true && (values.target ?? values.out) !== undefined) {
+    throw new Error('--target and --out are for the agent: say --agent too');
+  }
+  await setUp({ alwaysBundle: values.agent !== true });
+  if (values.agent !== true) return;
+  const { target = 'linux-arm64', out } = values;
+  const built = await packageAgent(ROOT, { target, ...(out && { out: resolve(out) }) });
+  const mib = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  process.stdout.write(`${built.folder} (${mib(built.bytes)})\n`);
+  process.stdout.write(`${built.archive} (${mib(built.archiveBytes)})\n`);
+}
 
 /** The demo needs what Linux alone has: peer credentials of Unix sockets, /proc. */
 async function demo(args) {

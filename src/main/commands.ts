@@ -1,5 +1,6 @@
 import { cliCommands } from '../cli/commands.ts';
 import type { CommandEntry } from '../cli/spec.ts';
+import { runningAgents } from './agent-commands.ts';
 
 /** The commands that run something themselves. */
 const running: readonly CommandEntry[] = [
@@ -43,21 +44,12 @@ const running: readonly CommandEntry[] = [
     summary: 'Make a data directory from a backup',
     load: async () => (await import('./backup-commands.ts')).backupRestore,
   },
-  {
-    path: 'agent run',
-    summary: 'Run an agent',
-    load: async () => (await import('./agent-command.ts')).agentRun,
-  },
-  {
-    path: 'agent validate',
-    summary: "Check an agent's configuration file",
-    load: async () => (await import('./agent-command.ts')).agentValidate,
-  },
 ];
 
 /** Every command of the program. */
 export const commands: readonly CommandEntry[] = [
   ...running,
+  ...runningAgents,
   ...cliCommands,
   {
     path: 'completion',

@@ -1,0 +1,25 @@
+import { cliCommands } from '../cli/commands.ts';
+import type { CommandEntry } from '../cli/spec.ts';
+
+/** The commands that run an agent. */
+export const runningAgents: readonly CommandEntry[] = [
+  {
+    path: 'agent run',
+    summary: 'Run an agent',
+    load: async () => (await import('./agent-command.ts')).agentRun,
+  },
+  {
+    path: 'agent validate',
+    summary: "Check an agent's configuration file",
+    load: async () => (await import('./agent-command.ts')).agentValidate,
+  },
+];
+
+/** What a node with an agent and no server needs of the command line. */
+const ON_NODES = ['api ', 'healthcheck agent', 'version'];
+
+/** Every command of an agent package. */
+export const agentCommands: readonly CommandEntry[] = [
+  ...runningAgents,
+  ...cliCommands.filter(({ path }) => ON_NODES.some((word) => path.startsWith(word))),
+];
