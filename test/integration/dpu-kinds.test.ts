@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { createPublicKey } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createPublicKey, X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { MockBmc } from '../../src/main/demo/mock-bmc/mock-bmc.ts';
 import { TCP_FRAMING } from '../../src/spdm/tcp-framing.ts';
-import { DPU_CLASS, TestCard } from '../support/dpu.ts';
+import { sha256Hex } from '../support/dice.ts';
+import { DPU_CLASS, mockTarget, TestCard } from '../support/dpu.ts';
 import { Fleet } from '../support/fleet.ts';
 import {
   IROT,
@@ -14,26 +16,62 @@ import {
   writtenManifest,
   writtenTarget,
 } from '../support/manifest.ts';
+import { MOCK_ACCOUNT, MOCK_TLS } from '../support/mock-bmc.ts';
 import { soon } from '../support/processes.ts';
 import { type ResponderServer, serveResponder } from '../support/spdm-responder-server.ts';
 import { makeKey } from '../support/x509.ts';
 
 const SERIAL = 'MT0000X00001';
 
-describe('a node whose card answers SPDM over TCP, without a BMC', () => {
-  const card = new TestCard(SERIAL);
-  const asked: number[] = [];
-  let folder: string;
-  let fleet: Fleet;
-  let responder: ResponderServer;
+interface Shown {
+  readonly state: string;
+  /** Of the last attestation in full, Unix seconds; a number or, as JSON has int64, a text. */
+  readonly attestedAt: string | number;
+  readonly assessment?: { readonly binding: string };
+}
 
+/** Files of a test in a folder of their own, with a manifest and who signed it. */
+function testFiles() {
+  const folder = mkdtempSync(join(tmpdir(), 'sgn-dpu-'));
   const file = (name: string, content: string | Uint8Array): string => {
     writeFileSync(join(folder, name), content, { mode: 0o600 });
     return join(folder, name);
   };
+  const signer = makeKey();
+  const targets = [writtenTarget({ deviceClass: DPU_CLASS.name })];
+  const manifest = signManifest(manifestBytes(writtenManifest({ targets })), signer);
+  const publisher = createPublicKey(signer.privateKey).export({ type: 'spki', format: 'pem' });
+  const yaml = `attestation:
+  dpu:
+    classes:
+      - name: ${DPU_CLASS.name}
+        roots: [${DPU_CLASS.roots[0]}]
+        classCas: [${DPU_CLASS.classCas[0]}]
+    targets: [{ id: ${IROT}, class: ${DPU_CLASS.name} }]
+    manifests: { paths: [${file('manifest.json', manifest)}], signerPaths: [${file('signer.pem', publisher)}] }
+`;
+  return { file, yaml, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** Imports a DPU and pins its device key. */
+async function commission(fleet: Fleet, rows: string, deviceId: string): Promise<void> {
+  const imported = await fleet.cli('dpu', 'import', rows);
+  assert.equal(imported.code, 0, imported.stderr);
+  const commissioned = await fleet.cli(
+    ...['dpu', 'commission', SERIAL, '--device-id', deviceId, '--reason', 'vendor list'],
+  );
+  assert.equal(commissioned.code, 0, commissioned.stderr);
+  writeFileSync(fleet.bundlePath, (await fleet.cli('bundle', 'show')).stdout);
+}
+
+describe('a node whose card answers SPDM over TCP, without a BMC', () => {
+  const card = new TestCard(SERIAL);
+  const asked: number[] = [];
+  const files = testFiles();
+  let fleet: Fleet;
+  let responder: ResponderServer;
 
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'sgn-dpu-'));
     card.state.versions = ['1.2'];
     responder = await serveResponder(TCP_FRAMING, () => {
       const respond = card.responder();
@@ -42,21 +80,9 @@ describe('a node whose card answers SPDM over TCP, without a BMC', () => {
         return respond(request);
       };
     });
-    const signer = makeKey();
-    const targets = [writtenTarget({ deviceClass: DPU_CLASS.name })];
-    const manifest = signManifest(manifestBytes(writtenManifest({ targets })), signer);
-    const publisher = createPublicKey(signer.privateKey).export({ type: 'spki', format: 'pem' });
     fleet = await Fleet.start({
       serverOnly: true,
-      serverYaml: `attestation:
-  dpu:
-    classes:
-      - name: ${DPU_CLASS.name}
-        roots: [${DPU_CLASS.roots[0]}]
-        classCas: [${DPU_CLASS.classCas[0]}]
-    targets: [{ id: ${IROT}, class: ${DPU_CLASS.name} }]
-    manifests: { paths: [${file('manifest.json', manifest)}], signerPaths: [${file('signer.pem', publisher)}] }
-    binding: in-band
+      serverYaml: `${files.yaml}    binding: in-band
     require: [{ zones: [1], allOf: [spdm-direct, spdm-tunnel] }]
 `,
       agentYaml: `attestation:
@@ -66,22 +92,16 @@ describe('a node whose card answers SPDM over TCP, without a BMC', () => {
 `,
     });
     const rows = `serial,model,zone\n${SERIAL},bluefield-3,1\n`;
-    const imported = await fleet.cli('dpu', 'import', file('dpus.csv', rows));
-    assert.equal(imported.code, 0, imported.stderr);
-    const commissioned = await fleet.cli(
-      ...['dpu', 'commission', SERIAL, '--device-id', card.deviceId, '--reason', 'vendor list'],
-    );
-    assert.equal(commissioned.code, 0, commissioned.stderr);
+    await commission(fleet, files.file('dpus.csv', rows), card.deviceId);
   });
 
   after(async () => {
     await fleet?.stop();
     await responder?.close();
-    rmSync(folder, { recursive: true, force: true });
+    files.remove();
   });
 
   test('attests by the agent’s requester and by the server’s through the agent', async () => {
-    writeFileSync(fleet.bundlePath, (await fleet.cli('bundle', 'show')).stdout);
     await fleet.startAgent();
     await soon(async () => {
       const { state } = (await fleet.json('dpu', 'show', SERIAL)) as { state: string };
@@ -97,5 +117,76 @@ describe('a node whose card answers SPDM over TCP, without a BMC', () => {
     }
     const conversations = asked.filter((code) => code === 0x84);
     assert.equal(conversations.length, 2, 'one of the agent and one of the server');
+  });
+});
+
+describe('a node that attests in full and then lightly', () => {
+  const card = new TestCard(SERIAL);
+  const mock = new MockBmc({
+    tls: MOCK_TLS,
+    account: MOCK_ACCOUNT,
+    targets: { [IROT]: mockTarget(card) },
+    card: { serialNumber: SERIAL },
+  });
+  const files = testFiles();
+  let fleet: Fleet;
+
+  const shown = async (): Promise<Shown> => (await fleet.json('dpu', 'show', SERIAL)) as Shown;
+  const keyPath = (): string => join(dirname(fleet.bundlePath), 'agent-data', 'dpu-key.pem');
+
+  before(async () => {
+    const origin = await mock.listen();
+    const user = files.file('bmc-user', MOCK_ACCOUNT.userName);
+    const password = files.file('bmc-password', MOCK_ACCOUNT.password);
+    const account = `userNamePath: ${user}, passwordPath: ${password}`;
+    fleet = await Fleet.start({
+      serverOnly: true,
+      agentTtl: '6s',
+      serverYaml: `${files.yaml}    bmc: { ${account} }
+    require: [{ allOf: [spdm-redfish, x509pop] }]
+    fullEvery: 1000
+`,
+      agentYaml: `attestation:
+  dpu:
+    serial: ${SERIAL}
+    bmc: { address: "${origin}", tlsPin: "${MOCK_TLS.pin}", ${account} }
+`,
+    });
+    const { publicKey } = new X509Certificate(MOCK_TLS.cert);
+    const pin = sha256Hex(publicKey.export({ type: 'spki', format: 'der' }));
+    const { port } = new URL(origin);
+    const rows = `serial,bmc_host,bmc_port,bmc_tls_pin\n${SERIAL},127.0.0.1,${port},${pin}\n`;
+    await commission(fleet, files.file('dpus.csv', rows), card.deviceId);
+  });
+
+  after(async () => {
+    await fleet?.stop();
+    await mock.stop();
+    files.remove();
+  });
+
+  test('first the card, with a key of the agent’s own; then that key and the server’s look', async () => {
+    await fleet.startAgent();
+    await soon(async () => (await shown()).state === 'trusted');
+    await soon(async () => (await shown()).assessment?.binding === 'out-of-band');
+    assert.equal(statSync(keyPath()).mode & 0o777, 0o600);
+  });
+
+  test('a card that started anew has to be shown in full', async () => {
+    // Times are in seconds: the last one in full must be of an earlier one.
+    const before = Number((await shown()).attestedAt);
+    await soon(async () => Date.now() >= (before + 1) * 1000);
+    card.reboot();
+    await soon(async () => Number((await shown()).attestedAt) > before);
+    await soon(async () => (await shown()).assessment?.binding === 'out-of-band');
+    assert.equal((await shown()).state, 'trusted');
+  });
+
+  test('another key in the place of the agent’s own is refused', async () => {
+    const other = makeKey().privateKey.export({ type: 'pkcs8', format: 'pem' });
+    writeFileSync(keyPath(), other);
+    await soon(async () => fleet.log('server').includes('"code":"DPU_OWN_KEY"'));
+    assert.ok(!fleet.log('agent').includes('DPU_OWN_KEY'), 'the agent is told a class only');
+    await fleet.stopAgent();
   });
 });
