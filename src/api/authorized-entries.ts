@@ -26,6 +26,8 @@ export function answerAuthorizedEntries(
   caller: AgentCaller,
   request: GetAuthorizedEntriesRequest,
 ): Result<Encoded> {
+  const known = checkKnown(api, caller);
+  if (!known.ok) return known;
   const entries = api.registry.authorizedEntries(caller.id);
   return fitAnswer(GetAuthorizedEntriesResponse, {
     entries: entries.map((entry) => maskEntry(toWireEntry(entry), request.outputMask)),
@@ -52,6 +54,8 @@ export async function syncAuthorizedEntries(
   if (!judged.ok) return judged;
   const checked = checkFirst(first.value);
   if (!checked.ok) return checked;
+  const known = checkKnown(api, caller);
+  if (!known.ok) return known;
   const mask = first.value.outputMask;
   const entries = api.registry.authorizedEntries(caller.id);
   if (entries.length <= SYNC_PAGE_SIZE) {
@@ -75,6 +79,12 @@ export async function syncAuthorizedEntries(
     await writeEntries(wanted, mask, stream);
   }
   return ok(undefined);
+}
+
+/** An agent that polls keeps what it has when it is told to come again. */
+function checkKnown(api: ApiContext, caller: AgentCaller): Result<void> {
+  if (!api.registry.derived.isHeld(caller.id)) return ok(undefined);
+  return fail('ENTRIES_PENDING', 'the entries of this agent are not known yet');
 }
 
 function checkFirst(request: SyncAuthorizedEntriesRequest): Result<void> {

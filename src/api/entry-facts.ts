@@ -1,4 +1,7 @@
+import { fail, ok, type Result } from '../base/result.ts';
 import type { Entry } from '../rules/entry.ts';
+import { ruleName } from '../rules/kube/pod-rule.ts';
+import type { ApiContext } from './context.ts';
 
 /** What the audit says of an entry. Selectors stay out: they may say more of a workload than a log should. */
 export function entryFacts(entry: Entry): Readonly<Record<string, unknown>> {
@@ -10,4 +13,14 @@ export function entryFacts(entry: Entry): Readonly<Record<string, unknown>> {
     ...(entry.admin ? { admin: true } : {}),
     ...(entry.downstream ? { downstream: true } : {}),
   };
+}
+
+/** The ID of an entry that operators may change: derived ones follow their rule alone. */
+export function refuseDerived(
+  { registry }: Pick<ApiContext, 'registry'>,
+  id: string,
+): Result<string> {
+  const source = registry.derived.sourceOf(id);
+  if (source === undefined) return ok(id);
+  return fail('ENTRY_DERIVED', `entry ${id} is derived from ${ruleName(source.rule)}`);
 }

@@ -19,7 +19,7 @@ import { type ApiContext, agentCaller, audit } from './context.ts';
 import { fromWireEntry, fromWireEntryFilter, toWireEntry } from './convert/entries.ts';
 import { maskEntry } from './convert/masks.ts';
 import { itemStatus, OK_STATUS } from './convert/status.ts';
-import { entryFacts } from './entry-facts.ts';
+import { entryFacts, refuseDerived } from './entry-facts.ts';
 import { updateEntries } from './entry-update.ts';
 import { peerFacts } from './peer-facts.ts';
 
@@ -113,7 +113,7 @@ async function deleteEntries(
   request: BatchDeleteEntryRequest,
   context: CallContext,
 ): Promise<BatchDeleteEntryResponse_Result[]> {
-  const items = request.ids.map((id) => ok(id));
+  const items = request.ids.map((id) => refuseDerived(api, id));
   const outcomes = await runBatch(items, (ids) => api.registry.deleteEntries(ids));
   return outcomes.map((outcome, index) => {
     const id = request.ids[index] ?? '';

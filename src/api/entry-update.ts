@@ -12,7 +12,7 @@ import { type ApiContext, audit } from './context.ts';
 import { fromWireEntry, toWireEntry } from './convert/entries.ts';
 import { maskEntry, mergeEntry } from './convert/masks.ts';
 import { itemStatus, OK_STATUS } from './convert/status.ts';
-import { entryFacts } from './entry-facts.ts';
+import { entryFacts, refuseDerived } from './entry-facts.ts';
 
 /** How often an item is merged anew when somebody else changed its entry in between. */
 const MAX_TRIES = 4;
@@ -80,6 +80,8 @@ function mergedUpdate(
 ): Result<EntryUpdate> {
   const current = api.registry.entry(message.id);
   if (current === undefined) return missing(message.id);
+  const own = refuseDerived(api, message.id);
+  if (!own.ok) return own;
   const merged = mergeEntry(toWireEntry(current), message, inputMask);
   const draft = fromWireEntry(merged, api.registry.trustDomain);
   if (!draft.ok) return draft;

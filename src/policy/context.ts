@@ -13,6 +13,7 @@ export type PolicyRegistry = Pick<
   | 'agent'
   | 'entry'
   | 'isAuthorized'
+  | 'derived'
   | 'adminEntry'
   | 'downstreamEntry'
   | 'issuingCa'

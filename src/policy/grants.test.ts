@@ -356,5 +356,6 @@ function aged(registry: Registry, stalenessMs: number): PolicyRegistry {
     stalenessMs: () => stalenessMs,
     revocation: (serial) => registry.revocation(serial),
     dpus: registry.dpus,
+    derived: registry.derived,
   };
 }

@@ -279,6 +279,9 @@ function authorizedEntry(
     entry !== undefined &&
     entry.expiresAtSeconds !== 0 &&
     entry.expiresAtSeconds <= nowSeconds(context);
+  if (entry === undefined && registry.derived.isHeld(caller.id)) {
+    return fail('ENTRIES_PENDING', 'the entries of this agent are not known yet');
+  }
   if (entry === undefined || expired) return notAuthorized();
   const zone = requireZone(entry.spiffeId, caller.agent, context);
   if (!zone.ok) return zone;

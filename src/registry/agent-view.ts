@@ -15,6 +15,7 @@ export interface AgentState {
 export class Subscriber implements AgentSubscription {
   readonly #wake: () => void;
   readonly #read: () => AgentState;
+  readonly #isHeld: () => boolean;
   readonly #onClose: (subscriber: Subscriber) => void;
   /** By entry ID; undefined where the entry is to go. */
   readonly #pending = new Map<string, Entry | undefined>();
@@ -24,19 +25,22 @@ export class Subscriber implements AgentSubscription {
   constructor(parts: {
     readonly wake: () => void;
     readonly read: () => AgentState;
+    /** Whether nothing is to be taken yet. */
+    readonly isHeld: () => boolean;
     readonly onClose: (subscriber: Subscriber) => void;
     /** What it missed while away; without it, it starts with a snapshot. */
     readonly missed: ReadonlyMap<string, Entry | undefined> | undefined;
   }) {
     this.#wake = parts.wake;
     this.#read = parts.read;
+    this.#isHeld = parts.isHeld;
     this.#onClose = parts.onClose;
     this.#snapshotDue = parts.missed === undefined;
     for (const [id, entry] of parts.missed ?? []) this.#pending.set(id, entry);
   }
 
   take(): AgentUpdate | undefined {
-    if (!this.#news) return undefined;
+    if (!this.#news || this.#isHeld()) return undefined;
     const { sequence: revision, agent, entries } = this.#read();
     const update = this.#snapshotDue
       ? ({ kind: 'snapshot', agent, upserts: entries, deletedIds: [], revision } as const)
@@ -65,6 +69,11 @@ export class Subscriber implements AgentSubscription {
     if (this.#news) return;
     this.#news = true;
     this.#wake();
+  }
+
+  /** Tells the stream again, if it has not taken what there is. */
+  rouse(): void {
+    if (this.#news) this.#wake();
   }
 
   #delta(): { upserts: readonly Entry[]; deletedIds: readonly string[] } {

@@ -47,6 +47,7 @@ export class AgentViews {
     stream: {
       readonly wake: () => void;
       readonly missed: ReadonlyMap<string, Entry | undefined> | undefined;
+      readonly isHeld: () => boolean;
       readonly read: () => AgentState;
     },
   ): AgentSubscription {
@@ -92,6 +93,13 @@ export class AgentViews {
   /** An agent's record changed. */
   touch(uri: string): void {
     if (this.#views.has(uri)) this.#touched.add(uri);
+  }
+
+  /** Wakes every stream, also those that were told before that there is something to take. */
+  wakeAll(): void {
+    for (const { subscribers } of this.#views.values()) {
+      for (const subscriber of subscribers) subscriber.rouse();
+    }
   }
 
   /** Makes stale lists anew and wakes the streams of all touched agents. */

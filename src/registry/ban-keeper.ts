@@ -114,3 +114,9 @@ export class BanKeeper {
     return fail('BAN_NOT_KEPT', why, { cause: saved.error });
   }
 }
+
+/** Refuses an agent that is banned on this server. */
+export function bannedHere(id: SpiffeId): Result<never> {
+  const reason = 'AGENT_BANNED';
+  return fail(reason, `agent ${id.uri} is banned`, { details: { reason } });
+}

@@ -1,3 +1,4 @@
+import { toHex } from '../base/bytes.ts';
 import type { Cancel, Clock } from '../base/clock.ts';
 import type { SignetError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
@@ -23,7 +24,8 @@ import type {
   UpdatedEntry,
   WrittenDpu,
 } from '../store/store.ts';
-import { BanKeeper, type BanReach } from './ban-keeper.ts';
+import { BanKeeper, type BanReach, bannedHere } from './ban-keeper.ts';
+import type { DerivedView } from './derived-entries.ts';
 import type { DpuView } from './dpus.ts';
 import { ExpiryTimer } from './expiry-timer.ts';
 import { Follower } from './follower.ts';
@@ -73,11 +75,13 @@ export class LiveRegistry implements Registry {
     this.#clock = parts.clock;
     this.#random = parts.random;
     this.#onFault = parts.onFault;
-    this.#view = new View(parts.trustDomain, () => this.#nowSeconds(), {
-      isBannedHere: (uri) => this.#bans?.isKept(uri) ?? false,
-      heldHere: (serial) => this.#holds?.held(serial),
+    const overlay = {
+      isBannedHere: (uri: string) => this.#bans?.isKept(uri) ?? false,
+      heldHere: (serial: string) => this.#holds?.held(serial),
       admits: parts.admits,
-    });
+    };
+    const epoch = parts.derives ? `.${toHex(parts.random.bytes(8))}` : '';
+    this.#view = new View(parts.trustDomain, () => this.#nowSeconds(), overlay, epoch);
     this.#expiry = new ExpiryTimer(this.#view, parts.clock, () => void this.#prune());
     this.#follower = new Follower({
       store: parts.store,
@@ -234,6 +238,10 @@ export class LiveRegistry implements Registry {
     return this.#view.dpus;
   }
 
+  get derived(): DerivedView {
+    return this.#view.derived;
+  }
+
   writeDpus(writes: readonly DpuWrite[]): Promise<Result<readonly WrittenDpu[]>> {
     return this.#write(this.#store.writeDpus(writes));
   }
@@ -373,11 +381,6 @@ export class LiveRegistry implements Registry {
   #nowSeconds(): number {
     return Math.floor(this.#clock.nowMs() / 1000);
   }
-}
-
-function bannedHere(id: SpiffeId): Result<never> {
-  const reason = 'AGENT_BANNED';
-  return fail(reason, `agent ${id.uri} is banned`, { details: { reason } });
 }
 
 /** Loads the view from the store; see {@link Registry}. */

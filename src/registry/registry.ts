@@ -22,6 +22,7 @@ import type {
   WrittenDpu,
 } from '../store/store.ts';
 import type { BanReach, KeptBanEvent } from './ban-keeper.ts';
+import type { DerivedView } from './derived-entries.ts';
 import type { DpuView } from './dpus.ts';
 import type { KeptEvent } from './kept-writer.ts';
 import { loadRegistry } from './live-registry.ts';
@@ -48,6 +49,8 @@ export interface RegistryOptions {
   readonly onKeptHold?: (event: KeptEvent<HeldDpu>) => void;
   /** What nodes may have by configuration. */
   readonly admits?: Admission | undefined;
+  /** Whether rules derive entries here; then a stream begins anew with each process. */
+  readonly derives?: boolean | undefined;
 }
 
 /** One page of a list. */
@@ -170,6 +173,8 @@ export interface Registry {
 
   /** The inventory of DPUs. */
   readonly dpus: DpuView;
+  /** Entries that rules give; {@link entry} and the lists have them too. */
+  readonly derived: DerivedView;
   /** Makes or replaces DPUs, each only over the revision that it was made from. */
   writeDpus(writes: readonly DpuWrite[]): Promise<Result<readonly WrittenDpu[]>>;
   /**

@@ -5,6 +5,7 @@ import type { Bundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { Change, StoreSnapshot } from '../store/store.ts';
 import { type Admitted, AgentViews, isAdmitted } from './agent-views.ts';
+import { DerivedEntries } from './derived-entries.ts';
 import { Dpus } from './dpus.ts';
 import { ExpiryQueue } from './expiry-queue.ts';
 import { type AgentNode, Graph } from './graph.ts';
@@ -27,6 +28,7 @@ export class View {
   readonly revocations = new Revocations();
   readonly issuingCas = new IssuingCas();
   readonly dpus: Dpus;
+  readonly derived: DerivedEntries;
   entryIds = new SortedKeys([]);
   agentIds = new SortedKeys([]);
   feedId = '';
@@ -34,6 +36,7 @@ export class View {
   bundle: Bundle | undefined;
   readonly #now: () => number;
   readonly #overlay: Overlay;
+  readonly #epoch: string;
   readonly #agents: AgentViews;
   readonly #bundleListeners = new Set<(bundle: Bundle) => void>();
   #history = new History(0n);
@@ -41,18 +44,34 @@ export class View {
   /**
    * @param nowSeconds Unix seconds; an entry that has expired is as if it were not there.
    * @param overlay What is in force here whatever the store says.
+   * @param epoch Added to the identity of the feed where entries are derived: a stream cannot go on from
+   * what an earlier process, or another, derived.
    */
-  constructor(trustDomain: TrustDomain, nowSeconds: () => number, overlay: Overlay = {}) {
+  constructor(
+    trustDomain: TrustDomain,
+    nowSeconds: () => number,
+    overlay: Overlay = {},
+    epoch = '',
+  ) {
     this.#now = nowSeconds;
+    this.#epoch = epoch;
     this.#overlay = overlay;
     this.dpus = new Dpus((stated) => judgeDpu(stated, overlay));
     this.graph = new Graph(trustDomain);
     this.#agents = new AgentViews(this.graph, (node) => this.#admits(node));
+    this.derived = new DerivedEntries({
+      entry: (id) => this.graph.entries.get(id),
+      agent: (uri) => this.graph.agents.get(uri)?.record,
+      // As if it were the next change, as with entries that expire.
+      replace: (before, after) => this.#replaceEntry(before, after, this.sequence + 1n),
+      flush: () => this.#agents.flush(),
+      wakeAll: () => this.#agents.wakeAll(),
+    });
   }
 
   /** Replaces everything; streams that are open are told the difference. */
   load(snapshot: StoreSnapshot): void {
-    this.feedId = snapshot.feedId;
+    this.feedId = snapshot.feedId + this.#epoch;
     this.sequence = snapshot.sequence;
     this.graph.clear();
     this.expiries.clear();
@@ -63,6 +82,7 @@ export class View {
       this.graph.putAgent(this.judged(agent), snapshot.sequence);
     }
     for (const entry of snapshot.entries) if (!this.#isExpired(entry)) this.#put(entry);
+    for (const entry of this.derived.all()) this.#put(entry);
     this.entryIds = new SortedKeys([...this.graph.entries.keys()]);
     this.agentIds = new SortedKeys([...this.graph.agents.keys()]);
     this.#loadRevocations(snapshot.revocations);
@@ -150,6 +170,10 @@ export class View {
     return this.#agents.subscribe(agentUri, {
       wake,
       missed: resume === undefined ? undefined : this.#missedSince(agentUri, resume),
+      isHeld: () => {
+        const agent = this.graph.agents.get(agentUri)?.record;
+        return agent !== undefined && this.derived.isHeld(agent.id);
+      },
       read: () => ({
         sequence: this.sequence,
         agent: this.graph.agents.get(agentUri)?.record,

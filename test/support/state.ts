@@ -119,9 +119,13 @@ export interface TestState {
 /** Opens a store and a registry in a folder of their own; clock and randomness are the test's. */
 export async function openState(
   context: TestContext,
-  options: { readonly keptChanges?: number; readonly admits?: Admission } = {},
+  options: {
+    readonly keptChanges?: number;
+    readonly admits?: Admission;
+    readonly derives?: boolean;
+  } = {},
 ): Promise<TestState> {
-  const { admits, ...storeOptions } = options;
+  const { admits, derives, ...storeOptions } = options;
   const folder = await mkdtemp(join(tmpdir(), 'signet-'));
   const path = join(folder, 'signet.db');
   const clock = new ManualClock(START_SECONDS * 1000);
@@ -129,7 +133,15 @@ export async function openState(
   const store = unwrap(await openSqliteStore({ path, trustDomain: TRUST_DOMAIN, ...storeOptions }));
   const localHolds = unwrap(await openLocalHolds(join(folder, 'local-holds')));
   const registry = unwrap(
-    await createRegistry({ store, trustDomain: TRUST_DOMAIN, clock, random, localHolds, admits }),
+    await createRegistry({
+      store,
+      trustDomain: TRUST_DOMAIN,
+      clock,
+      random,
+      localHolds,
+      admits,
+      derives,
+    }),
   );
   context.after(async () => {
     await registry.close();

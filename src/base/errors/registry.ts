@@ -100,4 +100,18 @@ export const registryErrors = defineErrors({
     means: 'The page token was not made by this list.',
     action: 'Take the token from the answer before, unchanged, or start without one.',
   },
+  ENTRY_DERIVED: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means:
+      'The entry is derived from a Kubernetes rule, and cannot be changed or deleted by itself.',
+    action: 'Change or delete the rule that "signet entry show" names.',
+  },
+  ENTRIES_PENDING: {
+    status: 'Unavailable',
+    retryable: true,
+    means:
+      "The server has just started and does not know yet what its cluster's rules give an agent.",
+    action: 'Wait; if it lasts, see in the log why the Kubernetes API server cannot be read.',
+  },
 });
