@@ -20,6 +20,7 @@ import { DPU_STATES, type DpuDraft, type DpuRecord } from '../rules/dpu.ts';
 import { fitAnswer } from './batch.ts';
 import { type ApiContext, audit, noteAct, operatorCaller } from './context.ts';
 import { toWireDpu } from './convert/dpus.ts';
+import { type AttestDpusParts, attestDpus } from './dpu-attest.ts';
 import { importDpus } from './dpu-import.ts';
 
 /** Longest window for another baseline, in seconds: a week. */
@@ -35,6 +36,8 @@ export interface DpuParts {
   readonly vault: Pick<EvidenceVault, 'get' | 'list'>;
   /** Undefined where this server is not set up to ask BMCs. */
   readonly collector: DpuCollector | undefined;
+  /** Undefined as well. */
+  readonly watch: AttestDpusParts['watch'];
 }
 
 /** `signet.dpu.v1.DpuInventory`: what operators see of DPUs, and do to them. */
@@ -67,6 +70,7 @@ export function createDpuService(api: ApiContext, parts: DpuParts): Handlers<Dpu
       act(api, request, context, 'release', (serial, why) =>
         parts.inventory.move(serial, 'release', why),
       ),
+    attestDpus: (request, context) => attestDpus(api, parts, request, context),
     getDpuEvidence: (request) => evidence(parts, request),
   };
 }

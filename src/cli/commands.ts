@@ -183,6 +183,11 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/dpu-act.ts')).dpuRetire,
   },
   {
+    path: 'dpu attest',
+    summary: 'Have DPUs attest again, or look at one',
+    load: async () => (await import('./commands/dpu-attest.ts')).dpuAttest,
+  },
+  {
     path: 'dpu evidence',
     summary: 'Print the evidence that a verdict rests on',
     load: async () => (await import('./commands/dpu-act.ts')).dpuEvidence,

@@ -42,6 +42,7 @@ export function formatDpu(dpu: Dpu, io: CliIo): string {
     ['Baseline', dpu.baseline.map(formatValue)],
     ['Baseline window', at(dpu.baselineWindowEnds)],
     ['Accepted', dpu.accepted.map(({ target, release }) => `${target} ${release}`)],
+    ['Asked to attest', some(dpu.attestDemand?.reason)],
     ['BMC silent since', at(dpu.unreachableSince)],
     ['Commissioned', at(dpu.commissionedAt)],
     ['Attested', at(dpu.attestedAt)],

@@ -23,6 +23,7 @@ export const ACTS = [
   'quarantine',
   'release',
   'retire',
+  'attest',
 ] as const;
 
 /** What was done to a SPIFFE ID, a serial, an authority or a DPU, or to the server as a whole. */

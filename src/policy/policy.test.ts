@@ -69,6 +69,7 @@ const LOCAL_ADMIN = [
   'DpuInventory/RetireDpu',
   'DpuInventory/QuarantineDpu',
   'DpuInventory/ReleaseDpu',
+  'DpuInventory/AttestDpus',
   'DpuInventory/GetDpuEvidence',
   'Revocation/ListRevokedX509SVIDs',
   'Revocation/RevokeX509SVID',

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { EVIDENCE_KINDS, SPDM_KINDS } from '../attestation/dpu/payload.ts';
 import { absolutePathSetting } from '../runtime/config.ts';
 import { countSetting, durationSetting } from '../runtime/units.ts';
+import { dpuWatchSchema } from './dpu-watch-settings.ts';
 
 const sha256 = z
   .string()
@@ -168,16 +169,30 @@ export const dpuAttestorSchema = z
       .enum(['dual', 'in-band'])
       .default('dual')
       .describe('dual: the server collects from the BMC too, and both must agree.'),
+    secondLook: z
+      .enum(['before', 'after'])
+      .default('before')
+      .describe(
+        'With dual, whether the SVID waits for it, or goes out as in-band and becomes dual when both agree.',
+      ),
+    watch: dpuWatchSchema,
+    spread: durationSetting({ max: '24h' })
+      .prefault('10m')
+      .describe('Over which time agents are asked to attest again for other manifests or CRLs.'),
     bmc: bmcSchema,
     knownSignatures: countSetting(4096).describe(
       'Signatures of chains that are remembered as verified.',
     ),
   })
-  .superRefine(({ classes, targets }, context) => {
+  .superRefine(({ classes, targets, binding, secondLook }, context) => {
     for (const [at, target] of targets.entries()) {
       if (classes.some(({ name }) => name === target.class)) continue;
       const message = `no class is named ${target.class}`;
       context.addIssue({ code: 'custom', path: ['targets', at, 'class'], message });
+    }
+    if (secondLook === 'after' && binding !== 'dual') {
+      const message = 'needs binding: dual';
+      context.addIssue({ code: 'custom', path: ['secondLook'], message });
     }
     if (new Set(targets.map(({ id }) => id)).size !== targets.length) {
       context.addIssue({ code: 'custom', path: ['targets'], message: 'a target is there twice' });

@@ -12,6 +12,7 @@ import type { DpuTarget } from '../dpu/evidence.ts';
 import type { EvidenceVault } from '../dpu/evidence-vault.ts';
 import type { DpuInventory } from '../dpu/inventory.ts';
 import { openBmcLook } from '../dpu/out-of-band.ts';
+import type { LookParts } from '../dpu/watch/look.ts';
 import { FleetGate } from '../redfish/fleet-gate.ts';
 import { TargetTurns } from '../redfish/target-turns.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -45,6 +46,8 @@ export interface OpenedDpu {
   /** For commissioning. */
   readonly collector: DpuCollector;
   readonly references: DpuReferences;
+  /** For the server's own looks. */
+  readonly looking: Omit<LookParts, 'inventory'>;
 }
 
 /**
@@ -75,6 +78,8 @@ export async function openDpuAttestor(
   const { manifestFor } = references;
   const evidence = { spdm: DEFAULT_SPDM_POLICY, signatures };
   const rulesId = rulesOf(settings, ownKeyRoots.value, manifestFor);
+  // Otherwise the SVID goes out first, and the watch looks afterwards.
+  const waits = settings.binding === 'dual' && settings.secondLook === 'before';
   const attestor = createDpuAttestor({
     ...evidence,
     // Read at each use: it may be another one by then.
@@ -88,7 +93,7 @@ export async function openDpuAttestor(
     require: settings.require,
     ownKeyRoots: ownKeyRoots.value,
     manifestFor,
-    outOfBand: settings.binding === 'dual' ? openLook : undefined,
+    outOfBand: waits ? openLook : undefined,
     light:
       settings.fullEvery > 1
         ? { fullEvery: settings.fullEvery, look: openLook, rulesId }
@@ -98,14 +103,14 @@ export async function openDpuAttestor(
     random,
     log,
   });
-  const collector = createDpuCollector({
+  const looking = {
     openLook,
     targets: [first, ...others],
     rules: () => ({ ...evidence, revocation: references.revocation, atMs: clock.nowMs() }),
     manifestFor,
     random,
-  });
-  return ok({ attestor, collector, references });
+  };
+  return ok({ attestor, collector: createDpuCollector(looking), references, looking });
 }
 
 /** SHA-256 of all that an attestation in full rests on, as it stands when it is asked, hex. */

@@ -1,21 +1,50 @@
 import { ok, type Result } from '../base/result.ts';
+import { DpuWatch, type WatchSettings } from '../dpu/watch/watch.ts';
 import type { ServerCore } from './core.ts';
 import { type OpenedDpu, openDpuAttestor } from './dpu-attestor.ts';
+import type { DpuAttestorSettings } from './dpu-attestor-settings.ts';
 import type { ServerBase } from './server.ts';
 
 /** What judges DPUs while the server runs. */
-export type JudgedDpus = OpenedDpu;
+export interface JudgedDpus extends OpenedDpu {
+  readonly watch: DpuWatch;
+}
 
-/** Opens what judges DPUs, and keeps it in line with its files; undefined where configuration has none. */
+/**
+ * Opens what judges DPUs, keeps it in line with its files, and looks at cards as configuration says; undefined
+ * where it has none. Fails as {@link openDpuAttestor} does.
+ */
 export async function judgeDpus(
   base: ServerBase,
   { registry, dpus }: ServerCore,
 ): Promise<Result<JudgedDpus | undefined>> {
-  const { dpu } = base.config.attestation;
-  if (dpu === undefined) return ok(undefined);
+  const { dpu: settings } = base.config.attestation;
+  if (settings === undefined) return ok(undefined);
   const { trustDomain } = registry;
-  const opened = await openDpuAttestor(dpu, { ...base, ...dpus, trustDomain });
+  const opened = await openDpuAttestor(settings, { ...base, ...dpus, trustDomain });
   if (!opened.ok) return opened;
-  base.life.add('DPU manifests', () => opened.value.references.close());
-  return opened;
+  const { references, looking } = opened.value;
+  base.life.add('DPU manifests', () => references.close());
+  const { inventory } = dpus;
+  const watch = new DpuWatch({
+    ...base,
+    ...looking,
+    inventory,
+    registry,
+    settings: watchSettings(settings),
+  });
+  base.life.add('watch over DPUs', () => watch.close());
+  references.onChange((change) => void watch.reconsider(change));
+  watch.start();
+  return ok({ ...opened.value, watch });
+}
+
+function watchSettings({ watch, spread, binding, secondLook }: DpuAttestorSettings): WatchSettings {
+  return {
+    intervalMs: watch && watch.interval * 1000,
+    jitter: watch?.jitter ?? 0,
+    zones: watch?.zones,
+    spreadMs: spread * 1000,
+    secondLook: binding === 'dual' && secondLook === 'after',
+  };
 }

@@ -12,7 +12,6 @@ import { createRevocationService } from '../api/revocation-service.ts';
 import { createSvidService } from '../api/svid-service.ts';
 import type { NodeAttestor } from '../attestation/attestor.ts';
 import { ok, type Result } from '../base/result.ts';
-import type { DpuCollector } from '../dpu/collector-seam.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
 import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
@@ -66,7 +65,7 @@ export async function startListeners(
   const rpcMetrics = createRpcMetrics(base.metrics);
   const attestors = await createAttestors(base, core.registry, dpu?.attestor);
   if (!attestors.ok) return attestors;
-  const served = services(base, core, attestors.value, dpu?.collector);
+  const served = services(base, core, attestors.value, dpu);
   const admin = await startAdmin(base, rpcMetrics, served);
   if (!admin.ok) return admin;
   return startTcp(base, core, rpcMetrics, served);
@@ -82,7 +81,7 @@ function services(
   base: ServerBase,
   { api, authority, issuingCa, issueCa, dpus }: ServerCore,
   attestors: ReadonlyMap<string, NodeAttestor>,
-  collector: DpuCollector | undefined,
+  judged: JudgedDpus | undefined,
 ): Services {
   const { callLimits } = base.settings;
   const attestation = { attestors, oneAtATime: oneAtATime() };
@@ -94,7 +93,11 @@ function services(
   const svid = createSvidService(downstream, callLimits);
   const localAuthority = createLocalAuthorityService({ ...api, authority, issuingCa });
   const revocation = createRevocationService(api);
-  const dpu = createDpuService(api, { ...dpus, collector });
+  const dpu = createDpuService(api, {
+    ...dpus,
+    collector: judged?.collector,
+    watch: judged?.watch,
+  });
   const nodes = createAttestationService(api);
   const sync = createAgentSyncService(api, streams);
   const guard = createGuard(api, callLimits);

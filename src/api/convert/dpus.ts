@@ -42,6 +42,10 @@ export function toWireDpu(dpu: DpuRecord, trustDomain: TrustDomain): Dpu {
       checkedAt: BigInt(pairing.checkedAtSeconds),
     },
     assessment: assessment && toWireAssessment(assessment),
+    attestDemand: dpu.attestDemand && {
+      reason: dpu.attestDemand.reason,
+      since: BigInt(dpu.attestDemand.sinceSeconds),
+    },
     unreachableSince: BigInt(dpu.unreachableSinceSeconds),
     createdAt: BigInt(dpu.createdAtSeconds),
     updatedAt: BigInt(dpu.updatedAtSeconds),

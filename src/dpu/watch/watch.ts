@@ -89,12 +89,13 @@ export class DpuWatch {
     void this.reconsider({ targets: undefined, crls: false });
   }
 
-  /** Ends all looks; one that runs is waited for. */
-  async close(): Promise<void> {
+  /** Ends: nothing follows any more from looks that are under way. */
+  close(): void {
     this.#closed = true;
     this.#unfollow();
     this.#cancelReconcile?.();
-    await Promise.all([this.#looks.close(), this.#demands.close()]);
+    this.#looks.close();
+    this.#demands.close();
   }
 
   /**
@@ -148,12 +149,19 @@ export class DpuWatch {
     }
   }
 
+  /** Has the agents of DPUs attest in full, spread over time. */
+  ask(serials: readonly string[], reason: string): void {
+    for (const serial of serials) {
+      this.#demandReasons.set(serial, reason);
+      this.#demands.plan(serial, this.#within(this.#parts.settings.spreadMs));
+    }
+  }
+
   #demandWithin(serial: string, reason: string): void {
     const found = this.#parts.inventory.find(serial);
     // One that stands is told at its next stream; another would only begin it anew.
     if (!found.ok || found.value.attestDemand !== undefined) return;
-    this.#demandReasons.set(serial, reason);
-    this.#demands.plan(serial, this.#within(this.#parts.settings.spreadMs));
+    this.ask([serial], reason);
   }
 
   async #demand(serial: string): Promise<void> {
@@ -170,10 +178,11 @@ export class DpuWatch {
     if (!found.ok) return found;
     const second = this.#owes(found.value);
     const looked = await lookAtDpu(this.#parts, serial, { posture: second });
+    if (this.#closed) return looked;
     const delayMs = looked.ok
       ? await this.#agreed(looked.value)
       : await this.#failed(serial, looked.error);
-    if (delayMs !== undefined && !this.#closed) this.#looks.plan(serial, delayMs);
+    if (delayMs !== undefined) this.#looks.plan(serial, delayMs);
     return looked;
   }
 

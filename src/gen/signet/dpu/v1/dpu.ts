@@ -130,6 +130,44 @@ export interface ReasonedRequest {
   reason: string;
 }
 
+export interface AttestDpusRequest {
+  /**
+   * One DPU; empty for all that the filter leaves, except those that are out
+   * or have no device key.
+   */
+  serial: string;
+  zone?: number | undefined;
+  rack?: string | undefined;
+  tenant?:
+    | string
+    | undefined;
+  /** Required, at most 512 characters. */
+  reason: string;
+  /**
+   * The server looks at the DPU by itself, and answers what it found; needs a
+   * serial number.
+   */
+  now: boolean;
+}
+
+export interface AttestDpusResponse {
+  results: AttestResult[];
+  /** With now: the DPU afterwards. */
+  dpu: Dpu | undefined;
+}
+
+export interface AttestResult {
+  serial: string;
+  /**
+   * asked: its agent is told, at once or in a while. Of a look: same, rebooted,
+   * new or failed.
+   */
+  outcome: string;
+  /** Code of the error table, and what is wrong, where it failed. */
+  code: string;
+  message: string;
+}
+
 export interface GetDpuEvidenceRequest {
   serial: string;
   /** Empty for that of the last verdict. */
@@ -182,6 +220,13 @@ export interface Dpu {
   attestedAt: bigint;
   /** Security version numbers, in decimal. */
   securityVersions: MeasuredValue[];
+  /** Its agent is to attest in full; absent where nobody asked for that. */
+  attestDemand: AttestDemand | undefined;
+}
+
+export interface AttestDemand {
+  reason: string;
+  since: bigint;
 }
 
 export interface Bmc {
@@ -1501,6 +1546,323 @@ export const ReasonedRequest: MessageFns<ReasonedRequest> = {
   },
 };
 
+function createBaseAttestDpusRequest(): AttestDpusRequest {
+  return { serial: "", zone: undefined, rack: undefined, tenant: undefined, reason: "", now: false };
+}
+
+export const AttestDpusRequest: MessageFns<AttestDpusRequest> = {
+  encode(message: AttestDpusRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serial !== "") {
+      writer.uint32(10).string(message.serial);
+    }
+    if (message.zone !== undefined) {
+      writer.uint32(16).uint32(message.zone);
+    }
+    if (message.rack !== undefined) {
+      writer.uint32(26).string(message.rack);
+    }
+    if (message.tenant !== undefined) {
+      writer.uint32(34).string(message.tenant);
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    if (message.now !== false) {
+      writer.uint32(48).bool(message.now);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttestDpusRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttestDpusRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serial = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.zone = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.rack = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.now = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AttestDpusRequest {
+    return {
+      serial: isSet(object.serial) ? globalThis.String(object.serial) : "",
+      zone: isSet(object.zone) ? globalThis.Number(object.zone) : undefined,
+      rack: isSet(object.rack) ? globalThis.String(object.rack) : undefined,
+      tenant: isSet(object.tenant) ? globalThis.String(object.tenant) : undefined,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      now: isSet(object.now) ? globalThis.Boolean(object.now) : false,
+    };
+  },
+
+  toJSON(message: AttestDpusRequest): unknown {
+    const obj: any = {};
+    if (message.serial !== "") {
+      obj.serial = message.serial;
+    }
+    if (message.zone !== undefined) {
+      obj.zone = Math.round(message.zone);
+    }
+    if (message.rack !== undefined) {
+      obj.rack = message.rack;
+    }
+    if (message.tenant !== undefined) {
+      obj.tenant = message.tenant;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.now !== false) {
+      obj.now = message.now;
+    }
+    return obj;
+  },
+};
+
+function createBaseAttestDpusResponse(): AttestDpusResponse {
+  return { results: [], dpu: undefined };
+}
+
+export const AttestDpusResponse: MessageFns<AttestDpusResponse> = {
+  encode(message: AttestDpusResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      AttestResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.dpu !== undefined) {
+      Dpu.encode(message.dpu, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttestDpusResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttestDpusResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(AttestResult.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.dpu = Dpu.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AttestDpusResponse {
+    return {
+      results: globalThis.Array.isArray(object?.results)
+        ? object.results.map((e: any) => AttestResult.fromJSON(e))
+        : [],
+      dpu: isSet(object.dpu) ? Dpu.fromJSON(object.dpu) : undefined,
+    };
+  },
+
+  toJSON(message: AttestDpusResponse): unknown {
+    const obj: any = {};
+    if (message.results?.length) {
+      obj.results = message.results.map((e) => AttestResult.toJSON(e));
+    }
+    if (message.dpu !== undefined) {
+      obj.dpu = Dpu.toJSON(message.dpu);
+    }
+    return obj;
+  },
+};
+
+function createBaseAttestResult(): AttestResult {
+  return { serial: "", outcome: "", code: "", message: "" };
+}
+
+export const AttestResult: MessageFns<AttestResult> = {
+  encode(message: AttestResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serial !== "") {
+      writer.uint32(10).string(message.serial);
+    }
+    if (message.outcome !== "") {
+      writer.uint32(18).string(message.outcome);
+    }
+    if (message.code !== "") {
+      writer.uint32(26).string(message.code);
+    }
+    if (message.message !== "") {
+      writer.uint32(34).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttestResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttestResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serial = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outcome = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AttestResult {
+    return {
+      serial: isSet(object.serial) ? globalThis.String(object.serial) : "",
+      outcome: isSet(object.outcome) ? globalThis.String(object.outcome) : "",
+      code: isSet(object.code) ? globalThis.String(object.code) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: AttestResult): unknown {
+    const obj: any = {};
+    if (message.serial !== "") {
+      obj.serial = message.serial;
+    }
+    if (message.outcome !== "") {
+      obj.outcome = message.outcome;
+    }
+    if (message.code !== "") {
+      obj.code = message.code;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+};
+
 function createBaseGetDpuEvidenceRequest(): GetDpuEvidenceRequest {
   return { serial: "", id: "" };
 }
@@ -1696,6 +2058,7 @@ function createBaseDpu(): Dpu {
     commissionedAt: 0n,
     attestedAt: 0n,
     securityVersions: [],
+    attestDemand: undefined,
   };
 }
 
@@ -1808,6 +2171,9 @@ export const Dpu: MessageFns<Dpu> = {
     }
     for (const v of message.securityVersions) {
       MeasuredValue.encode(v!, writer.uint32(226).fork()).join();
+    }
+    if (message.attestDemand !== undefined) {
+      AttestDemand.encode(message.attestDemand, writer.uint32(322).fork()).join();
     }
     return writer;
   },
@@ -2049,6 +2415,14 @@ export const Dpu: MessageFns<Dpu> = {
             message.securityVersions.push(MeasuredValue.decode(reader, reader.uint32()));
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.attestDemand = AttestDemand.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2141,6 +2515,11 @@ export const Dpu: MessageFns<Dpu> = {
         : globalThis.Array.isArray(object?.security_versions)
         ? object.security_versions.map((e: any) => MeasuredValue.fromJSON(e))
         : [],
+      attestDemand: isSet(object.attestDemand)
+        ? AttestDemand.fromJSON(object.attestDemand)
+        : isSet(object.attest_demand)
+        ? AttestDemand.fromJSON(object.attest_demand)
+        : undefined,
     };
   },
 
@@ -2229,6 +2608,87 @@ export const Dpu: MessageFns<Dpu> = {
     }
     if (message.securityVersions?.length) {
       obj.securityVersions = message.securityVersions.map((e) => MeasuredValue.toJSON(e));
+    }
+    if (message.attestDemand !== undefined) {
+      obj.attestDemand = AttestDemand.toJSON(message.attestDemand);
+    }
+    return obj;
+  },
+};
+
+function createBaseAttestDemand(): AttestDemand {
+  return { reason: "", since: 0n };
+}
+
+export const AttestDemand: MessageFns<AttestDemand> = {
+  encode(message: AttestDemand, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reason !== "") {
+      writer.uint32(10).string(message.reason);
+    }
+    if (message.since !== 0n) {
+      if (BigInt.asIntN(64, message.since) !== message.since) {
+        throw new globalThis.Error("value provided for field message.since of type int64 too large");
+      }
+      writer.uint32(16).int64(message.since);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttestDemand {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttestDemand();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.since = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AttestDemand {
+    return {
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      since: isSet(object.since) ? BigInt(object.since) : 0n,
+    };
+  },
+
+  toJSON(message: AttestDemand): unknown {
+    const obj: any = {};
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.since !== 0n) {
+      obj.since = message.since.toString();
     }
     return obj;
   },
@@ -3227,6 +3687,16 @@ export const DpuInventoryService = {
     responseSerialize: (value: Dpu): Buffer => Buffer.from(Dpu.encode(value).finish()),
     responseDeserialize: (value: Buffer): Dpu => Dpu.decode(value),
   },
+  /** Has the agents of DPUs attest again in full, or looks at one DPU at once. */
+  attestDpus: {
+    path: "/signet.dpu.v1.DpuInventory/AttestDpus" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: AttestDpusRequest): Buffer => Buffer.from(AttestDpusRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): AttestDpusRequest => AttestDpusRequest.decode(value),
+    responseSerialize: (value: AttestDpusResponse): Buffer => Buffer.from(AttestDpusResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): AttestDpusResponse => AttestDpusResponse.decode(value),
+  },
   /** Evidence that this server keeps. */
   getDpuEvidence: {
     path: "/signet.dpu.v1.DpuInventory/GetDpuEvidence" as const,
@@ -3254,6 +3724,8 @@ export interface DpuInventoryServer extends UntypedServiceImplementation {
   quarantineDpu: handleUnaryCall<ReasonedRequest, Dpu>;
   /** Out of quarantine, or out of retirement; a full attestation is due then. */
   releaseDpu: handleUnaryCall<ReasonedRequest, Dpu>;
+  /** Has the agents of DPUs attest again in full, or looks at one DPU at once. */
+  attestDpus: handleUnaryCall<AttestDpusRequest, AttestDpusResponse>;
   /** Evidence that this server keeps. */
   getDpuEvidence: handleUnaryCall<GetDpuEvidenceRequest, GetDpuEvidenceResponse>;
 }
@@ -3373,6 +3845,22 @@ export interface DpuInventoryClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Dpu) => void,
+  ): ClientUnaryCall;
+  /** Has the agents of DPUs attest again in full, or looks at one DPU at once. */
+  attestDpus(
+    request: AttestDpusRequest,
+    callback: (error: ServiceError | null, response: AttestDpusResponse) => void,
+  ): ClientUnaryCall;
+  attestDpus(
+    request: AttestDpusRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: AttestDpusResponse) => void,
+  ): ClientUnaryCall;
+  attestDpus(
+    request: AttestDpusRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: AttestDpusResponse) => void,
   ): ClientUnaryCall;
   /** Evidence that this server keeps. */
   getDpuEvidence(
