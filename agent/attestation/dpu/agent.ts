@@ -17,7 +17,7 @@ import { equalBytes } from '../../../src/base/bytes.ts';
 import type { Clock } from '../../../src/base/clock.ts';
 import type { Random } from '../../../src/base/random.ts';
 import { fail, ok, type Result } from '../../../src/base/result.ts';
-import { readFileIfPresent } from '../../../src/runtime/atomic-file.ts';
+import { readKernelFile } from '../../../src/runtime/kernel-file.ts';
 import { readSecret } from '../../../src/runtime/secret.ts';
 import type { TrustDomain } from '../../../src/spiffe/trust-domain.ts';
 import type { AttestationKey, AttestationSession, NodeAttestor } from '../node-attestor.ts';
@@ -28,7 +28,6 @@ import { Tunnel } from './tunnel.ts';
 
 /** The server waits as long for one response, and collects by itself afterwards. */
 const TIMEOUT_MS = 660_000;
-const MAX_SERIAL_BYTES = 256;
 
 /** What the agent's half needs. */
 export interface DpuAgentParts {
@@ -176,9 +175,8 @@ function nonceFor(
 
 async function readSerial({ serial, serialPath }: DpuAgentSettings): Promise<Result<string>> {
   if (serial !== undefined) return ok(serial);
-  const bytes = await readFileIfPresent(serialPath, MAX_SERIAL_BYTES);
-  const text = bytes.ok && bytes.value ? Buffer.from(bytes.value).toString('latin1').trim() : '';
-  if (text !== '') return ok(text);
+  const text = await readKernelFile(serialPath);
+  if (text !== undefined && text !== '') return ok(text);
   return fail('AGENT_DPU_SERIAL', `no serial number of the card in ${serialPath}`);
 }
 
