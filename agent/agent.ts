@@ -15,6 +15,7 @@ import { createStreamLimits, type StreamLimits } from './endpoints/stream-limits
 import { createWorkloadApi } from './endpoints/workload-api.ts';
 import { type AgentMetrics, addAgentReadings, createAgentMetrics } from './metrics.ts';
 import { createThrottle } from './throttle.ts';
+import { startVouchers } from './voucher/start.ts';
 import { createWorkloadAttestation } from './workload/attestation.ts';
 import type { WorkloadAttestor } from './workload/attestor.ts';
 import { openWorkloadAttestors } from './workload/choose.ts';
@@ -82,6 +83,8 @@ async function startParts(base: AgentBase): Promise<Result<RunningAgent>> {
   const api = workloadApi(base, core.value, { metrics, limits, attestors });
   const socket = await openWorkloadSocket(base, api);
   if (!socket.ok) return socket;
+  const vouchers = await startVouchers(base, core.value);
+  if (!vouchers.ok) return vouchers;
   followReadiness(base, core.value);
   const begun = core.value.start();
   if (!begun.ok) return begun;

@@ -13,6 +13,7 @@ import { telemetrySchema } from '../src/runtime/telemetry.ts';
 import { countSetting, durationSetting } from '../src/runtime/units.ts';
 import { parseTrustDomain, type TrustDomain } from '../src/spiffe/trust-domain.ts';
 import { agentAttestationSchema } from './attestation/settings.ts';
+import { voucherSchema } from './voucher/settings.ts';
 import { workloadAttestorsSchema } from './workload/settings.ts';
 
 /** Where the agent keeps its own SVID and key unless told. */
@@ -97,6 +98,7 @@ export const agentConfigSchema = z.strictObject({
   bootstrap: bootstrapSchema,
   join: joinSchema,
   attestation: agentAttestationSchema,
+  voucher: voucherSchema.optional(),
   workloadSocket: workloadSocketSchema,
   workloadAttestors: workloadAttestorsSchema,
   svid: z

@@ -1,5 +1,6 @@
 import type { AgentBase } from '../agent.ts';
 import { createDpuAttestor } from './dpu/agent.ts';
+import { createDpuHostAttestor } from './dpu_host/agent.ts';
 import { createJoinTokenAttestor } from './join_token/agent.ts';
 import { createK8sPsatAttestor } from './k8s_psat/agent.ts';
 import type { NodeAttestor } from './node-attestor.ts';
@@ -17,6 +18,10 @@ export function chooseAttestor({
   if (attestation.x509pop !== undefined) return createX509PopAttestor(attestation.x509pop, random);
   if (attestation.dpu !== undefined) {
     return createDpuAttestor({ settings: attestation.dpu, dataDir, trustDomain, clock, random });
+  }
+  if (attestation.dpuHost !== undefined) {
+    const { dataDir } = config;
+    return createDpuHostAttestor({ settings: attestation.dpuHost, dataDir, trustDomain, clock });
   }
   if (attestation.tpm !== undefined) {
     return createTpmAttestor({ settings: attestation.tpm, trustDomain, clock });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { dpuAgentSchema } from './dpu/settings.ts';
+import { dpuHostAgentSchema } from './dpu_host/settings.ts';
 import { k8sPsatAgentSchema } from './k8s_psat/settings.ts';
 import { tpmAgentSchema, tpmDevidAgentSchema, x509popAgentSchema } from './method-settings.ts';
 
@@ -10,6 +11,7 @@ export const agentAttestationSchema = z
     tpm: tpmAgentSchema,
     tpmDevid: tpmDevidAgentSchema,
     dpu: dpuAgentSchema.optional(),
+    dpuHost: dpuHostAgentSchema.optional(),
     k8sPsat: k8sPsatAgentSchema,
   })
   .superRefine((attestation, context) => {

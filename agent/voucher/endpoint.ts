@@ -52,6 +52,7 @@ export async function startVoucherEndpoint(
     (request, response) => void answer(request, response, parts, rulesOf(server, listen)),
   );
   server.maxConnections = MAX_CONNECTIONS;
+  server.maxRequestsPerSocket = 1;
   server.on('clientError', (_error, socket) => {
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
     else socket.destroy();

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, sign } from 'node:crypto';
 import {
   type BootKey,
   bootKeyChanged,
@@ -66,7 +66,7 @@ export function createVoucherOffice(parts: VoucherOfficeParts): VoucherOffice {
   return (body) => {
     // In turn: of two first keys at once, the second has to find the first remembered.
     const next = last.then(() => vouch(parts, { all, strangers }, body));
-    last = next;
+    last = next.catch(() => undefined);
     return next;
   };
 }
@@ -106,7 +106,7 @@ async function vouch(
     const kept = await memory.remember(shown);
     if (!kept.ok) return kept;
   }
-  return sign(parts, svid.value, { ...request.value, host: host.value }, shown);
+  return makeVoucher(parts, svid.value, { ...request.value, host: host.value }, shown);
 }
 
 function checkProof({ trustDomain }: VoucherOfficeParts, request: VoucherRequest): Result<void> {
@@ -153,7 +153,7 @@ async function readWitness({
   return fail('VOUCHER_BOOT_WITNESS', `${hostBootPath} cannot be read, or is empty`);
 }
 
-function sign(
+function makeVoucher(
   { trustDomain, settings, clock, offsetMs }: VoucherOfficeParts,
   { tls }: OwnSvid,
   { key, nonce, host }: VoucherRequest,
@@ -167,7 +167,11 @@ function sign(
   const facts = { key, anchor, boot, witness, nonce, host, tenant: settings.tenant };
   const voucher = signVoucher(
     { aud: voucherAudience(trustDomain.name), ...times, ...facts },
-    { leaf: leaf.der, keyType: leaf.publicKey.type, privateKey },
+    {
+      leaf: leaf.der,
+      keyType: leaf.publicKey.type,
+      sign: (hash, message) => sign(hash, message, { key: privateKey, dsaEncoding: 'ieee-p1363' }),
+    },
   );
   return voucher.ok ? ok({ voucher: voucher.value, x5c: tls.chainDer }) : voucher;
 }

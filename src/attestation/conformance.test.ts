@@ -1,6 +1,7 @@
 import { createJoinTokenAttestor as createAgentHalf } from '../../agent/attestation/join_token/agent.ts';
 import { AGENT_TEST_DOMAIN } from '../../test/support/agent-ca.ts';
 import { attestorSuite, testRequest } from '../../test/support/attestor-suite.ts';
+import { dpuHostRig } from '../../test/support/dpu-host.ts';
 import { psatRig } from '../../test/support/k8s-psat.ts';
 import { assertValue } from '../../test/support/refused.ts';
 import { pretendTpmRig } from '../../test/support/tpm-rig.ts';
@@ -40,3 +41,5 @@ for (const type of ['ec-p256', 'ec-p384', 'ec-p521', 'rsa-2048'] as const) {
 attestorSuite({ name: 'k8s_psat', rounds: 0, rig: (context) => psatRig(context) });
 
 attestorSuite({ name: 'tpm, without a TPM', rounds: 1, rig: async () => pretendTpmRig() });
+
+attestorSuite({ name: 'dpu_host', rounds: 1, rig: (context) => dpuHostRig(context) });

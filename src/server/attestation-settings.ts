@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { joinTokenSchema, tpmDevidSchema, tpmSchema, x509popSchema } from './attestor-settings.ts';
+import {
+  dpuHostSchema,
+  joinTokenSchema,
+  tpmDevidSchema,
+  tpmSchema,
+  x509popSchema,
+} from './attestor-settings.ts';
 import { dpuAttestorSchema } from './dpu-attestor-settings.ts';
 import { k8sPsatSchema } from './k8s-psat-settings.ts';
 
@@ -11,6 +17,7 @@ export const attestationSchema = z
     tpm: tpmSchema,
     tpmDevid: tpmDevidSchema,
     dpu: dpuAttestorSchema.optional(),
+    dpuHost: dpuHostSchema,
     k8sPsat: k8sPsatSchema,
   })
   .prefault({})

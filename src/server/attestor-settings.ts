@@ -51,6 +51,16 @@ export const x509popSchema = z
   .optional()
   .describe('Agents with a provisioned certificate.');
 
+/** `attestation.dpuHost` of `server.yaml`. */
+export const dpuHostSchema = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .default(false)
+      .describe('Whether attested DPUs may vouch for their hosts (docs/dpu-host.md).'),
+  })
+  .prefault({});
+
 const rootsSetting = z.array(absolutePath).min(1).max(64);
 
 const endorsement = {

@@ -19,7 +19,7 @@ type Section = ServerConfig['attestation'];
 export async function createAttestors(
   base: Pick<ServerBase, 'config' | 'clock' | 'random' | 'log' | 'metrics'>,
   registry: Registry,
-  dpu: NodeAttestor | undefined,
+  ofDpus: readonly NodeAttestor[],
 ): Promise<Result<ReadonlyMap<string, NodeAttestor>>> {
   const { attestation } = base.config;
   const attestors: NodeAttestor[] = [];
@@ -29,7 +29,7 @@ export async function createAttestors(
     if (!x509pop.ok) return x509pop;
     attestors.push(x509pop.value);
   }
-  if (dpu !== undefined) attestors.push(dpu);
+  attestors.push(...ofDpus);
   if (attestation.k8sPsat !== undefined) {
     const psat = await createK8sPsat(attestation.k8sPsat.clusters, base, registry);
     if (!psat.ok) return psat;

@@ -36,6 +36,7 @@ import { createSvidValidator } from '../tls/validator.ts';
 import { createAttestors } from './attestors.ts';
 import type { ServerConfig } from './config.ts';
 import type { ServerCore } from './core.ts';
+import { createDpuHost } from './dpu-host-attestor.ts';
 import type { JudgedDpus } from './dpu-judge.ts';
 import type { ServerBase } from './server.ts';
 
@@ -63,7 +64,8 @@ export async function startListeners(
   dpu: JudgedDpus | undefined,
 ): Promise<Result<TlsListener>> {
   const rpcMetrics = createRpcMetrics(base.metrics);
-  const attestors = await createAttestors(base, core.registry, dpu?.attestor);
+  const ofDpus = [dpu?.attestor, createDpuHost(base, core)].filter((one) => one !== undefined);
+  const attestors = await createAttestors(base, core.registry, ofDpus);
   if (!attestors.ok) return attestors;
   const served = services(base, core, attestors.value, dpu);
   const admin = await startAdmin(base, rpcMetrics, served);

@@ -62,6 +62,7 @@ export function judgeSigner(
       'the header names another certificate than the chain begins with',
     );
   }
+  if (!isDpuAgentId(id)) return notOfDpu(id);
   const verified = verifyVoucher(voucher, leaf.publicKey);
   if (!verified.ok) return verified;
   const notAfterSeconds = Math.floor(leaf.notAfterMs / 1000);
@@ -75,12 +76,14 @@ export function judgeSigner(
     const code = live.error.code === 'AGENT_BANNED' ? 'VOUCHER_SIGNER' : 'VOUCHER_SIGNER_OUTDATED';
     return fail(code, live.error.message, { cause: live.error });
   }
-  if (!isDpuAgentId(id) || live.value.attestationType !== DPU_TYPE) {
-    return fail('VOUCHER_SIGNER', `${id.uri} is not the agent of a DPU`);
-  }
+  if (live.value.attestationType !== DPU_TYPE) return notOfDpu(id);
   const deviceId = deviceIdOfAgent(id) ?? '';
   const dpu = standingDpu(deviceId, live.value, parts);
   return dpu.ok ? ok({ dpu: dpu.value, deviceId, notAfterSeconds }) : dpu;
+}
+
+function notOfDpu(id: SpiffeId): Result<never> {
+  return fail('VOUCHER_SIGNER', `${id.uri} is not the agent of a DPU`);
 }
 
 function standingDpu(

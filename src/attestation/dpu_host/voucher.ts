@@ -1,4 +1,4 @@
-import { createHash, type KeyObject, sign } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { toHex } from '../../base/bytes.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
@@ -61,7 +61,8 @@ export interface VoucherSigner {
   /** DER. */
   readonly leaf: Uint8Array;
   readonly keyType: PublicKeyType;
-  readonly privateKey: KeyObject;
+  /** ECDSA over a message with a hash, r then s (RFC 7518 §3.4). */
+  readonly sign: (hash: string, message: Uint8Array) => Uint8Array;
 }
 
 /** The text that `aud` holds for the servers of a trust domain. */
@@ -78,8 +79,7 @@ export function signVoucher(claims: VoucherClaims, signer: VoucherSigner): Resul
   const header = { alg: algorithm.name, typ: TYPE, kid: certificateSha256(signer.leaf) };
   const payload = { ...claims, nonce: encodeBase64Url(claims.nonce) };
   const input = [header, payload].map(toPart).join('.');
-  const key = { key: signer.privateKey, dsaEncoding: 'ieee-p1363' } as const;
-  const signature = sign(algorithm.hash, Buffer.from(input), key);
+  const signature = signer.sign(algorithm.hash, Buffer.from(input));
   return ok(`${input}.${encodeBase64Url(signature)}`);
 }
 
