@@ -77,9 +77,54 @@ const k8sSchema = z
   })
   .describe('Selectors of pods; needs the PID namespace of the host. Absent: none.');
 
+function engineSchema(name: string, socketPath: string) {
+  return z
+    .strictObject({
+      socketPath: absolutePathSetting
+        .default(socketPath)
+        .describe(`Socket of ${name}; it has to be root's.`),
+    })
+    .optional()
+    .describe(`Selectors of containers of ${name}. Absent: none.`);
+}
+
+const systemdSchema = z
+  .strictObject({
+    busctlPath: absolutePathSetting
+      .default('/usr/bin/busctl')
+      .describe("systemd's tool to speak D-Bus with."),
+    busAddress: z
+      .string()
+      .regex(/^unix:/, 'must be a D-Bus address such as unix:path=/run/dbus/system_bus_socket')
+      .optional()
+      .describe('D-Bus address of the system bus; the usual one unless set.'),
+  })
+  .optional()
+  .describe('Selectors of systemd units; processes without a unit get nothing. Absent: none.');
+
+const slurmSchema = z
+  .strictObject({
+    askController: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Adds the selectors user, account and partition; while Slurm is away jobs get nothing.',
+      ),
+    scontrolPath: absolutePathSetting.default('/usr/bin/scontrol').describe("Slurm's scontrol."),
+  })
+  .optional()
+  .describe('Selectors of Slurm jobs. Absent: none.');
+
 /** Schema of the `workloadAttestors` section of `agent.yaml`. */
 export const workloadAttestorsSchema = z
-  .strictObject({ unix: unixSchema, k8s: k8sSchema.optional() })
+  .strictObject({
+    unix: unixSchema,
+    k8s: k8sSchema.optional(),
+    docker: engineSchema('Docker', '/var/run/docker.sock'),
+    podman: engineSchema('Podman', '/run/podman/podman.sock'),
+    systemd: systemdSchema,
+    slurm: slurmSchema,
+  })
   .prefault({})
   .describe('What is learnt of calling processes: all of it, or they get nothing.');
 

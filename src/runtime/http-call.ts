@@ -11,6 +11,8 @@ export interface HttpCall {
   readonly ca?: string | undefined;
   /** How else HTTPS goes to the other side: who we are to it, and the name in its certificate. */
   readonly tls?: HttpTls | undefined;
+  /** A Unix socket that plain HTTP goes over, in place of the URL's host. */
+  readonly socketPath?: string | undefined;
   /** Makes and keeps the connections of HTTPS, in place of Node.js's own. */
   readonly agent?: Agent | undefined;
   /** A longer answer ends the call. */
@@ -42,7 +44,7 @@ export interface HttpAnswer {
  * answer: no connection, ended early, told to stop by the signal, or HTTP_ANSWER_TOO_LONG.
  */
 export function callHttp(url: URL, call: HttpCall): Promise<HttpAnswer> {
-  const { method, headers = {}, body, ca, tls, agent, maxAnswerBytes, signal } = call;
+  const { method, headers = {}, body, ca, tls, agent, maxAnswerBytes, signal, socketPath } = call;
   const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
   const options = { method, headers, signal };
   const request =
@@ -53,7 +55,11 @@ export function callHttp(url: URL, call: HttpCall): Promise<HttpAnswer> {
           ...(ca === undefined ? {} : { ca }),
           ...(agent === undefined ? {} : { agent }),
         })
-      : plainRequest(url, { ...options, hostname: call.address ?? url.hostname });
+      : plainRequest(url, {
+          ...options,
+          hostname: call.address ?? url.hostname,
+          ...(socketPath === undefined ? {} : { socketPath }),
+        });
   request.on('error', reject).on('response', (response) => {
     const parts: Buffer[] = [];
     let length = 0;

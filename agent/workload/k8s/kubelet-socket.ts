@@ -1,11 +1,9 @@
-import { lstatSync } from 'node:fs';
 import { type ClientReadableStream, Metadata } from '@grpc/grpc-js';
 import type { Clock } from '../../../src/base/clock.ts';
 import { SignetError } from '../../../src/base/errors.ts';
-import { fail, ok, type Result } from '../../../src/base/result.ts';
 import { EventType, PodsClient, type WatchPodsEvent } from '../../../src/gen/kubelet/pods.ts';
 import { openUnixChannel } from '../../../src/rpc/channel.ts';
-import { errnoCode } from '../../../src/runtime/atomic-file.ts';
+import { checkSocketOwner } from '../root-socket.ts';
 import { type NodePod, podOfBytes } from './node-pod.ts';
 import type { PodSink, PodSource } from './pod-sources.ts';
 
@@ -29,7 +27,7 @@ export function createKubeletSocketSource(parts: KubeletSocketParts): PodSource 
   return {
     name: 'kubelet-socket',
     async run(sink, signal) {
-      const owner = checkOwner(parts.socketPath);
+      const owner = checkSocketOwner(parts.socketPath, 'AGENT_POD_SOURCE');
       if (!owner.ok) return owner.error;
       const channel = openUnixChannel(parts.socketPath, { maxReceiveBytes: MAX_EVENT_BYTES });
       try {
@@ -40,18 +38,6 @@ export function createKubeletSocketSource(parts: KubeletSocketParts): PodSource 
       }
     },
   };
-}
-
-/** Whoever may make a socket at the path could name any pod. */
-function checkOwner(path: string): Result<void> {
-  try {
-    const stats = lstatSync(path);
-    if (!stats.isSocket()) return fail('AGENT_POD_SOURCE', `${path} is no socket`);
-    if (stats.uid === 0 || stats.uid === process.geteuid?.()) return ok(undefined);
-    return fail('AGENT_POD_SOURCE', `${path} belongs to uid ${stats.uid}, not to root`);
-  } catch (cause) {
-    return fail('AGENT_POD_SOURCE', `${path} cannot be used (${errnoCode(cause)})`, { cause });
-  }
 }
 
 function follow(

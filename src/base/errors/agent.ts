@@ -146,7 +146,7 @@ export const agentErrors = defineErrors({
   AGENT_UNIT_UNKNOWN: {
     status: 'Unavailable',
     retryable: true,
-    means: 'systemd does not say to which unit a calling process belongs.',
+    means: 'The unit that a calling process belongs to is not told by systemd.',
     action:
       'Check that busctl is installed and that the agent can reach the system bus; a process without a unit cannot be attested.',
   },
