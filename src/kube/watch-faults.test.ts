@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { moved } from '../../test/support/busy-kube.ts';
 import {
   COLLECTION,
   listsOf,
@@ -8,18 +9,18 @@ import {
   unwatched,
   watchRig,
 } from '../../test/support/kube-watch.ts';
-import type { ManualClock } from '../base/clock.ts';
 import { textAt } from './objects.ts';
 
 describe('a watch, when something goes wrong,', () => {
   test('lists anew after 410, and tells what was deleted meanwhile', async (context) => {
-    const { fake, watch, clock, told, heard } = await watchRig(context, {
+    const rig = await watchRig(context, {
       before(kube) {
         kube.put(COLLECTION, pod('a', '1'));
         kube.put(COLLECTION, pod('b', '2', 'first'));
         kube.put(COLLECTION, pod('same', '0'));
       },
     });
+    const { fake, watch, told, heard } = rig;
     await watch.whenSynced();
     await fake.whenWatching();
     // Nobody hears of it.
@@ -32,7 +33,7 @@ describe('a watch, when something goes wrong,', () => {
     fake.put(COLLECTION, pod('c', '4'));
     fake.compact();
     fake.fault = () => undefined;
-    await until(clock, heard('-n/a 1'));
+    await until(rig, heard('-n/a 1'));
     assert.deepEqual(told.slice(4).sort(), ['+n/b 3', '+n/c 4', '-n/a 1', '-n/b 2']);
     assert.ok(told.indexOf('-n/b 2') < told.indexOf('+n/b 3'));
     assert.deepEqual([...watch.entries()].sort(), [
@@ -48,9 +49,10 @@ describe('a watch, when something goes wrong,', () => {
     ['not knowing it', 401, 'KUBE_CREDENTIALS'],
   ] as const) {
     test(`tries again while the server is ${name}, says so once, and keeps what it has`, async (context) => {
-      const { fake, watch, clock, warnings, heard } = await watchRig(context, {
+      const rig = await watchRig(context, {
         before: (kube) => void kube.put(COLLECTION, pod('a', '1')),
       });
+      const { fake, watch, warnings, heard } = rig;
       await watch.whenSynced();
       await fake.whenWatching();
       const { promise: often, resolve } = Promise.withResolvers<void>();
@@ -60,33 +62,29 @@ describe('a watch, when something goes wrong,', () => {
         return status === undefined ? 'reset' : { status };
       };
       fake.endWatches('reset');
-      await until(clock, often);
+      await until(rig, often);
       assert.equal(watch.problem?.code, code);
       assert.deepEqual([watch.synced, watch.get('n/a')], [true, '1']);
       assert.equal(warnings.filter((fields) => 'code' in fields && fields.code === code).length, 1);
       fake.fault = () => undefined;
       fake.put(COLLECTION, pod('b', '2'));
-      await until(clock, heard('+n/b 2'));
+      await until(rig, heard('+n/b 2'));
       assert.equal(watch.problem, undefined);
     });
   }
 
   test('waits longer from fault to fault, up to half a minute', async (context) => {
     const atMs: number[] = [];
-    const clocks: ManualClock[] = [];
-    const { fake, clock } = await watchRig(context, {
-      before(kube) {
-        kube.fault = () => {
-          atMs.push(clocks[0]?.monotonicMs() ?? 0);
-          return { status: 503 };
-        };
-      },
-    });
-    clocks.push(clock);
-    while (atMs.length < 12) {
-      clock.advance(100);
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
+    const rig = await watchRig(context);
+    const { fake, clock, watch } = rig;
+    await watch.whenSynced();
+    await fake.whenWatching();
+    fake.fault = () => {
+      atMs.push(clock.monotonicMs());
+      return { status: 503 };
+    };
+    fake.endWatches('reset');
+    await moved(rig, () => atMs.length >= 12);
     fake.fault = () => undefined;
     const waits = atMs.slice(1).map((ms, at) => ms - (atMs[at] ?? 0));
     assert.ok((waits.at(-1) ?? 0) >= 15_000, `${waits}`);
@@ -95,45 +93,49 @@ describe('a watch, when something goes wrong,', () => {
 
   test('lists anew where events are garbage', async (context) => {
     for (const line of ['<html>\n', '[]\n', '{"type":"ADDED"}\n', '{"type":"X","object":{}}\n']) {
-      const { fake, watch, clock, heard } = await watchRig(context);
+      const rig = await watchRig(context);
+      const { fake, watch, heard } = rig;
       await watch.whenSynced();
       await fake.whenWatching();
       fake.say(line);
       await unwatched(fake);
       fake.put(COLLECTION, pod('a', '1'));
-      await until(clock, heard('+n/a 1'));
+      await until(rig, heard('+n/a 1'));
       assert.equal(listsOf(fake), 2, line);
     }
   });
 
   test('ends an event that is larger than any object', async (context) => {
-    const { fake, watch, clock, heard, warnings } = await watchRig(context);
+    const rig = await watchRig(context);
+    const { fake, watch, heard, warnings } = rig;
     await watch.whenSynced();
     await fake.whenWatching();
     const chunk = 'x'.repeat(1024 * 1024);
     for (let i = 0; i < 9; i++) fake.say(chunk);
     await unwatched(fake);
     fake.put(COLLECTION, pod('a', '1'));
-    await until(clock, heard('+n/a 1'));
+    await until(rig, heard('+n/a 1'));
     assert.ok(warnings.some((fields) => 'code' in fields && fields.code === 'KUBE_ANSWER'));
   });
 
   test('asks for smaller pages when one is no answer', async (context) => {
-    const { watch, clock, fake } = await watchRig(context, {
+    const rig = await watchRig(context, {
       before(kube) {
         for (let i = 0; i < 20; i++) kube.put(COLLECTION, pod(`p${i}`));
         kube.fault = ({ query }) =>
           Number(query.get('limit') ?? 0) > 10 ? { text: '{"items":[' } : undefined;
       },
     });
-    await until(clock, watch.whenSynced());
+    const { watch, fake } = rig;
+    await until(rig, watch.whenSynced());
     assert.equal(watch.size, 20);
     const limits = fake.calls.map(({ query }) => query.get('limit'));
     assert.deepEqual(limits.slice(0, 4), ['500', '63', '8', '8']);
   });
 
   test('forgets its version when the server refuses it again and again', async (context) => {
-    const { fake, watch, clock, heard } = await watchRig(context);
+    const rig = await watchRig(context);
+    const { fake, watch, heard } = rig;
     await watch.whenSynced();
     await fake.whenWatching();
     // A restored etcd: the version is of a future that never came.
@@ -141,12 +143,13 @@ describe('a watch, when something goes wrong,', () => {
     fake.endWatches('reset');
     await unwatched(fake);
     fake.put(COLLECTION, pod('a', '1'));
-    await until(clock, heard('+n/a 1'));
+    await until(rig, heard('+n/a 1'));
     assert.equal(listsOf(fake), 2);
   });
 
   test('gives a watch up that the server should have ended long ago', async (context) => {
-    const { fake, watch, clock } = await watchRig(context);
+    const rig = await watchRig(context);
+    const { fake, watch, clock } = rig;
     await watch.whenSynced();
     await fake.whenWatching();
     const asked = Number(fake.calls.at(-1)?.query.get('timeoutSeconds'));
@@ -156,17 +159,18 @@ describe('a watch, when something goes wrong,', () => {
     const again = (async () => {
       while (fake.calls.length === before) await new Promise((resolve) => setTimeout(resolve, 2));
     })();
-    await until(clock, again);
+    await until(rig, again);
   });
 
   test('goes on when a listener or the projection throws', async (context) => {
-    const { fake, watch, clock, heard } = await watchRig(context, {
+    const rig = await watchRig(context, {
       project(object) {
         const note = textAt(object, 'spec', 'note');
         if (note === 'throw') throw new TypeError('planted');
         return note;
       },
     });
+    const { fake, watch, heard } = rig;
     watch.onChange(() => {
       throw new TypeError('planted');
     });
@@ -174,6 +178,6 @@ describe('a watch, when something goes wrong,', () => {
     await fake.whenWatching();
     fake.put(COLLECTION, pod('a', 'throw'));
     fake.put(COLLECTION, pod('a', '1'));
-    await until(clock, heard('+n/a 1'));
+    await until(rig, heard('+n/a 1'));
   });
 });

@@ -87,7 +87,8 @@ describe('a watch', () => {
   });
 
   test('goes on from a bookmark', async (context) => {
-    const { fake, watch, clock } = await watchRig(context);
+    const rig = await watchRig(context);
+    const { fake, watch } = rig;
     await watch.whenSynced();
     await fake.whenWatching();
     fake.put('/api/v1/nodes', { metadata: { name: 'elsewhere' } });
@@ -100,7 +101,7 @@ describe('a watch', () => {
       }
       await fake.whenWatching();
     })();
-    await until(clock, again);
+    await until(rig, again);
     assert.equal(listsOf(fake), 1);
   });
 

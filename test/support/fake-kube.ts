@@ -7,10 +7,15 @@ import { join } from 'node:path';
 import { type KubeObject, keyOf, metaOf, textAt, textMapAt } from '../../src/kube/objects.ts';
 import { makeCertificate, makeRoot } from './x509.ts';
 
+type PlainFault =
+  | { readonly status: number; readonly headers?: Record<string, string> }
+  | { readonly text: string; readonly status?: number };
+
 /** What the fake does in place of an answer. */
 export type KubeFault =
-  | { readonly status: number; readonly headers?: Record<string, string> }
-  | { readonly text: string; readonly status?: number }
+  | PlainFault
+  /** It is served, and the answer held back until then. */
+  | { readonly after: Promise<void> }
   | 'reset'
   | 'silence';
 
@@ -140,6 +145,11 @@ export class FakeKube {
     return put;
   }
 
+  /** An object by its key, as it stands. */
+  object(collection: string, key: string): KubeObject | undefined {
+    return this.#collection(collection).get(key);
+  }
+
   /** Deletes an object by its key. */
   remove(collection: string, key: string): void {
     const held = this.#collection(collection).get(key);
@@ -207,7 +217,11 @@ export class FakeKube {
     const call = { method, path: url.pathname, query: url.searchParams, token };
     const body = Buffer.concat(await request.toArray()).toString();
     this.calls.push(call);
-    const fault = this.fault(call);
+    const planted = this.fault(call);
+    const held = typeof planted === 'object' && 'after' in planted;
+    const fault = held ? undefined : planted;
+    // What is asked has its effect at once, as far as others can see.
+    if (held) holdBack(answer, planted.after);
     if (fault === 'reset') request.socket.destroy();
     else if (fault !== undefined && fault !== 'silence') fail(answer, fault);
     else if (fault === undefined && token !== this.token) refuse(answer, 401);
@@ -333,7 +347,18 @@ function merged(target: KubeObject, patch: KubeObject): KubeObject {
   return result;
 }
 
-function fail(answer: ServerResponse, fault: Exclude<KubeFault, string>): void {
+/** Keeps what is answered to itself until told. */
+function holdBack(answer: ServerResponse, until: Promise<void>): void {
+  const end = answer.end.bind(answer);
+  Object.assign(answer, {
+    end(text: string) {
+      void until.then(() => end(text));
+      return answer;
+    },
+  });
+}
+
+function fail(answer: ServerResponse, fault: PlainFault): void {
   if ('text' in fault) answer.writeHead(fault.status ?? 200).end(fault.text);
   else refuse(answer, fault.status, fault.headers);
 }

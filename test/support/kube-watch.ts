@@ -6,6 +6,7 @@ import type { KubeChange } from '../../src/kube/object-cache.ts';
 import { textAt } from '../../src/kube/objects.ts';
 import { PODS } from '../../src/kube/resource.ts';
 import { type KubeWatch, type KubeWatchOptions, watchKube } from '../../src/kube/watch.ts';
+import { type BusyKube, busyKube, moved } from './busy-kube.ts';
 import { FakeKube } from './fake-kube.ts';
 import { assertValue } from './refused.ts';
 
@@ -23,6 +24,7 @@ export interface WatchRig {
   readonly fake: FakeKube;
   readonly watch: KubeWatch<string>;
   readonly clock: ManualClock;
+  readonly kube: BusyKube;
   readonly told: string[];
   readonly warnings: object[];
   /** Answers when a change was told that reads so. */
@@ -41,13 +43,13 @@ export async function watchRig(
   const clock = new ManualClock(0);
   const { kubeconfigPath } = fake;
   const metrics = options.metrics;
-  const api = assertValue(await openKubeApi({ kubeconfigPath }, { clock, metrics }));
+  const kube = busyKube(assertValue(await openKubeApi({ kubeconfigPath }, { clock, metrics })));
   before(fake);
   const warnings: object[] = [];
   const told: string[] = [];
   const waiting = new Map<string, () => void>();
   const watch = watchKube<string>({
-    api,
+    api: kube.api,
     resource: PODS,
     project: (object) => textAt(object, 'spec', 'note'),
     clock,
@@ -62,7 +64,7 @@ export async function watchRig(
   });
   context.after(async () => {
     await watch.stop();
-    api.close();
+    kube.api.close();
     await fake.stop();
   });
   const heard = (text: string): Promise<void> => {
@@ -71,7 +73,7 @@ export async function watchRig(
     waiting.set(text, resolve);
     return promise;
   };
-  return { fake, watch, clock, told, warnings, heard };
+  return { fake, watch, clock, kube, told, warnings, heard };
 }
 
 function textOf(change: KubeChange<string>): string {
@@ -80,17 +82,14 @@ function textOf(change: KubeChange<string>): string {
   return `+${change.key} ${change.before === undefined ? '' : `${change.before}>`}${change.value}`;
 }
 
-/** Moves the clock as often as something waits for it, until the promise is kept. */
-export async function until(clock: ManualClock, promise: Promise<unknown>): Promise<void> {
-  let done = false;
-  const kept = promise.then(() => {
-    done = true;
+/** Moves the clock as often as the watch waits for it, until the promise is kept. */
+export async function until(rig: WatchRig, promise: Promise<unknown>): Promise<void> {
+  let kept = false;
+  const keeping = promise.then(() => {
+    kept = true;
   });
-  while (!done) {
-    clock.advance(1000);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-  await kept;
+  await moved(rig, () => kept, 1000);
+  await keeping;
 }
 
 /** Answers when no watch is open any more. */
