@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../src/base/errors.ts';
 import { ok, type Result } from '../../src/base/result.ts';
 import type { AgentBase } from '../agent.ts';
 import type { AgentCore } from '../core.ts';
@@ -10,7 +11,7 @@ import { createVoucherOffice } from './voucher-office.ts';
 const LOG_MS = 1000;
 
 /** What only somebody beside the host's own agent causes: a person is to look at it. */
-const ALARMS = ['VOUCHER_SECOND_KEY', 'VOUCHER_BOOT_UNCONFIRMED'];
+const ALARMS: readonly ErrorCode[] = ['VOUCHER_SECOND_KEY', 'VOUCHER_BOOT_UNCONFIRMED'];
 
 /**
  * Opens the endpoint for vouchers where configuration has one. Fails with VOUCHER_STATE_CORRUPT or
@@ -29,7 +30,13 @@ export async function startVouchers(
     'code',
   ]);
   const alarms = metrics.counter('voucher_alarms_total', 'Refusals that look like an attack.');
-  const throttles = { alarm: createThrottle(clock, LOG_MS), other: createThrottle(clock, LOG_MS) };
+  // Each kind for itself: a flood of one must not hide the other.
+  const throttles = new Map<string, () => boolean>();
+  const throttled = (code: ErrorCode): boolean => {
+    const throttle = throttles.get(code) ?? createThrottle(clock, LOG_MS);
+    throttles.set(code, throttle);
+    return !throttle();
+  };
   const endpoint = await startVoucherEndpoint({
     listen: settings.listen,
     office: createVoucherOffice({
@@ -48,12 +55,10 @@ export async function startVouchers(
       const { code, message: reason } = error;
       refusals.inc({ code });
       const alarm = ALARMS.includes(code);
-      if (alarm) {
-        alarms.inc();
-        if (throttles.alarm()) {
-          log.error({ code, reason, alarm }, 'voucher refused: a person has to look at the host');
-        }
-      } else if (throttles.other()) log.warn({ code, reason }, 'voucher refused');
+      if (alarm) alarms.inc();
+      if (throttled(code)) return;
+      if (alarm) log.error({ code, reason, alarm }, 'voucher refused: a person has to look');
+      else log.warn({ code, reason }, 'voucher refused');
     },
   });
   if (!endpoint.ok) return endpoint;
