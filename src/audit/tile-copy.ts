@@ -1,4 +1,4 @@
-import type { Cancel, Clock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { type SignetError, toSignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { SignedCheckpoint } from '../ledger/checkpoint.ts';
@@ -8,6 +8,7 @@ import { formatTilePath, TILE_WIDTH, type TileName, tileWidth } from '../ledger/
 import type { Logger } from '../runtime/log.ts';
 import { formatDuration } from '../runtime/units.ts';
 import type { LedgerTile, Store } from '../store/store.ts';
+import { Rounds } from './rounds.ts';
 
 /** What a copy works on, and its bounds. */
 export interface TileCopyOptions {
@@ -48,12 +49,11 @@ export class TileCopy {
   #covered: number;
   #oldestMs: number | undefined;
   #lastError: SignetError | undefined;
-  #running: Promise<void> = Promise.resolve();
-  #cancel: Cancel = () => {};
-  #closed = false;
+  readonly #rounds: Rounds;
 
   constructor(options: TileCopyOptions, size: number) {
     this.#options = options;
+    this.#rounds = new Rounds(options, () => this.#round());
     this.#size = size;
     this.#covered = size;
   }
@@ -79,18 +79,15 @@ export class TileCopy {
 
   /** Copies all that the last checkpoint covers; then again after a pause. */
   round(): Promise<void> {
-    this.#running = this.#round();
-    return this.#running;
+    return this.#rounds.run();
   }
 
-  async close(): Promise<void> {
-    this.#closed = true;
-    this.#cancel();
-    await this.#running;
+  close(): Promise<void> {
+    return this.#rounds.close();
   }
 
-  async #round(): Promise<void> {
-    const { log, clock, everyMs, ledger } = this.#options;
+  async #round(): Promise<boolean> {
+    const { log, ledger } = this.#options;
     const copied = await this.#copy(ledger.checkpoint).catch((thrown: unknown) => {
       return { ok: false, error: toSignetError(thrown, 'copying the ledger') } as const;
     });
@@ -104,7 +101,7 @@ export class TileCopy {
       }
       this.#lastError = copied.error;
     }
-    if (!this.#closed) this.#cancel = clock.after(everyMs, () => void this.round());
+    return true;
   }
 
   async #copy(checkpoint: SignedCheckpoint): Promise<Result<void>> {
@@ -112,7 +109,7 @@ export class TileCopy {
     const { origin, size, bytes } = checkpoint;
     if (size > this.#covered) this.#oldestMs = await timeOf(files, this.#covered, this.#options);
     while (this.#size < size || this.#covered < size) {
-      if (this.#closed) return ok(undefined);
+      if (this.#rounds.closed) return ok(undefined);
       const end = Math.min(size, this.#size + RECORDS_AT_ONCE);
       const tiles = await tilesBetween(files, this.#size, end);
       if (!tiles.ok) return tiles;

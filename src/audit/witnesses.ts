@@ -1,5 +1,5 @@
 import { equalBytes } from '../base/bytes.ts';
-import type { Cancel, Clock } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { type SignetError, toSignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { openCheckpoint, type SignedCheckpoint } from '../ledger/checkpoint.ts';
@@ -13,6 +13,7 @@ import { askWitness, WITNESSED_FILE, type Witness } from '../ledger/witness.ts';
 import { readFileIfPresent } from '../runtime/atomic-file.ts';
 import { callHttp } from '../runtime/http-call.ts';
 import type { Logger } from '../runtime/log.ts';
+import { Rounds } from './rounds.ts';
 
 /** A witness of the configuration. */
 export interface WitnessPlace {
@@ -71,12 +72,11 @@ export class Witnesses {
   readonly #sizes = new Map<Witness, number>();
   readonly #errors = new Map<Witness, SignetError>();
   #disagreement: SignetError | undefined;
-  #running: Promise<void> = Promise.resolve();
-  #cancel: Cancel = () => {};
-  #closed = false;
+  readonly #rounds: Rounds;
 
   constructor(options: WitnessOptions, witnesses: readonly Witness[]) {
     this.#options = options;
+    this.#rounds = new Rounds(options, () => this.#round());
     this.#witnesses = witnesses;
   }
 
@@ -98,18 +98,15 @@ export class Witnesses {
 
   /** Has the last checkpoint cosigned by all; then again after a pause. */
   round(): Promise<void> {
-    this.#running = this.#round();
-    return this.#running;
+    return this.#rounds.run();
   }
 
-  async close(): Promise<void> {
-    this.#closed = true;
-    this.#cancel();
-    await this.#running;
+  close(): Promise<void> {
+    return this.#rounds.close();
   }
 
-  async #round(): Promise<void> {
-    const { ledger, clock, everyMs, files, log } = this.#options;
+  async #round(): Promise<boolean> {
+    const { ledger, files, log } = this.#options;
     const { checkpoint } = ledger;
     const asked = await Promise.all(this.#witnesses.map((each) => this.#ask(each, checkpoint)));
     const cosignatures = asked.flat();
@@ -119,8 +116,7 @@ export class Witnesses {
       const kept = await files.replace(WITNESSED_FILE, bytes);
       if (!kept.ok) log.error({ code: kept.error.code, reason: kept.error.message }, 'witnesses');
     }
-    if (this.#closed || this.#witnesses.length === 0) return;
-    this.#cancel = clock.after(everyMs, () => void this.round());
+    return this.#witnesses.length > 0;
   }
 
   async #ask(witness: Witness, checkpoint: SignedCheckpoint): Promise<readonly NoteSignature[]> {

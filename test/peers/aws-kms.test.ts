@@ -8,8 +8,7 @@ import {
   DescribeKeyCommand,
   DisableKeyCommand,
   EnableKeyCommand,
-  KMSClient,
-  type KMSClientConfig,
+  type KMSClient,
   ListKeysCommand,
   ScheduleKeyDeletionCommand,
   type Tag,
@@ -23,38 +22,23 @@ import { KEY_TYPES, type KeyManager, type SigningKey } from '../../src/keys/key-
 import { createLogger } from '../../src/runtime/log.ts';
 import { createMetrics } from '../../src/runtime/metrics.ts';
 import { type KeyFault, testKeyManager } from '../support/key-manager-suite.ts';
-import {
-  type KmsFault,
-  type KmsFaultProxy,
-  startKmsFaultProxy,
-} from '../support/kms-fault-proxy.ts';
+import type { KmsFault, KmsFaultProxy } from '../support/kms-fault-proxy.ts';
 import { skipUnlessCi } from '../support/shared.ts';
-import { type KmsServer, prepareKms, startKms } from './kms-server.ts';
+import { KMS_CREDENTIALS, type KmsRig, prepareKms, startKmsRig } from './kms-server.ts';
 
 const missing = await prepareKms();
 const suite = missing === undefined ? {} : skipUnlessCi(missing);
 
-let server: KmsServer;
+let rig: KmsRig;
 let proxy: KmsFaultProxy;
 let admin: KMSClient;
 
-const credentials: NonNullable<KMSClientConfig['credentials']> = {
-  accessKeyId: 'AKIAEXAMPLE',
-  secretAccessKey: 'example',
-};
-
 before(async () => {
   if (missing !== undefined) return;
-  server = await startKms();
-  proxy = await startKmsFaultProxy(server.port);
-  const endpoint = `http://127.0.0.1:${server.port}`;
-  admin = new KMSClient({ endpoint, credentials, region: 'eu-west-1' });
+  rig = await startKmsRig();
+  ({ proxy, admin } = rig);
 });
-after(async () => {
-  admin?.destroy();
-  await proxy?.close();
-  await server?.stop();
-});
+after(() => rig?.stop());
 
 /** What the manager is opened with; time limits are short, so that "never" does not take long. */
 function options(extra: Partial<KmsOptions> = {}): KmsOptions {
@@ -62,7 +46,7 @@ function options(extra: Partial<KmsOptions> = {}): KmsOptions {
     owner: { namespace: 'signet', trustDomain: 'example.org' },
     region: 'eu-west-1',
     endpoint: proxy.url,
-    credentials,
+    credentials: KMS_CREDENTIALS,
     pace: { perSecond: 5000, burst: 5000, inFlight: 64, timeoutMs: 5000, deadlineMs: 20_000 },
     refreshMs: 3_600_000,
     sweepAfterMs: 0,

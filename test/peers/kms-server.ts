@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { KMSClient, type KMSClientConfig } from '@aws-sdk/client-kms';
+import { type KmsFaultProxy, startKmsFaultProxy } from '../support/kms-fault-proxy.ts';
 import { freePort, run, stopChild } from '../support/processes.ts';
 import { build, buildDir, has } from './build.ts';
 
@@ -40,6 +42,37 @@ export async function startKms(): Promise<KmsServer> {
   });
   await answers(port, child);
   return { port, stop: () => stopChild(child, 'SIGKILL') };
+}
+
+/** What the server takes for an account. */
+export const KMS_CREDENTIALS: NonNullable<KMSClientConfig['credentials']> = {
+  accessKeyId: 'AKIAEXAMPLE',
+  secretAccessKey: 'example',
+};
+
+/** A KMS server behind a fault proxy, with an operator's hand on it. */
+export interface KmsRig {
+  readonly proxy: KmsFaultProxy;
+  /** Past the proxy. */
+  readonly admin: KMSClient;
+  stop(): Promise<void>;
+}
+
+/** Starts all of it. */
+export async function startKmsRig(): Promise<KmsRig> {
+  const server = await startKms();
+  const proxy = await startKmsFaultProxy(server.port);
+  const endpoint = `http://127.0.0.1:${server.port}`;
+  const admin = new KMSClient({ endpoint, credentials: KMS_CREDENTIALS, region: 'eu-west-1' });
+  return {
+    proxy,
+    admin,
+    async stop() {
+      admin.destroy();
+      await proxy.close();
+      await server.stop();
+    },
+  };
 }
 
 async function answers(port: number, child: ChildProcess): Promise<void> {

@@ -16,6 +16,7 @@ import { freePort, run, stopChild, waitForSocket } from '../support/processes.ts
 import { ask, TestServer, TRUST_DOMAIN } from '../support/server.ts';
 import { needsShared, sharedDir } from '../support/shared.ts';
 import { makeCsr, makeKey } from '../support/x509.ts';
+import { stockServerConfig } from './stock-server.ts';
 
 const rig = join(sharedDir, 'rig/spire/spire.sh');
 const uid = process.getuid?.() ?? 0;
@@ -124,29 +125,20 @@ describe('a stock SPIRE server below this one', needsShared('rig/spire/spire.sh'
     mkdirSync(join(dir, 'data'));
     writeFileSync(
       join(dir, 'server.conf'),
-      `server {
-  bind_address = "127.0.0.1"
-  bind_port = "${await freePort()}"
-  socket_path = "${socket()}"
-  trust_domain = "${TRUST_DOMAIN}"
-  data_dir = "${dir}/data"
-  log_level = "DEBUG"
-}
-plugins {
-  DataStore "sql" {
-    plugin_data { database_type = "sqlite3" connection_string = "${dir}/data/data.sqlite3" }
-  }
-  KeyManager "memory" { plugin_data {} }
-  NodeAttestor "join_token" { plugin_data {} }
+      stockServerConfig({
+        dir: `${dir}/data`,
+        port: await freePort(),
+        socket: socket(),
+        trustDomain: TRUST_DOMAIN,
+        plugins: `NodeAttestor "join_token" { plugin_data {} }
   UpstreamAuthority "spire" {
     plugin_data {
       server_address = "127.0.0.1"
       server_port = "${fleet.port}"
       workload_api_socket = "${fleet.workloadSocket}"
     }
-  }
-}
-`,
+  }`,
+      }),
     );
     const log = openSync(join(dir, 'server.log'), 'a');
     child = spawn(join(bin, 'spire-server'), ['run', '-config', join(dir, 'server.conf')], {

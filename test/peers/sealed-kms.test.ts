@@ -5,8 +5,7 @@ import {
   CreateKeyCommand,
   DescribeKeyCommand,
   DisableKeyCommand,
-  KMSClient,
-  type KMSClientConfig,
+  type KMSClient,
   ListKeysCommand,
   ListResourceTagsCommand,
 } from '@aws-sdk/client-kms';
@@ -19,40 +18,30 @@ import type { KeyManager } from '../../src/keys/key-manager.ts';
 import { createLogger } from '../../src/runtime/log.ts';
 import { createMetrics } from '../../src/runtime/metrics.ts';
 import { CONTEXT, SECRET, testKeyWrapper } from '../support/key-wrapper-suite.ts';
-import { type KmsFaultProxy, startKmsFaultProxy } from '../support/kms-fault-proxy.ts';
+import type { KmsFaultProxy } from '../support/kms-fault-proxy.ts';
 import { mint, mintJwt, verifiesJwt } from '../support/minting.ts';
 import { ask, TestServer } from '../support/server.ts';
 import { skipUnlessCi } from '../support/shared.ts';
-import { type KmsServer, prepareKms, startKms } from './kms-server.ts';
+import { KMS_CREDENTIALS, type KmsRig, prepareKms, startKmsRig } from './kms-server.ts';
 
 const missing = await prepareKms();
 const suite = missing === undefined ? {} : skipUnlessCi(missing);
 
-const credentials: NonNullable<KMSClientConfig['credentials']> = {
-  accessKeyId: 'AKIAEXAMPLE',
-  secretAccessKey: 'example',
-};
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
 
-let server: KmsServer;
+let rig: KmsRig;
 let proxy: KmsFaultProxy;
 let admin: KMSClient;
 
 before(async () => {
   if (missing !== undefined) return;
-  server = await startKms();
-  proxy = await startKmsFaultProxy(server.port);
-  const endpoint = `http://127.0.0.1:${server.port}`;
-  admin = new KMSClient({ endpoint, credentials, region: 'eu-west-1' });
+  rig = await startKmsRig();
+  ({ proxy, admin } = rig);
   // What the SDK finds in a server's surroundings.
   process.env.AWS_ACCESS_KEY_ID = 'AKIAEXAMPLE';
   process.env.AWS_SECRET_ACCESS_KEY = 'example';
 });
-after(async () => {
-  admin?.destroy();
-  await proxy?.close();
-  await server?.stop();
-});
+after(() => rig?.stop());
 
 /** The keys of an installation of its own: what one test does is nothing to the next. */
 function open(namespace: string, deadlineMs = 20_000): Promise<Result<KeyManager>> {
@@ -60,7 +49,7 @@ function open(namespace: string, deadlineMs = 20_000): Promise<Result<KeyManager
     owner: { namespace, trustDomain: 'example.org' },
     region: 'eu-west-1',
     endpoint: proxy.url,
-    credentials,
+    credentials: KMS_CREDENTIALS,
     pace: { perSecond: 5000, burst: 5000, inFlight: 64, timeoutMs: 5000, deadlineMs },
     refreshMs: 3_600_000,
     sweepAfterMs: 0,

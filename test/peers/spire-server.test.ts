@@ -14,26 +14,17 @@ import { freePort, run, stopChild, waitForSocket } from '../support/processes.ts
 import { assertValue } from '../support/refused.ts';
 import { needsShared, sharedDir } from '../support/shared.ts';
 import { answerOf, Reading, securityHeader } from '../support/workload-api.ts';
+import { stockServerConfig } from './stock-server.ts';
 
 function serverConfig(dir: string, port: number): string {
-  return `server {
-  bind_address = "127.0.0.1"
-  bind_port = "${port}"
-  socket_path = "${dir}/server.sock"
-  trust_domain = "example.org"
-  data_dir = "${dir}/server"
-  log_level = "DEBUG"
-  default_x509_svid_ttl = "1h"
-  ca_key_type = "ec-p256"
-}
-plugins {
-  DataStore "sql" {
-    plugin_data { database_type = "sqlite3" connection_string = "${dir}/server/data.sqlite3" }
-  }
-  KeyManager "memory" { plugin_data {} }
-  NodeAttestor "join_token" { plugin_data {} }
-}
-`;
+  return stockServerConfig({
+    dir: `${dir}/server`,
+    port,
+    socket: `${dir}/server.sock`,
+    trustDomain: 'example.org',
+    server: 'default_x509_svid_ttl = "1h"\n  ca_key_type = "ec-p256"',
+    plugins: 'NodeAttestor "join_token" { plugin_data {} }',
+  });
 }
 
 describe('this agent against a stock SPIRE server', needsShared('rig/spire/spire.sh'), () => {

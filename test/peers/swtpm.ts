@@ -81,20 +81,23 @@ export async function startSwtpm(): Promise<Swtpm> {
     return started;
   };
   let child = await start();
+  const tool = (...args: string[]): Promise<Finished> =>
+    run(join(root, 'usr/bin/tpm2'), args, {
+      cwd: dir,
+      env: { ...environment(), TPM2TOOLS_TCTI: `swtpm:path=${path}` },
+    });
   return {
     dir,
     path,
     device: `unix:${path}`,
-    tool: (...args) =>
-      run(join(root, 'usr/bin/tpm2'), args, {
-        cwd: dir,
-        env: { ...environment(), TPM2TOOLS_TCTI: `swtpm:path=${path}` },
-      }),
+    tool,
     async powerCycle(meanwhile = () => {}) {
       await stopChild(child, 'SIGKILL');
       for (const socket of [path, `${path}.ctrl`]) rmSync(socket, { force: true });
       meanwhile();
       child = await start();
+      // It listens before it has counted the boot; an answer comes after.
+      await tool('readclock');
     },
     async stop() {
       await stopChild(child);

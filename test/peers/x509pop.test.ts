@@ -14,6 +14,7 @@ import { needsShared } from '../support/shared.ts';
 import { makeKey } from '../support/x509.ts';
 import { x509popChain } from '../support/x509pop.ts';
 import { spirePrograms, startStockAgent } from './stock-agent.ts';
+import { stockServerConfig } from './stock-server.ts';
 
 /** Writes a chain and its key; answers the paths. */
 function writeChain(dir: string, kind: 'ec-p256' | 'rsa-2048') {
@@ -124,21 +125,12 @@ describe('x509pop between this product and SPIRE', needsShared('rig/spire/spire.
 });
 
 function serverConfig(dir: string, port: number, root: string): string {
-  return `server {
-  bind_address = "127.0.0.1"
-  bind_port = "${port}"
-  socket_path = "${dir}/server.sock"
-  trust_domain = "example.org"
-  data_dir = "${dir}/server"
-  log_level = "DEBUG"
-  ca_key_type = "ec-p256"
-}
-plugins {
-  DataStore "sql" {
-    plugin_data { database_type = "sqlite3" connection_string = "${dir}/server/data.sqlite3" }
-  }
-  KeyManager "memory" { plugin_data {} }
-  NodeAttestor "x509pop" { plugin_data { ca_bundle_path = "${root}" } }
-}
-`;
+  return stockServerConfig({
+    dir: `${dir}/server`,
+    port,
+    socket: `${dir}/server.sock`,
+    trustDomain: 'example.org',
+    server: 'ca_key_type = "ec-p256"',
+    plugins: `NodeAttestor "x509pop" { plugin_data { ca_bundle_path = "${root}" } }`,
+  });
 }

@@ -1,13 +1,11 @@
-import { timingSafeEqual } from 'node:crypto';
 import { toHex } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { DeviceRevocation } from '../../dice/device-revocation.ts';
 import type { Registry } from '../../registry/registry.ts';
-import { makeSelector, type Selector } from '../../rules/selector.ts';
 import { spiffeIdFromPath } from '../../spiffe/spiffe-id.ts';
-import { TPM_DIGEST_BYTES } from '../../tpm/algorithms.ts';
+import { type Activation, startActivation } from '../../tpm/activation.ts';
 import type { TpmClock } from '../../tpm/attest.ts';
 import {
   type EndorsementTrust,
@@ -15,16 +13,11 @@ import {
   judgeEndorsement,
 } from '../../tpm/endorsement.ts';
 import { checkEventLog, secureBootOf, type TpmEventLog } from '../../tpm/event-log.ts';
-import { makeCredential } from '../../tpm/make-credential.ts';
-import {
-  isAttestationKey,
-  parseTpmPublic,
-  type TpmPublic,
-  tpmName,
-} from '../../tpm/public-area.ts';
+import { isAttestationKey, parseTpmPublic, type TpmPublic } from '../../tpm/public-area.ts';
 import { verifyQuote } from '../../tpm/verify.ts';
 import type { AttestationRequest, AttestedNode, NodeAttestor } from '../attestor.ts';
 import { BINDING_NONCE_BYTES, bindingNonce } from '../binding-nonce.ts';
+import { inOneRound, provenNode } from '../one-round.ts';
 import { advanceClock } from './clock.ts';
 import {
   decodeTpmPayload,
@@ -81,30 +74,25 @@ export function createTpmAttestor(parts: TpmParts): NodeAttestor {
       ...LIMITS,
       ...(parts.eventLog === 'required' && { responseBytes: MAX_TPM_LOG_RESPONSE_BYTES }),
     },
-    async attest(request, challenge) {
+    attest: inOneRound(async (request) => {
       const shown = judge(request.payload, parts, await parts.revocation());
       if (!shown.ok) return shown;
-      const { endorsementKey, attestationKey } = shown.value;
-      const secret = parts.random.bytes(TPM_DIGEST_BYTES[endorsementKey.nameHash]);
-      const made = makeCredential(endorsementKey, tpmName(attestationKey), secret, parts.random);
-      if (!made.ok) return made;
+      const { endorsementKey, attestationKey, endorsement } = shown.value;
+      const activation = startActivation(endorsementKey, attestationKey, parts.random);
+      if (!activation.ok) return activation;
       const nonce = parts.random.bytes(BINDING_NONCE_BYTES);
       const session = toHex(parts.random.bytes(16));
       const eventLog = parts.eventLog === 'required';
-      const asked = { session, nonce, pcrs: parts.pcrs, eventLog, ...made.value };
-      const answer = await challenge(encodeTpmChallenge(asked));
-      if (!answer.ok) return answer;
-      const state = verifyResponse(answer.value, {
-        secret,
-        attestationKey,
-        asked,
-        request,
-        parts,
+      const asked = { session, nonce, pcrs: parts.pcrs, eventLog };
+      const expected = { activation: activation.value, attestationKey, asked, request, parts };
+      return ok({
+        bytes: encodeTpmChallenge({ ...asked, ...activation.value.credential }),
+        judge(answer) {
+          const state = verifyResponse(answer, expected);
+          return state.ok ? nodeOf(endorsement, state.value, parts) : state;
+        },
       });
-      if (!state.ok) return state;
-      const node = nodeOf(shown.value.endorsement, state.value, parts);
-      return node.ok ? ok({ kind: 'attested', node: node.value }) : node;
-    },
+    }),
   };
 }
 
@@ -137,7 +125,7 @@ function judge(
 
 /** What a response is judged by. */
 interface Expected {
-  readonly secret: Uint8Array;
+  readonly activation: Activation;
   readonly attestationKey: TpmPublic;
   readonly asked: { readonly session: string; readonly nonce: Uint8Array };
   readonly request: AttestationRequest;
@@ -156,15 +144,13 @@ interface QuotedState {
 /** Registers and clock, once the secret came back and the quote holds for this key and session. */
 function verifyResponse(
   bytes: Uint8Array,
-  { secret, attestationKey, asked, request, parts }: Expected,
+  { activation, attestationKey, asked, request, parts }: Expected,
 ): Result<QuotedState> {
   const response = decodeTpmResponse(bytes);
   if (!response.ok) return response;
   const { values } = response.value;
-  const opened = response.value.secret;
-  if (opened.length !== secret.length || !timingSafeEqual(opened, secret)) {
-    return fail('TPM_ACTIVATION', 'the credential was not opened');
-  }
+  const activated = activation.check(response.value.secret);
+  if (!activated.ok) return activated;
   const nonce = bindingNonce({
     serverNonce: asked.nonce,
     csrSpki: request.csrSpki,
@@ -206,23 +192,14 @@ function nodeOf(
     // Without register 7 in the quote nothing says that its events are true.
     ...(certified && log !== undefined && pcrs.includes(7) ? secureBootTexts(log) : []),
   ];
-  const selectors: Selector[] = [];
-  for (const text of texts) {
-    const selector = makeSelector(TPM_TYPE, text);
-    if (!selector.ok) return selector;
-    selectors.push(selector.value);
-  }
-  return ok({
+  return provenNode(TPM_TYPE, {
     agentId: agentId.value,
-    selectors,
-    canReattest: true,
+    texts,
     assurance: {
       binding: certified ? 'tpm' : 'key',
       zone: undefined,
       release: undefined,
       tpmClock: tpmClock.value,
     },
-    aliasDraft: undefined,
-    joinTokenHash: undefined,
   });
 }

@@ -1,22 +1,15 @@
-import { createHash, timingSafeEqual, verify } from 'node:crypto';
+import { verify } from 'node:crypto';
 import { equalBytes } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { DeviceRevocation } from '../../dice/device-revocation.ts';
 import type { Registry } from '../../registry/registry.ts';
-import { makeSelector, type Selector } from '../../rules/selector.ts';
 import { spiffeIdFromPath } from '../../spiffe/spiffe-id.ts';
-import { TPM_ATTRIBUTE, TPM_DIGEST_BYTES } from '../../tpm/algorithms.ts';
+import { type Activation, startActivation } from '../../tpm/activation.ts';
+import { TPM_ATTRIBUTE } from '../../tpm/algorithms.ts';
 import { type EndorsementTrust, judgeEndorsement } from '../../tpm/endorsement.ts';
-import { makeCredential } from '../../tpm/make-credential.ts';
-import {
-  parseTpmPublic,
-  staysInTpm,
-  type TpmPublic,
-  tpmKeyObject,
-  tpmName,
-} from '../../tpm/public-area.ts';
+import { parseTpmPublic, staysInTpm, type TpmPublic, tpmKeyObject } from '../../tpm/public-area.ts';
 import { verifyCertify } from '../../tpm/verify.ts';
 import { parseCertificate } from '../../x509/certificate.ts';
 import { commonNameOf } from '../../x509/common-name.ts';
@@ -24,6 +17,8 @@ import { validatePath } from '../../x509/path.ts';
 import { toKeyObject } from '../../x509/public-key.ts';
 import type { Certificate } from '../../x509/types.ts';
 import type { AttestedNode, NodeAttestor } from '../attestor.ts';
+import { fingerprintOf } from '../fingerprint.ts';
+import { inOneRound, provenNode } from '../one-round.ts';
 import {
   DEVID_NONCE_BYTES,
   type DevIdPayload,
@@ -72,21 +67,21 @@ export function createTpmDevIdAttestor(parts: TpmDevIdParts): NodeAttestor {
   return {
     type: TPM_DEVID_TYPE,
     limits: LIMITS,
-    async attest(request, challenge) {
+    attest: inOneRound(async (request) => {
       const shown = judge(request.payload, parts, await parts.revocation());
       if (!shown.ok) return shown;
       const { leaf, endorsementKey, attestationKey } = shown.value;
-      const secret = parts.random.bytes(TPM_DIGEST_BYTES[endorsementKey.nameHash]);
-      const made = makeCredential(endorsementKey, tpmName(attestationKey), secret, parts.random);
-      if (!made.ok) return made;
+      const activation = startActivation(endorsementKey, attestationKey, parts.random);
+      if (!activation.ok) return activation;
       const nonce = parts.random.bytes(DEVID_NONCE_BYTES);
-      const answer = await challenge(encodeDevIdChallenge({ nonce, ...made.value }));
-      if (!answer.ok) return answer;
-      const proven = verifyResponse(answer.value, { nonce, secret, leaf });
-      if (!proven.ok) return proven;
-      const node = nodeOf(shown.value, parts);
-      return node.ok ? ok({ kind: 'attested', node: node.value }) : node;
-    },
+      return ok({
+        bytes: encodeDevIdChallenge({ nonce, ...activation.value.credential }),
+        judge(answer) {
+          const proven = verifyResponse(answer, { nonce, activation: activation.value, leaf });
+          return proven.ok ? nodeOf(shown.value, parts) : proven;
+        },
+      });
+    }),
   };
 }
 
@@ -171,7 +166,11 @@ function checkDevIdKey(devIdKey: TpmPublic, leaf: Certificate): Result<void> {
 
 function verifyResponse(
   bytes: Uint8Array,
-  expected: { readonly nonce: Uint8Array; readonly secret: Uint8Array; readonly leaf: Certificate },
+  expected: {
+    readonly nonce: Uint8Array;
+    readonly activation: Activation;
+    readonly leaf: Certificate;
+  },
 ): Result<void> {
   const response = decodeDevIdResponse(bytes);
   if (!response.ok) return response;
@@ -181,10 +180,7 @@ function verifyResponse(
   if (!verify('sha256', expected.nonce, key.value, signature)) {
     return fail('TPM_DEVID', 'the signature over the nonce does not verify');
   }
-  if (secret.length === expected.secret.length && timingSafeEqual(secret, expected.secret)) {
-    return ok(undefined);
-  }
-  return fail('TPM_ACTIVATION', 'the credential was not opened');
+  return expected.activation.check(secret);
 }
 
 function nodeOf({ leaf, path }: Shown, { registry }: TpmDevIdParts): Result<AttestedNode> {
@@ -200,23 +196,6 @@ function nodeOf({ leaf, path }: Shown, { registry }: TpmDevIdParts): Result<Atte
     ...(issuer === '' ? [] : [`issuer:cn:${issuer}`]),
     ...path.slice(1).map((above) => `ca:fingerprint:${fingerprintOf(above)}`),
   ];
-  const selectors: Selector[] = [];
-  for (const text of texts) {
-    const selector = makeSelector(TPM_DEVID_TYPE, text);
-    if (!selector.ok) return selector;
-    selectors.push(selector.value);
-  }
-  return ok({
-    agentId: agentId.value,
-    selectors,
-    canReattest: true,
-    assurance: { binding: 'tpm', zone: undefined, release: undefined },
-    aliasDraft: undefined,
-    joinTokenHash: undefined,
-  });
-}
-
-/** SPIRE's: SHA-1 of the certificate, a name and not a proof. */
-function fingerprintOf({ der }: Certificate): string {
-  return createHash('sha1').update(der).digest('hex');
+  const assurance = { binding: 'tpm', zone: undefined, release: undefined } as const;
+  return provenNode(TPM_DEVID_TYPE, { agentId: agentId.value, texts, assurance });
 }

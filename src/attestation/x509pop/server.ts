@@ -1,10 +1,8 @@
-import { createHash } from 'node:crypto';
 import { toHex } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { Registry } from '../../registry/registry.ts';
-import { makeSelector, type Selector } from '../../rules/selector.ts';
 import { type SpiffeId, spiffeIdFromPath } from '../../spiffe/spiffe-id.ts';
 import { validateX509Svid } from '../../spiffe/x509-svid.ts';
 import { parseCertificate } from '../../x509/certificate.ts';
@@ -12,6 +10,8 @@ import { commonNameOf } from '../../x509/common-name.ts';
 import { validatePath } from '../../x509/path.ts';
 import type { Certificate } from '../../x509/types.ts';
 import type { AttestedNode, NodeAttestor } from '../attestor.ts';
+import { fingerprintOf } from '../fingerprint.ts';
+import { inOneRound, provenNode } from '../one-round.ts';
 import type { PathTemplate } from '../path-template.ts';
 import {
   decodeX509PopPayload,
@@ -75,22 +75,23 @@ export function createX509PopAttestor(parts: X509PopParts): NodeAttestor {
   return {
     type: X509POP_TYPE,
     limits: LIMITS,
-    async attest(request, challenge) {
-      const judged = judge(request.payload, parts);
+    attest: inOneRound(async ({ payload }) => {
+      const judged = judge(payload, parts);
       if (!judged.ok) return judged;
       const { publicKey } = judged.value.leaf;
       const kind = proofKindOf(publicKey);
       if (!kind.ok) return kind;
       const nonce = parts.random.bytes(X509POP_NONCE_BYTES);
-      const answer = await challenge(encodeX509PopChallenge({ kind: kind.value, nonce }));
-      if (!answer.ok) return answer;
-      const response = decodeX509PopResponse(answer.value);
-      if (!response.ok) return response;
-      const proven = verifyProof(publicKey, nonce, response.value);
-      if (!proven.ok) return proven;
-      const node = nodeOf(judged.value, parts);
-      return node.ok ? ok({ kind: 'attested', node: node.value }) : node;
-    },
+      return ok({
+        bytes: encodeX509PopChallenge({ kind: kind.value, nonce }),
+        judge(answer) {
+          const response = decodeX509PopResponse(answer);
+          if (!response.ok) return response;
+          const proven = verifyProof(publicKey, nonce, response.value);
+          return proven.ok ? nodeOf(judged.value, parts) : proven;
+        },
+      });
+    }),
   };
 }
 
@@ -168,15 +169,10 @@ function nodeOf(judged: Judged, { template, registry }: X509PopParts): Result<At
   ]);
   const agentId = agentIdOf(template.render(values), registry);
   if (!agentId.ok) return agentId;
-  const selectors = selectorsOf(leaf, path, commonName, registry.trustDomain.name);
-  if (!selectors.ok) return selectors;
-  return ok({
+  return provenNode(X509POP_TYPE, {
     agentId: agentId.value,
-    selectors: selectors.value,
-    canReattest: true,
+    texts: selectorTexts(leaf, path, commonName, registry.trustDomain.name),
     assurance: { binding: 'key', zone: undefined, release: undefined },
-    aliasDraft: undefined,
-    joinTokenHash: undefined,
   });
 }
 
@@ -189,35 +185,23 @@ function agentIdOf(
   return id.ok ? id : fail('ATTESTATION_ID', `agent ID: ${id.error.message}`);
 }
 
-/** SPIRE's: SHA-1 of the certificate, a name and not a proof. */
-function fingerprintOf({ der }: Certificate): string {
-  return createHash('sha1').update(der).digest('hex');
-}
-
 /** Lower-case hexadecimal, as SPIRE writes it: whole bytes, without the sign's. */
 function serialOf({ serial }: Certificate): string {
   return toHex(serial[0] === 0 && serial.length > 1 ? serial.subarray(1) : serial);
 }
 
-function selectorsOf(
+function selectorTexts(
   leaf: Certificate,
   path: readonly Certificate[],
   commonName: string | undefined,
   trustDomain: string,
-): Result<readonly Selector[]> {
-  const values = [
+): readonly string[] {
+  return [
     ...(commonName === undefined || commonName === '' ? [] : [`subject:cn:${commonName}`]),
     ...path.slice(1).map((issuer) => `ca:fingerprint:${fingerprintOf(issuer)}`),
     `serialnumber:${serialOf(leaf)}`,
     ...sanValues(leaf, trustDomain),
   ];
-  const selectors: Selector[] = [];
-  for (const value of new Set(values)) {
-    const selector = makeSelector(X509POP_TYPE, value);
-    if (!selector.ok) return selector;
-    selectors.push(selector.value);
-  }
-  return ok(selectors);
 }
 
 /** What URIs of the form `x509pop://<trust domain>/<key>:<value>` say, or with a slash for the colon. */
