@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
-import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { cgroupReader } from '../../agent/workload/container/cgroup-file.ts';
@@ -19,12 +17,11 @@ import { systemRandom } from '../../src/base/random.ts';
 import { openKubeApi } from '../../src/kube/kube-api.ts';
 import { isKubeObject } from '../../src/kube/objects.ts';
 import { createLogger } from '../../src/runtime/log.ts';
+import { fakeKubelet } from '../support/fake-kubelet.ts';
 import { soon } from '../support/processes.ts';
 import { processInCgroup, writableCgroupRoot } from '../support/real-cgroup.ts';
 import { assertRefused, assertValue } from '../support/refused.ts';
-import { temporaryFolder } from '../support/rpc.ts';
 import { needsShared, skipNow } from '../support/shared.ts';
-import { makeCertificate, makeRoot } from '../support/x509.ts';
 import { type KubeRig, startKubeRig } from './kube-rig.ts';
 
 const clock = systemClock;
@@ -134,28 +131,10 @@ describe('pods of a real cluster', needsShared('rig/kube.sh'), () => {
 
   /** The kubelet's plain port behind TLS, which the rig's kubelet does not speak. */
   async function kubeletHttp(context: TestContext): Promise<PodSource> {
-    const root = makeRoot();
-    const leaf = makeCertificate({ issuer: root, dnsNames: ['node-a'] });
-    const key = leaf.key.privateKey.export({ type: 'pkcs8', format: 'pem' });
-    const server = createServer({ cert: leaf.pem, key }, (incoming, outgoing) => {
+    const { folder: _, ...place } = await fakeKubelet(context, (incoming, outgoing) => {
       request(`${kubelet}${incoming.url}`, (answer) => answer.pipe(outgoing)).end();
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    context.after(() => {
-      server.closeAllConnections();
-      server.close();
-    });
-    const folder = temporaryFolder(context);
-    writeFileSync(join(folder, 'ca.crt'), root.pem);
-    writeFileSync(join(folder, 'token'), 'any');
-    return createKubeletHttpSource({
-      host: '127.0.0.1',
-      port: (server.address() as AddressInfo).port,
-      serverName: 'node-a',
-      caPath: join(folder, 'ca.crt'),
-      tokenPath: join(folder, 'token'),
-      clock,
-    });
+    return createKubeletHttpSource({ ...place, host: '127.0.0.1', serverName: 'node-a', clock });
   }
 
   const kinds: readonly [string, (context: TestContext) => PodSource | Promise<PodSource>][] = [

@@ -28,17 +28,19 @@ export interface StockAgent {
  * Starts a stock SPIRE agent that joins the fleet's server; answers when its socket is there.
  *
  * @param attestor Its node attestor in SPIRE's configuration; by join token unless told.
+ * @param workloads Workload attestors beside `unix`, in SPIRE's configuration.
  */
 export async function startStockAgent(
   fleet: Fleet,
   programs: string,
   attestor?: string,
+  workloads = '',
 ): Promise<StockAgent> {
   writeFileSync(fleet.bundlePath, (await fleet.cli('bundle', 'show')).stdout);
   const socket = join(fleet.dir, 'spire.sock');
   mkdirSync(join(fleet.dir, 'spire-agent'));
   const config = join(fleet.dir, 'spire-agent.conf');
-  writeFileSync(config, agentConfig(fleet, socket, attestor ?? JOIN_TOKEN));
+  writeFileSync(config, agentConfig(fleet, socket, `${attestor ?? JOIN_TOKEN}\n  ${workloads}`));
   const join_ = attestor === undefined ? ['-joinToken', await tokenOf(fleet)] : [];
   const logPath = join(fleet.dir, 'spire-agent.log');
   const log = openSync(logPath, 'a');

@@ -1,51 +1,35 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { ManualClock } from '../../../src/base/clock.ts';
+import { fakeKubelet } from '../../../test/support/fake-kubelet.ts';
 import { containerId, nodePod, podJson } from '../../../test/support/node-pods.ts';
-import { temporaryFolder } from '../../../test/support/rpc.ts';
-import { makeCertificate, makeRoot } from '../../../test/support/x509.ts';
+import { makeRoot } from '../../../test/support/x509.ts';
 import { createKubeletHttpSource, IDLE_POLL_MS, POLL_MS } from './kubelet-http.ts';
 import { PodIndex } from './pod-index.ts';
 import type { PodSink } from './pod-sources.ts';
 
 const LIST = JSON.stringify({ kind: 'PodList', items: [podJson(nodePod())] });
 
-/** A fake of the kubelet's HTTPS port: what it answers is the test's. */
-async function fakeKubelet(
+/** A fake kubelet, and the parts of a source that asks it. */
+async function setUp(
   context: TestContext,
   answer: (request: IncomingMessage, response: ServerResponse) => void,
-  names: readonly string[] = ['node-a'],
+  names?: readonly string[],
 ) {
-  const root = makeRoot();
-  const leaf = makeCertificate({ issuer: root, dnsNames: names });
-  const key = leaf.key.privateKey.export({ type: 'pkcs8', format: 'pem' });
   const calls: IncomingMessage[] = [];
-  const server = createServer({ cert: leaf.pem, key }, (request, response) => {
-    calls.push(request);
-    answer(request, response);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  context.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const folder = temporaryFolder(context);
-  const caPath = join(folder, 'ca.crt');
-  const tokenPath = join(folder, 'token');
-  writeFileSync(caPath, root.pem);
-  writeFileSync(tokenPath, 'first\n');
-  // It is the kernel that gives a TCP server an address of this shape.
-  const { port } = server.address() as AddressInfo;
+  const { folder, ...place } = await fakeKubelet(
+    context,
+    (request, response) => {
+      calls.push(request);
+      answer(request, response);
+    },
+    names,
+  );
   const clock = new ManualClock(0);
-  const place = { host: '127.0.0.1', port, serverName: 'node-a', caPath, tokenPath, clock };
-  return { calls, place, folder };
+  return { calls, folder, place: { ...place, host: '127.0.0.1', serverName: 'node-a', clock } };
 }
 
 /** Counts replacements, and waits for them. */
@@ -74,7 +58,7 @@ const forever = () => new AbortController().signal;
 
 describe("the kubelet's /pods", () => {
   test('is asked with the token, over TLS that leads to the CA', async (context) => {
-    const { calls, place } = await fakeKubelet(context, (_, response) => response.end(LIST));
+    const { calls, place } = await setUp(context, (_, response) => response.end(LIST));
     const { sink, index, first } = listener();
     const stop = new AbortController();
     const run = createKubeletHttpSource(place).run(sink, stop.signal);
@@ -87,9 +71,7 @@ describe("the kubelet's /pods", () => {
   });
 
   test('is not believed where its certificate leads elsewhere', async (context) => {
-    const { place, folder, calls } = await fakeKubelet(context, (_, response) =>
-      response.end(LIST),
-    );
+    const { place, folder, calls } = await setUp(context, (_, response) => response.end(LIST));
     const caPath = join(folder, 'other.crt');
     writeFileSync(caPath, makeRoot().pem);
     const { sink, count } = listener();
@@ -100,9 +82,7 @@ describe("the kubelet's /pods", () => {
   });
 
   test('is not believed where its certificate is of another node', async (context) => {
-    const { place, calls } = await fakeKubelet(context, (_, response) => response.end(LIST), [
-      'node-b',
-    ]);
+    const { place, calls } = await setUp(context, (_, response) => response.end(LIST), ['node-b']);
     const error = await createKubeletHttpSource(place).run(listener().sink, forever());
     assert.equal(error.code, 'AGENT_POD_SOURCE');
     assert.equal(calls.length, 0);
@@ -116,7 +96,7 @@ describe("the kubelet's /pods", () => {
   ];
   for (const [name, answer] of answers) {
     test(`is given up for ${name}`, async (context) => {
-      const { place } = await fakeKubelet(context, (_, response) => {
+      const { place } = await setUp(context, (_, response) => {
         answer(response);
         if (name === 'half an answer') setImmediate(() => response.destroy());
       });
@@ -129,7 +109,7 @@ describe("the kubelet's /pods", () => {
 
   for (const file of ['caPath', 'tokenPath'] as const) {
     test(`is not asked without ${file}`, async (context) => {
-      const { place, calls } = await fakeKubelet(context, (_, response) => response.end(LIST));
+      const { place, calls } = await setUp(context, (_, response) => response.end(LIST));
       const without = { ...place, [file]: `${place[file]}-absent` };
       const error = await createKubeletHttpSource(without).run(listener().sink, forever());
       assert.match(error.message, /-absent is absent/);
@@ -151,7 +131,7 @@ describe("the kubelet's /pods", () => {
   }
 
   test('is asked again with the token of then, and an equal answer is not read', async (context) => {
-    const { calls, place } = await fakeKubelet(context, (_, response) => response.end(LIST));
+    const { calls, place } = await setUp(context, (_, response) => response.end(LIST));
     const { sink, first, count } = listener();
     const stop = new AbortController();
     const run = createKubeletHttpSource(place).run(sink, stop.signal);
@@ -165,7 +145,7 @@ describe("the kubelet's /pods", () => {
   });
 
   test('is asked soon for all who wait together, and seldom for nobody', async (context) => {
-    const { calls, place } = await fakeKubelet(context, (_, response) => response.end(LIST));
+    const { calls, place } = await setUp(context, (_, response) => response.end(LIST));
     const { sink, index, first } = listener();
     const stop = new AbortController();
     const run = createKubeletHttpSource(place).run(sink, stop.signal);
