@@ -1,6 +1,6 @@
 /**
  * Verifying signed measurements of SPDM on one core, beside what its one P-384 signature alone costs; the
- * chain of certificates is measured in `device-evidence.bench.ts`. Rows are measured in turns, so that a
+ * chain of certificates is measured in `dpu-evidence.bench.ts`. Rows are measured in turns, so that a
  * busy machine slows each alike. Prints a table and writes `bench-spdm.json`.
  */
 import { createHash, createPublicKey, sign, verify } from 'node:crypto';

@@ -2,7 +2,7 @@
  * A fleet whose BMCs are asked for fresh evidence once in ten minutes: what it costs the server, with two
  * roots of trust for each card and two seconds for each collection. The collections are made as fast as
  * the gate lets them, and their CPU is spread over the ten minutes. Prints a table and writes
- * `bench-redfish.json`.
+ * `bench-dpu-redfish.json`.
  */
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -90,7 +90,7 @@ try {
   const cpuSeconds = (user + system) / 1e6;
   child.send('report');
   const [seen] = (await once(child, 'message')) as [Seen];
-  report('redfish', {
+  report('dpu-redfish', {
     [`${CARDS} cards, ${TARGETS.length} roots of trust each`]: {
       'verified evidence': verified,
       'collections begun': seen.begun,
