@@ -36,13 +36,13 @@ export interface BmcLook {
 }
 
 /**
- * Opens a look at the BMC of a DPU: address and TLS pin come from the inventory, the account from the
+ * A client of the BMC of a DPU: address and TLS pin come from the inventory, the account from the
  * server's own files. Fails with DPU_BMC_UNKNOWN or REDFISH_SETTINGS.
  */
-export async function openBmcLook(
+export async function bmcClientOf(
   { account, ...shared }: OutOfBandParts,
   { serial, bmc }: Pick<DpuRecord, 'serial' | 'bmc'>,
-): Promise<Result<BmcLook>> {
+): Promise<Result<BmcClient>> {
   if (bmc?.tlsPin === undefined) {
     return fail('DPU_BMC_UNKNOWN', `DPU ${serial}: no BMC with a TLS pin in the inventory`);
   }
@@ -53,7 +53,17 @@ export async function openBmcLook(
   if (!credentials.ok) return credentials;
   const trust = { kind: 'spki', sha256: [bmc.tlsPin] } as const;
   const place = { origin: origin.value, trust };
-  const client = new BmcClient({ ...shared, place, credentials: credentials.value });
+  return ok(new BmcClient({ ...shared, place, credentials: credentials.value }));
+}
+
+/** Opens a look at the BMC of a DPU. Fails as {@link bmcClientOf} does. */
+export async function openBmcLook(
+  parts: OutOfBandParts,
+  dpu: Pick<DpuRecord, 'serial' | 'bmc'>,
+): Promise<Result<BmcLook>> {
+  const opened = await bmcClientOf(parts, dpu);
+  if (!opened.ok) return opened;
+  const client = opened.value;
   return ok({
     collect: (target, nonce, slot) => collect(client, target, nonce, slot),
     async serial() {

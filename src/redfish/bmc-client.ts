@@ -3,6 +3,7 @@ import type { Random } from '../base/random.ts';
 import { type Failed, fail, ok, type Result } from '../base/result.ts';
 import type { JsonObject } from '../spiffe/json.ts';
 import type { BmcCredentials } from './credentials.ts';
+import { followStream, type StreamListener } from './event-stream.ts';
 import { type BmcAnswer, type Exchange, exchange } from './exchange.ts';
 import { type BmcPace, DEFAULT_PACE, deadline } from './pace.ts';
 import type { BmcPlace } from './place.ts';
@@ -88,6 +89,26 @@ export class BmcClient {
     return answer.ok && isRedirect(answer.value) ? redirected(path) : answer;
   }
 
+  /**
+   * Follows a stream to its end, in a session that is made anew once where the BMC forgot it. Fails as
+   * {@link followStream} does.
+   */
+  async follow(
+    path: ResourcePath,
+    listener: StreamListener,
+    signal: AbortSignal,
+  ): Promise<Result<void>> {
+    const request = { origin: this.origin, path, agent: this.#agent, signal };
+    for (let again = true; ; again = false) {
+      const headers = await this.#accountHeaders();
+      if (!headers.ok) return headers;
+      const followed = await followStream({ ...request, headers: headers.value }, listener);
+      const forgotten = !followed.ok && followed.error.code === 'REDFISH_UNAUTHENTICATED';
+      if (!forgotten || !again || this.#credentials.method === 'basic') return followed;
+      this.#session = undefined;
+    }
+  }
+
   /** Ends the session and every connection. A BMC that does not answer is not waited for. */
   async close(): Promise<void> {
     // A session that is being made is not waited for.
@@ -117,9 +138,7 @@ export class BmcClient {
   async #asAccount(request: Asked, call: BmcCall): Promise<Result<BmcAnswer>> {
     const timeoutMs = this.pace.requestTimeoutMs;
     if (this.#credentials.method === 'basic') {
-      const { userName, password } = this.#credentials;
-      const encoded = Buffer.from(`${userName}:${password}`, 'utf8').toString('base64');
-      return this.#send(request, { authorization: `Basic ${encoded}` }, timeoutMs, call.signal);
+      return this.#send(request, this.#basicHeaders(), timeoutMs, call.signal);
     }
     const before = this.#session;
     const answer = await this.#inSession(request, timeoutMs, call.signal);
@@ -130,19 +149,29 @@ export class BmcClient {
     return this.#inSession(request, timeoutMs, call.signal);
   }
 
+  #basicHeaders(): Readonly<Record<string, string>> {
+    const { userName, password } = this.#credentials;
+    const encoded = Buffer.from(`${userName}:${password}`, 'utf8').toString('base64');
+    return { authorization: `Basic ${encoded}` };
+  }
+
+  async #accountHeaders(): Promise<Result<Readonly<Record<string, string>>>> {
+    if (this.#credentials.method === 'basic') return ok(this.#basicHeaders());
+    this.#session ??= this.#logIn();
+    const session = await this.#session;
+    if (session.ok) return ok({ 'x-auth-token': session.value.token });
+    // A refusal stays, so that a wrong password is sent once; what passes by itself is tried again.
+    if (session.error.retryable) this.#session = undefined;
+    return session;
+  }
+
   async #inSession(
     request: Asked,
     timeoutMs: number,
     signal: AbortSignal | undefined,
   ): Promise<Result<BmcAnswer>> {
-    this.#session ??= this.#logIn();
-    const session = await this.#session;
-    if (session.ok) {
-      return this.#send(request, { 'x-auth-token': session.value.token }, timeoutMs, signal);
-    }
-    // A refusal stays, so that a wrong password is sent once; what passes by itself is tried again.
-    if (session.error.retryable) this.#session = undefined;
-    return session;
+    const headers = await this.#accountHeaders();
+    return headers.ok ? this.#send(request, headers.value, timeoutMs, signal) : headers;
   }
 
   async #logIn(): Promise<Result<Session>> {

@@ -99,7 +99,8 @@ function parseAnswer(bytes: Uint8Array, what: string): Result<JsonObject> {
   return fail('REDFISH_ANSWER_MALFORMED', `${what}: ${parsed.error.message}`);
 }
 
-function noAnswer(what: string, cause: unknown, signal: AbortSignal): Failed {
+/** Why there is no whole answer. `what` stands in messages. */
+export function noAnswer(what: string, cause: unknown, signal: AbortSignal): Failed {
   if (signal.aborted) return fail('REDFISH_TIMEOUT', `${what}: no answer in time`);
   if (cause instanceof SignetError) {
     if (cause.code !== 'HTTP_ANSWER_TOO_LONG') return { ok: false, error: cause };

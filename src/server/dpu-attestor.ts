@@ -11,7 +11,8 @@ import type { DpuCollector } from '../dpu/collector-seam.ts';
 import type { DpuTarget } from '../dpu/evidence.ts';
 import type { EvidenceVault } from '../dpu/evidence-vault.ts';
 import type { DpuInventory } from '../dpu/inventory.ts';
-import { openBmcLook } from '../dpu/out-of-band.ts';
+import { bmcClientOf, openBmcLook } from '../dpu/out-of-band.ts';
+import type { BmcEventsParts } from '../dpu/watch/bmc-events.ts';
 import type { LookParts } from '../dpu/watch/look.ts';
 import { FleetGate } from '../redfish/fleet-gate.ts';
 import { TargetTurns } from '../redfish/target-turns.ts';
@@ -48,6 +49,7 @@ export interface OpenedDpu {
   readonly references: DpuReferences;
   /** For the server's own looks. */
   readonly looking: Omit<LookParts, 'inventory'>;
+  readonly openClient: BmcEventsParts['openClient'];
 }
 
 /**
@@ -71,8 +73,9 @@ export async function openDpuAttestor(
   const turns = new TargetTurns();
   const gate = new FleetGate({ clock, metrics });
   const account = settings.bmc;
+  const shared = { account, clock, random, turns };
   const openLook = gatedLooks({ gate, clock, waitMs: LOOK_WAIT_MS }, (dpu) =>
-    openBmcLook({ account, clock, random, turns }, dpu),
+    openBmcLook(shared, dpu),
   );
   const signatures = createSignatureMemo(settings.knownSignatures);
   const { manifestFor } = references;
@@ -110,7 +113,13 @@ export async function openDpuAttestor(
     manifestFor,
     random,
   };
-  return ok({ attestor, collector: createDpuCollector(looking), references, looking });
+  return ok({
+    attestor,
+    collector: createDpuCollector(looking),
+    references,
+    looking,
+    openClient: (dpu) => bmcClientOf(shared, dpu),
+  });
 }
 
 /** SHA-256 of all that an attestation in full rests on, as it stands when it is asked, hex. */

@@ -1,4 +1,5 @@
 import { ok, type Result } from '../base/result.ts';
+import { BmcEvents } from '../dpu/watch/bmc-events.ts';
 import { DpuWatch, type WatchSettings } from '../dpu/watch/watch.ts';
 import type { ServerCore } from './core.ts';
 import { type OpenedDpu, openDpuAttestor } from './dpu-attestor.ts';
@@ -23,17 +24,29 @@ export async function judgeDpus(
   const { trustDomain } = registry;
   const opened = await openDpuAttestor(settings, { ...base, ...dpus, trustDomain });
   if (!opened.ok) return opened;
-  const { references, looking } = opened.value;
+  const { references, looking, openClient } = opened.value;
   base.life.add('DPU manifests', () => references.close());
   const { inventory } = dpus;
-  const watch = new DpuWatch({
+  const events =
+    settings.watch?.events === true
+      ? new BmcEvents({
+          ...base,
+          openClient,
+          look: (serial, delayMs) => watch.lookIn(serial, delayMs),
+        })
+      : undefined;
+  const watch: DpuWatch = new DpuWatch({
     ...base,
     ...looking,
     inventory,
     registry,
     settings: watchSettings(settings),
+    onWatched: (dpus) => events?.follow(dpus),
   });
-  base.life.add('watch over DPUs', () => watch.close());
+  base.life.add('watch over DPUs', () => {
+    watch.close();
+    events?.close();
+  });
   references.onChange((change) => void watch.reconsider(change));
   watch.start();
   return ok({ ...opened.value, watch });

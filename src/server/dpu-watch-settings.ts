@@ -19,6 +19,10 @@ export const dpuWatchSchema = z
       .max(3)
       .optional()
       .describe('Zones whose cards are looked at; all of them unless set.'),
+    events: z
+      .boolean()
+      .default(false)
+      .describe('Whether events of the BMCs are followed too, as reasons to look at once.'),
   })
   .optional()
   .describe(

@@ -46,6 +46,8 @@ export interface WatchParts extends LookParts {
   >;
   readonly registry: Pick<Registry, 'dpus' | 'agent' | 'changeAgent' | 'trustDomain'>;
   readonly settings: WatchSettings;
+  /** Told which cards are watched, whenever they may be others. */
+  readonly onWatched?: ((dpus: readonly DpuRecord[]) => void) | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -107,10 +109,10 @@ export class DpuWatch {
     return this.#looks.alone(serial, () => this.#look(serial));
   }
 
-  /** Something was heard of a card that is a reason to look, unless a look is due sooner. */
-  lookSoon(serial: string, withinMs = 0): void {
+  /** Looks at a card in so many milliseconds, unless a look is due sooner. */
+  lookIn(serial: string, delayMs: number): void {
     const found = this.#parts.inventory.find(serial);
-    if (found.ok && isLookedAt(found.value)) this.#looks.plan(serial, this.#within(withinMs));
+    if (found.ok && isLookedAt(found.value)) this.#looks.plan(serial, delayMs);
   }
 
   /** Other manifests or CRLs are in force: cards that no longer match go out, and others are asked. */
@@ -143,7 +145,7 @@ export class DpuWatch {
       log.info({ dpu: serial, reason: judged.why }, 'DPU has to attest by other manifests');
       this.#demandWithin(serial, 'other manifests');
     } else if (crls && isLookedAt(dpu)) {
-      this.lookSoon(serial, this.#parts.settings.spreadMs);
+      this.lookIn(serial, this.#within(this.#parts.settings.spreadMs));
     } else if (crls) {
       this.#demandWithin(serial, 'other revocation lists');
     }
@@ -290,7 +292,9 @@ export class DpuWatch {
 
   #reconcile(): void {
     const { intervalMs } = this.#parts.settings;
-    for (const dpu of this.#all()) {
+    const all = this.#all();
+    this.#parts.onWatched?.(all.filter((dpu) => this.#isWatched(dpu)));
+    for (const dpu of all) {
       const { serial } = dpu;
       if (!this.#isWatched(dpu) && !(this.#owes(dpu) && isLookedAt(dpu))) continue;
       if (this.#owes(dpu) && !this.#retries.has(serial) && !this.#looks.runs(serial)) {

@@ -4,6 +4,7 @@ import { createServer, type Server } from 'node:https';
 import { type Clock, systemClock } from '../../../base/clock.ts';
 import { type Random, systemRandom } from '../../../base/random.ts';
 import { cardResources, MOCK_CARD, type MockCard, type MockResource } from './card.ts';
+import { MockEvents } from './events.ts';
 import { errorBody, type MockAnswer, MockMeasurements, type MockTarget } from './measurements.ts';
 
 /** What a mock BMC does with a request in place of serving it. */
@@ -32,6 +33,7 @@ const MAX_BODY_BYTES = 16 * 1024;
  */
 export class MockBmc {
   readonly measurements: MockMeasurements;
+  readonly events = new MockEvents();
   /** Decides what becomes of a request, by `METHOD path`; undefined serves it. */
   decide: (request: string) => MockFault | undefined = () => undefined;
   /** Called with each request, for those who want to know what was sent. */
@@ -90,6 +92,9 @@ export class MockBmc {
     const body = await readBody(request).catch(() => undefined);
     if (body === undefined) return void request.socket.destroy();
     const plain = path.replace(/\/$/, '');
+    if (fault === undefined && method === 'GET' && this.#knows(headers)) {
+      if (this.events.follow(plain, answer)) return;
+    }
     send(answer, fault ?? this.#answer({ method, path: plain, query, body, headers }));
   }
 
@@ -113,7 +118,7 @@ export class MockBmc {
   }
 
   #resource(path: string): MockAnswer | undefined {
-    const body = this.#resources.get(path);
+    const body = this.#resources.get(path) ?? this.events.get(path);
     return body === undefined ? undefined : { status: 200, body };
   }
 
