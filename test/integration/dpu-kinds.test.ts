@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createPublicKey, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -7,15 +7,10 @@ import { after, before, describe, test } from 'node:test';
 import { MockBmc } from '../../src/main/demo/mock-bmc/mock-bmc.ts';
 import { TCP_FRAMING } from '../../src/spdm/tcp-framing.ts';
 import { sha256Hex } from '../support/dice.ts';
-import { DPU_CLASS, mockTarget, TestCard } from '../support/dpu.ts';
+import { mockTarget, TestCard } from '../support/dpu.ts';
+import { dpuYaml } from '../support/dpu-yaml.ts';
 import { Fleet } from '../support/fleet.ts';
-import {
-  IROT,
-  manifestBytes,
-  signManifest,
-  writtenManifest,
-  writtenTarget,
-} from '../support/manifest.ts';
+import { IROT } from '../support/manifest.ts';
 import { MOCK_ACCOUNT, MOCK_TLS } from '../support/mock-bmc.ts';
 import { soon } from '../support/processes.ts';
 import { type ResponderServer, serveResponder } from '../support/spdm-responder-server.ts';
@@ -30,27 +25,18 @@ interface Shown {
   readonly assessment?: { readonly binding: string };
 }
 
-/** Files of a test in a folder of their own, with a manifest and who signed it. */
+/** Files of a test in a folder of their own, with what judges its cards. */
 function testFiles() {
   const folder = mkdtempSync(join(tmpdir(), 'sgn-dpu-'));
   const file = (name: string, content: string | Uint8Array): string => {
     writeFileSync(join(folder, name), content, { mode: 0o600 });
     return join(folder, name);
   };
-  const signer = makeKey();
-  const targets = [writtenTarget({ deviceClass: DPU_CLASS.name })];
-  const manifest = signManifest(manifestBytes(writtenManifest({ targets })), signer);
-  const publisher = createPublicKey(signer.privateKey).export({ type: 'spki', format: 'pem' });
-  const yaml = `attestation:
-  dpu:
-    classes:
-      - name: ${DPU_CLASS.name}
-        roots: [${DPU_CLASS.roots[0]}]
-        classCas: [${DPU_CLASS.classCas[0]}]
-    targets: [{ id: ${IROT}, class: ${DPU_CLASS.name} }]
-    manifests: { paths: [${file('manifest.json', manifest)}], signerPaths: [${file('signer.pem', publisher)}] }
-`;
-  return { file, yaml, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return {
+    file,
+    yaml: dpuYaml(folder),
+    remove: () => rmSync(folder, { recursive: true, force: true }),
+  };
 }
 
 /** Imports a DPU and pins its device key. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createPublicKey, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,19 +9,13 @@ import { parseWorkloadAddress } from '../../src/client/address.ts';
 import { WorkloadClient } from '../../src/client/index.ts';
 import { MockBmc } from '../../src/main/demo/mock-bmc/mock-bmc.ts';
 import { sha256Hex } from '../support/dice.ts';
-import { DPU_CLASS, mockTarget, TestCard } from '../support/dpu.ts';
+import { mockTarget, TestCard } from '../support/dpu.ts';
+import { dpuYaml } from '../support/dpu-yaml.ts';
 import { Fleet } from '../support/fleet.ts';
 import { Followed } from '../support/followed.ts';
-import {
-  IROT,
-  manifestBytes,
-  signManifest,
-  writtenManifest,
-  writtenTarget,
-} from '../support/manifest.ts';
+import { IROT } from '../support/manifest.ts';
 import { MOCK_ACCOUNT, MOCK_TLS } from '../support/mock-bmc.ts';
 import { soon } from '../support/processes.ts';
-import { makeKey } from '../support/x509.ts';
 
 const SERIAL = 'MT0000X00001';
 
@@ -52,27 +46,12 @@ describe('a node that attests by its DPU', () => {
   before(async () => {
     folder = mkdtempSync(join(tmpdir(), 'sgn-dpu-'));
     const origin = await mock.listen();
-    const signer = makeKey();
-    const targets = [writtenTarget({ deviceClass: DPU_CLASS.name })];
-    const manifest = signManifest(manifestBytes(writtenManifest({ targets })), signer);
-    const publisher = createPublicKey(signer.privateKey).export({
-      type: 'spki',
-      format: 'pem',
-    });
     const user = file('bmc-user', MOCK_ACCOUNT.userName);
     const password = file('bmc-password', MOCK_ACCOUNT.password);
     fleet = await Fleet.start({
       serverOnly: true,
       agentTtl: '20s',
-      serverYaml: `attestation:
-  dpu:
-    classes:
-      - name: ${DPU_CLASS.name}
-        roots: [${DPU_CLASS.roots[0]}]
-        classCas: [${DPU_CLASS.classCas[0]}]
-    targets: [{ id: ${IROT}, class: ${DPU_CLASS.name} }]
-    manifests: { paths: [${file('manifest.json', manifest)}], signerPaths: [${file('signer.pem', publisher)}] }
-    bmc: { userNamePath: ${user}, passwordPath: ${password} }
+      serverYaml: `${dpuYaml(folder)}    bmc: { userNamePath: ${user}, passwordPath: ${password} }
 `,
       agentYaml: `attestation:
   dpu:

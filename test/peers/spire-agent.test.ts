@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { dpuYaml } from '../support/dpu-yaml.ts';
 import { Fleet } from '../support/fleet.ts';
 import { JsonLines, run, soon, stopChild } from '../support/processes.ts';
 import { needsShared } from '../support/shared.ts';
@@ -8,21 +11,31 @@ import { type StockAgent, spirePrograms, startStockAgent } from './stock-agent.t
 import { type PeerEvent, workloadClients } from './workload-clients.ts';
 
 describe('a stock SPIRE agent against this server', needsShared('rig/spire/spire.sh'), () => {
+  let dir: string;
   let fleet: Fleet;
   let agent: StockAgent;
 
   before(async () => {
     const programs = await spirePrograms();
-    fleet = await Fleet.start({ serverOnly: true, x509SvidTtl: '40s' });
+    dir = mkdtempSync(join(tmpdir(), 'sgn-'));
+    // A server that attests DPUs too: stock agents are to notice nothing.
+    fleet = await Fleet.start({ serverOnly: true, x509SvidTtl: '40s', serverYaml: dpuYaml(dir) });
     agent = await startStockAgent(fleet, programs);
   });
   after(async () => {
     if (agent !== undefined) await stopChild(agent.child);
     await fleet?.stop();
+    if (dir !== undefined) rmSync(dir, { recursive: true, force: true });
   });
 
-  test('attests by join token and is listed', async () => {
-    assert.match(await fleet.agentId(), /^spiffe:\/\/example\.org\/spire\/agent\/join_token\//);
+  test('attests by join token and is listed, at a server that attests DPUs too', async () => {
+    const id = await fleet.agentId();
+    assert.match(id, /^spiffe:\/\/example\.org\/spire\/agent\/join_token\//);
+    const shown = (await fleet.json('agent', 'show', '--spiffe-id', id)) as {
+      assurance: { method: string; binding: string };
+    };
+    assert.deepEqual([shown.assurance.method, shown.assurance.binding], ['join_token', 'bearer']);
+    assert.ok(!fleet.log('server').includes('DPU_'), 'nothing of it was asked for a DPU');
   });
 
   test('serves X.509- and JWT-SVIDs of an entry that is created later, and rotates them', async () => {
