@@ -52,6 +52,8 @@ export function psatReview(extra: Readonly<Record<string, readonly string[]>> = 
 /** Both halves of `k8s_psat`, with a fake API server. */
 export interface PsatRig extends AttestorRig {
   readonly fake: FakeKube;
+  /** The cluster `east`, as the server has it. */
+  readonly cluster: PsatCluster;
   /** File that the agent's token is in. */
   readonly tokenPath: string;
 }
@@ -75,24 +77,21 @@ export async function psatRig(
   writeFileSync(tokenPath, `${PSAT_TOKEN}\n`);
   const agent = createAgentHalf({ cluster: 'east', tokenPath });
   const request = testRequest();
+  const east: PsatCluster = {
+    name: 'east',
+    api,
+    serviceAccounts: new Set(['spire:spire-agent']),
+    audiences: ['spire-server'],
+    nodeLabelKeys: new Set(['zone', 'rack', 'absent']),
+    podLabelKeys: new Set(['app']),
+    ...cluster,
+  };
   return {
     fake,
+    cluster: east,
     tokenPath,
     request,
-    server: createK8sPsatAttestor({
-      trustDomain: AGENT_TEST_DOMAIN,
-      clusters: [
-        {
-          name: 'east',
-          api,
-          serviceAccounts: new Set(['spire:spire-agent']),
-          audiences: ['spire-server'],
-          nodeLabelKeys: new Set(['zone', 'rack', 'absent']),
-          podLabelKeys: new Set(['app']),
-          ...cluster,
-        },
-      ],
-    }),
+    server: createK8sPsatAttestor({ trustDomain: AGENT_TEST_DOMAIN, clusters: [east] }),
     begin: async () =>
       assertValue(await agent.begin({ spki: request.csrSpki, sign: () => Buffer.alloc(0) })),
   };

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { rmSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { createK8sPsatAttestor as createAgentHalf } from '../../../agent/attestation/k8s_psat/agent.ts';
+import { AGENT_TEST_DOMAIN } from '../../../test/support/agent-ca.ts';
 import { runAttestation } from '../../../test/support/attestor-suite.ts';
 import type { KubeFault } from '../../../test/support/fake-kube.ts';
 import {
@@ -15,6 +16,7 @@ import {
 import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import { encodeK8sPsatPayload, MAX_K8S_PSAT_BYTES } from './payload.ts';
+import { createK8sPsatAttestor } from './server.ts';
 
 const PODS = '/api/v1/pods';
 const NODES = '/api/v1/nodes';
@@ -163,6 +165,19 @@ describe('k8s_psat', () => {
     const payload = (): Buffer => encodeK8sPsatPayload({ cluster: 'west', token: PSAT_TOKEN });
     assertRefused((await runAttestation(rig, { payload })).result, 'K8S_PSAT_CLUSTER');
     assert.equal(rig.fake.calls.length, 0);
+  });
+
+  test('has the token judged by the cluster that it is shown for, and by no other', async (context) => {
+    const east = await psatRig(context);
+    const west = await psatRig(context);
+    west.fake.review = () => ({ authenticated: false });
+    const clusters = [east.cluster, { ...west.cluster, name: 'west' }];
+    const server = createK8sPsatAttestor({ trustDomain: AGENT_TEST_DOMAIN, clusters });
+    const rig = { ...east, server };
+    const payload = (): Buffer => encodeK8sPsatPayload({ cluster: 'west', token: PSAT_TOKEN });
+    assertRefused((await runAttestation(rig, { payload })).result, 'KUBE_TOKEN');
+    assert.equal(east.fake.calls.length, 0);
+    assertValue((await runAttestation(rig)).result);
   });
 
   test('asks nobody about what has not the form of a token', async (context) => {
