@@ -143,6 +143,11 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/jwt-mint.ts')).jwtMint,
   },
   {
+    path: 'rule explain',
+    summary: 'Say what Kubernetes rules give a pod, and why',
+    load: async () => (await import('./commands/rule-explain.ts')).ruleExplain,
+  },
+  {
     path: 'dpu import',
     summary: 'Take DPUs into the inventory',
     load: async () => (await import('./commands/dpu-import.ts')).dpuImport,

@@ -3,13 +3,18 @@ import type { CliIo } from './spec.ts';
 import { formatBlock, formatTime } from './text.ts';
 import { wireIdText } from './wire.ts';
 
-/** An entry for people: one field a line, absent ones left out. */
-export function formatEntry(entry: Entry, io: CliIo): string {
+/**
+ * An entry for people: one field a line, absent ones left out.
+ *
+ * @param derivedFrom The rule that it follows; undefined for stored entries.
+ */
+export function formatEntry(entry: Entry, io: CliIo, derivedFrom?: string): string {
   const seconds = (ttl: number): string => (ttl === 0 ? 'default' : `${ttl}s`);
   const time = (at: bigint): string => formatTime(Number(at), io.clock.nowMs());
   const attributes = entry.additionalAttributes;
   return formatBlock([
     ['Entry ID', entry.id],
+    ['Derived from', derivedFrom ?? []],
     ['SPIFFE ID', wireIdText(entry.spiffeId)],
     ['Parent ID', wireIdText(entry.parentId)],
     ['Selector', entry.selectors.map(({ type, value }) => `${type}:${value}`)],

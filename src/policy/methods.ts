@@ -76,6 +76,8 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
   ['/signet.dpu.v1.DpuInventory/GetDpuEvidence', OPERATORS],
   ['/signet.revocation.v1.Revocation/ListRevokedX509SVIDs', OPERATORS],
   ['/signet.attestation.v1.Attestation/GetAssurance', OPERATORS],
+  ['/signet.rule.v1.Rule/ExplainPod', OPERATORS],
+  ['/signet.rule.v1.Rule/GetEntrySources', OPERATORS],
 
   ['/grpc.health.v1.Health/Check', LOCAL],
   ['/grpc.health.v1.Health/Watch', LOCAL],

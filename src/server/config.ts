@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { auditSchema } from '../audit/settings.ts';
 import type { Result } from '../base/result.ts';
+import { kubernetesSchema } from '../controllers/settings.ts';
 import { dpuSchema } from '../dpu/settings.ts';
 import { KEY_TYPES } from '../keys/key-manager.ts';
 import { keysSchema } from '../keys/settings.ts';
@@ -242,6 +243,7 @@ export const serverConfigSchema = z
     crl: crlSchema,
     dpu: dpuSchema,
     zones: zonesSchema,
+    kubernetes: kubernetesSchema,
     audit: auditSchema,
     telemetry: telemetrySchema,
   })

@@ -6,6 +6,7 @@ import type { UpstreamLink } from '../authority/upstream/upstream-link.ts';
 import { refuseNotWhole } from '../backup/whole.ts';
 import type { SignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import type { RuleController } from '../controllers/rule-controller.ts';
 import { createDownstreamCaIssuer, type DownstreamCaIssuer } from '../issuance/downstream-ca.ts';
 import type { FindIssued } from '../issuance/find-issued.ts';
 import { createIssuer } from '../issuance/issuer.ts';
@@ -31,6 +32,7 @@ import { startAuthorities, subjectOf } from './authorities.ts';
 import { loadBlockedKeys } from './blocked-keys.ts';
 import { type ServerCrl, startCrl, withCrlPoints } from './crl.ts';
 import { logKeptHold, type ServerDpus, startDpus } from './dpu.ts';
+import { startKubernetes } from './kubernetes.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
 import { protectionOf } from './protection.ts';
 import type { ServerBase } from './server.ts';
@@ -55,6 +57,8 @@ export interface ServerCore {
   /** Undefined where it is turned off. */
   readonly crl: ServerCrl | undefined;
   readonly dpus: ServerDpus;
+  /** The rules of each configured Kubernetes cluster. */
+  readonly rules: readonly RuleController[];
 }
 
 /** Starts state, keys, authorities and issuance. */
@@ -108,9 +112,12 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   });
   if (!identity.ok) return identity;
   base.life.add('server identity', () => identity.value.close());
+  const rules = await startKubernetes(base, registry);
+  if (!rules.ok) return rules;
   if (base.life.stopping) return fail('START_INTERRUPTED', 'told to stop while starting');
   return ok({
     registry,
+    rules: rules.value,
     issueCa: downstreamCas(base, {
       api,
       authority: manager,
@@ -189,6 +196,7 @@ async function startState(
     localHolds: holds.value,
     onKeptHold: (event) => logKeptHold(log, event),
     admits: createAdmission(config.zones),
+    derives: config.kubernetes.clusters.length > 0,
     onKeptBan: (event) => logKeptBan(log, event),
     trustDomain,
     clock,

@@ -9,6 +9,7 @@ import { createLocalAuthorityService } from '../api/local-authority-service.ts';
 import { oneAtATime } from '../api/one-at-a-time.ts';
 import { createPushStreams, type PushStreams } from '../api/push-streams.ts';
 import { createRevocationService } from '../api/revocation-service.ts';
+import { createRuleService } from '../api/rule-service.ts';
 import { createSvidService } from '../api/svid-service.ts';
 import type { NodeAttestor } from '../attestation/attestor.ts';
 import { ok, type Result } from '../base/result.ts';
@@ -16,6 +17,7 @@ import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
 import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
 import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
+import { RuleService } from '../gen/signet/rule/v1/rule.ts';
 import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../gen/spire/api/server/entry/v1/entry.ts';
@@ -54,6 +56,7 @@ const REFLECTED = [
   'signet.revocation.v1.Revocation',
   'signet.dpu.v1.DpuInventory',
   'signet.attestation.v1.Attestation',
+  'signet.rule.v1.Rule',
   'grpc.health.v1.Health',
 ] as const;
 
@@ -81,7 +84,7 @@ interface Services {
 /** The same services on both listeners; the matrix of policy says who may call what. */
 function services(
   base: ServerBase,
-  { api, authority, issuingCa, issueCa, dpus }: ServerCore,
+  { api, authority, issuingCa, issueCa, dpus, rules }: ServerCore,
   attestors: ReadonlyMap<string, NodeAttestor>,
   judged: JudgedDpus | undefined,
 ): Services {
@@ -101,6 +104,7 @@ function services(
     watch: judged?.watch,
   });
   const nodes = createAttestationService(api);
+  const rule = createRuleService(api, rules);
   const sync = createAgentSyncService(api, streams);
   const guard = createGuard(api, callLimits);
   const serve = (host: RpcHost): void => {
@@ -114,6 +118,7 @@ function services(
     host.addService(RevocationService, revocation, guards);
     host.addService(DpuInventoryService, dpu, guards);
     host.addService(AttestationService, nodes, guards);
+    host.addService(RuleService, rule, guards);
   };
   return { serve, guard };
 }

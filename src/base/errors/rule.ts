@@ -55,4 +55,22 @@ export const ruleErrors = defineErrors({
     action:
       'Choose a path below the prefix, or have a cluster administrator write a WorkloadIdentityGrant.',
   },
+  RULES_PENDING: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'The rules and pods of a cluster have not been read whole since the server started.',
+    action: 'Wait; if it lasts, see in the log why the Kubernetes API server cannot be read.',
+  },
+  RULE_CLUSTER: {
+    status: 'NotFound',
+    retryable: false,
+    means: 'A cluster is asked about that the server does not know, or it is not said which one.',
+    action: 'Name one of kubernetes.clusters of server.yaml.',
+  },
+  POD_NOT_FOUND: {
+    status: 'NotFound',
+    retryable: false,
+    means: 'A cluster has no such pod.',
+    action: 'Look for it with "kubectl get pods", and name it as NAMESPACE/NAME.',
+  },
 });

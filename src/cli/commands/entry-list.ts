@@ -1,5 +1,10 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import {
+  EntrySource,
+  type GetEntrySourcesResponse,
+  RuleClient,
+} from '../../gen/signet/rule/v1/rule.ts';
+import {
   type CountEntriesResponse,
   EntryClient,
   type ListEntriesRequest_Filter,
@@ -8,9 +13,11 @@ import {
 import type { Entry } from '../../gen/spire/api/types/entry.ts';
 import type { FederatesWithMatch } from '../../gen/spire/api/types/federateswith.ts';
 import type { SelectorMatch } from '../../gen/spire/api/types/selector.ts';
+import { DERIVED_ID_PREFIX } from '../../rules/entry-id.ts';
 import { parseTrustDomain } from '../../spiffe/trust-domain.ts';
 import { formatEntry } from '../entry-view.ts';
 import { booleanFlag, flagError, selectorFlags, spiffeIdFlag } from '../flags.ts';
+import { sourceText } from '../rule-view.ts';
 import { type ServerConnection, withServer } from '../server-connection.ts';
 import type { CliIo, CommandSpec, FlagSpec, Input } from '../spec.ts';
 import { counted, safeJson } from '../text.ts';
@@ -71,7 +78,9 @@ export const entryShow: CommandSpec = {
     withServer(input, io, async (server) => {
       const entries = await findEntries(input, server);
       if (!entries.ok) return entries;
-      print(entries.value, input, io);
+      const sources = await findSources(entries.value, server);
+      if (!sources.ok) return sources;
+      print(entries.value, sources.value, input, io);
       return ok(undefined);
     }),
 };
@@ -137,6 +146,25 @@ async function listAll(
   return ok(entries);
 }
 
+/** Where derived entries come from, by their IDs. */
+async function findSources(
+  entries: readonly Entry[],
+  server: ServerConnection,
+): Promise<Result<ReadonlyMap<string, EntrySource>>> {
+  const sources = new Map<string, EntrySource>();
+  const derived = entries.map(({ id }) => id).filter((id) => id.startsWith(DERIVED_ID_PREFIX));
+  const client = server.client(RuleClient);
+  for (let at = 0; at < derived.length; at += PAGE_SIZE) {
+    const request = { ids: derived.slice(at, at + PAGE_SIZE) };
+    const answer = await server.call<GetEntrySourcesResponse>('reading rules', (m, o, done) =>
+      client.getEntrySources(request, m, o, done),
+    );
+    if (!answer.ok) return answer;
+    for (const source of answer.value.sources) sources.set(source.id, source);
+  }
+  return ok(sources);
+}
+
 function filterOf(input: Input): Result<ListEntriesRequest_Filter | undefined> {
   const bySpiffeId = spiffeIdFlag(input, 'spiffe-id');
   if (!bySpiffeId.ok) return bySpiffeId;
@@ -177,12 +205,23 @@ function federatesWithMatch(input: Input): Result<FederatesWithMatch | undefined
   return ok({ trustDomains, match: matchBehavior(input.text('match-federates-with-on')) });
 }
 
-function print(entries: readonly Entry[], input: Input, io: CliIo): void {
+function print(
+  entries: readonly Entry[],
+  sources: ReadonlyMap<string, EntrySource>,
+  input: Input,
+  io: CliIo,
+): void {
   if (input.text('output') === 'json') {
     const response = { entries: [...entries], nextPageToken: '' };
-    io.out(`${safeJson({ entries: [], ...(ListEntriesResponse.toJSON(response) as object) })}\n`);
+    const derived = [...sources.values()].map((source) => EntrySource.toJSON(source));
+    const more = derived.length === 0 ? {} : { derivedFrom: derived };
+    const json = ListEntriesResponse.toJSON(response) as object;
+    io.out(`${safeJson({ entries: [], ...json, ...more })}\n`);
     return;
   }
   io.out(`${counted(entries.length, 'entry', 'entries')}\n`);
-  for (const entry of entries) io.out(`\n${formatEntry(entry, io)}`);
+  for (const entry of entries) {
+    const source = sources.get(entry.id);
+    io.out(`\n${formatEntry(entry, io, source && sourceText(source))}`);
+  }
 }

@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import { DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
+import { parseTemplate } from '../rules/template/template.ts';
+import { absolutePathSetting, parsedSetting } from '../runtime/config.ts';
+
+const NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
+const kubeName = z.string().regex(NAME, 'must be a name of Kubernetes');
+
+const pattern = z
+  .string()
+  .max(256)
+  .transform((text, context) => {
+    try {
+      return new RegExp(text, 'u');
+    } catch {
+      context.addIssue({ code: 'custom', message: 'is no regular expression' });
+      return z.NEVER;
+    }
+  });
+
+const statusSchema = z
+  .strictObject({
+    leaseNamespace: kubeName.describe('Namespace of the Lease by which one server writes.'),
+    leaseName: kubeName.default('signet-rules').describe('Name of that Lease.'),
+  })
+  .optional()
+  .describe('Writes into the status of rules what they do; not written unless set.');
+
+const rulesSchema = z
+  .strictObject({
+    clusterDomain: z
+      .string()
+      .max(253)
+      .default('cluster.local')
+      .describe('What DNS names of services end in; empty leaves the full ones out.'),
+    className: z
+      .string()
+      .max(253)
+      .default('')
+      .describe('Rules with this className are acted on, others are left to others.'),
+    watchClassless: z
+      .boolean()
+      .default(false)
+      .describe('Whether rules without a className are acted on too.'),
+    ignoreNamespaces: z
+      .array(pattern)
+      .max(64)
+      .prefault(['^kube-system$', '^kube-public$', '^spire-system$'])
+      .describe('Regular expressions of namespaces whose pods get nothing from rules.'),
+    parentIdTemplate: parsedSetting(parseTemplate)
+      .prefault(DEFAULT_PARENT_ID_TEMPLATE)
+      .describe(
+        "Renders the ID of a node's agent from the node, the cluster and the trust domain.",
+      ),
+    status: statusSchema,
+  })
+  .prefault({});
+
+const clusterSchema = z.strictObject({
+  name: z
+    .string()
+    .max(63)
+    // A segment of the agents' IDs (SPIFFE-ID §2.2).
+    .regex(/^(?!\.{1,2}$)[A-Za-z0-9._-]+$/, 'must be letters, digits, ".", "_" and "-"')
+    .describe('As templates see it in .ClusterName, and as agents attest by it.'),
+  kubeconfigPath: absolutePathSetting
+    .optional()
+    .describe('A kubeconfig; the service account of the pod unless set.'),
+  context: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Context of the kubeconfig; its current one unless set.'),
+  rules: rulesSchema.describe('How entries are derived from ClusterSPIFFEIDs and their like.'),
+});
+
+/** `kubernetes` of `server.yaml`. */
+export const kubernetesSchema = z
+  .strictObject({
+    clusters: z
+      .array(clusterSchema)
+      .max(64)
+      .refine((clusters) => new Set(clusters.map(({ name }) => name)).size === clusters.length, {
+        message: 'has two clusters of one name',
+      })
+      .default([])
+      .describe('Clusters whose pods get their entries from rules (docs/kubernetes-rules.md).'),
+  })
+  .prefault({});
+
+/** One cluster of `kubernetes.clusters`. */
+export type KubernetesCluster = z.output<typeof clusterSchema>;
