@@ -69,6 +69,10 @@ const k8sSchema = z
     hold: durationSetting({ max: '9s' })
       .prefault('8s')
       .describe('Longest wait for a container that is in the status of no pod yet.'),
+    namespaceLabels: z
+      .boolean()
+      .default(false)
+      .describe('Adds the selectors ns-label; pods get nothing while the API server is away.'),
     kubeletSocket: absolutePathSetting
       .default(DEFAULT_KUBELET_SOCKET)
       .describe("Socket of the kubelet's pods API (Kubernetes 1.37; 1.36 with a feature gate)."),

@@ -9,12 +9,14 @@ import { createApiServerSource } from '../../agent/workload/k8s/api-server.ts';
 import { createK8sAttestor } from '../../agent/workload/k8s/attestor.ts';
 import { createKubeletHttpSource } from '../../agent/workload/k8s/kubelet-http.ts';
 import { createKubeletSocketSource } from '../../agent/workload/k8s/kubelet-socket.ts';
+import { labelsOfNamespaces } from '../../agent/workload/k8s/namespace-labels.ts';
 import { type NodePod, podOfJson } from '../../agent/workload/k8s/node-pod.ts';
 import { PodIndex } from '../../agent/workload/k8s/pod-index.ts';
 import { type PodSource, PodSources } from '../../agent/workload/k8s/pod-sources.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { openKubeApi } from '../../src/kube/kube-api.ts';
+import { lazyKubeObjects } from '../../src/kube/kube-objects.ts';
 import { isKubeObject } from '../../src/kube/objects.ts';
 import { createLogger } from '../../src/runtime/log.ts';
 import { fakeKubelet } from '../support/fake-kubelet.ts';
@@ -220,6 +222,17 @@ describe('pods of a real cluster', needsShared('rig/kube.sh'), () => {
       return claim !== undefined && claim.pod.uid !== uid;
     });
     assertRefused(await attestor.attest(peer), 'AGENT_POD_UNKNOWN');
+  });
+
+  test('are in namespaces whose labels are read too', async () => {
+    const open = lazyKubeObjects({ kubeconfigPath: rig.kubeconfig }, { clock });
+    const labels = labelsOfNamespaces(open, clock);
+    assert.equal(
+      assertValue(await labels('default')).get('kubernetes.io/metadata.name'),
+      'default',
+    );
+    assertRefused(await labels('absent'), 'KUBE_NOT_FOUND');
+    assertRefused(await labels('../pods'), 'KUBE_NAME');
   });
 
   test('of this process are none, as it is in no pod', async (context) => {

@@ -7,6 +7,7 @@ import { containerId, nodePod, podContainer } from '../../../test/support/node-p
 import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import type { ContainerPlace } from '../container/locate.ts';
 import { createK8sAttestor, STALE_LIMIT_MS } from './attestor.ts';
+import { type LabelsOfNamespace, labelsOfNamespaces } from './namespace-labels.ts';
 import { PodIndex } from './pod-index.ts';
 
 const PEER = { pid: 42, uid: 1000, gid: 1000, isAlive: () => true };
@@ -14,7 +15,10 @@ const POD = nodePod();
 const PLACE: ContainerPlace = { owner: 'pod', containerId: containerId('a'), podUid: POD.uid };
 const HOLD_MS = 8000;
 
-function rig(place: Result<ContainerPlace | undefined> = ok(PLACE)) {
+function rig(
+  place: Result<ContainerPlace | undefined> = ok(PLACE),
+  namespaceLabels?: LabelsOfNamespace,
+) {
   const clock = new ManualClock(0);
   const index = new PodIndex();
   const state = { place, ageMs: 0 as number | undefined };
@@ -30,6 +34,7 @@ function rig(place: Result<ContainerPlace | undefined> = ok(PLACE)) {
     sources,
     clock,
     holdMs: HOLD_MS,
+    namespaceLabels,
   });
   return { clock, index, state, attestor };
 }
@@ -42,6 +47,25 @@ describe('the k8s attestor', () => {
     assert.ok(selectors.includes('k8s:ns:shop'));
     assert.ok(selectors.includes('k8s:container-name:main'));
     assert.ok(attestor.holds(PEER, selectors));
+  });
+
+  test('adds the labels of the namespace where they are asked for, or refuses', async () => {
+    const told = rig(ok(PLACE), async (name) =>
+      ok(
+        new Map([
+          ['tier', name],
+          ['empty', ''],
+        ]),
+      ),
+    );
+    told.index.put(POD);
+    const selectors = assertValue(await told.attestor.attest(PEER));
+    assert.ok(selectors.includes('k8s:ns-label:tier:shop'));
+    assert.ok(selectors.includes('k8s:ns-label:empty:'));
+    const away = rig(ok(PLACE), async () => fail('KUBE_UNREACHABLE', 'planted'));
+    away.index.put(POD);
+    assertRefused(await away.attestor.attest(PEER), 'KUBE_UNREACHABLE');
+    assert.equal(away.attestor.holds(PEER, selectors), false);
   });
 
   for (const [name, place] of [
@@ -191,4 +215,36 @@ describe('the k8s attestor', () => {
     state.ageMs = STALE_LIMIT_MS * 10;
     assert.ok(attestor.holds(PEER, selectors));
   });
+});
+
+test('labels of a namespace are read once for pods that start together, and again later', async () => {
+  const clock = new ManualClock(0);
+  const asked: string[] = [];
+  let answer: Result<Record<string, unknown>> = fail('KUBE_UNREACHABLE', 'planted');
+  const unused = async () => fail('KUBE_FORBIDDEN', 'planted');
+  const objects = {
+    create: unused,
+    replace: unused,
+    remove: unused,
+    read: async ({ plural, name }: { plural: string; name: string }) => {
+      asked.push(`${plural}/${name}`);
+      return answer;
+    },
+  };
+  const labels = labelsOfNamespaces(async () => ok(objects), clock);
+  assertRefused(await labels('shop'), 'KUBE_UNREACHABLE');
+  answer = ok({ metadata: { labels: { tier: 'gold' } } });
+  const both = await Promise.all([labels('shop'), labels('shop')]);
+  assert.deepEqual(
+    both.map((one) => assertValue(one).get('tier')),
+    ['gold', 'gold'],
+  );
+  assert.deepEqual(asked, ['namespaces/shop', 'namespaces/shop']);
+  clock.advance(10_000);
+  assertValue(await labels('shop'));
+  assert.equal(asked.length, 3);
+  assertRefused(
+    await labelsOfNamespaces(async () => fail('KUBE_CONFIG', 'planted'), clock)('shop'),
+    'KUBE_CONFIG',
+  );
 });

@@ -3,6 +3,7 @@ import { fail, ok, type Result } from '../../../src/base/result.ts';
 import type { PeerProcess } from '../../../src/rpc/service.ts';
 import type { WorkloadAttestor } from '../attestor.ts';
 import { type ContainerPlace, type LocateContainer, samePlace } from '../container/locate.ts';
+import type { LabelsOfNamespace } from './namespace-labels.ts';
 import type { PodClaim, PodIndex } from './pod-index.ts';
 import type { PodSources } from './pod-sources.ts';
 import { podSelectors } from './selectors.ts';
@@ -15,6 +16,8 @@ export interface K8sAttestorParts {
   readonly clock: Clock;
   /** Longest wait for a container that no pod's status names yet, in milliseconds. */
   readonly holdMs: number;
+  /** Absent where labels of namespaces are no selectors. */
+  readonly namespaceLabels?: LabelsOfNamespace | undefined;
 }
 
 /** For how long pods are believed that were read before the last source went away. */
@@ -29,7 +32,7 @@ interface Known {
  * The `k8s` attestor, with SPIRE's selectors: see {@link podSelectors}. A process that is in no pod has
  * none. One in a pod has all of them or is refused: its container has to be in the status of the pod
  * whose UID the cgroup names, for which it is held a while (the status follows the start). Fails with
- * AGENT_CONTAINER_LAYOUT, AGENT_POD_UNKNOWN, AGENT_POD_SOURCE or AGENT_PROCESS_UNREADABLE.
+ * AGENT_CONTAINER_LAYOUT, AGENT_POD_UNKNOWN, AGENT_POD_SOURCE, AGENT_PROCESS_UNREADABLE or KUBE_*.
  */
 export function createK8sAttestor(parts: K8sAttestorParts): WorkloadAttestor {
   const { locate, index } = parts;
@@ -45,8 +48,11 @@ export function createK8sAttestor(parts: K8sAttestorParts): WorkloadAttestor {
       }
       const claim = await findClaim(parts, place.value);
       if (!claim.ok) return claim;
+      const { pod, container } = claim.value;
+      const labels = await parts.namespaceLabels?.(pod.namespace);
+      if (labels?.ok === false) return labels;
       known.set(process, { place: place.value, claim: claim.value });
-      return ok(podSelectors(claim.value.pod, claim.value.container));
+      return ok([...podSelectors(pod, container), ...namespaceSelectors(labels?.value)]);
     },
     holds(process) {
       const before = known.get(process);
@@ -58,6 +64,10 @@ export function createK8sAttestor(parts: K8sAttestorParts): WorkloadAttestor {
       return claims.length === 1 && claims[0]?.pod === before.claim.pod;
     },
   };
+}
+
+function namespaceSelectors(labels: ReadonlyMap<string, string> = new Map()): readonly string[] {
+  return Array.from(labels, ([key, value]) => `k8s:ns-label:${key}:${value}`);
 }
 
 function mayBePod(place: ContainerPlace | undefined): place is ContainerPlace {

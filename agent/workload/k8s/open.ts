@@ -1,5 +1,6 @@
 import { fail } from '../../../src/base/result.ts';
 import { openKubeApi } from '../../../src/kube/kube-api.ts';
+import { lazyKubeObjects } from '../../../src/kube/kube-objects.ts';
 import type { AgentBase } from '../../agent.ts';
 import type { WorkloadAttestor } from '../attestor.ts';
 import type { LocateContainer } from '../container/locate.ts';
@@ -8,6 +9,7 @@ import { createApiServerSource } from './api-server.ts';
 import { createK8sAttestor } from './attestor.ts';
 import { createKubeletHttpSource } from './kubelet-http.ts';
 import { createKubeletSocketSource } from './kubelet-socket.ts';
+import { labelsOfNamespaces } from './namespace-labels.ts';
 import { PodIndex } from './pod-index.ts';
 import { type PodSource, type PodSourceName, PodSources } from './pod-sources.ts';
 
@@ -45,7 +47,11 @@ export function openK8sAttestor(
   );
   sources.start();
   life.add('pods', () => sources.stop());
-  return createK8sAttestor({ locate, index, sources, clock, holdMs: settings.hold * 1000 });
+  const namespaceLabels = settings.namespaceLabels
+    ? labelsOfNamespaces(lazyKubeObjects(settings.apiServer, { clock }), clock)
+    : undefined;
+  const holdMs = settings.hold * 1000;
+  return createK8sAttestor({ locate, index, sources, clock, holdMs, namespaceLabels });
 }
 
 function sourceOf(name: PodSourceName, base: K8sBase, settings: K8sSettings): PodSource {

@@ -8,6 +8,7 @@ import {
   valueAt,
 } from '../../../src/kube/objects.ts';
 import { runTool } from '../run-tool.ts';
+import { shareAnswers } from '../share-answers.ts';
 import type { JobPlace } from './job-place.ts';
 
 /** What the Slurm controller says of a job. */
@@ -17,8 +18,11 @@ export interface JobFacts {
   readonly partition: string;
 }
 
+/** Which job. */
+export type JobName = Pick<JobPlace, 'kind' | 'job'>;
+
 /** Asks for the facts of a job. */
-export type AskJob = (place: JobPlace) => Promise<Result<JobFacts>>;
+export type AskJob = (place: JobName) => Promise<Result<JobFacts>>;
 
 /** Facts of a job are kept so long: its tasks start together, and ask together. */
 const KEEP_MS = 30_000;
@@ -29,24 +33,14 @@ const KEEP_MS = 30_000;
  * AGENT_JOB_UNKNOWN.
  */
 export function askController(scontrolPath: string, clock: Clock): AskJob {
-  const asked = new Map<string, Promise<Result<JobFacts>>>();
-  return (place) => {
-    const known = asked.get(place.job);
-    if (known !== undefined) return known;
-    const work = ask(scontrolPath, place);
-    asked.set(place.job, work);
-    const forget = (): void => {
-      asked.delete(place.job);
-    };
-    void work.then((answer) => {
-      if (answer.ok) clock.after(KEEP_MS, forget);
-      else forget();
-    });
-    return work;
+  const kinds = {
+    job_id: shareAnswers((job) => ask(scontrolPath, { kind: 'job_id', job }), KEEP_MS, clock),
+    sluid: shareAnswers((job) => ask(scontrolPath, { kind: 'sluid', job }), KEEP_MS, clock),
   };
+  return ({ kind, job }) => kinds[kind](job);
 }
 
-async function ask(path: string, place: JobPlace): Promise<Result<JobFacts>> {
+async function ask(path: string, place: JobName): Promise<Result<JobFacts>> {
   const text = await runTool({
     path,
     args: ['--json', 'show', 'job', place.job],
@@ -57,7 +51,7 @@ async function ask(path: string, place: JobPlace): Promise<Result<JobFacts>> {
 }
 
 /** Reads the one job that was asked for; all of its facts, or none. */
-export function parseJob(text: string, place: JobPlace): Result<JobFacts> {
+export function parseJob(text: string, place: JobName): Result<JobFacts> {
   let answer: unknown;
   try {
     answer = JSON.parse(text);
@@ -78,6 +72,6 @@ export function parseJob(text: string, place: JobPlace): Result<JobFacts> {
   return fail('AGENT_JOB_UNKNOWN', `user, account or partition of job ${place.job} are not told`);
 }
 
-function idOf(job: KubeObject, { kind }: JobPlace): string {
+function idOf(job: KubeObject, { kind }: JobName): string {
   return String(valueAt(job, kind) ?? '');
 }
