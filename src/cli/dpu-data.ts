@@ -15,8 +15,18 @@ export interface DpuRow {
 
 type Setter = (facts: DpuFacts, value: string) => string | undefined;
 
+type PortName = 'bmcPort' | 'hostBmcPort';
+
+const port =
+  (name: PortName): Setter =>
+  (facts, value) => {
+    if (!/^\d{1,5}$/.test(value) || Number(value) > 65_535) return 'is no port';
+    facts[name] = Number(value);
+    return undefined;
+  };
+
 const text =
-  (name: Exclude<keyof DpuFacts, 'bmcPort' | 'agentIds' | 'deviceIds'>): Setter =>
+  (name: Exclude<keyof DpuFacts, PortName | 'agentIds' | 'deviceIds'>): Setter =>
   (facts, value) => {
     facts[name] = value;
     return undefined;
@@ -38,17 +48,16 @@ const FIELDS: Readonly<Record<string, Setter>> = {
   psid: text('psid'),
   bmchost: text('bmcHost'),
   bmcip: text('bmcHost'),
-  bmcport: (facts, value) => {
-    if (!/^\d{1,5}$/.test(value) || Number(value) > 65_535) return 'is no port';
-    facts.bmcPort = Number(value);
-    return undefined;
-  },
+  bmcport: port('bmcPort'),
   bmctlspin: text('bmcTlsPin'),
   bmcuuid: text('bmcUuid'),
   bmcmac: text('bmcMac'),
   hostserial: text('hostSerial'),
   hostuuid: text('hostUuid'),
   pf0mac: text('pf0Mac'),
+  hostbmchost: text('hostBmcHost'),
+  hostbmcport: port('hostBmcPort'),
+  hostbmctlspin: text('hostBmcTlsPin'),
   zone: text('zone'),
   rack: text('rack'),
   tenant: text('tenant'),

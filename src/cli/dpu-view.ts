@@ -19,7 +19,7 @@ export function formatDpus(dpus: readonly Dpu[], io: CliIo): string {
 export function formatDpu(dpu: Dpu, io: CliIo): string {
   const at = (seconds: bigint): string | readonly string[] =>
     seconds === 0n ? [] : formatTime(Number(seconds), io.clock.nowMs());
-  const { bmc, host, pairing } = dpu;
+  const { bmc, host, pairing, hostBmc, hostKey } = dpu;
   const block = formatBlock([
     ['Serial', dpu.serial],
     ['State', dpu.mustAttest ? `${dpu.state} (must attest in full)` : dpu.state],
@@ -39,6 +39,8 @@ export function formatDpu(dpu: Dpu, io: CliIo): string {
     ['Device key', dpu.deviceIds],
     ['Agent', dpu.agentIds],
     ['Paired with', pairing === undefined ? [] : `${pairing.host?.serial} (${pairing.source})`],
+    ['Host BMC', hostBmc === undefined ? [] : `${hostBmc.host}:${hostBmc.port}`],
+    ['Host key', hostKey === undefined ? [] : `${hostKey.anchor} (boot ${hostKey.boot})`],
     ['Baseline', dpu.baseline.map(formatValue)],
     ['Baseline window', at(dpu.baselineWindowEnds)],
     ['Accepted', dpu.accepted.map(({ target, release }) => `${target} ${release}`)],

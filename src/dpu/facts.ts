@@ -1,5 +1,5 @@
 import { fail, ok, type Result } from '../base/result.ts';
-import type { DpuBmc, DpuDraft, DpuRecord } from '../rules/dpu.ts';
+import type { DpuBmc, DpuDraft, DpuHostBmc, DpuRecord } from '../rules/dpu.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import {
   NO_HOST,
@@ -25,6 +25,9 @@ export interface StatedDpu {
   readonly hostSerial?: string | undefined;
   readonly hostUuid?: string | undefined;
   readonly pf0Mac?: string | undefined;
+  readonly hostBmcHost?: string | undefined;
+  readonly hostBmcPort?: number | undefined;
+  readonly hostBmcTlsPin?: string | undefined;
   readonly zone?: string | undefined;
   readonly rack?: string | undefined;
   readonly tenant?: string | undefined;
@@ -53,6 +56,7 @@ const COMPARED = [
   'psid',
   'bmc',
   'host',
+  'hostBmc',
   'zone',
   'rack',
   'tenant',
@@ -91,12 +95,7 @@ export function importDpu(
 
 function overlay(base: DpuDraft, stated: StatedDpu): Result<DpuDraft> {
   const problems: string[] = [];
-  const read = <T>(
-    name: string,
-    value: string | undefined,
-    kept: T,
-    parse: (value: string) => Result<T>,
-  ): T => {
+  const read: ReadFact = (name, value, kept, parse) => {
     if (value === undefined) return kept;
     const parsed = parse(value);
     if (parsed.ok) return parsed.value;
@@ -129,23 +128,43 @@ function overlay(base: DpuDraft, stated: StatedDpu): Result<DpuDraft> {
       uuid: read('host_uuid', stated.hostUuid, base.host.uuid, parseUuid),
       pf0Mac: read('pf0_mac', stated.pf0Mac, base.host.pf0Mac, parseMac),
     },
+    hostBmc: hostBmcOf(base.hostBmc, stated, read),
     zone: read('zone', stated.zone, base.zone, parseZone),
     rack: read('rack', stated.rack, base.rack, parseName),
     tenant: read('tenant', stated.tenant, base.tenant, parseName),
     agentIds: lists('agent_ids', stated.agentIds, base.agentIds, parseAgentId),
     deviceIds: lists('device_ids', stated.deviceIds, base.deviceIds, parseSha256),
   };
-  return problems.length === 0 ? ok(dpu) : fail('DPU_INVALID', problems.join('; '));
+  if (problems.length > 0) return fail('DPU_INVALID', problems.join('; '));
+  // What was found in the host before says nothing of another host: it is to be found anew.
+  const stays = text(dpu.host) === text(base.host);
+  return ok(stays ? dpu : { ...dpu, pairing: undefined });
 }
 
-function bmcOf(
-  base: DpuBmc | undefined,
+type ReadFact = <T>(
+  name: string,
+  value: string | undefined,
+  kept: T,
+  parse: (value: string) => Result<T>,
+) => T;
+
+function parsePin(pin: string): Result<string | undefined> {
+  return pin.trim() === '' ? ok(undefined) : parseSha256(pin);
+}
+
+function hostBmcOf(
+  base: DpuHostBmc | undefined,
   stated: StatedDpu,
-  read: <T>(name: string, value: string | undefined, kept: T, parse: (v: string) => Result<T>) => T,
-): DpuBmc | undefined {
+  read: ReadFact,
+): DpuHostBmc | undefined {
+  const host = read('host_bmc_host', stated.hostBmcHost, base?.host ?? '', parseBmcHost);
+  const port = stated.hostBmcPort ?? base?.port ?? BMC_PORT;
+  const tlsPin = read('host_bmc_tls_pin', stated.hostBmcTlsPin, base?.tlsPin, parsePin);
+  return host === '' ? undefined : { host, port, tlsPin };
+}
+
+function bmcOf(base: DpuBmc | undefined, stated: StatedDpu, read: ReadFact): DpuBmc | undefined {
   const host = read('bmc_host', stated.bmcHost, base?.host ?? '', parseBmcHost);
-  const parsePin = (pin: string): Result<string | undefined> =>
-    pin.trim() === '' ? ok(undefined) : parseSha256(pin);
   const bmc = {
     host,
     port: stated.bmcPort ?? base?.port ?? BMC_PORT,

@@ -287,7 +287,7 @@ export class DpuInventory {
     const found = this.find(serial);
     if (!found.ok) return found;
     const known = found.value.pairing ?? found.value.host;
-    if (!differs(known, host)) return ok(undefined);
+    if (!hostDiffers(known, host)) return ok(undefined);
     const all = this.#parts.registry.dpus.list({}, { pageSize: 0, pageToken: '' });
     const there = (all.ok ? all.value.items : []).filter(
       (dpu) => dpu.serial !== serial && isSame(dpu.pairing ?? dpu.host, host),
@@ -340,7 +340,8 @@ function serialOf(one: string | { readonly serial: string }): string {
 
 const HOST_FIELDS = ['serial', 'uuid', 'pf0Mac'] as const;
 
-function differs(known: DpuHost, seen: DpuHost): boolean {
+/** Whether two statements about a host contradict each other; what is not known on either side says nothing. */
+export function hostDiffers(known: DpuHost, seen: DpuHost): boolean {
   return HOST_FIELDS.some(
     (field) => known[field] !== '' && seen[field] !== '' && known[field] !== seen[field],
   );

@@ -45,6 +45,21 @@ export const dpuSchema = z
     keptEvidence: countSetting(8, 1000).describe(
       'Pieces of evidence that are kept of one DPU, in dataDir/dpu-evidence.',
     ),
+    hostBmc: z
+      .strictObject({
+        userNamePath: absolutePath.optional().describe('Else the variable SIGNET_HOST_BMC_USER.'),
+        passwordPath: absolutePath
+          .optional()
+          .describe('Else the variable SIGNET_HOST_BMC_PASSWORD.'),
+        method: z.enum(['session', 'basic']).default('session').describe('How it is logged in to.'),
+        every: durationSetting({ min: '1m', max: '30d' })
+          .prefault('1h')
+          .describe('How often they are asked again.'),
+      })
+      .optional()
+      .describe(
+        'Account by which the BMCs of hosts are asked which card sits there; where they are says the inventory.',
+      ),
     isolation: z
       .strictObject({ exec: execSchema, webhook: webhookSchema })
       .prefault({})

@@ -12,6 +12,7 @@ import type { DpuTarget } from '../dpu/evidence.ts';
 import type { EvidenceVault } from '../dpu/evidence-vault.ts';
 import type { DpuInventory } from '../dpu/inventory.ts';
 import { bmcClientOf, openBmcLook } from '../dpu/out-of-band.ts';
+import type { FindPairing } from '../dpu/pairing.ts';
 import type { BmcEventsParts } from '../dpu/watch/bmc-events.ts';
 import type { LookParts } from '../dpu/watch/look.ts';
 import { FleetGate } from '../redfish/fleet-gate.ts';
@@ -39,6 +40,8 @@ export interface DpuAttestorBase {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly marks: DpuReferencesBase['marks'];
+  /** Asks the BMCs of hosts; absent where configuration has no account there. */
+  readonly findPairing?: FindPairing | undefined;
 }
 
 /** What judges DPUs, by one set of rules. */
@@ -115,7 +118,7 @@ export async function openDpuAttestor(
   };
   return ok({
     attestor,
-    collector: createDpuCollector(looking),
+    collector: createDpuCollector({ ...looking, findPairing: base.findPairing }),
     references,
     looking,
     openClient: (dpu) => bmcClientOf(shared, dpu),

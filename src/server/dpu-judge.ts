@@ -4,6 +4,7 @@ import { DpuWatch, type WatchSettings } from '../dpu/watch/watch.ts';
 import type { ServerCore } from './core.ts';
 import { type OpenedDpu, openDpuAttestor } from './dpu-attestor.ts';
 import type { DpuAttestorSettings } from './dpu-attestor-settings.ts';
+import { startPairing } from './dpu-pairing.ts';
 import type { ServerBase } from './server.ts';
 
 /** What judges DPUs while the server runs. */
@@ -22,7 +23,8 @@ export async function judgeDpus(
   const { dpu: settings } = base.config.attestation;
   if (settings === undefined) return ok(undefined);
   const { trustDomain } = registry;
-  const opened = await openDpuAttestor(settings, { ...base, ...dpus, trustDomain });
+  const findPairing = startPairing(base, { registry, ...dpus });
+  const opened = await openDpuAttestor(settings, { ...base, ...dpus, trustDomain, findPairing });
   if (!opened.ok) return opened;
   const { references, looking, openClient } = opened.value;
   base.life.add('DPU manifests', () => references.close());

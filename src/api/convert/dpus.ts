@@ -13,7 +13,7 @@ export function fromWireFacts(facts: DpuFacts): StatedDpu {
 /** A DPU in its wire form. */
 export function toWireDpu(dpu: DpuRecord, trustDomain: TrustDomain): Dpu {
   const own = dpu.deviceIds.map((deviceId) => trustDomain.id + dpuAgentPath(deviceId));
-  const { pairing, assessment, bmc } = dpu;
+  const { pairing, assessment, bmc, hostBmc, hostKey } = dpu;
   return {
     serial: dpu.serial,
     revision: dpu.revision,
@@ -45,6 +45,14 @@ export function toWireDpu(dpu: DpuRecord, trustDomain: TrustDomain): Dpu {
     attestDemand: dpu.attestDemand && {
       reason: dpu.attestDemand.reason,
       since: BigInt(dpu.attestDemand.sinceSeconds),
+    },
+    hostBmc: hostBmc && { ...hostBmc, tlsPin: hostBmc.tlsPin ?? '', uuid: '', mac: '' },
+    hostKey: hostKey && {
+      anchor: hostKey.anchor,
+      boot: hostKey.boot,
+      witnessed: hostKey.witness !== '',
+      hostUuid: hostKey.hostUuid,
+      since: BigInt(hostKey.sinceSeconds),
     },
     unreachableSince: BigInt(dpu.unreachableSinceSeconds),
     createdAt: BigInt(dpu.createdAtSeconds),

@@ -74,6 +74,14 @@ export const dpuErrors = defineErrors({
     action:
       'Find out who moved the card; where it is right, import its new place, then release it.',
   },
+  DPU_HOST_CARD_ABSENT: {
+    status: 'FailedPrecondition',
+    retryable: true,
+    means:
+      'The BMC of the host does not list the DPU; while a host is off, many list no card at all.',
+    action:
+      'Compare host_bmc_host in the inventory with where the card sits; switch the host on and try again.',
+  },
   AGENT_QUARANTINED: {
     status: 'PermissionDenied',
     retryable: true,

@@ -55,7 +55,16 @@ export interface DpuFacts {
    * SHA-256 of the SubjectPublicKeyInfo of device keys, hex. Only for DPUs
    * that have none pinned yet.
    */
-  deviceIds?: StringList | undefined;
+  deviceIds?:
+    | StringList
+    | undefined;
+  /** Where the BMC of the host is, that is asked which card sits there. */
+  hostBmcHost?: string | undefined;
+  hostBmcPort?:
+    | number
+    | undefined;
+  /** As bmc_tls_pin. */
+  hostBmcTlsPin?: string | undefined;
 }
 
 export interface StringList {
@@ -221,7 +230,26 @@ export interface Dpu {
   /** Security version numbers, in decimal. */
   securityVersions: MeasuredValue[];
   /** Its agent is to attest in full; absent where nobody asked for that. */
-  attestDemand: AttestDemand | undefined;
+  attestDemand:
+    | AttestDemand
+    | undefined;
+  /** BMC of the host; its uuid and mac stay empty. */
+  hostBmc:
+    | Bmc
+    | undefined;
+  /** The first key that asked for vouchers in the host's boot. */
+  hostKey: HostKey | undefined;
+}
+
+export interface HostKey {
+  /** SHA-256 of its SubjectPublicKeyInfo, hex. */
+  anchor: string;
+  /** Boot id, as the host states it. */
+  boot: string;
+  /** Whether the DPU saw that boot by itself. */
+  witnessed: boolean;
+  hostUuid: string;
+  since: bigint;
 }
 
 export interface AttestDemand {
@@ -307,6 +335,9 @@ function createBaseDpuFacts(): DpuFacts {
     tenant: undefined,
     agentIds: undefined,
     deviceIds: undefined,
+    hostBmcHost: undefined,
+    hostBmcPort: undefined,
+    hostBmcTlsPin: undefined,
   };
 }
 
@@ -362,6 +393,15 @@ export const DpuFacts: MessageFns<DpuFacts> = {
     }
     if (message.deviceIds !== undefined) {
       StringList.encode(message.deviceIds, writer.uint32(138).fork()).join();
+    }
+    if (message.hostBmcHost !== undefined) {
+      writer.uint32(146).string(message.hostBmcHost);
+    }
+    if (message.hostBmcPort !== undefined) {
+      writer.uint32(152).uint32(message.hostBmcPort);
+    }
+    if (message.hostBmcTlsPin !== undefined) {
+      writer.uint32(162).string(message.hostBmcTlsPin);
     }
     return writer;
   },
@@ -515,6 +555,30 @@ export const DpuFacts: MessageFns<DpuFacts> = {
             message.deviceIds = StringList.decode(reader, reader.uint32());
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.hostBmcHost = reader.string();
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.hostBmcPort = reader.uint32();
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.hostBmcTlsPin = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -586,6 +650,21 @@ export const DpuFacts: MessageFns<DpuFacts> = {
         : isSet(object.device_ids)
         ? StringList.fromJSON(object.device_ids)
         : undefined,
+      hostBmcHost: isSet(object.hostBmcHost)
+        ? globalThis.String(object.hostBmcHost)
+        : isSet(object.host_bmc_host)
+        ? globalThis.String(object.host_bmc_host)
+        : undefined,
+      hostBmcPort: isSet(object.hostBmcPort)
+        ? globalThis.Number(object.hostBmcPort)
+        : isSet(object.host_bmc_port)
+        ? globalThis.Number(object.host_bmc_port)
+        : undefined,
+      hostBmcTlsPin: isSet(object.hostBmcTlsPin)
+        ? globalThis.String(object.hostBmcTlsPin)
+        : isSet(object.host_bmc_tls_pin)
+        ? globalThis.String(object.host_bmc_tls_pin)
+        : undefined,
     };
   },
 
@@ -641,6 +720,15 @@ export const DpuFacts: MessageFns<DpuFacts> = {
     }
     if (message.deviceIds !== undefined) {
       obj.deviceIds = StringList.toJSON(message.deviceIds);
+    }
+    if (message.hostBmcHost !== undefined) {
+      obj.hostBmcHost = message.hostBmcHost;
+    }
+    if (message.hostBmcPort !== undefined) {
+      obj.hostBmcPort = Math.round(message.hostBmcPort);
+    }
+    if (message.hostBmcTlsPin !== undefined) {
+      obj.hostBmcTlsPin = message.hostBmcTlsPin;
     }
     return obj;
   },
@@ -2059,6 +2147,8 @@ function createBaseDpu(): Dpu {
     attestedAt: 0n,
     securityVersions: [],
     attestDemand: undefined,
+    hostBmc: undefined,
+    hostKey: undefined,
   };
 }
 
@@ -2174,6 +2264,12 @@ export const Dpu: MessageFns<Dpu> = {
     }
     if (message.attestDemand !== undefined) {
       AttestDemand.encode(message.attestDemand, writer.uint32(322).fork()).join();
+    }
+    if (message.hostBmc !== undefined) {
+      Bmc.encode(message.hostBmc, writer.uint32(330).fork()).join();
+    }
+    if (message.hostKey !== undefined) {
+      HostKey.encode(message.hostKey, writer.uint32(338).fork()).join();
     }
     return writer;
   },
@@ -2423,6 +2519,22 @@ export const Dpu: MessageFns<Dpu> = {
             message.attestDemand = AttestDemand.decode(reader, reader.uint32());
             continue;
           }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.hostBmc = Bmc.decode(reader, reader.uint32());
+            continue;
+          }
+          case 42: {
+            if (tag !== 338) {
+              break;
+            }
+
+            message.hostKey = HostKey.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2520,6 +2632,16 @@ export const Dpu: MessageFns<Dpu> = {
         : isSet(object.attest_demand)
         ? AttestDemand.fromJSON(object.attest_demand)
         : undefined,
+      hostBmc: isSet(object.hostBmc)
+        ? Bmc.fromJSON(object.hostBmc)
+        : isSet(object.host_bmc)
+        ? Bmc.fromJSON(object.host_bmc)
+        : undefined,
+      hostKey: isSet(object.hostKey)
+        ? HostKey.fromJSON(object.hostKey)
+        : isSet(object.host_key)
+        ? HostKey.fromJSON(object.host_key)
+        : undefined,
     };
   },
 
@@ -2611,6 +2733,139 @@ export const Dpu: MessageFns<Dpu> = {
     }
     if (message.attestDemand !== undefined) {
       obj.attestDemand = AttestDemand.toJSON(message.attestDemand);
+    }
+    if (message.hostBmc !== undefined) {
+      obj.hostBmc = Bmc.toJSON(message.hostBmc);
+    }
+    if (message.hostKey !== undefined) {
+      obj.hostKey = HostKey.toJSON(message.hostKey);
+    }
+    return obj;
+  },
+};
+
+function createBaseHostKey(): HostKey {
+  return { anchor: "", boot: "", witnessed: false, hostUuid: "", since: 0n };
+}
+
+export const HostKey: MessageFns<HostKey> = {
+  encode(message: HostKey, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.anchor !== "") {
+      writer.uint32(10).string(message.anchor);
+    }
+    if (message.boot !== "") {
+      writer.uint32(18).string(message.boot);
+    }
+    if (message.witnessed !== false) {
+      writer.uint32(24).bool(message.witnessed);
+    }
+    if (message.hostUuid !== "") {
+      writer.uint32(34).string(message.hostUuid);
+    }
+    if (message.since !== 0n) {
+      if (BigInt.asIntN(64, message.since) !== message.since) {
+        throw new globalThis.Error("value provided for field message.since of type int64 too large");
+      }
+      writer.uint32(40).int64(message.since);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostKey {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostKey();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.anchor = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.boot = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.witnessed = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.hostUuid = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.since = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HostKey {
+    return {
+      anchor: isSet(object.anchor) ? globalThis.String(object.anchor) : "",
+      boot: isSet(object.boot) ? globalThis.String(object.boot) : "",
+      witnessed: isSet(object.witnessed) ? globalThis.Boolean(object.witnessed) : false,
+      hostUuid: isSet(object.hostUuid)
+        ? globalThis.String(object.hostUuid)
+        : isSet(object.host_uuid)
+        ? globalThis.String(object.host_uuid)
+        : "",
+      since: isSet(object.since) ? BigInt(object.since) : 0n,
+    };
+  },
+
+  toJSON(message: HostKey): unknown {
+    const obj: any = {};
+    if (message.anchor !== "") {
+      obj.anchor = message.anchor;
+    }
+    if (message.boot !== "") {
+      obj.boot = message.boot;
+    }
+    if (message.witnessed !== false) {
+      obj.witnessed = message.witnessed;
+    }
+    if (message.hostUuid !== "") {
+      obj.hostUuid = message.hostUuid;
+    }
+    if (message.since !== 0n) {
+      obj.since = message.since.toString();
     }
     return obj;
   },
