@@ -83,6 +83,8 @@ describe('signet demo --dpu', linux, () => {
       /spiffe:\/\/demo\.example\/spire\/agent\/dpu\/…\n {8}…[0-9a-f]{64}\n {6}assurance dual/,
       /dpu:binding:dual\n/,
       /dpu:rim:demo-1\.0\n/,
+      /agent\/dpu_host\/…\n {8}…[0-9a-f]{64}\n {8}…\/[0-9a-f-]{36}\n/,
+      /dpu_host:host:serial:DEMOHOST0001\n/,
       /web has its X\.509-SVID, /,
       /MEASUREMENT_MISMATCH\n/,
       /web's stream ended [\d.]+ m?s after the verdict:\n {8}PermissionDenied, "no identity issued"/,
@@ -111,15 +113,16 @@ describe('signet demo --dpu', linux, () => {
     const read = (file: string): string => readFileSync(join(folder, name, file), 'utf8');
     const password = read('bmc-password');
     assert.equal(password.length, 24);
-    const logs = ['server.log', 'agent.log', 'server.yaml', 'agent.yaml'].map(read);
+    const files = ['server.log', 'card.log', 'host.log', 'server.yaml', 'card.yaml', 'host.yaml'];
+    const texts = files.map(read);
     const family = descendants(child.pid ?? 0);
-    // Card, server, agent, web.
-    assert.equal(family.size, 4, [...family.values()].join('\n'));
+    // Card, server, the agents of card and host, web.
+    assert.equal(family.size, 5, [...family.values()].join('\n'));
     child.kill('SIGINT');
     await closed;
     assert.equal(child.exitCode, 1);
     assert.match(err(), /interrupted\n {2}code: DEMO_FAILED/);
-    for (const text of [...logs, out(), err(), ...family.values()]) {
+    for (const text of [...texts, out(), err(), ...family.values()]) {
       assert.ok(!text.includes(password));
     }
     for (const [pid, command] of family) assert.ok(isGone(pid), command);

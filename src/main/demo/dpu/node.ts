@@ -16,11 +16,17 @@ import { DEMO_TARGET } from './protocol.ts';
 /** Serial number of the demo's card. */
 export const SERIAL = 'DEMO00000001';
 
+/** The host that the card sits in, as the inventory and the host itself have it. */
+export const HOST = {
+  serial: 'DEMOHOST0001',
+  uuid: '00000000-0000-4000-8000-00000000000a',
+} as const;
+
 /** Trust domain of the demo. */
 export const TRUST_DOMAIN = 'demo.example';
 
 /** The agent attests again after half of this: soon enough to see it, long enough for a busy machine. */
-const AGENT_TTL = '12s';
+const AGENT_TTL = '20s';
 
 const CARD_LIMIT_MS = 20_000;
 
@@ -28,9 +34,12 @@ const CARD_LIMIT_MS = 20_000;
 export interface DpuPlaces {
   readonly dir: string;
   readonly adminSocket: string;
-  readonly workloadSocket: string;
+  /** Of the agent on the card, and of that on the host. */
+  readonly cardSocket: string;
+  readonly hostSocket: string;
   readonly serverLog: string;
-  readonly agentLog: string;
+  readonly cardLog: string;
+  readonly hostLog: string;
   /** Rows for `signet dpu import`. */
   readonly inventory: string;
 }
@@ -41,6 +50,8 @@ export interface DpuSite {
   readonly card: CardProcess;
   readonly server: DevChild;
   readonly port: number;
+  /** Where the agent on the card vouches for that on the host. */
+  readonly voucherPort: number;
   readonly origin: string;
   readonly spkiSha256: string;
 }
@@ -53,6 +64,7 @@ export async function startSite(stage: Stage, io: CliIo): Promise<DpuSite> {
   const card = await stage.add(new CardProcess({ serial: SERIAL, ...account }));
   const ready = await card.event('ready', CARD_LIMIT_MS);
   const port = await findFreePort();
+  const voucherPort = await findFreePort();
   const { envelope, publisher } = makeManifest(io.clock.nowMs());
   const config = {
     trustDomain: TRUST_DOMAIN,
@@ -70,6 +82,7 @@ export async function startSite(stage: Stage, io: CliIo): Promise<DpuSite> {
         },
         bmc: account,
       },
+      dpuHost: { enabled: true },
     },
   };
   const path = write(dir, 'server.yaml', stringify(config));
@@ -78,54 +91,109 @@ export async function startSite(stage: Stage, io: CliIo): Promise<DpuSite> {
   );
   unwrap(await waitUntilServing(server, places.adminSocket, io.clock));
   writeInventory(places, ready);
-  return { ...ready, places, card, server, port };
+  return { ...ready, places, card, server, port, voucherPort };
 }
 
 /** Starts the agent on the card: it asks the card's BMC, by a path that the host does not have. */
 export async function startCardAgent(stage: Stage, site: DpuSite, io: CliIo): Promise<DevChild> {
-  const { places, port, origin, spkiSha256 } = site;
-  const bundlePath = join(places.dir, 'bundle.pem');
+  const { places, voucherPort, origin, spkiSha256 } = site;
   const admin = new DevAdmin(places.adminSocket);
-  const bundle = await admin.writeBundle(bundlePath);
+  const bundle = await admin.writeBundle(bundlePath(places));
   admin.close();
   unwrap(bundle);
+  const bmc = {
+    address: origin,
+    tlsPin: `spki-sha256:${spkiSha256}`,
+    ...accountPaths(places.dir),
+  };
   const config = {
-    trustDomain: TRUST_DOMAIN,
-    dataDir: join(places.dir, 'agent-data'),
-    server: { address: DEV_ADDRESS, port },
-    bootstrap: { bundlePath },
-    workloadSocket: { path: places.workloadSocket },
-    workloadAttestors: { unix: { discoverPath: true, maxHashBytes: '0B' } },
-    attestation: {
-      dpu: {
-        serial: SERIAL,
-        bmc: {
-          address: origin,
-          tlsPin: `spki-sha256:${spkiSha256}`,
-          ...accountPaths(places.dir),
-        },
-      },
+    ...agentConfig(site, 'card', places.cardSocket),
+    attestation: { dpu: { serial: SERIAL, bmc } },
+    voucher: {
+      // On a card it is the link to the host, and an address of that link alone.
+      listen: { address: DEV_ADDRESS, port: voucherPort, anyAddress: true },
+      host: HOST,
     },
   };
-  const path = write(places.dir, 'agent.yaml', stringify(config));
-  const agent = await stage.add(
-    startChild('agent', ['agent', 'run', '--config', path], places.agentLog),
-  );
-  unwrap(await waitUntilServing(agent, places.workloadSocket, io.clock));
+  return startAgent(stage, places, io, {
+    name: 'card',
+    config,
+    socket: places.cardSocket,
+    log: places.cardLog,
+  });
+}
+
+/** Starts the agent on the host: the card vouches for it. */
+export async function startHostAgent(stage: Stage, site: DpuSite, io: CliIo): Promise<DevChild> {
+  const { places, voucherPort } = site;
+  const dpuHost = {
+    address: DEV_ADDRESS,
+    port: voucherPort,
+    uuidPath: write(places.dir, 'host-uuid', HOST.uuid),
+    serialPath: write(places.dir, 'host-serial', HOST.serial),
+  };
+  const config = {
+    ...agentConfig(site, 'host', places.hostSocket),
+    attestation: { dpuHost },
+  };
+  return startAgent(stage, places, io, {
+    name: 'host',
+    config,
+    socket: places.hostSocket,
+    log: places.hostLog,
+  });
+}
+
+interface AgentStart {
+  readonly name: string;
+  readonly config: object;
+  readonly socket: string;
+  readonly log: string;
+}
+
+async function startAgent(
+  stage: Stage,
+  { dir }: DpuPlaces,
+  io: CliIo,
+  { name, config, socket, log }: AgentStart,
+): Promise<DevChild> {
+  const path = write(dir, `${name}.yaml`, stringify(config));
+  const child = startChild('agent', ['agent', 'run', '--config', path], log);
+  const agent = await stage.add(child);
+  unwrap(await waitUntilServing(agent, socket, io.clock));
   return agent;
+}
+
+function agentConfig({ places, port }: DpuSite, name: string, socket: string): object {
+  return {
+    trustDomain: TRUST_DOMAIN,
+    dataDir: join(places.dir, `${name}-data`),
+    server: { address: DEV_ADDRESS, port },
+    bootstrap: { bundlePath: bundlePath(places) },
+    workloadSocket: { path: socket },
+    workloadAttestors: { unix: { discoverPath: true, maxHashBytes: '0B' } },
+  };
+}
+
+function bundlePath({ dir }: DpuPlaces): string {
+  return join(dir, 'bundle.pem');
 }
 
 function makePlaces(dir: string): DpuPlaces {
   mkdirSync(join(dir, 'admin'), { mode: 0o700 });
-  mkdirSync(join(dir, 'public'), { mode: 0o755 });
-  // The umask may have taken bits away.
-  chmodSync(join(dir, 'public'), 0o755);
+  for (const name of ['card', 'host']) {
+    mkdirSync(join(dir, name), { mode: 0o755 });
+    // The umask may have taken bits away.
+    chmodSync(join(dir, name), 0o755);
+  }
   return {
     dir,
     adminSocket: join(dir, 'admin/api.sock'),
-    workloadSocket: join(dir, 'public/api.sock'),
+    cardSocket: join(dir, 'card/api.sock'),
+    hostSocket: join(dir, 'host/api.sock'),
     serverLog: join(dir, 'server.log'),
-    agentLog: join(dir, 'agent.log'),
+    cardLog: join(dir, 'card.log'),
+    hostLog: join(dir, 'host.log'),
     inventory: join(dir, 'dpus.csv'),
   };
 }
@@ -146,8 +214,9 @@ function writeInventory(
   { origin, spkiSha256 }: { readonly origin: string; readonly spkiSha256: string },
 ): void {
   const { hostname, port } = new URL(origin);
-  const head = 'serial,model,zone,rack,bmc_host,bmc_port,bmc_tls_pin';
-  const row = [SERIAL, 'demo-dpu', '1', 'r12', hostname, port, spkiSha256];
+  const head = 'serial,model,zone,rack,bmc_host,bmc_port,bmc_tls_pin,host_serial,host_uuid';
+  const bmc = [hostname, port, spkiSha256];
+  const row = [SERIAL, 'demo-dpu', '1', 'r12', ...bmc, HOST.serial, HOST.uuid];
   writeFileSync(inventory, `${head}\n${row.join(',')}\n`);
 }
 

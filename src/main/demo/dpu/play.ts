@@ -3,8 +3,17 @@ import type { CliIo } from '../../../cli/spec.ts';
 import { DemoProcess } from '../process.ts';
 import type { Screen } from '../screen.ts';
 import type { Stage } from '../stage.ts';
-import { SERIAL, startCardAgent, startSite } from './node.ts';
-import { attest, changeFirmware, type DpuCast, enrol, introduce, issue, putBack } from './story.ts';
+import { SERIAL, startCardAgent, startHostAgent, startSite } from './node.ts';
+import {
+  attest,
+  attestHost,
+  changeFirmware,
+  type DpuCast,
+  enrol,
+  introduce,
+  issue,
+  putBack,
+} from './story.ts';
 
 /** `signet demo --dpu`: a DPU attests, its firmware changes, and what it means for a workload. */
 export async function playDpu(stage: Stage, screen: Screen, io: CliIo): Promise<DpuCast> {
@@ -24,11 +33,15 @@ export async function playDpu(stage: Stage, screen: Screen, io: CliIo): Promise<
     await startCardAgent(stage, site, io);
     return attest(site, screen, io);
   });
+  const hostAgentId = await screen.step('The card vouches for the agent on its host', async () => {
+    await startHostAgent(stage, site, io);
+    return attestHost(site, agentId, screen, io);
+  });
   // Beside the bundle: on Node.js's own file system, where links are free, and not on a noexec /tmp.
   const folder = stage.folder(dirname(process.argv[1] ?? ''));
-  const web = await stage.add(new DemoProcess('web', folder, site.places.workloadSocket));
-  const cast = { site, web, agentId };
-  await screen.step('A workload on that node gets its identity', () => issue(cast, screen, io));
+  const web = await stage.add(new DemoProcess('web', folder, site.places.hostSocket));
+  const cast = { site, web, hostAgentId };
+  await screen.step('A workload on the host gets its identity', () => issue(cast, screen, io));
   await screen.step("Somebody changes the card's NIC firmware, and tells nobody", () =>
     changeFirmware(cast, screen, io),
   );
@@ -39,14 +52,14 @@ export async function playDpu(stage: Stage, screen: Screen, io: CliIo): Promise<
 }
 
 /** What can be tried while everything goes on running. */
-export function dpuHints({ site: { places }, agentId }: DpuCast): string {
+export function dpuHints({ site: { places }, hostAgentId }: DpuCast): string {
   const signet = join(dirname(dirname(process.argv[1] ?? '')), 'bin/signet');
   return `
   export SIGNET_SERVER_SOCKET=${places.adminSocket}
-  export SPIFFE_ENDPOINT_SOCKET=unix://${places.workloadSocket}
+  export SPIFFE_ENDPOINT_SOCKET=unix://${places.hostSocket}
 
   ${signet} dpu list
-  ${signet} agent show --spiffe-id ${agentId}
+  ${signet} agent show --spiffe-id ${hostAgentId}
   ${signet} dpu evidence ${SERIAL}
   ${signet} dpu quarantine ${SERIAL} --reason "trying it"
   ${signet} dpu release ${SERIAL} --reason "tried"`;

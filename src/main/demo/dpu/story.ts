@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { SignetError } from '../../../base/errors.ts';
 import type { CliIo } from '../../../cli/spec.ts';
 import type { DemoProcess } from '../process.ts';
 import { type Screen, seconds } from '../screen.ts';
@@ -11,7 +12,7 @@ import { ALLOWED_FIRMWARE } from './protocol.ts';
 export interface DpuCast {
   readonly site: DpuSite;
   readonly web: DemoProcess;
-  readonly agentId: string;
+  readonly hostAgentId: string;
 }
 
 /** What `signet dpu show -o json` says, as far as the story needs it. */
@@ -59,17 +60,9 @@ export async function enrol({ places }: DpuSite, screen: Screen, io: CliIo): Pro
 export async function attest(site: DpuSite, screen: Screen, io: CliIo): Promise<string> {
   const shown = await waitForState('trusted', site, screen, io);
   check(shown.assessment?.binding === 'dual', `bound ${shown.assessment?.binding}`);
-  const listed = await json<{ agents: { id: { trustDomain: string; path: string } }[] }>(
-    ['agent', 'list'],
-    site,
-    io,
-  );
-  const [agent, ...others] = listed.agents;
-  check(agent !== undefined && others.length === 0, `${listed.agents.length} agents`);
-  const id = `spiffe://${agent?.id.trustDomain}${agent?.id.path}`;
-  const cut = id.lastIndexOf('/') + 1;
-  screen.fact(`${id.slice(0, cut)}…`);
-  screen.fact(`  …${id.slice(cut)}`);
+  const [id = '', ...others] = await agentIds(site, io);
+  check(id !== '' && others.length === 0, `${others.length + 1} agents`);
+  showId(id, screen);
   screen.fact('assurance dual: the server asked the BMC itself as well, with a nonce');
   screen.fact('  of its own, and found the same device, boot and values');
   const { selectors } = await json<ShownAgent>(['agent', 'show', '--spiffe-id', id], site, io);
@@ -78,18 +71,39 @@ export async function attest(site: DpuSite, screen: Screen, io: CliIo): Promise<
   return id;
 }
 
+/** Waits until the host's agent is attested; shows as what it is known. Answers its ID. */
+export async function attestHost(
+  site: DpuSite,
+  cardAgentId: string,
+  screen: Screen,
+  io: CliIo,
+): Promise<string> {
+  const isHost = (id: string): boolean => id !== cardAgentId;
+  const find = async (): Promise<string | undefined> => (await agentIds(site, io)).find(isHost);
+  const id = await waitFor('for the agent on the host', find, screen);
+  if (id === undefined) {
+    throw new SignetError('DEMO_FAILED', `no agent\n${lastOf(site.places.hostLog)}`);
+  }
+  showId(id, screen);
+  screen.fact('the card heard it over their link, and says so in a voucher that its');
+  screen.fact('own key signs; the inventory says that the two belong together');
+  const { selectors } = await json<ShownAgent>(['agent', 'show', '--spiffe-id', id], site, io);
+  for (const { type, value } of selectors) screen.fact(`  ${shortened(`${type}:${value}`)}`);
+  return id;
+}
+
 /** Registers the workload and waits for its SVID, over the Workload API. */
 export async function issue(
-  { site, web, agentId }: DpuCast,
+  { site, web, hostAgentId }: DpuCast,
   screen: Screen,
   io: CliIo,
 ): Promise<void> {
   const { reason } = await web.event('waiting', STEP_LIMIT_MS);
   screen.fact(`web (pid ${web.pid}) waits; the agent says "${reason}"`);
   screen.fact(`$ signet entry create --spiffe-id ${WORKLOAD_ID} \\`);
-  screen.fact('    --parent-id AGENT --selector unix:path:…/web');
+  screen.fact('    --parent-id HOST-AGENT --selector unix:path:…/web');
   const selector = `unix:path:${web.binary}`;
-  const args = ['--spiffe-id', WORKLOAD_ID, '--parent-id', agentId, '--selector', selector];
+  const args = ['--spiffe-id', WORKLOAD_ID, '--parent-id', hostAgentId, '--selector', selector];
   const startMs = performance.now();
   await command(['entry', 'create', '--server-socket', site.places.adminSocket, ...args], io);
   const svid = await web.event('svid', STEP_LIMIT_MS);
@@ -107,9 +121,9 @@ export async function changeFirmware(
   site.card.order({ order: 'reboot', firmware: changed });
   await site.card.event('rebooted', STEP_LIMIT_MS);
   const startMs = performance.now();
-  web.forget('svid');
+  for (const kind of ['svid', 'lost'] as const) web.forget(kind);
   const lost = await screen.waiting(
-    () => `the node attests again at half of its SVID's life, ${since(startMs)}`,
+    () => `the card attests again at half of its SVID's life, ${since(startMs)}`,
     web.event('lost', REATTEST_LIMIT_MS),
   );
   const { assessment, reason = '' } = await waitForState('quarantined', site, screen, io);
@@ -117,7 +131,7 @@ export async function changeFirmware(
   screen.fact(`the next attestation found it, ${since(startMs)} later:`);
   screen.fact('  MEASUREMENT_MISMATCH');
   for (const line of wrapped(reason)) screen.fact(`  ${line}`);
-  screen.fact('DPU, agent and all below it are in quarantine; nothing is issued there');
+  screen.fact('in quarantine: the DPU, both agents and all below; nothing is issued there');
   screen.fact(`web's stream ended ${afterVerdict(site, lost.atMs)} after the verdict:`);
   screen.fact(`  ${lost.code}, "${lost.reason}"`);
 }
@@ -133,10 +147,13 @@ export async function putBack({ site, web }: DpuCast, screen: Screen, io: CliIo)
   const at = ['--server-socket', site.places.adminSocket];
   screen.fact(firstLine(await command(['dpu', 'release', SERIAL, ...reason, ...at], io)));
   await waitForState('trusted', site, screen, io);
-  screen.fact(`the agent had waited; it attested in full, ${since(startMs)} later`);
-  const svid = await web.event('svid', STEP_LIMIT_MS);
+  screen.fact(`its agent had waited, and attested in full ${since(startMs)} later`);
+  const svid = await screen.waiting(
+    () => `for the agent on the host, ${since(startMs)}`,
+    web.event('svid', REATTEST_LIMIT_MS),
+  );
   check(svid.id === WORKLOAD_ID, `web got ${svid.id}`);
-  screen.fact('web has its identity again, on a stream that it opened itself');
+  screen.fact(`web has its identity again, ${since(startMs)} after the release`);
 }
 
 async function waitForState(
@@ -145,19 +162,51 @@ async function waitForState(
   screen: Screen,
   io: CliIo,
 ): Promise<ShownDpu> {
+  let last: ShownDpu | undefined;
+  const ask = async (): Promise<ShownDpu | undefined> => {
+    last = await json<ShownDpu>(['dpu', 'show', SERIAL], site, io);
+    // Out is in force before the verdict is written down.
+    const isNoted = state !== 'quarantined' || (last.assessment?.code ?? '') !== '';
+    return last.state === state && isNoted ? last : undefined;
+  };
+  const shown = await waitFor(`until the DPU is ${state}`, ask, screen);
+  if (shown !== undefined) return shown;
+  const why = `the DPU is ${last?.state}, not ${state}\n${lastOf(site.places.cardLog)}`;
+  throw new SignetError('DEMO_FAILED', why);
+}
+
+/** Asks again and again until there is an answer; undefined when that takes too long. */
+function waitFor<T>(
+  what: string,
+  ask: () => Promise<T | undefined>,
+  screen: Screen,
+): Promise<T | undefined> {
   const startMs = performance.now();
-  const wait = async (): Promise<ShownDpu> => {
-    for (;;) {
-      const shown = await json<ShownDpu>(['dpu', 'show', SERIAL], site, io);
-      // Out is in force before the verdict is written down.
-      const isNoted = state !== 'quarantined' || (shown.assessment?.code ?? '') !== '';
-      if (shown.state === state && isNoted) return shown;
-      const late = performance.now() - startMs > REATTEST_LIMIT_MS;
-      check(!late, `the DPU is ${shown.state}, not ${state}\n${lastOf(site.places.agentLog)}`);
+  const wait = async (): Promise<T | undefined> => {
+    while (performance.now() - startMs < REATTEST_LIMIT_MS) {
+      const answer = await ask();
+      if (answer !== undefined) return answer;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
+    return undefined;
   };
-  return screen.waiting(() => `until the DPU is ${state}, ${since(startMs)}`, wait());
+  return screen.waiting(() => `${what}, ${since(startMs)}`, wait());
+}
+
+async function agentIds(site: DpuSite, io: CliIo): Promise<readonly string[]> {
+  type Listed = {
+    readonly agents: readonly { readonly id: { trustDomain: string; path: string } }[];
+  };
+  const { agents } = await json<Listed>(['agent', 'list'], site, io);
+  return agents.map(({ id }) => `spiffe://${id.trustDomain}${id.path}`);
+}
+
+/** An ID with a device key in it, in lines that fit. */
+function showId(id: string, screen: Screen): void {
+  const cut = id.search(/[0-9a-f]{64}/);
+  screen.fact(`${id.slice(0, cut)}…`);
+  screen.fact(`  …${id.slice(cut, cut + 64)}`);
+  if (id.length > cut + 64) screen.fact(`  …${id.slice(cut + 64)}`);
 }
 
 /** From the verdict, as the server noted it, to the end of the stream, as the workload noted it. */
