@@ -71,7 +71,7 @@ async function openSlurm({ clock }: AgentBase, { slurm }: WorkloadAttestorSettin
     import('./slurm/job-facts.ts'),
     import('./container/cgroup-file.ts'),
   ]);
-  const askJob = slurm.askController ? askController(slurm.scontrolPath, clock) : undefined;
+  const askJob = slurm.askController ? askController(slurm, clock) : undefined;
   return createSlurmAttestor({ read: cgroupReader(), askJob });
 }
 

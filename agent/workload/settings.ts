@@ -114,7 +114,8 @@ const slurmSchema = z
       .describe(
         'Adds the selectors user, account and partition; while Slurm is away jobs get nothing.',
       ),
-    scontrolPath: absolutePathSetting.default('/usr/bin/scontrol').describe("Slurm's scontrol."),
+    squeuePath: absolutePathSetting.default('/usr/bin/squeue').describe("Slurm's squeue."),
+    confPath: absolutePathSetting.optional().describe('slurm.conf; where Slurm has it unless set.'),
   })
   .optional()
   .describe('Selectors of Slurm jobs. Absent: none.');

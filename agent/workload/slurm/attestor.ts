@@ -32,7 +32,7 @@ export function createSlurmAttestor({ read, askJob }: SlurmAttestorParts): Workl
         const facts = await askJob?.(place.value);
         if (facts?.ok === false) return facts;
         for (const [name, value] of Object.entries(facts?.value ?? {})) {
-          selectors.push(`slurm:${name}:${value}`);
+          if (value !== undefined) selectors.push(`slurm:${name}:${value}`);
         }
       }
       known.set(process, { place: place.value });

@@ -9,7 +9,7 @@ import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import { temporaryFolder } from '../../../test/support/rpc.ts';
 import type { CgroupPaths } from '../container/cgroup-file.ts';
 import { createSlurmAttestor } from './attestor.ts';
-import { askController, parseJob } from './job-facts.ts';
+import { askController, type JobFacts, parseJob } from './job-facts.ts';
 import { type JobPlace, locateJob } from './job-place.ts';
 
 const PEER = { pid: 42, uid: 1000, gid: 1000, isAlive: () => true };
@@ -71,8 +71,8 @@ describe('the Slurm job of a cgroup', () => {
 });
 
 describe('the slurm attestor', () => {
-  const facts = { user: 'alice', account: 'physics', partition: 'gpu' };
-  function rig(answer?: Result<typeof facts>) {
+  const facts: JobFacts = { user: 'alice', account: 'physics', partition: 'gpu' };
+  function rig(answer?: Result<JobFacts>) {
     const state: { paths: Result<CgroupPaths> } = { paths: ok([JOB]) };
     const askJob = answer === undefined ? undefined : async () => answer;
     return { state, attestor: createSlurmAttestor({ read: () => state.paths, askJob }) };
@@ -114,51 +114,60 @@ describe('the slurm attestor', () => {
 });
 
 describe('the controller', () => {
-  const PLACE: JobPlace = { kind: 'job_id', job: '123', step: '0' };
-  const job = { job_id: 123, user_name: 'alice', account: 'physics', partition: 'gpu', name: 'x' };
-  const answer = (...jobs: readonly object[]) => JSON.stringify({ jobs, errors: [] });
+  const PLACE = { kind: 'job_id', job: '123' } as const;
+  const LINE = '123|alice|physics|gpu';
 
-  test('is believed of the one job that was asked for', () => {
-    const facts = assertValue(parseJob(answer({ ...job, name: 'account=root' }), PLACE));
-    assert.deepEqual(facts, { user: 'alice', account: 'physics', partition: 'gpu' });
-    const sluid = { kind: 'sluid', job: 's2F', step: '0' } as const;
-    assert.equal(assertValue(parseJob(answer({ ...job, sluid: 's2F' }), sluid)).user, 'alice');
+  test('is believed of the one job that was asked for, also within its array', () => {
+    const facts = { user: 'alice', account: 'physics', partition: 'gpu' };
+    assert.deepEqual(assertValue(parseJob(`${LINE}\n`, '123')), facts);
+    assert.deepEqual(assertValue(parseJob(`124|bob|x|y\n${LINE}\n1234|eve|x|y\n`, '123')), facts);
   });
 
-  for (const [name, text] of [
-    ['another job', answer({ ...job, job_id: 124 })],
-    ['no job', answer()],
-    ['two jobs', answer(job, job)],
-    ['a job without an account', answer({ ...job, account: '' })],
-    ['a job without a user', answer({ ...job, user_name: undefined })],
-    ['a partition that is no text', answer({ ...job, partition: ['gpu'] })],
-    ['no JSON', 'slurm_load_jobs error'],
-  ] as const) {
-    test(`is not believed with ${name}`, () => {
-      assertRefused(parseJob(text, PLACE), 'AGENT_JOB_UNKNOWN');
+  test('tells no account where the cluster keeps none', () => {
+    assert.equal(assertValue(parseJob('123|alice|(null)|gpu', '123')).account, undefined);
+  });
+
+  for (const text of [
+    '',
+    '124|alice|physics|gpu',
+    `${LINE}\n${LINE}`,
+    '123|alice|physics',
+    '123|alice|physics|gpu|root',
+    '123||physics|gpu',
+    '123|alice||gpu',
+    '123|alice|physics|',
+    '123|alice|physics|gpu,debug',
+    '123|(null)|physics|gpu',
+    'slurm_load_jobs error',
+  ]) {
+    test(`is not believed with ${JSON.stringify(text)}`, () => {
+      assertRefused(parseJob(text, '123'), 'AGENT_JOB_UNKNOWN');
     });
   }
 
   test('is asked once for the tasks of a job, again later, and after a failure at once', async (context) => {
     const folder = temporaryFolder(context);
-    const scontrol = join(folder, 'fake-scontrol');
+    const squeuePath = join(folder, 'fake-squeue');
     const asked = join(folder, 'asked');
     writeFileSync(asked, '');
     const script = (text: string) =>
-      `#!/bin/sh\necho "$*" >>${asked}\n/bin/cat <<'END'\n${text}\nEND\n`;
-    writeFileSync(scontrol, script('none'));
-    chmodSync(scontrol, 0o755);
+      `#!/bin/sh\necho "$* $SLURM_CONF" >>${asked}\necho '${text}'\n`;
+    writeFileSync(squeuePath, script('none'));
+    chmodSync(squeuePath, 0o755);
     const clock = new ManualClock(0);
-    const ask = askController(scontrol, clock);
+    const ask = askController({ squeuePath, confPath: '/etc/s.conf' }, clock);
     const calls = () => readFileSync(asked, 'utf8').trim().split('\n');
     assertRefused(await ask(PLACE), 'AGENT_JOB_UNKNOWN');
-    writeFileSync(scontrol, script(answer(job)));
+    writeFileSync(squeuePath, script(LINE));
     const tasks = await Promise.all([ask(PLACE), ask(PLACE), ask(PLACE)]);
     assert.ok(tasks.every((one) => one.ok));
-    assert.deepEqual(calls(), ['--json show job 123', '--json show job 123']);
+    const call = '--noheader --jobs=123 --states=all --format=%A|%u|%a|%P /etc/s.conf';
+    assert.deepEqual(calls(), [call, call]);
     clock.advance(30_000);
     assertValue(await ask(PLACE));
     assert.equal(calls().length, 3);
-    assertRefused(await askController(`${scontrol}-absent`, clock)(PLACE), 'AGENT_JOB_UNKNOWN');
+    assertRefused(await ask({ kind: 'sluid', job: 's2F' }), 'AGENT_JOB_UNKNOWN');
+    const absent = askController({ squeuePath: `${squeuePath}-absent` }, clock);
+    assertRefused(await absent(PLACE), 'AGENT_JOB_UNKNOWN');
   });
 });
