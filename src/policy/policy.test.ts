@@ -14,6 +14,7 @@ import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
 import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
 import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
+import { RuleService } from '../gen/signet/rule/v1/rule.ts';
 import { AgentService } from '../gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../gen/spire/api/server/entry/v1/entry.ts';
@@ -36,6 +37,7 @@ const SERVED = [
   RevocationService,
   DpuInventoryService,
   AttestationService,
+  RuleService,
   HealthService,
 ].flatMap((service) => Object.values(service).map(({ path }) => path as string));
 
@@ -61,6 +63,8 @@ const LOCAL_ADMIN = [
   'SVID/MintX509SVID',
   'SVID/MintJWTSVID',
   'Attestation/GetAssurance',
+  'Rule/ExplainPod',
+  'Rule/GetEntrySources',
   'DpuInventory/ImportDpus',
   'DpuInventory/ListDpus',
   'DpuInventory/GetDpu',

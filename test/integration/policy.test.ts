@@ -8,6 +8,7 @@ import type { Client, ServiceError } from '@grpc/grpc-js';
 import { AgentSyncService } from '../../src/gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../../src/gen/signet/attestation/v1/attestation.ts';
 import { RevocationService } from '../../src/gen/signet/revocation/v1/revocation.ts';
+import { RuleService } from '../../src/gen/signet/rule/v1/rule.ts';
 import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
@@ -108,6 +109,7 @@ describe('who may call what, over real sockets', () => {
       AgentSyncService,
       RevocationService,
       AttestationService,
+      RuleService,
       LocalAuthorityService,
     ];
     for (const method of services.flatMap((service) => Object.values(service))) {
