@@ -83,6 +83,8 @@ describe('a node whose DPU goes on attesting', () => {
     spread: 0s
     secondLook: after
     bmc: { userNamePath: ${user}, passwordPath: ${password} }
+zones:
+  rules: [{ path: /payments, zones: [1], assurance: dual }]
 `,
       agentYaml: `attestation:
   dpu:
@@ -115,6 +117,12 @@ describe('a node whose DPU goes on attesting', () => {
     const values = selectors.map(({ value }) => value);
     assert.ok(values.includes('binding:dual') && values.includes('mode:dpu'), values.join(' '));
     assert.ok(!values.includes('binding:in-band'));
+    // Demands dual; what the agent gets is told by push.
+    await run(
+      ...['entry', 'create', '-parentID', agentId, '-spiffeID', 'spiffe://example.org/payments'],
+      ...['-selector', `unix:uid:${process.getuid?.() ?? 0}`],
+    );
+    await soon(async () => (await fleet.cli('api', 'fetch')).stdout.includes('/payments'));
   });
 
   test('attests again when an operator says so, and when its card has started anew', async () => {

@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { ok, unwrap } from '../../src/base/result.ts';
+import type { DeviceRevocation } from '../../src/dice/device-revocation.ts';
 import { appraiseDpu, componentOf } from '../../src/dpu/appraise-dpu.ts';
 import { gatedLooks } from '../../src/dpu/collector.ts';
 import { verifyEvidence } from '../../src/dpu/evidence.ts';
@@ -154,11 +155,18 @@ export async function setUpWatch(context: TestContext, options: WatchSetUp = {})
     opened += 1;
     return openBmcLook(shared, dpu);
   });
-  const rules = { manifests: options.manifests ?? manifestFor };
+  const rules: {
+    manifests: (target: string) => ReferenceManifest | undefined;
+    revocation?: DeviceRevocation;
+  } = { manifests: options.manifests ?? manifestFor };
   const watch = new DpuWatch({
     openLook,
     targets: [IROT_TARGET],
-    rules: () => ({ spdm: DEFAULT_SPDM_POLICY, atMs: clock.nowMs() }),
+    rules: () => ({
+      spdm: DEFAULT_SPDM_POLICY,
+      atMs: clock.nowMs(),
+      ...(rules.revocation && { revocation: rules.revocation }),
+    }),
     manifestFor: (target) => rules.manifests(target),
     random: systemRandom,
     inventory,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { crlOf } from '../../../test/support/crl.ts';
 import { DPU_CLASS, mockTarget, TestCard } from '../../../test/support/dpu.ts';
 import { setUpWatch } from '../../../test/support/dpu-watch.ts';
 import {
@@ -13,6 +14,7 @@ import {
 import { soon } from '../../../test/support/processes.ts';
 import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import { unwrap } from '../../base/result.ts';
+import { readDeviceCrl } from '../../dice/device-revocation.ts';
 
 type SetUp = Awaited<ReturnType<typeof setUpWatch>>;
 
@@ -33,7 +35,7 @@ async function looks({ metrics }: SetUp, outcome: string): Promise<number> {
 async function untilLooks(state: SetUp, outcome: string, count: number): Promise<void> {
   await soon(async () => {
     if ((await looks(state, outcome)) >= count) return true;
-    state.clock.advance(1_000);
+    state.clock.advance(10_000);
     return false;
   });
 }
@@ -297,6 +299,28 @@ describe('other manifests and CRLs', () => {
     state.clock.advance(60_000);
     await soon(async () => (await looks(state, 'same')) === 1);
     assert.equal(state.now().attestDemand, undefined);
+  });
+
+  it('put a card out that its vendor revoked, by the look that follows a new CRL', async (context) => {
+    const state = await setUpWatch(context);
+    const { certificate, classCa } = state.card.device;
+    state.rules.revocation = {
+      crls: [assertValue(readDeviceCrl(crlOf(classCa.provisioner, certificate)))],
+      maxStaleMs: 1e13,
+    };
+    await state.watch.reconsider({ targets: new Set(), crls: true });
+    state.clock.advance(60_000);
+    await soon(async () => state.now().assessment?.code === 'DEVICE_REVOKED');
+    assert.equal(state.now().state, 'quarantined');
+  });
+
+  it('hold nothing against cards where the CRL is not in force', async (context) => {
+    const state = await setUpWatch(context);
+    const { classCa } = state.card.device;
+    const crls = [assertValue(readDeviceCrl(crlOf(classCa.provisioner)))];
+    state.rules.revocation = { crls, maxStaleMs: 0 };
+    assertRefused(await state.watch.lookNow(state.serial), 'DEVICE_REVOCATION_UNKNOWN');
+    assert.equal(state.now().state, 'trusted');
   });
 
   it('have agents attest again for new CRLs where no BMC is known', async (context) => {
