@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { ManualClock } from '../../../src/base/clock.ts';
+import { type Clock, ManualClock } from '../../../src/base/clock.ts';
 import { fakeKubelet } from '../../../test/support/fake-kubelet.ts';
 import { containerId, nodePod, podJson } from '../../../test/support/node-pods.ts';
 import { makeRoot } from '../../../test/support/x509.ts';
@@ -117,46 +117,67 @@ describe("the kubelet's /pods", () => {
     });
   }
 
-  /** Moves the clock until the server has been asked so often. */
-  async function until(
-    calls: readonly unknown[],
-    count: number,
-    clock: ManualClock,
-    stepMs: number,
-  ) {
-    while (calls.length < count) {
-      await new Promise((resolve) => setImmediate(resolve));
-      clock.advance(stepMs);
-    }
+  /** What the source waits for, in milliseconds: the clock moves only when it waits for nothing else. */
+  function waits(clock: ManualClock) {
+    const begun: number[] = [];
+    let wake = (): void => {};
+    const noting: Clock = {
+      nowMs: () => clock.nowMs(),
+      monotonicMs: () => clock.monotonicMs(),
+      after(delayMs, action) {
+        begun.push(delayMs);
+        wake();
+        return clock.after(delayMs, action);
+      },
+    };
+    const until = async (delayMs: number, times: number): Promise<void> => {
+      while (begun.filter((one) => one === delayMs).length < times) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    };
+    return { noting, until };
   }
 
   test('is asked again with the token of then, and an equal answer is not read', async (context) => {
     const { calls, place } = await setUp(context, (_, response) => response.end(LIST));
-    const { sink, first, count } = listener();
+    const { noting, until } = waits(place.clock);
+    const { sink, count } = listener();
     const stop = new AbortController();
-    const run = createKubeletHttpSource(place).run(sink, stop.signal);
-    await first;
+    const run = createKubeletHttpSource({ ...place, clock: noting }).run(sink, stop.signal);
+    await until(POLL_MS, 1);
+    place.clock.advance(POLL_MS);
+    await until(IDLE_POLL_MS - POLL_MS, 1);
     writeFileSync(place.tokenPath, 'second');
-    await until(calls, 2, place.clock, IDLE_POLL_MS);
-    assert.equal(calls[1]?.headers.authorization, 'Bearer second');
+    place.clock.advance(IDLE_POLL_MS - POLL_MS);
+    await until(POLL_MS, 2);
+    assert.deepEqual(
+      calls.map(({ headers }) => headers.authorization),
+      ['Bearer first', 'Bearer second'],
+    );
+    assert.equal(count(), 1);
     stop.abort();
     await run;
-    assert.equal(count(), 1);
   });
 
   test('is asked soon for all who wait together, and seldom for nobody', async (context) => {
     const { calls, place } = await setUp(context, (_, response) => response.end(LIST));
-    const { sink, index, first } = listener();
+    const { clock } = place;
+    const { noting, until } = waits(clock);
+    const { sink, index } = listener();
     const stop = new AbortController();
-    const run = createKubeletHttpSource(place).run(sink, stop.signal);
-    await first;
-    const waiting = ['c', 'd', 'e'].map((digit) =>
-      index.wait(containerId(digit), 10_000, place.clock),
-    );
-    const beganMs = place.clock.monotonicMs();
-    await until(calls, 3, place.clock, POLL_MS / 10);
-    assert.ok(place.clock.monotonicMs() - beganMs >= 2 * POLL_MS, 'not more often than that');
-    place.clock.advance(10_000);
+    const run = createKubeletHttpSource({ ...place, clock: noting }).run(sink, stop.signal);
+    await until(POLL_MS, 1);
+    clock.advance(POLL_MS);
+    await until(IDLE_POLL_MS - POLL_MS, 1);
+    const waiting = ['c', 'd', 'e'].map((digit) => index.wait(containerId(digit), 10_000, clock));
+    await until(POLL_MS, 2);
+    assert.equal(calls.length, 2, 'one poll for the three, at once');
+    clock.advance(POLL_MS);
+    await until(POLL_MS, 3);
+    assert.equal(calls.length, 3, 'and the next not sooner');
+    clock.advance(10_000);
     await Promise.all(waiting);
     stop.abort();
     await run;
