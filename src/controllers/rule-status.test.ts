@@ -1,0 +1,160 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { clusterRule, derivation, node, pod, staticRule } from '../../test/support/kube-rules.ts';
+import { ManualClock } from '../base/clock.ts';
+import type { SignetError } from '../base/errors.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import type { KubeApi, KubeRequest } from '../kube/kube-api.ts';
+import type { KubeObject } from '../kube/objects.ts';
+import type { Derivation } from '../rules/kube/derivation.ts';
+import { StatusWriter } from './rule-status.ts';
+
+let rules: Derivation;
+let clock: ManualClock;
+let calls: KubeRequest[];
+let faults: SignetError[];
+let leads: boolean;
+let refusal: Result<KubeObject> | undefined;
+let settled: () => void;
+
+/** Answers when what was begun has come to its end: the fake answers at once, within one turn. */
+function settledDown(): Promise<void> {
+  return setImmediate();
+}
+
+function start(): StatusWriter {
+  const api: KubeApi = {
+    name: 'fake',
+    request: async (request) => {
+      calls.push(request);
+      return refusal ?? ok({});
+    },
+    stream: async () => ok(undefined),
+    close: () => {},
+  };
+  return new StatusWriter({
+    api,
+    clock,
+    leader: { isLeader: () => leads, onChange: () => () => {} },
+    rules: {
+      standings: () => rules.standings(),
+      onSettled(listener) {
+        settled = listener;
+        return () => {};
+      },
+    },
+    onFault: (error) => faults.push(error),
+  });
+}
+
+async function change(...made: readonly (() => void)[]): Promise<void> {
+  for (const make of made) make();
+  rules.settle();
+  settled();
+  clock.advance(1_000);
+  await settledDown();
+}
+
+/** Statuses as they were written, by path. */
+function written(): readonly (readonly [string, unknown])[] {
+  return calls.map(({ path, body }) => [path, (body as { status: unknown }).status]);
+}
+
+beforeEach(() => {
+  rules = derivation();
+  rules.putNode(node('node-a'));
+  rules.putNamespace({ name: 'shop', labels: {} });
+  clock = new ManualClock(1_800_000_000_000);
+  calls = [];
+  faults = [];
+  leads = true;
+  refusal = undefined;
+});
+
+describe('the status of rules', () => {
+  it('has counts and a condition, and is written once for each change', async () => {
+    const writer = start();
+    await change(
+      () => rules.putRule(clusterRule('all')),
+      () => rules.putPod(pod('shop', 'a')),
+      () => rules.putPod(pod('shop', 'b')),
+    );
+    const stats = {
+      namespacesSelected: 1,
+      namespacesIgnored: 0,
+      podsSelected: 2,
+      podEntryRenderFailures: 0,
+      entriesMasked: 0,
+      entriesToSet: 2,
+      entryFailures: 0,
+    };
+    const lastTransitionTime = '2027-01-15T08:00:01Z';
+    const ready = { type: 'Ready', status: 'True', reason: 'InForce', message: '' };
+    const path = '/apis/spire.spiffe.io/v1alpha1/clusterspiffeids/all/status';
+    assert.deepEqual(written(), [
+      [path, { stats, conditions: [{ ...ready, lastTransitionTime }] }],
+    ]);
+    await change();
+    assert.equal(calls.length, 1, 'nothing has changed');
+    await change(() => rules.deletePod('shop/b'));
+    assert.equal(calls.length, 2);
+    const [, [, last] = assert.fail()] = written();
+    assert.deepEqual((last as { conditions: unknown }).conditions, [
+      { ...ready, lastTransitionTime },
+    ]);
+    await writer.stop();
+  });
+
+  it('says of a broken rule what is wrong, and goes on with the others', async () => {
+    const writer = start();
+    const spec = { spiffeID: 'spiffe://example.org/x', parentID: 'spiffe://example.org/y' };
+    await change(
+      () => rules.putRule(clusterRule('bad', { spiffeIDTemplate: '{{ .Nope }}' })),
+      () => rules.putRule(clusterRule('worse', { spiffeIDTemplate: '{{' })),
+      () => rules.putRule(staticRule('tool', { ...spec, selectors: ['a:b'] })),
+      () => rules.putRule(staticRule('no-tool', { ...spec, selectors: [] })),
+      () => rules.putPod(pod('shop', 'a')),
+    );
+    const facts = written().map(([, status]) => {
+      const { conditions, set } = status as {
+        conditions: { reason: string; message: string }[];
+        set?: boolean;
+      };
+      return [conditions[0]?.reason, set];
+    });
+    assert.deepEqual(facts, [
+      ['RenderFailures', undefined],
+      ['Invalid', undefined],
+      ['InForce', true],
+      ['Invalid', false],
+    ]);
+    await writer.stop();
+  });
+
+  it('is written by who leads alone, and not for rules of other classes', async () => {
+    const writer = start();
+    leads = false;
+    await change(() => rules.putRule(clusterRule('all')));
+    assert.equal(calls.length, 0);
+    leads = true;
+    const { origin } = clusterRule('theirs');
+    await change(() => rules.putRule({ kind: 'other-class', origin, className: 'x' }));
+    assert.equal(calls.length, 1);
+    await writer.stop();
+  });
+
+  it('is tried again later when it was refused, and not for an object that is gone', async () => {
+    const writer = start();
+    refusal = fail('KUBE_FORBIDDEN', 'no');
+    await change(() => rules.putRule(clusterRule('all')));
+    assert.deepEqual([calls.length, faults.length], [1, 1]);
+    refusal = fail('KUBE_NOT_FOUND', 'gone');
+    clock.advance(30_000);
+    await settledDown();
+    assert.deepEqual([calls.length, faults.length], [2, 1]);
+    await change();
+    assert.equal(calls.length, 2);
+    await writer.stop();
+  });
+});
