@@ -56,9 +56,11 @@ export interface KubeParts {
   readonly metrics?: KubeMetrics | undefined;
   /** What the cluster is called; `default` unless told. */
   readonly name?: string | undefined;
+  /** Longest answer in bytes; 64 MiB unless told. */
+  readonly maxAnswerBytes?: number | undefined;
 }
 
-/** Longest answer in bytes: a page of 500 large objects. */
+/** Longest answer in bytes: a page of 100 large objects. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** Longest event in bytes; etcd takes objects of 1.5 MiB. */
 const MAX_EVENT_BYTES = 8 * 1024 * 1024;
@@ -105,11 +107,14 @@ class KubeClient implements KubeApi {
   readonly #metrics: KubeMetrics | undefined;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
   readonly #closed = new AbortController();
+  readonly #maxAnswerBytes: number;
   #access: KubeAccess;
   #readAtMs: number;
 
-  constructor(place: KubePlace, access: KubeAccess, { clock, metrics, name }: KubeParts) {
+  constructor(place: KubePlace, access: KubeAccess, parts: KubeParts) {
+    const { clock, metrics, name, maxAnswerBytes } = parts;
     this.name = name ?? 'default';
+    this.#maxAnswerBytes = maxAnswerBytes ?? MAX_ANSWER_BYTES;
     this.#place = place;
     this.#clock = clock;
     this.#metrics = metrics;
@@ -173,7 +178,7 @@ class KubeClient implements KubeApi {
         ca,
         tls,
         agent: this.#agent,
-        maxAnswerBytes: MAX_ANSWER_BYTES,
+        maxAnswerBytes: this.#maxAnswerBytes,
         signal,
       });
       result = judge(doing, answer);

@@ -55,7 +55,10 @@ export function readLines(url: URL, call: LineCall): Promise<Result<void>> {
 /** The refusal that a connection without a whole answer stands for. */
 export function broken(doing: string, cause: unknown, signal: AbortSignal): Failed {
   if (signal.aborted) return fail('KUBE_UNREACHABLE', `${doing}: no answer in time`);
-  if (cause instanceof SignetError) return fail('KUBE_ANSWER', `${doing}: ${cause.message}`);
+  if (cause instanceof SignetError) {
+    const details = { tooLong: cause.code === 'HTTP_ANSWER_TOO_LONG' };
+    return fail('KUBE_ANSWER', `${doing}: ${cause.message}`, { details });
+  }
   return fail('KUBE_UNREACHABLE', `${doing}: no answer (${errnoCode(cause)})`, { cause });
 }
 

@@ -118,19 +118,21 @@ describe('a watch, when something goes wrong,', () => {
     assert.ok(warnings.some((fields) => 'code' in fields && fields.code === 'KUBE_ANSWER'));
   });
 
-  test('asks for smaller pages when one is no answer', async (context) => {
+  test('asks for smaller pages when one is too long, and for the same when it is garbage', async (context) => {
+    let pages = 0;
     const rig = await watchRig(context, {
+      maxAnswerBytes: 4096,
       before(kube) {
-        for (let i = 0; i < 20; i++) kube.put(COLLECTION, pod(`p${i}`));
+        for (let i = 0; i < 100; i++) kube.put(COLLECTION, pod(`p${i}`, 'x'.repeat(100)));
         kube.fault = ({ query }) =>
-          Number(query.get('limit') ?? 0) > 10 ? { text: '{"items":[' } : undefined;
+          query.has('limit') && ++pages === 3 ? { text: '{"items":[' } : undefined;
       },
     });
     const { watch, fake } = rig;
     await until(rig, watch.whenSynced());
-    assert.equal(watch.size, 20);
+    assert.equal(watch.size, 100);
     const limits = fake.calls.map(({ query }) => query.get('limit'));
-    assert.deepEqual(limits.slice(0, 4), ['500', '63', '8', '8']);
+    assert.deepEqual(limits.slice(0, 4), ['100', '13', '13', '13']);
   });
 
   test('forgets its version when the server refuses it again and again', async (context) => {

@@ -28,7 +28,7 @@ export interface KubeWatchOptions<T> {
   readonly labelSelector?: string | undefined;
   /** What is kept of an object; undefined where it is not wanted. */
   readonly project: (object: KubeObject) => T | undefined;
-  /** Objects of one page of a list; 500 unless told. */
+  /** Objects of one page of a list; 100 unless told. */
   readonly pageSize?: number | undefined;
   readonly clock: Clock;
   readonly random: Random;
@@ -63,7 +63,8 @@ export function watchKube<T>(options: KubeWatchOptions<T>): KubeWatch<T> {
 }
 
 const BACK_OFF = { firstMs: 500, maxMs: 30_000 };
-const PAGE_SIZE = 500;
+// Of 7 KB each, 10,000 pods then cost 74 MB on the way; with 500 a page, 121.
+const PAGE_SIZE = 100;
 const LIST_TIMEOUT_MS = 60_000;
 /** The server ends a watch after 5 to 10 minutes, so that watches move to where there is room. */
 const WATCH_SECONDS = 300;
@@ -193,8 +194,8 @@ class Watch<T> implements KubeWatch<T> {
         signal: this.#stopped.signal,
       });
       if (!page.ok) {
-        // Perhaps too long: objects may be so large that fewer fit.
-        if (page.error.code === 'KUBE_ANSWER') this.#pageSize = Math.ceil(this.#pageSize / 8);
+        // Objects are so large that fewer fit.
+        if (page.error.details.tooLong === true) this.#pageSize = Math.ceil(this.#pageSize / 8);
         return page;
       }
       for (const item of objectsAt(page.value, 'items')) listed.add(this.#cache.put(item));

@@ -36,14 +36,20 @@ export async function watchRig(
   context: TestContext,
   {
     before = () => {},
+    maxAnswerBytes,
     ...options
-  }: Partial<KubeWatchOptions<string>> & { before?: (fake: FakeKube) => void } = {},
+  }: Partial<KubeWatchOptions<string>> & {
+    before?: (fake: FakeKube) => void;
+    maxAnswerBytes?: number;
+  } = {},
 ): Promise<WatchRig> {
   const fake = await FakeKube.start();
   const clock = new ManualClock(0);
   const { kubeconfigPath } = fake;
   const metrics = options.metrics;
-  const kube = busyKube(assertValue(await openKubeApi({ kubeconfigPath }, { clock, metrics })));
+  const kube = busyKube(
+    assertValue(await openKubeApi({ kubeconfigPath }, { clock, metrics, maxAnswerBytes })),
+  );
   before(fake);
   const warnings: object[] = [];
   const told: string[] = [];
