@@ -24,6 +24,7 @@ async function serve(context: TestContext, extra: Partial<VoucherEndpointParts> 
         return ok({ voucher: 'v'.repeat(20), x5c: [Buffer.alloc(64)] });
       },
       onOutcome: (error) => outcomes.push(error?.code ?? 'OK'),
+      requestMs: 60_000,
       ...extra,
     }),
   );

@@ -31,27 +31,28 @@ export function readMessage<T>(
   return fail(code, `${what}: ${issue?.path.join('.')}: ${issue?.message}`);
 }
 
-/** A field of bytes in base64. */
-export function base64Field(bounds: { readonly min: number; readonly max: number }) {
-  const { min, max } = bounds;
+/** A field of bytes in base64: so many at most, and at least. */
+export function base64Field(maxBytes: number, minBytes = 1) {
   return z
     .string()
-    .max(Math.ceil(max / 3) * 4)
+    .max(Math.ceil(maxBytes / 3) * 4)
     .transform((text, context): Uint8Array => {
       const bytes = decodeBase64(text);
-      if (bytes !== undefined && bytes.length >= min && bytes.length <= max) return bytes;
-      context.addIssue({ code: 'custom', message: `not base64 of ${min} to ${max} bytes` });
+      if (bytes !== undefined && bytes.length >= minBytes && bytes.length <= maxBytes) return bytes;
+      const message = `not base64 of ${minBytes} to ${maxBytes} bytes`;
+      context.addIssue({ code: 'custom', message });
       return z.NEVER;
     });
 }
 
-/** SHA-256 over parts, each with its length before it, so that no other parts yield the same bytes. */
+/** SHA-256 over parts, each after its length, so that no other parts run together to the same bytes. */
 export function digestOfParts(parts: readonly Uint8Array[]): Uint8Array {
   const whole = concatBytes(parts.flatMap(withLength));
   return createHash('sha256').update(whole).digest();
 }
 
-function withLength(part: Uint8Array): readonly Uint8Array[] {
+/** A part of what is hashed, after its length. */
+export function withLength(part: Uint8Array): readonly Uint8Array[] {
   const length = Buffer.alloc(4);
   length.writeUInt32BE(part.length);
   return [length, part];

@@ -10,7 +10,7 @@ import { concludePosture, postureSelectors } from '../redfish/posture.ts';
 import { readPosture } from '../redfish/posture-reader.ts';
 import { collectSignedMeasurements } from '../redfish/signed-measurements.ts';
 import type { TargetTurns } from '../redfish/target-turns.ts';
-import type { DpuRecord } from '../rules/dpu.ts';
+import type { DpuHostBmc, DpuRecord } from '../rules/dpu.ts';
 import type { ShownEvidence } from './evidence.ts';
 
 const CHAIN_LIMITS = { maxBytes: 64 * 1024, maxBlocks: 8 };
@@ -36,12 +36,12 @@ export interface BmcLook {
 }
 
 /**
- * A client of the BMC of a DPU: address and TLS pin come from the inventory, the account from the
- * server's own files. Fails with DPU_BMC_UNKNOWN or REDFISH_SETTINGS.
+ * A client of the BMC of a DPU, or of its host: address and TLS pin come from the inventory, the account
+ * from the server's own files. Fails with DPU_BMC_UNKNOWN or REDFISH_SETTINGS.
  */
 export async function bmcClientOf(
-  { account, ...shared }: OutOfBandParts,
-  { serial, bmc }: Pick<DpuRecord, 'serial' | 'bmc'>,
+  { account, ...shared }: Omit<OutOfBandParts, 'turns'> & Partial<OutOfBandParts>,
+  { serial, bmc }: { readonly serial: string; readonly bmc: DpuHostBmc | undefined },
 ): Promise<Result<BmcClient>> {
   if (bmc?.tlsPin === undefined) {
     return fail('DPU_BMC_UNKNOWN', `DPU ${serial}: no BMC with a TLS pin in the inventory`);

@@ -145,8 +145,9 @@ describe('the watch over pairings', () => {
     const H2 = { ...HOST, serial: 'H2', uuid: '' };
     const B = dpuDraft('B', { state: 'trusted', host: H2 });
     const moved = found({ serial: 'H2', uuid: '' });
-    const { watch, get } = await watched(context, async () => moved, A, B);
+    const { watch, get, faults } = await watched(context, async () => moved, A, B);
     await watch.round();
+    assert.deepEqual(faults, []);
     assert.deepEqual([get('A').state, get('B').state], ['quarantined', 'quarantined']);
     assert.equal(get('A').pairing, undefined);
   });

@@ -1,11 +1,10 @@
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
-import { BmcClient } from '../redfish/bmc-client.ts';
-import { type CredentialPlaces, readBmcCredentials } from '../redfish/credentials.ts';
+import type { CredentialPlaces } from '../redfish/credentials.ts';
 import { findHostCard, type HostCard } from '../redfish/host-card.ts';
-import { parseBmcOrigin } from '../redfish/place.ts';
 import type { DpuHost, DpuPairing, DpuRecord } from '../rules/dpu.ts';
+import { bmcClientOf } from './out-of-band.ts';
 
 /** What asking the BMC of a host needs. */
 export interface PairingParts {
@@ -24,24 +23,16 @@ export type FindPairing = (
  * and TLS pin in the inventory, never by what an agent says. Fails with DPU_BMC_UNKNOWN,
  * DPU_HOST_CARD_ABSENT, REDFISH_SETTINGS, or as requests do.
  */
-export function createPairingReader({ account, ...shared }: PairingParts): FindPairing {
+export function createPairingReader(parts: PairingParts): FindPairing {
   return async ({ serial, host, hostBmc }) => {
     if (hostBmc === undefined) return ok(undefined);
-    if (hostBmc.tlsPin === undefined) {
-      return fail('DPU_BMC_UNKNOWN', `DPU ${serial}: no TLS pin of its host's BMC`);
-    }
-    const name = hostBmc.host.includes(':') ? `[${hostBmc.host}]` : hostBmc.host;
-    const origin = parseBmcOrigin(`${name}:${hostBmc.port}`);
-    if (!origin.ok) return origin;
-    const credentials = await readBmcCredentials(account);
-    if (!credentials.ok) return credentials;
-    const trust = { kind: 'spki', sha256: [hostBmc.tlsPin] } as const;
-    const place = { origin: origin.value, trust };
-    const client = new BmcClient({ ...shared, place, credentials: credentials.value });
+    const opened = await bmcClientOf(parts, { serial, bmc: hostBmc });
+    if (!opened.ok) return opened;
+    const client = opened.value;
     try {
       const card = await findHostCard(client, serial);
       if (!card.ok) return card;
-      if (card.value !== undefined) return ok(pairingOf(card.value, host, shared.clock.nowMs()));
+      if (card.value !== undefined) return ok(pairingOf(card.value, host, parts.clock.nowMs()));
       // Adapters of a host that is off are often not listed: no word that the card is elsewhere.
       return fail('DPU_HOST_CARD_ABSENT', `the BMC of its host does not list DPU ${serial}`);
     } finally {

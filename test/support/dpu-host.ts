@@ -182,6 +182,7 @@ export async function dpuHostRig(
       listen: { address: '127.0.0.1', port: 0, anyAddress: true },
       office,
       onOutcome: () => {},
+      requestMs: 60_000,
     }),
   );
   context.after(() => endpoint.close());

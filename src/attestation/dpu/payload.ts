@@ -2,17 +2,16 @@ import { z } from 'zod';
 import { concatBytes, utf8 } from '../../base/bytes.ts';
 import type { Result } from '../../base/result.ts';
 import { encodeBase64 } from '../../spiffe/base64.ts';
+import { base64Field, withLength } from '../strict-message.ts';
 import { MAX_X509POP_CERTIFICATES } from '../x509pop/payload.ts';
 import { type RelayRequest, relaySchema } from './relay.ts';
 import {
-  base64Field,
   decodeMessage,
   encodeMessage,
   sessionField,
   sha256,
   targetField,
   versionField,
-  withLength,
 } from './wire.ts';
 
 /** Name of the attestor: `AttestationData.type`, the segment of agent IDs, and the selectors' type. */

@@ -3,15 +3,8 @@ import { z } from 'zod';
 import { utf8 } from '../../base/bytes.ts';
 import type { Result } from '../../base/result.ts';
 import { encodeBase64 } from '../../spiffe/base64.ts';
-import {
-  base64Field,
-  decodeMessage,
-  encodeMessage,
-  sessionField,
-  targetField,
-  versionField,
-  withLength,
-} from './wire.ts';
+import { base64Field, withLength } from '../strict-message.ts';
+import { decodeMessage, encodeMessage, sessionField, targetField, versionField } from './wire.ts';
 
 /** What one attestation may have relayed, all components together. */
 export const RELAY_LIMITS = {

@@ -34,12 +34,12 @@ const SHOWING = utf8('signet dpu_host voucher/v1');
 
 const version = z.literal(1);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
-const nonce = base64Field({ min: HOST_NONCE_BYTES, max: HOST_NONCE_BYTES });
-const spki = base64Field({ min: 32, max: 256 });
-const signature = base64Field({ min: 8, max: 256 });
+const nonce = base64Field(HOST_NONCE_BYTES, HOST_NONCE_BYTES);
+const spki = base64Field(256, 32);
+const signature = base64Field(256, 8);
 const uuid = z.string().regex(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
 const certificates = z
-  .array(base64Field({ min: 64, max: DPU_HOST_LIMITS.certificateBytes }))
+  .array(base64Field(DPU_HOST_LIMITS.certificateBytes, 64))
   .min(1)
   .max(DPU_HOST_LIMITS.certificates)
   .readonly();
