@@ -31,20 +31,27 @@ export interface ProvenNode {
   readonly texts: readonly string[];
 }
 
-/** The node, with selectors of a type. Fails with what a selector is refused with. */
-export function provenNode(
-  type: string,
-  { agentId, assurance, texts }: ProvenNode,
-): Result<AttestedNode> {
+/** Selectors of a type; a value that is there twice is one. Fails with what a selector is refused with. */
+export function selectorsOf(type: string, texts: readonly string[]): Result<readonly Selector[]> {
   const selectors: Selector[] = [];
   for (const text of new Set(texts)) {
     const selector = makeSelector(type, text);
     if (!selector.ok) return selector;
     selectors.push(selector.value);
   }
+  return ok(selectors);
+}
+
+/** The node, with selectors of a type. Fails with what a selector is refused with. */
+export function provenNode(
+  type: string,
+  { agentId, assurance, texts }: ProvenNode,
+): Result<AttestedNode> {
+  const selectors = selectorsOf(type, texts);
+  if (!selectors.ok) return selectors;
   return ok({
     agentId,
-    selectors,
+    selectors: selectors.value,
     canReattest: true,
     assurance,
     aliasDraft: undefined,

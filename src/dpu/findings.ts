@@ -14,6 +14,7 @@ const FINDINGS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'DPU_RELAYED',
   // Only with the card behind it: who has it answer for their key and is not its agent.
   'DPU_OWN_KEY',
+  'DPU_TPM_KEY',
 ]);
 
 /**

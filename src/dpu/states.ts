@@ -115,6 +115,7 @@ function effectOf(dpu: DpuRecord, event: DpuEvent, { atSeconds }: DpuCause): Par
         mustAttest: dpu.mustAttest || stands,
         hostKey: undefined,
         ownKeySha256: '',
+        ekSha256: '',
         lastFull: undefined,
       };
     }
@@ -138,6 +139,7 @@ function effectOf(dpu: DpuRecord, event: DpuEvent, { atSeconds }: DpuCause): Par
             securityVersions: [],
             pairing: undefined,
             ownKeySha256: '',
+            ekSha256: '',
             lastFull: undefined,
             hostKey: undefined,
           }

@@ -76,6 +76,7 @@ export function newDpu(serial: string, facts: DpuFacts, nowSeconds: number): Dpu
     unreachableSinceSeconds: 0,
     joinSecretHash: '',
     ownKeySha256: '',
+    ekSha256: '',
     lastFull: undefined,
     createdAtSeconds: nowSeconds,
     updatedAtSeconds: nowSeconds,

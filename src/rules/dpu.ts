@@ -210,6 +210,8 @@ export interface DpuRecord extends DpuFacts {
    * attestation in full that showed one.
    */
   readonly ownKeySha256: string;
+  /** The same of its TPM's endorsement key. */
+  readonly ekSha256: string;
   /** Undefined where none was since it was commissioned. */
   readonly lastFull: DpuFull | undefined;
   /** Unix seconds. */

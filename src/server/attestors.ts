@@ -4,14 +4,13 @@ import { parsePathTemplate } from '../attestation/path-template.ts';
 import { createTpmAttestor } from '../attestation/tpm/server.ts';
 import { createTpmDevIdAttestor } from '../attestation/tpm_devid/server.ts';
 import { createX509PopAttestor, X509POP_VALUES } from '../attestation/x509pop/server.ts';
-import { fail, ok, type Result } from '../base/result.ts';
+import { ok, type Result } from '../base/result.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { EndorsementTrust } from '../tpm/endorsement.ts';
 import type { ServerConfig } from './config.ts';
-import { type CurrentRevocation, openCrlFiles } from './crl-files.ts';
 import { createK8sPsat } from './k8s-psat.ts';
 import { readRoots } from './root-files.ts';
 import type { ServerBase } from './server.ts';
+import { readEkCrls, readManufacturers, readTpmRules } from './tpm-rules.ts';
 
 type Section = ServerConfig['attestation'];
 
@@ -67,17 +66,12 @@ async function createX509Pop(
 }
 
 async function createTpm(
-  { knownEks, pcrs, eventLog, unsafeClock, ...paths }: NonNullable<Section['tpm']>,
+  section: NonNullable<Section['tpm']>,
   { clock, random, log }: Pick<ServerBase, 'clock' | 'random' | 'log'>,
   registry: Registry,
 ): Promise<Result<NodeAttestor>> {
-  const manufacturers = await readManufacturers(paths, 'attestation.tpm');
-  if (!manufacturers.ok) return manufacturers;
-  const revocation = await readEkCrls(paths, log, 'attestation.tpm');
-  if (!revocation.ok) return revocation;
-  const trust = { ...manufacturers.value, knownKeys: new Set(knownEks) };
-  const rules = { trust, revocation: revocation.value, pcrs, eventLog, unsafeClock };
-  return ok(createTpmAttestor({ ...rules, registry, clock, random }));
+  const rules = await readTpmRules(section, log, 'attestation.tpm');
+  return rules.ok ? ok(createTpmAttestor({ ...rules.value, registry, clock, random })) : rules;
 }
 
 async function createDevId(
@@ -93,30 +87,4 @@ async function createDevId(
   if (!revocation.ok) return revocation;
   const judged = { devIdRoots: devIdRoots.value, trust: trust.value, revocation: revocation.value };
   return ok(createTpmDevIdAttestor({ ...judged, registry, clock, random }));
-}
-
-async function readManufacturers(
-  paths: {
-    readonly ekRootPaths: readonly string[];
-    readonly ekIntermediatePaths: readonly string[];
-  },
-  section: string,
-): Promise<Result<Pick<EndorsementTrust, 'roots' | 'intermediates'>>> {
-  const roots = await readRoots(paths.ekRootPaths, `${section}.ekRootPaths`);
-  if (!roots.ok) return roots;
-  const setting = `${section}.ekIntermediatePaths`;
-  const intermediates = await readRoots(paths.ekIntermediatePaths, setting);
-  if (!intermediates.ok) return intermediates;
-  return ok({ roots: roots.value, intermediates: intermediates.value });
-}
-
-async function readEkCrls(
-  { ekCrls }: Pick<NonNullable<Section['tpm']>, 'ekCrls'>,
-  log: ServerBase['log'],
-  section: string,
-): Promise<Result<CurrentRevocation>> {
-  const { paths, maxStale } = ekCrls;
-  const opened = await openCrlFiles({ paths, maxStaleMs: maxStale * 1000, log });
-  if (opened.ok) return opened;
-  return fail('ATTESTATION_SETTINGS', `${section}.ekCrls: ${opened.error.message}`);
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { EVIDENCE_KINDS, SPDM_KINDS } from '../attestation/dpu/payload.ts';
 import { absolutePathSetting } from '../runtime/config.ts';
 import { countSetting, durationSetting } from '../runtime/units.ts';
+import { tpmSchema } from './attestor-settings.ts';
 import { dpuWatchSchema } from './dpu-watch-settings.ts';
 
 const sha256 = z
@@ -150,6 +151,9 @@ export const dpuAttestorSchema = z
       .prefault([])
       .describe('What zones demand beside; all rules that fit have to be met.'),
     ownKey: ownKeySchema,
+    tpm: tpmSchema.describe(
+      'How TPMs of cards are judged, for the kind tpm2; the log of the boot is not asked for.',
+    ),
     fullEvery: z
       .int()
       .min(1)
@@ -183,6 +187,16 @@ export const dpuAttestorSchema = z
     knownSignatures: countSetting(4096).describe(
       'Signatures of chains that are remembered as verified.',
     ),
+  })
+  .superRefine(({ require, tpm }, context) => {
+    if (tpm === undefined && require.some(({ allOf }) => allOf.includes('tpm2'))) {
+      const message = 'is needed where tpm2 is demanded';
+      context.addIssue({ code: 'custom', path: ['tpm'], message });
+    }
+    if (tpm?.eventLog === 'required') {
+      const message = 'is not asked of the TPMs of cards';
+      context.addIssue({ code: 'custom', path: ['tpm', 'eventLog'], message });
+    }
   })
   .superRefine(({ classes, targets, binding, secondLook }, context) => {
     for (const [at, target] of targets.entries()) {

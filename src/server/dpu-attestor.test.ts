@@ -48,6 +48,7 @@ async function setUp(context: TestContext) {
     log: createLogger({ level: 'silent' }),
     metrics: createMetrics('test'),
     marks: store,
+    registry,
   };
   const open = (manifests: Readonly<Record<string, unknown>>, extra = {}) =>
     openDpuAttestor(

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { NodeAttestor } from '../attestation/attestor.ts';
 import { createDpuAttestor } from '../attestation/dpu/server.ts';
+import type { DpuTpmRules } from '../attestation/dpu/tpm.ts';
 import { toHex } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
@@ -17,15 +18,18 @@ import type { BmcEventsParts } from '../dpu/watch/bmc-events.ts';
 import type { LookParts } from '../dpu/watch/look.ts';
 import { FleetGate } from '../redfish/fleet-gate.ts';
 import { TargetTurns } from '../redfish/target-turns.ts';
+import type { Registry } from '../registry/registry.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { DEFAULT_SPDM_POLICY } from '../spdm/policy.ts';
+import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import { createSignatureMemo } from '../x509/signature-memo.ts';
 import type { Certificate } from '../x509/types.ts';
 import type { DpuAttestorSettings } from './dpu-attestor-settings.ts';
 import { DpuReferences, type DpuReferencesBase } from './dpu-references.ts';
 import { readRoots } from './root-files.ts';
+import { readTpmRules } from './tpm-rules.ts';
 
 /** Longest wait of a look for its turn: the agent that waits for the verdict has a deadline of its own. */
 const LOOK_WAIT_MS = 300_000;
@@ -42,6 +46,7 @@ export interface DpuAttestorBase {
   readonly marks: DpuReferencesBase['marks'];
   /** Asks the BMCs of hosts; absent where configuration has no account there. */
   readonly findPairing?: FindPairing | undefined;
+  readonly registry: Pick<Registry, 'agent'>;
 }
 
 /** What judges DPUs, by one set of rules. */
@@ -70,6 +75,8 @@ export async function openDpuAttestor(
   const { caPaths } = settings.ownKey;
   const ownKeyRoots = await readRoots(caPaths, 'attestation.dpu.ownKey.caPaths');
   if (!ownKeyRoots.ok) return ownKeyRoots;
+  const tpm = await tpmRules(settings, base);
+  if (!tpm.ok) return tpm;
   const [first, ...others] = settings.targets.map((target) => targetOf(settings, target));
   if (first === undefined) return fail('CONFIG_INVALID', 'attestation.dpu.targets is empty');
   const { trustDomain, inventory, vault, clock, random, log, metrics } = base;
@@ -98,6 +105,7 @@ export async function openDpuAttestor(
     kinds: settings.kinds,
     require: settings.require,
     ownKeyRoots: ownKeyRoots.value,
+    tpm: tpm.value,
     manifestFor,
     outOfBand: waits ? openLook : undefined,
     light:
@@ -125,14 +133,25 @@ export async function openDpuAttestor(
   });
 }
 
+async function tpmRules(
+  { tpm }: DpuAttestorSettings,
+  { log, registry }: Pick<DpuAttestorBase, 'log' | 'registry'>,
+): Promise<Result<DpuTpmRules | undefined>> {
+  if (tpm === undefined) return ok(undefined);
+  const rules = await readTpmRules(tpm, log, 'attestation.dpu.tpm');
+  if (!rules.ok) return rules;
+  const lastClock = (agentId: SpiffeId) => registry.agent(agentId)?.assurance?.tpmClock;
+  return ok({ ...rules.value, lastClock });
+}
+
 /** SHA-256 of all that an attestation in full rests on, as it stands when it is asked, hex. */
 function rulesOf(
-  { classes, targets, kinds, require, binding }: DpuAttestorSettings,
+  { classes, targets, kinds, require, binding, tpm }: DpuAttestorSettings,
   roots: readonly Certificate[],
   manifestFor: DpuReferences['manifestFor'],
 ): () => string {
   const ownKeys = roots.map(({ der }) => toHex(der));
-  const fixed = JSON.stringify([classes, targets, kinds, require, binding, ownKeys]);
+  const fixed = JSON.stringify([classes, targets, kinds, require, binding, tpm, ownKeys]);
   return () => {
     const manifests = targets.map(({ id }) => manifestFor(id)?.sha256 ?? '');
     return createHash('sha256')

@@ -24,7 +24,13 @@ export async function judgeDpus(
   if (settings === undefined) return ok(undefined);
   const { trustDomain } = registry;
   const findPairing = startPairing(base, { registry, ...dpus });
-  const opened = await openDpuAttestor(settings, { ...base, ...dpus, trustDomain, findPairing });
+  const opened = await openDpuAttestor(settings, {
+    ...base,
+    ...dpus,
+    registry,
+    trustDomain,
+    findPairing,
+  });
   if (!opened.ok) return opened;
   const { references, looking, openClient } = opened.value;
   base.life.add('DPU manifests', () => references.close());

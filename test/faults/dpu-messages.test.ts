@@ -14,6 +14,11 @@ import {
   encodeRelayAnswer,
   encodeRelayRequest,
 } from '../../src/attestation/dpu/relay.ts';
+import {
+  decodeTpmAnswer,
+  encodeTpmAnswer,
+  encodeTpmQuestion,
+} from '../../src/attestation/dpu/tpm-question.ts';
 import { collectByTunnel } from '../../src/attestation/dpu/tunnel.ts';
 import { ok, type Result, unwrap } from '../../src/base/result.ts';
 import { verifyEvidence } from '../../src/dpu/evidence.ts';
@@ -61,6 +66,12 @@ const READERS: readonly (readonly [string, Uint8Array, (bytes: Uint8Array) => Re
       encodeRelayRequest({ ...SESSION, target, at: 7, request: nonce }),
       decodeDpuQuestion,
     ],
+    [
+      'question for a TPM',
+      encodeTpmQuestion({ session: SESSION.session, challenge: nonce }),
+      decodeDpuQuestion,
+    ],
+    ["TPM's answer", encodeTpmAnswer({ session: SESSION.session, answer: nonce }), decodeTpmAnswer],
     [
       'relayed answer',
       encodeRelayAnswer({ session: SESSION.session, at: 7, answer: nonce }),

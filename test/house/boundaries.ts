@@ -53,6 +53,7 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
     'src/attestation/dpu_host/link-local.ts',
     'src/attestation/strict-message.ts',
     'src/attestation/dpu/relay.ts',
+    'src/attestation/dpu/tpm-question.ts',
     'src/attestation/tpm/payload.ts',
     'src/attestation/tpm_devid/payload.ts',
     'src/attestation/join_token/payload.ts',

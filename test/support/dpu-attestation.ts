@@ -22,6 +22,7 @@ import {
 } from '../../src/attestation/dpu/payload.ts';
 import { encodeRelayAnswer, type RelayRequest } from '../../src/attestation/dpu/relay.ts';
 import { createDpuAttestor } from '../../src/attestation/dpu/server.ts';
+import type { TpmQuestion } from '../../src/attestation/dpu/tpm-question.ts';
 import { encodeX509PopResponse } from '../../src/attestation/x509pop/payload.ts';
 import type { ErrorCode } from '../../src/base/errors.ts';
 import { systemRandom } from '../../src/base/random.ts';
@@ -49,6 +50,8 @@ export interface TestAgent {
   show: (challenge: DpuChallenge) => Promise<readonly TargetEvidence[]>;
   /** The card's answer to a message that is to be relayed. */
   relay: (question: RelayRequest) => Uint8Array;
+  /** The TPM's answer, encoded. */
+  tpm: (question: TpmQuestion) => Promise<Uint8Array>;
   /** Over what goes back for a message that was relayed. */
   changeRelayed?: (answer: Parameters<typeof encodeRelayAnswer>[0]) => typeof answer;
   /** Over what the response says. */
@@ -108,6 +111,7 @@ export function agentOn(card: TestCard, extra: Partial<TestAgent> = {}): TestAge
       return Promise.all(kinds.map((kind) => evidenceOf(card, challenge, key, kind)));
     },
     relay: ({ request }) => respond(request),
+    tpm: async () => assert.fail('the card has no TPM'),
     ...extra,
   };
 }
@@ -137,6 +141,7 @@ async function answer(agent: TestAgent, question: DpuQuestion): Promise<Uint8Arr
     const relayed = { session, at, answer: agent.relay(question) };
     return encodeRelayAnswer(agent.changeRelayed?.(relayed) ?? relayed);
   }
+  if (question.step === 'tpm') return agent.tpm(question);
   const evidence = await agent.show(question);
   const { session, relayed } = question;
   const ownKey = agent.ownKey?.(question);
@@ -183,6 +188,7 @@ export async function dpuRig(
     manifestFor,
     outOfBand: undefined,
     light: undefined,
+    tpm: undefined,
     keep: async (_serial, bytes) => {
       kept.push(bytes);
       return ok(`evidence-${kept.length}`);

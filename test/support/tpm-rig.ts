@@ -23,15 +23,37 @@ export interface PretendedTpm {
   readonly eventLog?: Uint8Array;
 }
 
-/** Both halves of `tpm`, with a pretended TPM whose endorsement key is known by its hash. */
-export function pretendTpmRig(pretended: PretendedTpm = {}): AttestorRig {
+/** A pretended TPM: the hash that its endorsement key is known by, and what it answers. */
+export function pretendTpm(pretended: Omit<PretendedTpm, 'server'> = {}) {
   const [ek, ak] = [pretendEk(), pretendAk()];
   const ekArea = assertValue(parseTpmPublic(ek.publicArea));
   const spki = assertValue(tpmKeyObject(ekArea)).export({ type: 'spki', format: 'der' });
   const known = createHash('sha256').update(spki).digest('hex');
   const name = tpmName(assertValue(parseTpmPublic(ak.publicArea)));
-  const request = testRequest();
   const payload = { ekCertificate: undefined, ekPublic: ek.publicArea, akPublic: ak.publicArea };
+  return {
+    known,
+    payload: encodeTpmPayload(payload),
+    /** For the key of a request. */
+    respond(bytes: Uint8Array, csrSpki: Uint8Array): Buffer {
+      const challenge = assertValue(decodeTpmChallenge(bytes));
+      const { nonce: serverNonce, session, pcrs } = challenge;
+      const trustDomain = AGENT_TEST_DOMAIN.name;
+      const bound = { serverNonce, csrSpki, trustDomain, session, target: TPM_TARGET };
+      const values = pretended.quote?.values ?? pcrs.map((pcr) => Buffer.alloc(32, pcr));
+      const { quote: lies } = pretended;
+      const quote = { nonce: bindingNonce(bound), indices: pcrs, values, ...lies };
+      const secret = openCredential(ek, name, challenge) ?? Buffer.alloc(32);
+      const proof = { secret, ...pretendQuote(ak, quote), values };
+      return encodeTpmResponse({ ...proof, eventLog: pretended.eventLog });
+    },
+  };
+}
+
+/** Both halves of `tpm`, with a pretended TPM whose endorsement key is known by its hash. */
+export function pretendTpmRig(pretended: PretendedTpm = {}): AttestorRig {
+  const { known, payload, respond } = pretendTpm(pretended);
+  const request = testRequest();
   return {
     request,
     server: createTpmAttestor({
@@ -46,26 +68,8 @@ export function pretendTpmRig(pretended: PretendedTpm = {}): AttestorRig {
       ...pretended.server,
     }),
     begin: async () => ({
-      payload: encodeTpmPayload(payload),
-      async respond(bytes) {
-        const challenge = assertValue(decodeTpmChallenge(bytes));
-        const { nonce: serverNonce, session, pcrs } = challenge;
-        const { csrSpki } = request;
-        const trustDomain = AGENT_TEST_DOMAIN.name;
-        const bound = { serverNonce, csrSpki, trustDomain, session, target: TPM_TARGET };
-        const values = pretended.quote?.values ?? pcrs.map((pcr) => Buffer.alloc(32, pcr));
-        const { quote: lies } = pretended;
-        const quote = { nonce: bindingNonce(bound), indices: pcrs, values, ...lies };
-        const secret = openCredential(ek, name, challenge) ?? Buffer.alloc(32);
-        return ok(
-          encodeTpmResponse({
-            secret,
-            ...pretendQuote(ak, quote),
-            values,
-            eventLog: pretended.eventLog,
-          }),
-        );
-      },
+      payload,
+      respond: async (bytes) => ok(respond(bytes, request.csrSpki)),
       close: async () => {},
     }),
   };

@@ -24,6 +24,7 @@ import type { AttestationKey, AttestationSession, NodeAttestor } from '../node-a
 import { collectByBmc, collectDirectly } from './collect.ts';
 import { proveOwnKey } from './own-key.ts';
 import type { DpuAgentSettings } from './settings.ts';
+import { CardTpm } from './tpm.ts';
 import { Tunnel } from './tunnel.ts';
 
 /** The server waits as long for one response, and collects by itself afterwards. */
@@ -69,24 +70,30 @@ function openSession(
     clock,
     nonceOf: (session, target) => nonceFor(parts, key, session, target),
   });
+  const tpm = new CardTpm(parts, key);
   return {
     payload: encodeDpuPayload({ serial, offers: offersOf(settings) }),
     async respond(bytes) {
       const question = decodeDpuQuestion(bytes);
       if (!question.ok) return question;
       if (question.value.step === 'relay') return tunnel.relay(question.value);
+      if (question.value.step === 'tpm') return tpm.answer(question.value);
       return answer(parts, key, tunnel, question.value);
     },
-    close: async () => tunnel.close(),
+    async close() {
+      tunnel.close();
+      await tpm.close();
+    },
   };
 }
 
 /** What there is a place for; of several the server takes what it likes best. */
-function offersOf({ bmc, direct }: DpuAgentSettings): readonly EvidenceKind[] {
+function offersOf({ bmc, direct, tpm }: DpuAgentSettings): readonly EvidenceKind[] {
   return [
     ...(bmc === undefined ? [] : (['spdm-redfish'] as const)),
     ...(direct === undefined ? [] : (['spdm-direct', 'spdm-tunnel'] as const)),
     'x509pop',
+    ...(tpm === undefined ? [] : (['tpm2'] as const)),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseBmcOrigin, parseTlsPins } from '../../../src/redfish/place.ts';
 import { absolutePathSetting, parsedSetting } from '../../../src/runtime/config.ts';
+import { tpmAgentSchema } from '../method-settings.ts';
 
 const bmcSchema = z
   .strictObject({
@@ -83,6 +84,7 @@ export const dpuAgentSchema = z
     bmc: bmcSchema,
     direct: directSchema,
     key: keySchema,
+    tpm: tpmAgentSchema.describe('A TPM of the card, for the kind tpm2.'),
     joinSecretPath: absolutePathSetting
       .optional()
       .describe(

@@ -5,11 +5,13 @@ import { isFinding, type lookVerdict } from '../../dpu/findings.ts';
 import { isSilence } from '../../redfish/fleet-gate.ts';
 import type { AssuranceBinding } from '../../rules/assurance.ts';
 import type { DpuAssessment, DpuRecord } from '../../rules/dpu.ts';
+import type { ProvenTpm } from '../tpm/server.ts';
 import { checkOwnKey } from './own-key.ts';
 import type { DpuAttestorParts } from './parts.ts';
 import type { EvidenceKind } from './payload.ts';
 import { collectFrom } from './second-collection.ts';
 import type { Session } from './session.ts';
+import { checkTpmPin } from './tpm.ts';
 import { type ShownByKind, sameDevices } from './verify-shown.ts';
 
 /** What was found of a card that may run what it runs. */
@@ -19,6 +21,8 @@ export interface Found {
   readonly posture: readonly string[];
   /** The key that the DPU is known by from now on; undefined where it is by none of its own. */
   readonly ownKeySha256: string | undefined;
+  /** Undefined where none was asked for. */
+  readonly tpm: ProvenTpm | undefined;
 }
 
 /** The same with the verdict that the inventory keeps. */
@@ -98,10 +102,12 @@ export async function examine(
   }
   const ownKey = checkOwnKey(parts, session);
   if (!ownKey.ok) return ownKey;
+  const tpm = checkTpmPin(session.dpu, session.tpm);
+  if (!tpm.ok) return tpm;
   const rules = { manifestFor: parts.manifestFor, atMs: parts.clock.nowMs() };
   const appraisal = appraiseDpu(session.dpu, pairs, rules);
   if (!appraisal.ok) return appraisal;
-  const found = { appraisal: appraisal.value, ownKeySha256: ownKey.value };
+  const found = { appraisal: appraisal.value, ownKeySha256: ownKey.value, tpm: session.tpm };
   if (parts.outOfBand === undefined) return ok({ ...found, posture: [] });
   const look = await parts.outOfBand(session.dpu);
   if (!look.ok) return look;

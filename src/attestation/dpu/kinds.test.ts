@@ -51,6 +51,17 @@ for (const [asked, shown] of SWAPS) {
   });
 }
 
+test('evidence of a kind that was not asked for is refused, beside what was', async (context) => {
+  const { card, refuses } = await dpuRig(context, {}, { kinds: ALL });
+  const key = makeKey();
+  const agent = agentOn(card, { key });
+  agent.show = async (challenge) => [
+    await evidenceOf(card, challenge, key),
+    await evidenceOf(card, challenge, key, 'spdm-direct'),
+  ];
+  await refuses(agent, 'DPU_EVIDENCE_INCOMPLETE');
+});
+
 test('§7.9 evidence that an agent calls tunnelled is nobody’s', async (context) => {
   const { card, refuses } = await dpuRig(context, {}, { kinds: ALL });
   const key = makeKey();

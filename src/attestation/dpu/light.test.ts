@@ -138,6 +138,15 @@ test('a demand makes it one in full', async (context) => {
   assert.deepEqual(await kindsOf(), [ALL_OF]);
 });
 
+test('a DPU that is degraded attests in full', async (context) => {
+  const { inventory, kindsOf, dpu } = await setUp(context);
+  const { assessment } = dpu();
+  assert.ok(assessment);
+  assertValue(await inventory.assess(SERIAL, { ...assessment, verdict: 'warning' }));
+  assert.equal(dpu().state, 'degraded');
+  assert.deepEqual(await kindsOf(), [ALL_OF]);
+});
+
 test('quarantine, and commissioning anew, make it one in full', async (context) => {
   const { inventory, kindsOf } = await setUp(context);
   const reason = 'on trial';

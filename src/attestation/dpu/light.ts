@@ -86,7 +86,7 @@ async function judgeSecond(
   if (!entered.ok) return entered;
   try {
     const posture = await readPosture();
-    const found = { appraisal: appraisal.value, posture, ownKeySha256: undefined };
+    const found = { appraisal: appraisal.value, posture, ownKeySha256: undefined, tpm: undefined };
     const judged = await conclude(parts, basisOf(session, second), ok(found));
     if (!judged.ok) return judged;
     const now = parts.inventory.find(dpu.serial);

@@ -161,6 +161,11 @@ const BAD: readonly (readonly [string, TestCertificateOptions, ErrorCode])[] = [
   ['of another CA', { issuer: makeRoot() }, 'DPU_OWN_CERTIFICATE'],
   ['that lapsed', { notAfterMs: Date.UTC(2021, 0, 1) }, 'DPU_OWN_CERTIFICATE'],
   ['that is a CA', { ca: true }, 'DPU_OWN_CERTIFICATE'],
+  [
+    'that is a CA and may sign',
+    { ca: true, keyUsage: ['digitalSignature', 'keyCertSign'] },
+    'DPU_OWN_CERTIFICATE',
+  ],
   ['that may not sign', { keyUsage: ['keyAgreement'] }, 'DPU_OWN_CERTIFICATE'],
 ];
 for (const [what, options, code] of BAD) {

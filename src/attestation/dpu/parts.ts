@@ -10,6 +10,7 @@ import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import type { Certificate } from '../../x509/types.ts';
 import type { LightRules } from './light-rules.ts';
 import type { EvidencePlan } from './plan.ts';
+import type { DpuTpmRules } from './tpm.ts';
 
 /** What the attestor stands on. */
 export interface DpuAttestorParts
@@ -27,6 +28,8 @@ export interface DpuAttestorParts
   readonly ownKeyRoots: readonly Certificate[];
   /** Where set, evidence is also collected from the BMC itself, and both must agree (L3). */
   readonly outOfBand: OpenLook | undefined;
+  /** How TPMs of cards are judged, where `tpm2` may be demanded. */
+  readonly tpm: DpuTpmRules | undefined;
   /** Where set, not every attestation has to be in full. */
   readonly light: LightRules | undefined;
   /** Keeps the response that a verdict rests on; answers its name. */

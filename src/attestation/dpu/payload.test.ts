@@ -40,6 +40,7 @@ const response = {
 test('messages are read as they were written', () => {
   assert.deepEqual(assertValue(decodeDpuPayload(encodeDpuPayload(payload))), { v: 1, ...payload });
   const asked = assertValue(decodeDpuQuestion(encodeDpuChallenge(challenge)));
+  assert.ok(asked.step === 'show');
   assert.deepEqual([...asked.serverNonce], [...challenge.serverNonce]);
   const answered = assertValue(decodeDpuResponse(encodeDpuResponse(response)));
   assert.deepEqual(possessionMessage(answered), possessionMessage(response));

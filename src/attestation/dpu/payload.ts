@@ -5,6 +5,7 @@ import { encodeBase64 } from '../../spiffe/base64.ts';
 import { base64Field, withLength } from '../strict-message.ts';
 import { MAX_X509POP_CERTIFICATES } from '../x509pop/payload.ts';
 import { type RelayRequest, relaySchema } from './relay.ts';
+import { type TpmQuestion, tpmQuestionSchema } from './tpm-question.ts';
 import {
   decodeMessage,
   encodeMessage,
@@ -27,8 +28,8 @@ export const DPU_MESSAGE_LIMITS = {
   chainBytes: 16 * 1024,
   certificates: 8,
   targets: 4,
-  /** Challenges beside what is relayed: a light attestation may turn into one in full. */
-  challenges: 2,
+  /** Challenges beside what is relayed: two of a TPM, and a light attestation that turns into one in full. */
+  challenges: 4,
 } as const;
 
 /** Bytes of the server's nonce, and of the random part of a session's name. */
@@ -44,8 +45,11 @@ const OWN_KEY_LABEL = utf8('signet dpu own key/v1\0');
  */
 export const SPDM_KINDS = ['spdm-redfish', 'spdm-direct', 'spdm-tunnel'] as const;
 
-/** Kinds of evidence (dpu-attestation §7.2): measurements, and `x509pop`, possession of a key of its own. */
-export const EVIDENCE_KINDS = [...SPDM_KINDS, 'x509pop'] as const;
+/**
+ * Kinds of evidence (dpu-attestation §7.2): measurements; `x509pop`, possession of a key of its own; `tpm2`,
+ * a TPM of the card.
+ */
+export const EVIDENCE_KINDS = [...SPDM_KINDS, 'x509pop', 'tpm2'] as const;
 
 /** One of {@link SPDM_KINDS}. */
 export type SpdmKind = (typeof SPDM_KINDS)[number];
@@ -90,7 +94,11 @@ const challengeSchema = z.strictObject({
   relayed: base64Field(32, 32).optional(),
 });
 
-const questionSchema = z.discriminatedUnion('step', [challengeSchema, relaySchema]);
+const questionSchema = z.discriminatedUnion('step', [
+  challengeSchema,
+  relaySchema,
+  tpmQuestionSchema,
+]);
 
 const evidenceSchema = z.strictObject({
   kind: z.enum(SPDM_KINDS),
@@ -136,10 +144,11 @@ export type DpuPayload = Omit<z.output<typeof payloadSchema>, 'v'>;
 /** What the server asks for; `relayed` is the digest of what it had relayed, where it had. */
 export type DpuChallenge = Omit<z.output<typeof challengeSchema>, 'v' | 'step'>;
 
-/** What the server may send: a question for the card that is to be relayed, or the challenge. */
+/** What the server may send: a question for the card that is to be relayed, one for its TPM, or the challenge. */
 export type DpuQuestion =
   | ({ readonly step: 'show' } & DpuChallenge)
-  | ({ readonly step: 'relay' } & RelayRequest);
+  | ({ readonly step: 'relay' } & RelayRequest)
+  | ({ readonly step: 'tpm' } & TpmQuestion);
 
 /** Evidence of one component: SPDM messages, and certificates in DER in any order. */
 export type TargetEvidence = z.output<typeof evidenceSchema>;

@@ -14,6 +14,7 @@ import type { DpuAttestorParts } from './parts.ts';
 import { DPU_MESSAGE_LIMITS, DPU_TYPE } from './payload.ts';
 import { RELAY_LIMITS } from './relay.ts';
 import { converse, readSubject, type Subject } from './session.ts';
+import { checkTpmPin } from './tpm.ts';
 import { type Pairs, verifyShown } from './verify-shown.ts';
 
 /** A BMC may take 300 s over one collection; one after the other for each component. */
@@ -108,7 +109,7 @@ async function attestInFull(
 /** What an attestation in full leaves behind; the secret of the image is used up by it. */
 function remember(
   draft: DpuDraft,
-  { ownKeySha256 = '' }: Judged,
+  { ownKeySha256 = '', tpm }: Judged,
   lastFull: NonNullable<DpuDraft['lastFull']>,
 ): Result<DpuDraft> {
   const pinned = draft.ownKeySha256 || ownKeySha256;
@@ -116,7 +117,10 @@ function remember(
   if (ownKeySha256 !== '' && pinned !== ownKeySha256) {
     return fail('DPU_OWN_KEY', `DPU ${draft.serial}: another key was pinned meanwhile`);
   }
-  return ok({ ...draft, joinSecretHash: '', ownKeySha256: pinned, lastFull });
+  const checked = checkTpmPin(draft, tpm);
+  if (!checked.ok) return checked;
+  const ekSha256 = draft.ekSha256 || (tpm?.endorsement.sha256 ?? '');
+  return ok({ ...draft, joinSecretHash: '', ownKeySha256: pinned, ekSha256, lastFull });
 }
 
 function leavesOf(pairs: Pairs) {

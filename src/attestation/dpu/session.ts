@@ -6,6 +6,7 @@ import { parsePublicKey } from '../../x509/public-key.ts';
 import { verifyWithScheme } from '../../x509/signature.ts';
 import type { AttestationRequest, Challenge } from '../attestor.ts';
 import { bindingNonce } from '../binding-nonce.ts';
+import type { ProvenTpm } from '../tpm/server.ts';
 import type { DpuAttestorParts } from './parts.ts';
 import {
   type DpuChallenge,
@@ -21,12 +22,21 @@ import {
   type TargetEvidence,
 } from './payload.ts';
 import { wantedKinds } from './plan.ts';
+import { askTpm } from './tpm.ts';
 import { collectByTunnel, type Tunnelled } from './tunnel.ts';
 
 /** What a conversation with an agent needs. */
 export type SessionParts = Pick<
   DpuAttestorParts,
-  'inventory' | 'targets' | 'kinds' | 'require' | 'spdm' | 'trustDomain' | 'clock' | 'random'
+  | 'inventory'
+  | 'targets'
+  | 'kinds'
+  | 'require'
+  | 'spdm'
+  | 'tpm'
+  | 'trustDomain'
+  | 'clock'
+  | 'random'
 >;
 
 /** One attestation under way. */
@@ -38,6 +48,8 @@ export interface Session {
   readonly response: DpuResponse;
   /** What the agent showed, and what it relayed; nothing of it is verified. */
   readonly shown: readonly TargetEvidence[];
+  /** Its TPM, proven; undefined where none was asked for. */
+  readonly tpm: ProvenTpm | undefined;
   /** What is kept of it. */
   readonly bytes: Uint8Array;
   /** The binding nonce for a kind of evidence of a component. */
@@ -85,6 +97,10 @@ export async function converse(
     ? await collectByTunnel(parts, { session, serverNonce, nonceOf }, challenge)
     : ok<Tunnelled | undefined>(undefined);
   if (!tunnelled.ok) return tunnelled;
+  const tpm = kinds.includes('tpm2')
+    ? await askTpm(parts, session, request, challenge)
+    : ok<ProvenTpm | undefined>(undefined);
+  if (!tpm.ok) return tpm;
   const { evidence: relayedEvidence = [], relayed } = tunnelled.value ?? {};
   const asked: DpuChallenge = {
     session,
@@ -105,7 +121,7 @@ export async function converse(
     relayed === undefined
       ? answer.value
       : encodeDpuResponse({ ...response.value, evidence: shown });
-  return ok({ ...subject, response: response.value, shown, bytes, nonceFor });
+  return ok({ ...subject, response: response.value, shown, tpm: tpm.value, bytes, nonceFor });
 }
 
 function checkResponse(

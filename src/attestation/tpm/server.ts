@@ -75,30 +75,67 @@ export function createTpmAttestor(parts: TpmParts): NodeAttestor {
       ...(parts.eventLog === 'required' && { responseBytes: MAX_TPM_LOG_RESPONSE_BYTES }),
     },
     attest: inOneRound(async (request) => {
-      const shown = judge(request.payload, parts, await parts.revocation());
-      if (!shown.ok) return shown;
-      const { endorsementKey, attestationKey, endorsement } = shown.value;
-      const activation = startActivation(endorsementKey, attestationKey, parts.random);
-      if (!activation.ok) return activation;
-      const nonce = parts.random.bytes(BINDING_NONCE_BYTES);
-      const session = toHex(parts.random.bytes(16));
-      const eventLog = parts.eventLog === 'required';
-      const asked = { session, nonce, pcrs: parts.pcrs, eventLog };
-      const expected = { activation: activation.value, attestationKey, asked, request, parts };
+      const question = await questionTpm(parts, request);
+      if (!question.ok) return question;
+      const { bytes, judge: proves } = question.value;
       return ok({
-        bytes: encodeTpmChallenge({ ...asked, ...activation.value.credential }),
+        bytes,
         judge(answer) {
-          const state = verifyResponse(answer, expected);
-          return state.ok ? nodeOf(endorsement, state.value, parts) : state;
+          const proven = proves(answer);
+          return proven.ok ? nodeOf(proven.value, parts) : proven;
         },
       });
     }),
   };
 }
 
+/** What questioning a TPM needs. */
+export type QuestionTpmParts = Omit<TpmParts, 'registry' | 'unsafeClock'> & {
+  readonly registry: Pick<Registry, 'trustDomain'>;
+};
+
+/** A TPM that answered for the key of a request. */
+export interface ProvenTpm {
+  readonly endorsement: JudgedEndorsement;
+  readonly state: QuotedState;
+}
+
+/** What a TPM is asked, and what its answer proves. */
+export interface TpmQuestion {
+  readonly bytes: Uint8Array;
+  judge(answer: Uint8Array): Result<ProvenTpm>;
+}
+
+/**
+ * Judges the keys of a payload and makes the question that proves the TPM behind them: to open a
+ * credential, and to quote its registers for the key of the request. Errors: TPM_*, ATTESTATION_PAYLOAD.
+ */
+export async function questionTpm(
+  parts: QuestionTpmParts,
+  request: AttestationRequest,
+): Promise<Result<TpmQuestion>> {
+  const shown = judge(request.payload, parts, await parts.revocation());
+  if (!shown.ok) return shown;
+  const { endorsementKey, attestationKey, endorsement } = shown.value;
+  const activation = startActivation(endorsementKey, attestationKey, parts.random);
+  if (!activation.ok) return activation;
+  const nonce = parts.random.bytes(BINDING_NONCE_BYTES);
+  const session = toHex(parts.random.bytes(16));
+  const eventLog = parts.eventLog === 'required';
+  const asked = { session, nonce, pcrs: parts.pcrs, eventLog };
+  const expected = { activation: activation.value, attestationKey, asked, request, parts };
+  return ok({
+    bytes: encodeTpmChallenge({ ...asked, ...activation.value.credential }),
+    judge(answer) {
+      const state = verifyResponse(answer, expected);
+      return state.ok ? ok({ endorsement, state: state.value }) : state;
+    },
+  });
+}
+
 function judge(
   payload: Uint8Array,
-  { trust, clock }: TpmParts,
+  { trust, clock }: Pick<TpmParts, 'trust' | 'clock'>,
   revocation: DeviceRevocation,
 ): Result<Shown> {
   const read = decodeTpmPayload(payload);
@@ -129,11 +166,11 @@ interface Expected {
   readonly attestationKey: TpmPublic;
   readonly asked: { readonly session: string; readonly nonce: Uint8Array };
   readonly request: AttestationRequest;
-  readonly parts: TpmParts;
+  readonly parts: QuestionTpmParts;
 }
 
 /** What a TPM said of itself. */
-interface QuotedState {
+export interface QuotedState {
   /** In the order of the registers that are quoted. */
   readonly values: readonly Uint8Array[];
   readonly clock: TpmClock;
@@ -170,33 +207,41 @@ function verifyResponse(
   return log.ok ? ok({ values, clock, log: log.value }) : log;
 }
 
+/** Values of the selectors of a TPM; its registers count only where its maker certified it. */
+export function tpmTexts(
+  { endorsement: { sha256, trust }, state: { values, log } }: ProvenTpm,
+  pcrs: readonly number[],
+): readonly string[] {
+  const certified = trust === 'manufacturer';
+  return [
+    `ek:sha256:${sha256}`,
+    ...(certified ? values.map((value, at) => `pcr:sha256:${pcrs[at]}:${toHex(value)}`) : []),
+    // Without register 7 in the quote nothing says that its events are true.
+    ...(certified && log !== undefined && pcrs.includes(7) ? secureBootTexts(log) : []),
+  ];
+}
+
 function secureBootTexts(log: TpmEventLog): readonly string[] {
   const state = secureBootOf(log);
   return state === undefined ? [] : [`secure-boot:${state}`];
 }
 
 function nodeOf(
-  { sha256, trust }: JudgedEndorsement,
-  { values, clock, log }: QuotedState,
+  proven: ProvenTpm,
   { registry, pcrs, unsafeClock }: TpmParts,
 ): Result<AttestedNode> {
+  const { sha256, trust } = proven.endorsement;
+  const { clock } = proven.state;
   const agentId = spiffeIdFromPath(registry.trustDomain, `/spire/agent/${TPM_TYPE}/${sha256}`);
   if (!agentId.ok) return agentId;
   const last = registry.agent(agentId.value)?.assurance?.tpmClock;
   const tpmClock = advanceClock(clock, last, unsafeClock);
   if (!tpmClock.ok) return tpmClock;
-  const certified = trust === 'manufacturer';
-  const texts = [
-    `ek:sha256:${sha256}`,
-    ...(certified ? values.map((value, at) => `pcr:sha256:${pcrs[at]}:${toHex(value)}`) : []),
-    // Without register 7 in the quote nothing says that its events are true.
-    ...(certified && log !== undefined && pcrs.includes(7) ? secureBootTexts(log) : []),
-  ];
   return provenNode(TPM_TYPE, {
     agentId: agentId.value,
-    texts,
+    texts: tpmTexts(proven, pcrs),
     assurance: {
-      binding: certified ? 'tpm' : 'key',
+      binding: trust === 'manufacturer' ? 'tpm' : 'key',
       zone: undefined,
       release: undefined,
       tpmClock: tpmClock.value,

@@ -42,6 +42,10 @@ export const dpuAttestationErrors = defineErrors({
     'The key that the agent shows as its own is not the one that the first attestation pinned, or is not proven.',
     'Where the card has a new image, commission it anew with `signet dpu commission`; else somebody poses as its agent.',
   ),
+  DPU_TPM_KEY: refusal(
+    'The TPM behind the agent of a DPU is another one than at the first attestation.',
+    'Where its board was replaced, commission the DPU anew with `signet dpu commission`; else somebody poses as its agent.',
+  ),
   DPU_OWN_CERTIFICATE: refusal(
     "The certificate that the image brought does not hold, or is not for this card's serial number.",
     'Give the agent a certificate below attestation.dpu.ownKey.caPaths with the serial number as its subject serialNumber.',

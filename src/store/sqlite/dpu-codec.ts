@@ -34,7 +34,7 @@ export function decodeDpu(row: DpuRow, intern: Interner): Result<DpuRecord> {
   const absent = {
     ...{ bmc: undefined, zone: undefined, pairing: undefined, assessment: undefined },
     // Not in documents of earlier versions.
-    ...{ ownKeySha256: '', lastFull: undefined },
+    ...{ ownKeySha256: '', ekSha256: '', lastFull: undefined },
   };
   const bmc = body.bmc && { ...body.bmc, tlsPin: body.bmc.tlsPin };
   const hostBmc = body.hostBmc && { hostBmc: { ...body.hostBmc, tlsPin: body.hostBmc.tlsPin } };
