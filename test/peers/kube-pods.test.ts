@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
@@ -121,8 +121,8 @@ describe('pods of a real cluster', needsShared('rig/kube.sh'), () => {
     await rig.kubectl(['patch', 'pod', name, '--subresource=status', '--type=merge', '-p', patch]);
   }
 
-  function kubeletSocket(): PodSource {
-    const socketPath = join(rig.dir, 'node-node-a', 'pods-api', 'pods-api.sock');
+  function kubeletSocket(node = 'node-a'): PodSource {
+    const socketPath = join(rig.dir, `node-${node}`, 'pods-api', 'pods-api.sock');
     return createKubeletSocketSource({ socketPath, clock });
   }
 
@@ -222,6 +222,32 @@ describe('pods of a real cluster', needsShared('rig/kube.sh'), () => {
       return claim !== undefined && claim.pod.uid !== uid;
     });
     assertRefused(await attestor.attest(peer), 'AGENT_POD_UNKNOWN');
+  });
+
+  test('come from the API server when the kubelet dies, and from the kubelet when it is back', async (context) => {
+    const index = new PodIndex();
+    const sources = new PodSources({
+      sources: [kubeletSocket('node-c'), apiServer('node-c')],
+      index,
+      clock,
+      random: systemRandom,
+      log,
+      onFailure: () => {},
+    });
+    await rig.node('node-c');
+    await createPod('stays', 'node-c');
+    sources.start();
+    context.after(() => sources.stop());
+    await soon(async () => sources.active === 'kubelet-socket');
+    // The rig removes the folder of a kubelet that it ended itself.
+    const left = readlinkSync(join(rig.dir, 'node-node-c'));
+    context.after(() => rmSync(left, { recursive: true, force: true }));
+    process.kill(Number(readFileSync(join(rig.dir, 'pid', 'node-node-c'), 'utf8')), 'SIGKILL');
+    await soon(async () => sources.active === 'api-server');
+    assert.equal(index.size, 1);
+    await rig.node('node-c');
+    await soon(async () => sources.active === 'kubelet-socket');
+    await soon(async () => index.size === 1);
   });
 
   test('are in namespaces whose labels are read too', async () => {
