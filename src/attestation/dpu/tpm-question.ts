@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { Result } from '../../base/result.ts';
 import { encodeBase64 } from '../../spiffe/base64.ts';
+import { base64Field, base64Field } from '../strict-message.ts';
 import { MAX_TPM_MESSAGE_BYTES } from '../tpm/payload.ts';
-import { base64Field, decodeMessage, encodeMessage, sessionField, versionField } from './wire.ts';
+import { decodeMessage, encodeMessage, sessionField, versionField } from './wire.ts';
 
 const MAX_CHALLENGE_BYTES = 5000;
 const ANSWER_MESSAGE_BYTES = 48 * 1024;
