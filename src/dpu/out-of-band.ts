@@ -4,7 +4,7 @@ import { fail, ok, type Result } from '../base/result.ts';
 import { parsePem } from '../der/pem.ts';
 import { BmcClient } from '../redfish/bmc-client.ts';
 import { type CredentialPlaces, readBmcCredentials } from '../redfish/credentials.ts';
-import { readInventoryFromBmc } from '../redfish/inventory.ts';
+import { readSerialFromBmc } from '../redfish/inventory.ts';
 import { parseBmcOrigin } from '../redfish/place.ts';
 import { concludePosture, postureSelectors } from '../redfish/posture.ts';
 import { readPosture } from '../redfish/posture-reader.ts';
@@ -66,10 +66,7 @@ export async function openBmcLook(
   const client = opened.value;
   return ok({
     collect: (target, nonce, slot) => collect(client, target, nonce, slot),
-    async serial() {
-      const card = await readInventoryFromBmc(client);
-      return card.ok ? ok(card.value.serial) : card;
-    },
+    serial: () => readSerialFromBmc(client),
     async posture() {
       const readings = await readPosture(client);
       return readings.ok ? postureSelectors(concludePosture(readings.value)) : [];

@@ -7,6 +7,8 @@ import { firmwareLinks } from './system.ts';
 /** Firmware whose version is a sentence that there is none. */
 const NONE = /^no valid /;
 
+const GONE: readonly string[] = ['REDFISH_UNREACHABLE', 'REDFISH_TIMEOUT'];
+
 /**
  * Versions by the name of the firmware, as the BMC says; what it cannot tell is left out. Fails where
  * the collection itself cannot be read.
@@ -20,8 +22,8 @@ export async function readFirmware(
   const versions = new Map<string, string>();
   for (const link of links.value) {
     const item = await bmc.get(link, call);
-    // One that is gone or faulty tells nothing; a BMC that is gone ends the reading.
-    if (!item.ok && item.error.code === 'REDFISH_UNREACHABLE') return item;
+    // One that is gone or faulty tells nothing; a BMC that is gone, or silent, ends the reading.
+    if (!item.ok && GONE.includes(item.error.code)) return item;
     const version = item.ok ? textAt(item.value, 'Version') : undefined;
     if (version !== undefined && !NONE.test(version)) versions.set(lastSegment(link), version);
   }

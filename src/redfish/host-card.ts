@@ -3,6 +3,7 @@ import { isJsonObject, type JsonObject, type JsonValue } from '../spiffe/json.ts
 import type { Bmc, BmcCall } from './bmc-client.ts';
 import { linkAt, textAt } from './fields.ts';
 import { macOf, uuidOf } from './inventory.ts';
+import { inTime } from './pace.ts';
 import { parseResourcePath, type ResourcePath, resourcePath } from './resource-path.ts';
 import { linksOf } from './system.ts';
 
@@ -27,12 +28,21 @@ const MAX_DEVICES = 256;
  * Looks for a card, by its serial number, in what the BMC of a host says is plugged in (reference
  * §7.7.1): among the network adapters of every chassis, else among the PCIe devices of its system, where
  * some vendors have it. Undefined where it is in neither. Fails as requests do: a part of the tree that
- * cannot be read may be the one with the card, so nothing is concluded.
+ * cannot be read may be the one with the card, so nothing is concluded. Ends within the time of one
+ * collection.
  */
-export async function findHostCard(
+export function findHostCard(
   hostBmc: Bmc,
   serial: string,
   call?: BmcCall,
+): Promise<Result<HostCard | undefined>> {
+  return inTime(hostBmc, call?.signal, (signal) => search(hostBmc, serial, { ...call, signal }));
+}
+
+async function search(
+  hostBmc: Bmc,
+  serial: string,
+  call: BmcCall,
 ): Promise<Result<HostCard | undefined>> {
   const system = await hostSystem(hostBmc, call);
   if (!system.ok) return system;

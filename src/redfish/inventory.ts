@@ -1,8 +1,10 @@
 import { fail, ok, type Result } from '../base/result.ts';
+import type { JsonObject } from '../spiffe/json.ts';
 import type { Bmc, BmcCall } from './bmc-client.ts';
 import { readServiceRoot } from './component-integrity.ts';
 import { textAt } from './fields.ts';
 import { readFirmware } from './firmware.ts';
+import { inTime } from './pace.ts';
 import { readBelow } from './posture-reader.ts';
 import { resourcePath } from './resource-path.ts';
 import { findSystem } from './system.ts';
@@ -37,29 +39,45 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 
 /**
- * Reads what a BMC says of its card. The serial number is needed, the rest is told where the firmware
- * tells it: a card in NIC mode has no OEM resource. Fails with what answers are refused with.
+ * Reads what a BMC says of its card, within the time of one collection. The serial number is needed, the
+ * rest is told where the firmware tells it: a card in NIC mode has no OEM resource. Fails with what
+ * answers are refused with.
  */
-export async function readInventoryFromBmc(
-  bmc: Bmc,
-  call?: BmcCall,
-): Promise<Result<BmcInventory>> {
+export function readInventoryFromBmc(bmc: Bmc, call?: BmcCall): Promise<Result<BmcInventory>> {
+  return inTime(bmc, call?.signal, (signal) => readInventory(bmc, { ...call, signal }));
+}
+
+/** The serial number of the board that a BMC says it sits on. Fails as {@link readInventoryFromBmc}. */
+export function readSerialFromBmc(bmc: Bmc): Promise<Result<string>> {
+  return inTime(bmc, undefined, async (signal) => {
+    const path = await findSystem(bmc, { signal });
+    if (!path.ok) return path;
+    const system = await bmc.get(path.value, { signal });
+    return system.ok ? serialOf(system.value) : system;
+  });
+}
+
+function serialOf(system: JsonObject): Result<string> {
+  const serial = textAt(system, 'SerialNumber') ?? '';
+  if (SERIAL.test(serial)) return ok(serial);
+  return fail('REDFISH_ANSWER_SHAPE', 'the system of the BMC has no serial number');
+}
+
+async function readInventory(bmc: Bmc, call: BmcCall): Promise<Result<BmcInventory>> {
   const root = await readServiceRoot(bmc, call);
   if (!root.ok) return root;
   const path = await findSystem(bmc, call);
   if (!path.ok) return path;
   const system = await bmc.get(path.value, call);
   if (!system.ok) return system;
-  const serial = textAt(system.value, 'SerialNumber') ?? '';
-  if (!SERIAL.test(serial)) {
-    return fail('REDFISH_ANSWER_SHAPE', 'the system of the BMC has no serial number');
-  }
+  const serial = serialOf(system.value);
+  if (!serial.ok) return serial;
   const oem = await readBelow(bmc, path.value, ['Oem', 'Nvidia'], call);
   const own = await bmc.get(BMC_INTERFACE, call);
   const firmware = await readFirmware(bmc, call);
   const versions = firmware.ok ? firmware.value : new Map<string, string>();
   return ok({
-    serial,
+    serial: serial.value,
     partNumber: textAt(system.value, 'PartNumber'),
     sku: textAt(system.value, 'SKU'),
     model: textAt(system.value, 'Model'),

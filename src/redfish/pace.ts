@@ -63,6 +63,23 @@ export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<bo
   });
 }
 
+/**
+ * Work of many requests, within the time of one collection: a BMC that takes its time over each of them
+ * must not hold up whoever waits for the next.
+ */
+export async function inTime<T>(
+  { clock, pace }: { readonly clock: Clock; readonly pace: Pick<BmcPace, 'collectionMs'> },
+  outer: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { signal, release } = deadline(clock, pace.collectionMs, outer);
+  try {
+    return await work(signal);
+  } finally {
+    release();
+  }
+}
+
 /** A signal that ends after a time or with another, and its release. */
 export function deadline(
   clock: Clock,

@@ -3,15 +3,20 @@ import type { JsonObject } from '../spiffe/json.ts';
 import type { Bmc, BmcCall } from './bmc-client.ts';
 import { linkAt } from './fields.ts';
 import { readFirmware } from './firmware.ts';
+import { inTime } from './pace.ts';
 import type { PostureReadings } from './posture.ts';
 import { childPath, type ResourcePath } from './resource-path.ts';
 import { findSystem } from './system.ts';
 
 /**
- * Reads what a BMC says of the state of its card. Only a BMC that does not tell its systems is a refusal
+ * Reads what a BMC says of the state of its card, within the time of one collection. Only a BMC that does not tell its systems is a refusal
  * of the whole; every other resource is read, or refused, by itself.
  */
-export async function readPosture(bmc: Bmc, call?: BmcCall): Promise<Result<PostureReadings>> {
+export function readPosture(bmc: Bmc, call?: BmcCall): Promise<Result<PostureReadings>> {
+  return inTime(bmc, call?.signal, (signal) => readParts(bmc, { ...call, signal }));
+}
+
+async function readParts(bmc: Bmc, call: BmcCall): Promise<Result<PostureReadings>> {
   const path = await findSystem(bmc, call);
   if (!path.ok) return path;
   const below = (...names: readonly string[]) => readBelow(bmc, path.value, names, call);

@@ -72,11 +72,31 @@ function judgeCertificate(
   if (own === undefined || !equalBytes(own, spki)) {
     return fail('TPM_EK', 'the endorsement certificate is for another key');
   }
+  if (!isEndorsementCertificate(certificate.value)) {
+    return fail('TPM_EK', 'the certificate is for another purpose than an endorsement key');
+  }
   const path = validatePath({ chain: [certificate.value, ...intermediates], roots, atMs });
   if (!path.ok) return path;
   const rules = { atMs, ...(revocation && { revocation }) };
   const clear = checkDeviceRevocation(path.value.path, rules);
   return clear.ok ? certificate : clear;
+}
+
+/** tcg-kp-EKCertificate (TCG EK Credential Profile, §3.2). */
+const EK_CERTIFICATE = '2.23.133.8.1';
+
+/**
+ * Makers have certificates of other keys under the same roots, which may be in software and in anybody's
+ * hands: one that says what it is for must be for decrypting, and for endorsement keys.
+ */
+function isEndorsementCertificate(certificate: Certificate): boolean {
+  const { basicConstraints, keyUsage, extendedKeyUsage, publicKey } = certificate;
+  const use = publicKey.type === 'rsa' ? 'keyEncipherment' : 'keyAgreement';
+  return (
+    basicConstraints?.ca !== true &&
+    (keyUsage === undefined || keyUsage[use]) &&
+    (extendedKeyUsage === undefined || extendedKeyUsage.includes(EK_CERTIFICATE))
+  );
 }
 
 function certifiedSpki({ publicKey }: Certificate): Uint8Array | undefined {

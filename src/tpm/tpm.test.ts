@@ -6,15 +6,23 @@ import { assertRefused, assertValue } from '../../test/support/refused.ts';
 import {
   AK_ATTRIBUTES,
   EK_ATTRIBUTES,
+  EK_PURPOSE,
   openCredential,
   pretendAk,
   pretendCertify,
   pretendEk,
   pretendQuote,
 } from '../../test/support/tpm.ts';
-import { makeCertificate, makeIntermediate, makeKey, makeRoot } from '../../test/support/x509.ts';
+import {
+  makeCertificate,
+  makeIntermediate,
+  makeKey,
+  makeRoot,
+  type TestCertificateOptions,
+} from '../../test/support/x509.ts';
 import { seededRandom, systemRandom } from '../base/random.ts';
 import { readDeviceCrl } from '../dice/device-revocation.ts';
+import { OID } from '../x509/oids.ts';
 import { parsePublicKey } from '../x509/public-key.ts';
 import { TPM_ATTRIBUTE } from './algorithms.ts';
 import { parseTpmAttest } from './attest.ts';
@@ -152,7 +160,7 @@ describe('an endorsement key', () => {
   const middle = makeIntermediate(root);
   const spki = assertValue(tpmKeyObject(ekArea)).export({ type: 'spki', format: 'der' });
   const key = { ...makeKey(), publicKey: assertValue(parsePublicKey(spki)), spki };
-  const certificate = makeCertificate({ issuer: middle, key });
+  const certificate = makeCertificate({ issuer: middle, key, ...EK_PURPOSE });
   const trust = {
     roots: [root.certificate],
     intermediates: [middle.certificate],
@@ -168,16 +176,16 @@ describe('an endorsement key', () => {
       assertValue(judgeEndorsement(ekArea, undefined, { ...trust, knownKeys })).trust,
       'known',
     );
-    const stranger = makeCertificate({ issuer: makeRoot(), key });
+    const stranger = makeCertificate({ issuer: makeRoot(), key, ...EK_PURPOSE });
     const known = judgeEndorsement(ekArea, stranger.der, { ...trust, knownKeys });
     assert.equal(assertValue(known).trust, 'known');
   });
 
   test('is refused without either, with a certificate for another, and with other attributes', () => {
     assertRefused(judgeEndorsement(ekArea, undefined, trust), 'TPM_EK');
-    const stranger = makeCertificate({ issuer: makeRoot(), key });
+    const stranger = makeCertificate({ issuer: makeRoot(), key, ...EK_PURPOSE });
     assertRefused(judgeEndorsement(ekArea, stranger.der, trust), 'PATH_NOT_FOUND');
-    const other = makeCertificate({ issuer: middle });
+    const other = makeCertificate({ issuer: middle, ...EK_PURPOSE });
     assertRefused(judgeEndorsement(ekArea, other.der, trust), 'TPM_EK');
     assertRefused(judgeEndorsement(akArea, certificate.der, trust), 'TPM_KEY');
     const loose = pretendEk(EK_ATTRIBUTES & ~TPM_ATTRIBUTE.fixedTpm);
@@ -186,12 +194,50 @@ describe('an endorsement key', () => {
   });
 });
 
+describe('a certificate of a maker', () => {
+  const root = makeRoot();
+  const spki = assertValue(tpmKeyObject(ekArea)).export({ type: 'spki', format: 'der' });
+  const key = { ...makeKey(), publicKey: assertValue(parsePublicKey(spki)), spki };
+  const judge = (options: Partial<TestCertificateOptions>) =>
+    judgeEndorsement(
+      ekArea,
+      makeCertificate({ issuer: root, key, ...EK_PURPOSE, ...options }).der,
+      {
+        roots: [root.certificate],
+        intermediates: [],
+        knownKeys: new Set<string>(),
+        atMs: Date.UTC(2030, 0, 1),
+      },
+    );
+
+  for (const [what, options] of [
+    ['says that it is of an endorsement key', {}],
+    ['does not say what it is for', { keyUsage: null, extendedKeyUsage: null }],
+  ] as const) {
+    test(`that ${what} is taken`, () => {
+      assertValue(judge(options));
+    });
+  }
+
+  for (const [what, options] of [
+    ['signs', { keyUsage: ['digitalSignature'] }],
+    ['agrees on keys, as an RSA key does not', { keyUsage: ['keyAgreement'] }],
+    ['is for servers', { extendedKeyUsage: [OID.serverAuth] }],
+    ['is of an attestation key', { extendedKeyUsage: ['2.23.133.8.3'] }],
+    ['is a CA', { ca: true, keyUsage: ['keyCertSign', 'keyEncipherment'] }],
+  ] as const) {
+    test(`that ${what} is of no endorsement key`, () => {
+      assertRefused(judge(options), 'TPM_EK');
+    });
+  }
+});
+
 describe('CRLs above an endorsement key', () => {
   const root = makeRoot();
   const middle = makeIntermediate(root);
   const spki = assertValue(tpmKeyObject(ekArea)).export({ type: 'spki', format: 'der' });
   const key = { ...makeKey(), publicKey: assertValue(parsePublicKey(spki)), spki };
-  const certificate = makeCertificate({ issuer: middle, key });
+  const certificate = makeCertificate({ issuer: middle, key, ...EK_PURPOSE });
   const judge = (
     ders: readonly Uint8Array[],
     { atMs = CRL_FROM_MS, maxStaleMs = 0, known = false } = {},

@@ -37,12 +37,14 @@ import {
   writeEventLog,
 } from '../support/event-log.ts';
 import { assertRefused, assertValue } from '../support/refused.ts';
+import { EK_PURPOSE } from '../support/tpm.ts';
 import {
   makeCertificate,
   makeIntermediate,
   makeKey,
   makeRoot,
   type TestCertificate,
+  type TestCertificateOptions,
 } from '../support/x509.ts';
 import { prepareSwtpm, type Swtpm, startSwtpm } from './swtpm.ts';
 
@@ -63,10 +65,15 @@ const common = {
 };
 
 /** A certificate for a key whose private half is in a TPM. */
-function certify(issuer: TestCertificate, spki: Uint8Array, commonName: string): TestCertificate {
+function certify(
+  issuer: TestCertificate,
+  spki: Uint8Array,
+  commonName: string,
+  purpose: Partial<TestCertificateOptions> = {},
+): TestCertificate {
   const publicKey = assertValue(parsePublicKey(spki));
   const key = { ...makeKey(), publicKey, spki };
-  return makeCertificate({ issuer, key, subject: { commonName } });
+  return makeCertificate({ issuer, key, subject: { commonName }, ...purpose });
 }
 
 /** A TPM whose maker certified its keys, with a DevID key of each kind in it. */
@@ -87,7 +94,8 @@ class Machine {
       const area = assertValue(parseTpmPublic(ek.publicArea));
       const spki = assertValue(tpmKeyObject(area)).export({ type: 'spki', format: 'der' });
       const certificatePath = join(this.swtpm.dir, `ek-${at}.pem`);
-      const certificate = certify(makerCa, spki, 'ek');
+      const agrees = { ...EK_PURPOSE, keyUsage: ['keyAgreement'] } as const;
+      const certificate = certify(makerCa, spki, 'ek', at === 0 ? EK_PURPOSE : agrees);
       this.certificates.push(certificate);
       writeFileSync(certificatePath, certificate.pem);
       const trust = { roots: [], intermediates: [], knownKeys: new Set<string>(), atMs: 0 };

@@ -8,7 +8,14 @@ import { Fleet } from '../support/fleet.ts';
 import { stopChild } from '../support/processes.ts';
 import { assertValue } from '../support/refused.ts';
 import { needsShared } from '../support/shared.ts';
-import { makeCertificate, makeKey, makeRoot, type TestCertificate } from '../support/x509.ts';
+import { EK_PURPOSE } from '../support/tpm.ts';
+import {
+  makeCertificate,
+  makeKey,
+  makeRoot,
+  type TestCertificate,
+  type TestCertificateOptions,
+} from '../support/x509.ts';
 import { spirePrograms, startStockAgent } from './stock-agent.ts';
 import { prepareSwtpm, type Swtpm, startSwtpm } from './swtpm.ts';
 
@@ -16,10 +23,14 @@ const missing = await prepareSwtpm();
 if (missing !== undefined && process.env.CI === 'true') assert.fail(missing);
 
 /** A certificate for the key in a PEM file, whose private half is in the TPM. */
-function certify(issuer: TestCertificate, pemPath: string): TestCertificate {
+function certify(
+  issuer: TestCertificate,
+  pemPath: string,
+  purpose: Partial<TestCertificateOptions> = {},
+): TestCertificate {
   const spki = createPublicKey(readFileSync(pemPath)).export({ type: 'spki', format: 'der' });
   const key = { ...makeKey(), publicKey: assertValue(parsePublicKey(spki)), spki };
-  return makeCertificate({ issuer, key, subject: { commonName: 'node-1' } });
+  return makeCertificate({ issuer, key, subject: { commonName: 'node-1' }, ...purpose });
 }
 
 const LOCAL = 'fixedtpm|fixedparent|sensitivedataorigin|userwithauth';
@@ -43,7 +54,7 @@ async function provision({ dir, tool }: Swtpm, maker: TestCertificate, root: Tes
     await tool('flushcontext', '-t');
   };
   for (const step of steps) await run(step);
-  const { der } = certify(maker, join(dir, 'ek.pem'));
+  const { der } = certify(maker, join(dir, 'ek.pem'), EK_PURPOSE);
   writeFileSync(join(dir, 'ek.der'), der);
   await run([
     'nvdefine',

@@ -24,6 +24,12 @@ export const EK_ATTRIBUTES = LOCAL | TPM_ATTRIBUTE.adminWithPolicy | restricted 
 /** Attributes of an attestation key. */
 export const AK_ATTRIBUTES = LOCAL | TPM_ATTRIBUTE.userWithAuth | restricted | TPM_ATTRIBUTE.sign;
 
+/** What the certificate of an RSA endorsement key says that it is for. */
+export const EK_PURPOSE = {
+  keyUsage: ['keyEncipherment'],
+  extendedKeyUsage: ['2.23.133.8.1'],
+} as const;
+
 /** A key of a pretended TPM: what no real one would let out. */
 export interface PretendedKey {
   readonly privateKey: KeyObject;

@@ -64,8 +64,12 @@ export const manifestErrors = defineErrors({
     'Import a manifest for the firmware of the device; until then its measurements mean nothing.',
   ),
   MEASUREMENT_MISSING: state(
-    'A device did not answer a measurement that every allowed release lists.',
+    'A device did not answer a measurement that every allowed release lists, or that its baseline is to hold.',
     'Compare the firmware of the device with the manifest; update one of them.',
+  ),
+  MEASUREMENT_MODE: state(
+    'A device says that it is not in normal operation, or that it is or was debugged.',
+    'Isolate the device until its vendor says how to leave that mode; a release may list the block where all of a product state it so.',
   ),
   MEASUREMENT_MISMATCH: state(
     'What a device measured is no allowed release.',

@@ -16,7 +16,7 @@ import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import type { Result } from '../../base/result.ts';
 import type { DeviceLayer } from '../../dice/device-chain.ts';
-import type { MeasurementBlock } from '../../spdm/measurement-block.ts';
+import { MEASUREMENT_KIND, type MeasurementBlock } from '../../spdm/measurement-block.ts';
 import { type Allowances, type Appraisal, appraise, type Verdict } from './appraise.ts';
 import { type DeviceRecord, NEW_DEVICE } from './device-record.ts';
 
@@ -240,6 +240,55 @@ describe('measurements are refused with', () => {
   }
 });
 
+describe('the mode that a device states', () => {
+  const modeBlock = (operational: number, device: number) => {
+    const value = Buffer.alloc(16);
+    value.writeUInt32LE(0x3f, 0);
+    value.writeUInt32LE(operational, 4);
+    value.writeUInt32LE(0x1f, 8);
+    value.writeUInt32LE(device, 12);
+    return rawBlock(0xfe, value, MEASUREMENT_KIND.deviceMode);
+  };
+  const stating = (operational: number, device: number) =>
+    answers([...measuredBlocks('r2'), modeBlock(operational, device)]);
+
+  test('is normal operation without debugging', () => {
+    assertValue(stating(0x04, 0));
+  });
+
+  for (const [what, operational, device] of [
+    ['manufacturing', 0x01, 0],
+    ['validation', 0x02, 0],
+    ['recovery', 0x08, 0],
+    ['return to the maker', 0x10, 0],
+    ['decommissioned', 0x20, 0],
+    ['two at once', 0x05, 0],
+    ['none', 0, 0],
+    ['debugging that only looks', 0x04, 0x01],
+    ['debugging', 0x04, 0x02],
+    ['debugging since the reset', 0x04, 0x08],
+    ['debugging since it was made', 0x04, 0x10],
+  ] as const) {
+    test(`puts out a device in ${what}`, () => {
+      assertRefused(stating(operational, device), 'MEASUREMENT_MODE');
+    });
+  }
+
+  test('is the word of a release that lists it', () => {
+    const raw = `raw:${Buffer.from(modeBlock(0x02, 0x01).value).toString('hex')}`;
+    const listed = writtenRelease('r2', 2);
+    const measurements = [
+      ...(listed.measurements as readonly object[]),
+      { index: 0xfe, values: [raw] },
+    ];
+    const lab = manifestWith({ releases: [{ ...listed, measurements }], minimumRelease: 'r2' });
+    const now = { manifest: lab, record: commissioned('r2') };
+    const blocks = (operational: number) => [...measuredBlocks('r2'), modeBlock(operational, 0x01)];
+    assertValue(answers(blocks(0x02), now));
+    assertRefused(answers(blocks(0x04), now), 'MEASUREMENT_MISMATCH');
+  });
+});
+
 describe('the baseline of a device', () => {
   test('is taken at commissioning, of the indices that the manifest names', () => {
     const verdict = assertValue(judge('r2', { allow: WINDOW }));
@@ -260,6 +309,7 @@ describe('the baseline of a device', () => {
       assertRefused(answers(withBlock(8, changed)), 'MEASUREMENT_BASELINE');
     });
 
+    if (changed === undefined) continue;
     test(`is taken anew in a window where one of it ${name}`, () => {
       const { record, rebaselined } = assertValue(
         answers(withBlock(8, changed), { allow: WINDOW }),
@@ -270,10 +320,20 @@ describe('the baseline of a device', () => {
     });
   }
 
+  test('is not taken where one of it is left out: it would never be looked at again', () => {
+    for (const index of [7, 8, 9, 10]) {
+      const blocks = withBlock(index);
+      assertRefused(judge('r2', { allow: WINDOW, blocks }), 'MEASUREMENT_MISSING');
+      assertRefused(answers(blocks, { allow: WINDOW }), 'MEASUREMENT_MISSING');
+    }
+  });
+
   test('does not hold where one comes that was not there', () => {
-    const record = commissioned('r2', { blocks: withBlock(9) });
-    assertValue(answers(withBlock(9), { record }));
-    assertRefused(answers(measuredBlocks('r2'), { record }), 'MEASUREMENT_BASELINE');
+    const { baseline, ...record } = commissioned('r2');
+    const narrower = new Map([...(baseline ?? [])].filter(([index]) => index !== 9));
+    const known = { ...record, baseline: narrower };
+    assertValue(answers(withBlock(9), { record: known }));
+    assertRefused(answers(measuredBlocks('r2'), { record: known }), 'MEASUREMENT_BASELINE');
   });
 
   test('does not hold where a revision of the manifest names more of it', () => {
@@ -356,10 +416,13 @@ describe('rollback', () => {
     assertRefused(counted('a', 'b', 'c', 'b'), 'ROLLBACK_COUNTER');
   });
 
-  test('(b) a counter does not go away, and one that never was may be absent', () => {
+  test('(b) a counter is answered from the first time on', () => {
     assertRefused(answers(withBlock(6)), 'ROLLBACK_COUNTER');
-    const record = commissioned('r2', { blocks: withBlock(6) });
-    assertValue(answers(withBlock(6), { record }));
+    const blocks = withBlock(6);
+    assertRefused(judge('r2', { allow: WINDOW, blocks }), 'ROLLBACK_COUNTER');
+    // As records of before this rule may be.
+    const record = { ...commissioned('r2'), counters: new Map() };
+    assertRefused(answers(blocks, { record }), 'ROLLBACK_COUNTER');
     assertValue(answers(measuredBlocks('r2'), { record }));
   });
 

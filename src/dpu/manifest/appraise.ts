@@ -1,5 +1,6 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import {
+  deviceMode,
   MEASUREMENT_KIND,
   type MeasurementBlock,
   securityVersion,
@@ -10,6 +11,9 @@ import type { ManifestTarget, ReferenceManifest, Release } from './reference-man
 
 /** Most values of a rollback counter that are remembered; real ones move a few times in a life. */
 const MAX_COUNTER_VALUES = 256;
+
+/** Operational mode state: normal, and none of manufacturing, validation, recovery, RMA, decommissioned. */
+const NORMAL_OPERATION = 0x04;
 
 /** What an operator opened for one device, each for a while and with a record of it. */
 export interface Allowances {
@@ -52,6 +56,8 @@ export function appraise(appraisal: Appraisal): Result<Verdict> {
   if (!target.ok) return target;
   const release = matchRelease(target.value, appraisal);
   if (!release.ok) return release;
+  const mode = checkMode(target.value, release.value, blocks);
+  if (!mode.ok) return mode;
   const order = checkOrder(target.value, release.value, appraisal);
   if (!order.ok) return order;
   const counters = moveCounters(target.value, blocks, record);
@@ -96,6 +102,29 @@ function targetOf(appraisal: Appraisal): Result<ManifestTarget> {
   return ok(target);
 }
 
+/**
+ * A device that states its mode must be in normal operation, with no debugging on or done since it was made
+ * (DSP0274 "Device mode field"); where the release lists the block, its values are the publisher's word.
+ */
+function checkMode(
+  { id }: ManifestTarget,
+  { measurements }: Release,
+  blocks: readonly MeasurementBlock[],
+): Result<void> {
+  for (const block of blocks) {
+    const isListed = measurements.some(({ index }) => index === block.index);
+    if (block.kind !== MEASUREMENT_KIND.deviceMode || isListed) continue;
+    const mode = deviceMode(block);
+    if (!mode.ok) return mode;
+    const { operationalModeState, deviceModeState } = mode.value;
+    if (operationalModeState !== NORMAL_OPERATION || deviceModeState !== 0) {
+      const state = `mode 0x${operationalModeState.toString(16)}/0x${deviceModeState.toString(16)}`;
+      return fail('MEASUREMENT_MODE', `${id}: measurement ${block.index} says ${state}`);
+    }
+  }
+  return ok(undefined);
+}
+
 /** Rollback rules of releases: never below the minimum; below the last one with a permit only. */
 function checkOrder(
   target: ManifestTarget,
@@ -127,10 +156,11 @@ function moveCounters(
     const seen = record.counters.get(index) ?? [];
     const block = blocks.find((each) => each.index === index);
     const now = block && measurementText(block);
-    if (now === seen.at(-1)) continue;
+    // From the first time on: who asks chooses what is asked, and one never seen could never go back.
     if (now === undefined) {
-      return fail('ROLLBACK_COUNTER', `${target.id}: counter ${index} is not answered any more`);
+      return fail('ROLLBACK_COUNTER', `${target.id}: counter ${index} is not answered`);
     }
+    if (now === seen.at(-1)) continue;
     if (seen.includes(now)) {
       return fail('ROLLBACK_COUNTER', `${target.id}: counter ${index} went back`);
     }
@@ -177,6 +207,12 @@ function judgeBaseline(
   const values = new Map<number, string>();
   for (const block of blocks) {
     if (target.baseline.includes(block.index)) values.set(block.index, measurementText(block));
+  }
+  const missing = target.baseline.filter((index) => !values.has(index));
+  if (newBaseline && missing.length > 0) {
+    // Left out by whoever asked, it would never be looked at again.
+    const message = `${target.id}: measurement ${missing.join(', ')} of the baseline was not answered`;
+    return fail('MEASUREMENT_MISSING', message);
   }
   const changed = target.baseline.filter((index) => values.get(index) !== baseline?.get(index));
   if (baseline === undefined && !newBaseline) {
