@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Result } from '../../base/result.ts';
 import { encodeBase64 } from '../../spiffe/base64.ts';
-import { base64Field, base64Field } from '../strict-message.ts';
+import { base64Field } from '../strict-message.ts';
 import { MAX_TPM_MESSAGE_BYTES } from '../tpm/payload.ts';
 import { decodeMessage, encodeMessage, sessionField, versionField } from './wire.ts';
 
