@@ -16,6 +16,9 @@ import { checkBatch, fitAnswer } from './batch.ts';
 import type { ApiContext } from './context.ts';
 import { toWireEntry } from './convert/entries.ts';
 
+/** Most verdicts of one answer; what is about the pod comes first. */
+const MAX_VERDICTS = 1000;
+
 /** The rules of one cluster, as operators ask about them. */
 export interface ClusterRules {
   readonly name: string;
@@ -62,8 +65,10 @@ function explainPod(
     return fail('POD_NOT_FOUND', `cluster ${cluster.value.name} has no pod ${pod}`);
   }
   const { uid, nodeName } = found.pod;
-  const rules = found.rules.map((explanation) => verdictOf(api, explanation));
-  return ok({ cluster: cluster.value.name, namespace, name, uid, nodeName, rules });
+  const told = found.rules.slice(0, MAX_VERDICTS);
+  const rules = told.map((explanation) => verdictOf(api, explanation));
+  const leftOut = found.rules.length - told.length;
+  return ok({ cluster: cluster.value.name, namespace, name, uid, nodeName, rules, leftOut });
 }
 
 function findCluster(clusters: readonly ClusterRules[], asked: string): Result<ClusterRules> {

@@ -9,7 +9,7 @@ import { wireIdText } from './wire.ts';
 
 /** What rules make of a pod, for people: what is in force first. */
 export function formatExplanation(answer: ExplainPodResponse): string {
-  const { cluster, namespace, name, uid, nodeName, rules } = answer;
+  const { cluster, namespace, name, uid, nodeName, rules, leftOut } = answer;
   const head = formatBlock([
     ['Pod', `${namespace}/${name}`],
     ['Cluster', cluster],
@@ -17,7 +17,8 @@ export function formatExplanation(answer: ExplainPodResponse): string {
     ['Node', nodeName === '' ? 'not scheduled yet' : nodeName],
   ]);
   if (rules.length === 0) return `${head}\nThe cluster has no rules.\n`;
-  return [head, ...rules.map(formatVerdict)].join('\n');
+  const more = leftOut === 0 ? [] : [`${leftOut} more rules are not about the pod.\n`];
+  return [head, ...rules.map(formatVerdict), ...more].join('\n');
 }
 
 function formatVerdict({ rule, verdict, reason, entry, obstacles }: RuleVerdict): string {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Entry, EntryDraft } from './entry.ts';
 import { DERIVED_ID_PREFIX } from './entry-id.ts';
 import type { RuleOrigin } from './kube/pod-rule.ts';
@@ -30,8 +30,8 @@ export interface DerivedChange {
  */
 export function deriveEntry(draft: EntryDraft, createdAtSeconds: number): Entry {
   const key = keyOf(draft);
-  const id = DERIVED_ID_PREFIX + hash(key).toString('hex', 0, 16);
-  const revision = hash([...key, ...restOf(draft)]).readBigUInt64BE() >> 1n;
+  const id = DERIVED_ID_PREFIX + sha256(key).toString('hex', 0, 16);
+  const revision = sha256([...key, ...restOf(draft)]).readBigUInt64BE() >> 1n;
   // 0 would say that there is none.
   return { ...draft, id, revision: revision === 0n ? 1n : revision, createdAtSeconds };
 }
@@ -54,8 +54,7 @@ function restOf(draft: EntryDraft): readonly string[] {
 }
 
 /** Each text after its length, so that no two lists run together. */
-function hash(texts: readonly string[]): Buffer {
-  const digest = createHash('sha256');
-  for (const text of texts) digest.update(`${Buffer.byteLength(text)}:`).update(text);
-  return digest.digest();
+function sha256(texts: readonly string[]): Buffer {
+  const parts = texts.map((text) => `${Buffer.byteLength(text)}:${text}`);
+  return hash('sha256', parts.join(''), 'buffer');
 }

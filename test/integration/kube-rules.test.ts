@@ -136,6 +136,22 @@ test('a cluster that knows none of our kinds keeps nobody waiting', async (conte
   await server.stop();
 });
 
+test('of very many rules, those that are about a pod are told', async (context) => {
+  const fake = await cluster(context);
+  for (let index = 0; index < 1500; index += 1) {
+    const podSelector = { matchLabels: { app: `x${index}` } };
+    const spec = { spiffeIDTemplate: TEMPLATE, podSelector };
+    fake.put(RULES, { metadata: { name: `r${index}` }, spec });
+  }
+  const server = await serverOf(fake);
+  await until(server, ['/ns/shop/web']);
+  const request = { cluster: 'rack', namespace: 'shop', name: 'web' };
+  const { rules, leftOut } = await ask(server.admin(), RuleService.explainPod, request);
+  assert.deepEqual([rules.length, leftOut], [1000, 501]);
+  assert.equal(rules[0]?.verdict, 'in-force');
+  await server.stop();
+});
+
 test('a pod is explained to people and to programs', async (context) => {
   const fake = await cluster(context);
   fake.put(RULES, {

@@ -39,6 +39,8 @@ export interface ExplainPodResponse {
   nodeName: string;
   /** What is in force first, then what went wrong, then what is not about the pod. */
   rules: RuleVerdict[];
+  /** How many rules that are not about the pod are left out: the first 1000 are told. */
+  leftOut: number;
 }
 
 export interface RuleVerdict {
@@ -174,7 +176,7 @@ export const ExplainPodRequest: MessageFns<ExplainPodRequest> = {
 };
 
 function createBaseExplainPodResponse(): ExplainPodResponse {
-  return { cluster: "", namespace: "", name: "", uid: "", nodeName: "", rules: [] };
+  return { cluster: "", namespace: "", name: "", uid: "", nodeName: "", rules: [], leftOut: 0 };
 }
 
 export const ExplainPodResponse: MessageFns<ExplainPodResponse> = {
@@ -196,6 +198,9 @@ export const ExplainPodResponse: MessageFns<ExplainPodResponse> = {
     }
     for (const v of message.rules) {
       RuleVerdict.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.leftOut !== 0) {
+      writer.uint32(56).uint32(message.leftOut);
     }
     return writer;
   },
@@ -261,6 +266,14 @@ export const ExplainPodResponse: MessageFns<ExplainPodResponse> = {
             message.rules.push(RuleVerdict.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.leftOut = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -285,6 +298,11 @@ export const ExplainPodResponse: MessageFns<ExplainPodResponse> = {
         ? globalThis.String(object.node_name)
         : "",
       rules: globalThis.Array.isArray(object?.rules) ? object.rules.map((e: any) => RuleVerdict.fromJSON(e)) : [],
+      leftOut: isSet(object.leftOut)
+        ? globalThis.Number(object.leftOut)
+        : isSet(object.left_out)
+        ? globalThis.Number(object.left_out)
+        : 0,
     };
   },
 
@@ -307,6 +325,9 @@ export const ExplainPodResponse: MessageFns<ExplainPodResponse> = {
     }
     if (message.rules?.length) {
       obj.rules = message.rules.map((e) => RuleVerdict.toJSON(e));
+    }
+    if (message.leftOut !== 0) {
+      obj.leftOut = Math.round(message.leftOut);
     }
     return obj;
   },
