@@ -40,7 +40,7 @@ export function createDpuCollector(parts: CollectDpuParts): DpuCollector {
         if (!verified.ok) return verified;
         const pairing = await pairingOf(parts, dpu);
         if (!pairing.ok) return pairing;
-        const evidence = verified.value.map(([, item]) => item);
+        const evidence = verified.value.pairs.map(([, item]) => item);
         return collected(parts, evidence, pairing.value);
       } finally {
         await look.value.close();

@@ -5,6 +5,7 @@ import {
   type DpuTarget,
   type EvidenceRules,
   matchTargets,
+  type ShownEvidence,
   type VerifiedEvidence,
   verifyEvidence,
 } from './evidence.ts';
@@ -12,8 +13,12 @@ import type { BmcLook } from './out-of-band.ts';
 
 const NONCE_BYTES = 32;
 
-/** Evidence of each target. */
-export type VerifiedPairs = readonly (readonly [DpuTarget, VerifiedEvidence])[];
+/** Evidence of each target, in their order. */
+export interface CollectedEvidence {
+  readonly pairs: readonly (readonly [DpuTarget, VerifiedEvidence])[];
+  /** The same as it came. */
+  readonly shown: readonly ShownEvidence[];
+}
 
 /** What evidence is asked for and verified by. */
 export interface CollectRules {
@@ -30,7 +35,7 @@ export interface CollectRules {
 export async function collectVerified(
   look: Pick<BmcLook, 'collect'>,
   { targets, rules, random }: CollectRules,
-): Promise<Result<VerifiedPairs>> {
+): Promise<Result<CollectedEvidence>> {
   const { slot } = rules().spdm;
   const wanted = targets.map(({ id }) => ({ target: id, nonce: random.bytes(NONCE_BYTES), slot }));
   const shown = await collectAll(look, wanted);
@@ -44,5 +49,5 @@ export async function collectVerified(
     if (!verified.ok) return verified;
     pairs.push([target, verified.value]);
   }
-  return ok(pairs);
+  return ok({ pairs, shown: shown.value });
 }

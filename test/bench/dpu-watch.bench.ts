@@ -83,7 +83,8 @@ try {
   };
   // What one card shows is what the manifest allows and all of them have attested with.
   const first = unwrap(await openLook({ serial: 'first', bmc: bmcOf(origins[0] ?? '') }));
-  const [pair] = unwrap(await collectVerified(first, { targets, rules, random }));
+  const { pairs } = unwrap(await collectVerified(first, { targets, rules, random }));
+  const [pair] = pairs;
   await first.close();
   if (pair === undefined) throw new TypeError('the first card shows nothing');
   const [, evidence] = pair;

@@ -3,6 +3,7 @@ import { ok, type Result } from '../../base/result.ts';
 import { appraiseDpu, componentOf, type DpuAppraisal } from '../../dpu/appraise-dpu.ts';
 import { isFinding, type lookVerdict } from '../../dpu/findings.ts';
 import { isSilence } from '../../redfish/fleet-gate.ts';
+import { postureClaims } from '../../redfish/posture.ts';
 import type { AssuranceBinding } from '../../rules/assurance.ts';
 import type { DpuAssessment, DpuRecord } from '../../rules/dpu.ts';
 import type { ProvenTpm } from '../tpm/server.ts';
@@ -76,7 +77,7 @@ export async function conclude(
     code: '',
     detail: 'attested',
     components: appraisal.components.map(componentOf),
-    posture: Object.fromEntries(posture.map(nameAndValue)),
+    posture: postureClaims(posture),
   };
   return ok({ ...found.value, assessment });
 }
@@ -120,11 +121,6 @@ export async function examine(
   } finally {
     await look.value.close();
   }
-}
-
-function nameAndValue(selector: string): readonly [string, string] {
-  const colon = selector.indexOf(':');
-  return [selector.slice(0, colon), selector.slice(colon + 1)];
 }
 
 /** Without the evidence a verdict stands all the same: a full disk is no reason to let one in or out. */

@@ -109,7 +109,7 @@ async function judgeSecond(
 
 function basisOf(session: Session, second?: SecondCollection) {
   const { dpu, response } = session;
-  const evidence = (second?.collected ?? []).map(
+  const evidence = (second?.shown ?? []).map(
     (item) => ({ kind: 'spdm-redfish', ...item }) as const,
   );
   const bytes = encodeDpuResponse({ ...response, evidence });

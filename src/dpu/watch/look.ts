@@ -42,18 +42,19 @@ export async function lookAtDpu(
   const look = await parts.openLook(found.value);
   if (!look.ok) return look;
   try {
-    const pairs = await collectVerified(look.value, parts);
-    if (!pairs.ok) return pairs;
+    const collected = await collectVerified(look.value, parts);
+    if (!collected.ok) return collected;
+    const { pairs } = collected.value;
     const posture = want.posture ? await look.value.posture() : [];
     // Once more: it may have attested, or been released, while the BMC took its time.
     const now = parts.inventory.find(serial);
     if (!now.ok) return now;
     const dpu = now.value;
-    const evidence = pairs.value.map(([, each]) => each);
+    const evidence = pairs.map(([, each]) => each);
     const keys = checkDeviceKeys(dpu, evidence);
     if (!keys.ok) return keys;
     const { atMs } = parts.rules();
-    const appraisal = appraiseDpu(dpu, pairs.value, { manifestFor: parts.manifestFor, atMs });
+    const appraisal = appraiseDpu(dpu, pairs, { manifestFor: parts.manifestFor, atMs });
     if (!appraisal.ok) return appraisal;
     const components = appraisal.value.components.map(componentOf);
     const compared = compare(dpu, components);
