@@ -6,7 +6,7 @@ import { dpuAgentSchema } from '../../agent/attestation/dpu/settings.ts';
 import { askTpm } from '../../src/attestation/dpu/tpm.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
-import { assertValue } from '../support/refused.ts';
+import { assertRefused, assertValue } from '../support/refused.ts';
 import { TRUST_DOMAIN } from '../support/state.ts';
 import { makeKey } from '../support/x509.ts';
 import { prepareSwtpm, type Swtpm, startSwtpm } from './swtpm.ts';
@@ -55,7 +55,12 @@ describe('the TPM of a card, in software', { skip: missing ?? false }, () => {
     };
     const parts = { tpm, trustDomain: TRUST_DOMAIN, clock: systemClock, random: systemRandom };
     const request = { payload: session.payload, csrSpki: key.spki, csrKeyHash: '' };
-    const proven = await askTpm(parts, 'A'.repeat(43), request, (bytes) => session.respond(bytes));
+    let last: Uint8Array = session.payload;
+    const proven = await askTpm(parts, 'A'.repeat(43), request, (bytes) => {
+      last = bytes;
+      return session.respond(bytes);
+    });
+    assertRefused(await session.respond(last), 'AGENT_SERVER_ANSWER');
     await session.close();
     const { endorsement, state } = assertValue(proven);
     assert.match(endorsement.sha256, /^[0-9a-f]{64}$/);
