@@ -92,7 +92,7 @@ function overview(wanted: boolean, io: CliIo, table: readonly CommandEntry[]): n
     `${listing(table)}\n` +
     'Flags of SPIRE are understood in its spelling too (-spiffeID as --spiffe-id).\n' +
     '"signet <command> --help" shows the flags of a command and examples.\n' +
-    'To begin on this machine: signet dev\n';
+    (table.some(({ path }) => path === 'dev') ? 'To begin on this machine: signet dev\n' : '');
   (wanted ? io.out : io.err)(text);
   return wanted ? EXIT.ok : EXIT.usage;
 }
