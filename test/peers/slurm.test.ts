@@ -12,21 +12,32 @@ import { systemClock } from '../../src/base/clock.ts';
 import { freePort, run, soon, stopChild } from '../support/processes.ts';
 import { assertValue } from '../support/refused.ts';
 import { skipUnlessCi } from '../support/shared.ts';
-import { has } from './build.ts';
+import { fromDebian, libraryPath } from './debian.ts';
+
+const PACKAGES = [
+  ...['slurmctld', 'slurmd', 'slurm-client', 'slurm-wlm-basic-plugins'],
+  ...['munge', 'libmunge2', 'libhwloc15', 'liblua5.1-0'],
+];
+
+let root = '/';
 
 /** Why a real Slurm cannot run here; undefined where it can. */
 async function missing(): Promise<string | undefined> {
-  for (const [program, name] of [
-    ['slurmctld', 'slurmctld'],
-    ['slurmd', 'slurmd'],
-    ['srun', 'slurm-client'],
-    ['munged', 'munge'],
-  ] as const) {
-    if (!(await has(program))) return `the Debian package ${name} is not installed`;
-  }
   if (process.getuid?.() !== 0) return 'slurmd has to be root to make cgroups';
   // Slurm 22.05 makes cgroups v2 by systemd only, which is not the first process everywhere.
-  return existsSync('/sys/fs/cgroup/freezer') ? undefined : 'there is no cgroup v1 freezer';
+  if (!existsSync('/sys/fs/cgroup/freezer')) return 'there is no cgroup v1 freezer';
+  const place = await fromDebian({ name: 'slurm', packages: PACKAGES, works });
+  if (place.missing !== undefined) return place.missing;
+  root = place.root;
+  return undefined;
+}
+
+async function works(at: string): Promise<boolean> {
+  const env = libraryPath(at, 'slurm-wlm');
+  const asked = ['sbin/slurmctld-wlm', 'sbin/slurmd-wlm', 'sbin/munged'].map((program) =>
+    run(join(at, 'usr', program), ['-V'], { env }).catch(() => undefined),
+  );
+  return (await Promise.all(asked)).every((done) => done?.code === 0);
 }
 
 /** A Slurm of one node on loopback: munge, controller, node daemon. */
@@ -58,6 +69,7 @@ StateSaveLocation=${dir}/state
 SlurmdSpoolDir=${dir}/spool
 SlurmctldPidFile=${dir}/slurmctld.pid
 SlurmdPidFile=${dir}/slurmd.pid
+PluginDir=${join(root, 'usr/lib/x86_64-linux-gnu/slurm-wlm')}
 ProctrackType=proctrack/cgroup
 TaskPlugin=task/none
 ReturnToService=2
@@ -68,30 +80,32 @@ PartitionName=gpu Nodes=${node} Default=YES State=UP
     const munge = ['pid-file', 'log-file', 'seed-file'].map(
       (one) => `--${one}=${dir}/munge/${one}`,
     );
-    this.#spawn(
-      'munged',
-      '-F',
-      '-f',
-      `--key-file=${dir}/munge.key`,
-      `--socket=${socket}`,
-      ...munge,
-    );
+    const places = [`--key-file=${dir}/munge.key`, `--socket=${socket}`, ...munge];
+    this.#spawn('sbin/munged', '-F', '-f', ...places);
     await soon(async () => existsSync(socket));
-    this.#spawn('slurmctld', '-D', '-i');
+    this.#spawn('sbin/slurmctld-wlm', '-D', '-i');
     await soon(async () => (await this.ask('sinfo', '-h')).includes('gpu'));
-    this.#spawn('slurmd', '-D');
+    this.#spawn('sbin/slurmd-wlm', '-D', '-d', join(root, 'usr/sbin/slurmstepd-wlm'));
     await soon(async () => (await this.ask('sinfo', '-h', '-o', '%T')).trim() === 'idle');
+  }
+
+  /** Path of a command that finds its libraries without an environment of ours. */
+  squeue(): string {
+    const path = join(this.dir, 'squeue');
+    const libraries = libraryPath(root, 'slurm-wlm').LD_LIBRARY_PATH ?? '';
+    const script = `#!/bin/sh\nLD_LIBRARY_PATH='${libraries}' exec '${root}/usr/bin/squeue' "$@"\n`;
+    writeFileSync(path, script, { mode: 0o755 });
+    return path;
   }
 
   /** Runs a command of Slurm; answers what it printed. */
   async ask(command: string, ...args: readonly string[]): Promise<string> {
-    const env = { ...process.env, SLURM_CONF: this.confPath };
-    return (await run(command, args, { env })).stdout;
+    return (await run(join(root, 'usr/bin', command), args, { env: this.#env() })).stdout;
   }
 
   /** Starts a job of one step that only sleeps. */
   sleepingJob(...args: readonly string[]): ChildProcess {
-    return this.#spawn('srun', ...args, 'sleep', '600');
+    return this.#spawn('bin/srun', ...args, 'sleep', '600');
   }
 
   async stop(): Promise<void> {
@@ -100,10 +114,13 @@ PartitionName=gpu Nodes=${node} Default=YES State=UP
   }
 
   #spawn(command: string, ...args: readonly string[]): ChildProcess {
-    const env = { ...process.env, SLURM_CONF: this.confPath };
-    const child = spawn(command, args, { env, stdio: 'ignore' });
+    const child = spawn(join(root, 'usr', command), args, { env: this.#env(), stdio: 'ignore' });
     this.#children.push(child);
     return child;
+  }
+
+  #env(): NodeJS.ProcessEnv {
+    return { ...libraryPath(root, 'slurm-wlm'), SLURM_CONF: this.confPath };
   }
 }
 
@@ -137,7 +154,7 @@ describe('a real Slurm', why === undefined ? {} : skipUnlessCi(why), () => {
     await soon(async () => processesOf(id).length > 0);
     const [pid] = processesOf(id);
     assert.ok(pid);
-    const place = { squeuePath: '/usr/bin/squeue', confPath: rig.confPath };
+    const place = { squeuePath: rig.squeue(), confPath: rig.confPath };
     const askJob = askController(place, systemClock);
     const attestor = createSlurmAttestor({ read: cgroupReader(), askJob });
     const peer = { pid, uid: 0, gid: 0, isAlive: () => true };

@@ -2,10 +2,13 @@ import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../support/processes.ts';
-import { build, cacheDir, has } from './build.ts';
+import { build } from './build.ts';
+import { fromDebian } from './debian.ts';
 
 const PACKAGES = ['softhsm2', 'libsofthsm2', 'softhsm2-common'];
 const ADDON = 'node_modules/pkcs11js/build/Release/pkcs11.node';
+
+let root = '/';
 
 /** A token of SoftHSM in a folder of its own. */
 export interface SoftToken {
@@ -25,34 +28,24 @@ export async function prepareSoftHsm(): Promise<string | undefined> {
     if (built.missing !== undefined) return built.missing;
     if (!existsSync(ADDON)) return 'npm did not compile pkcs11js';
   }
-  if (moduleOf('/') !== undefined && (await has('softhsm2-util'))) return undefined;
-  const dir = cacheDir('softhsm');
-  if (moduleOf(dir) !== undefined) return undefined;
-  if (!(await has('apt-get')) || !(await has('dpkg'))) return 'softhsm2 is not installed';
-  // Package lists of our own, since the machine's may be old or none; unpacked, not installed: neither
-  // needs root.
-  for (const folder of ['lists/partial', 'cache'])
-    mkdirSync(join(dir, folder), { recursive: true });
-  const own = ['-o', `Dir::State::Lists=${dir}/lists`, '-o', `Dir::Cache=${dir}/cache`];
-  const unpack = `for deb in *.deb; do dpkg -x "$deb" .; done`;
-  const fetched = await build([
-    ['apt-get', [...own, 'update', '-q'], dir],
-    ['apt-get', [...own, 'download', '-q', ...PACKAGES], dir],
-    ['sh', ['-c', unpack], dir],
-  ]);
-  return fetched.missing;
+  const place = await fromDebian({ name: 'softhsm', packages: PACKAGES, works });
+  if (place.missing !== undefined) return place.missing;
+  root = place.root;
+  return undefined;
 }
 
-function moduleOf(root: string): string | undefined {
+async function works(at: string): Promise<boolean> {
+  return moduleOf(at) !== undefined && existsSync(join(at, 'usr/bin/softhsm2-util'));
+}
+
+function moduleOf(at: string): string | undefined {
   const folders = ['usr/lib/softhsm', 'usr/lib/x86_64-linux-gnu/softhsm'];
-  const paths = folders.map((folder) => join(root, folder, 'libsofthsm2.so'));
+  const paths = folders.map((folder) => join(at, folder, 'libsofthsm2.so'));
   return paths.find((path) => existsSync(path));
 }
 
 /** Makes a token; the library of this process is pointed at its folder from now on. */
 export async function makeToken(): Promise<SoftToken> {
-  const installed = moduleOf('/') !== undefined && (await has('softhsm2-util'));
-  const root = installed ? '/' : cacheDir('softhsm');
   const module = moduleOf(root) ?? '';
   const dir = mkdtempSync(join(tmpdir(), 'sgn-hsm-'));
   const tokens = join(dir, 'tokens');

@@ -1,54 +1,40 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Finished, run, stopChild, waitForSocket } from '../support/processes.ts';
-import { build, cacheDir, has } from './build.ts';
+import { fromDebian, libraryPath } from './debian.ts';
 
 const PACKAGES = [
   ...['swtpm', 'swtpm-libs', 'libtpms0', 'libjson-glib-1.0-0', 'tpm2-tools', 'libtss2-mu0'],
   ...['libtss2-sys1', 'libtss2-esys-3.0.2-0', 'libtss2-tctildr0', 'libtss2-tcti-swtpm0'],
   ...['libtss2-tcti-device0', 'libtss2-tcti-mssim0', 'libtss2-rc0', 'libtss2-fapi1'],
 ];
-const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
-
 let root = '/';
 
 /** Brings swtpm and tpm2-tools; says why when it cannot. */
 export async function prepareSwtpm(): Promise<string | undefined> {
-  if ((await has('swtpm')) && (await has('tpm2'))) return undefined;
-  const dir = cacheDir('swtpm');
-  root = dir;
-  if (await works()) return undefined;
-  if (!(await has('apt-get')) || !(await has('dpkg'))) return 'swtpm is not installed';
-  for (const folder of ['lists/partial', 'cache'])
-    mkdirSync(join(dir, folder), { recursive: true });
-  // Package lists of our own, and unpacked in place of installed: neither needs root. Files of tests run
-  // side by side, and nobody may unpack over what another runs.
-  const own = `-o Dir::State::Lists=${dir}/lists -o Dir::Cache=${dir}/cache -q`;
-  const script = `test -e done || { apt-get ${own} update && apt-get ${own} download ${PACKAGES.join(' ')} &&
-    for deb in *.deb; do dpkg -x "$deb" . || exit 1; done && touch done; }`;
-  const fetched = await build([['flock', ['lock', 'sh', '-c', script], dir]]);
-  if (fetched.missing !== undefined) return fetched.missing;
-  return (await works()) ? undefined : 'swtpm was fetched and does not run';
+  const place = await fromDebian({ name: 'swtpm', packages: PACKAGES, works });
+  if (place.missing !== undefined) return place.missing;
+  root = place.root;
+  return undefined;
 }
 
-async function works(): Promise<boolean> {
+async function works(at: string): Promise<boolean> {
   const asked = [
     ['swtpm', '--version'],
     ['tpm2', 'rc_decode', '0'],
   ];
   const found = await Promise.all(
     asked.map(([program = '', ...args]) =>
-      run(join(root, 'usr/bin', program), args, { env: environment() }).catch(() => undefined),
+      run(join(at, 'usr/bin', program), args, { env: environment(at) }).catch(() => undefined),
     ),
   );
   return found.every((done) => done?.code === 0);
 }
 
-function environment(): NodeJS.ProcessEnv {
-  const paths = [join(root, LIBRARIES), join(root, LIBRARIES, 'swtpm')];
-  return root === '/' ? process.env : { ...process.env, LD_LIBRARY_PATH: paths.join(':') };
+function environment(at = root): NodeJS.ProcessEnv {
+  return libraryPath(at, 'swtpm');
 }
 
 /** A TPM in software, new, with its state in a folder of its own. */
