@@ -82,6 +82,7 @@ describe('a node whose DPU goes on attesting', () => {
     recheck: 1s
     spread: 0s
     secondLook: after
+    watch: { interval: 1h, events: true }
     bmc: { userNamePath: ${user}, passwordPath: ${password} }
 zones:
   rules: [{ path: /payments, zones: [1], assurance: dual }]
@@ -139,6 +140,15 @@ zones:
     await soon(async () => (await shown()).assessment?.binding === 'dual');
     assert.match(await run('dpu', 'attest', '--zone', '2', '--reason', 'none'), /^0 agents are/);
     assert.match(await run('dpu', 'attest', '--zone', '1', '--reason', 'all'), /^1 agent is/);
+  });
+
+  test('attests again when its BMC tells of a reset', async () => {
+    await soon(async () => mock.events.followers === 1);
+    const before = attestations();
+    card.reboot();
+    mock.events.tell('OpenBMC.0.1.SystemReset');
+    await soon(async () => attestations() > before);
+    await soon(async () => (await shown()).assessment?.binding === 'dual');
   });
 
   test('goes out by a manifest that has not its release any more, before it attests again', async () => {
