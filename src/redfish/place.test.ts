@@ -27,6 +27,12 @@ for (const [address, origin] of ORIGINS) {
 
 const NO_ORIGINS = [
   '',
+  '10.1.2.300',
+  '10.1',
+  '2130706433',
+  '0x7f.1',
+  'bmc.0',
+  '10.1.2.3.4',
   'http://10.1.2.3',
   'HTTPS://10.1.2.3',
   'https://user:secret@10.1.2.3',

@@ -40,10 +40,13 @@ export function parseBmcOrigin(address: string): Result<string> {
   const host = match?.[1] ?? '';
   const port = Number(match?.[2] ?? 443);
   const isAddress = isIP(host.replace(/^\[|\]$/g, '')) !== 0;
-  if ((!isAddress && !HOST_NAME.test(host)) || port < 1 || port > 65_535) {
+  const url = URL.parse(`https://${host}:${port}`);
+  // A name that ends in a number is an address to URLs: 10.1.2.300 is none, and 10.1 another than it looks.
+  const isName = HOST_NAME.test(host) && url?.hostname === host.toLowerCase();
+  if (url === null || (!isAddress && !isName) || port < 1 || port > 65_535) {
     return fail('REDFISH_SETTINGS', 'the address of a BMC is not host, host:port or https://host');
   }
-  return ok(new URL(`https://${host}:${port}`).origin);
+  return ok(url.origin);
 }
 
 /**
