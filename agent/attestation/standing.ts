@@ -1,3 +1,4 @@
+import { backOffMs } from '../../src/base/back-off.ts';
 import type { Cancel, Clock } from '../../src/base/clock.ts';
 import { SignetError } from '../../src/base/errors.ts';
 import type { Random } from '../../src/base/random.ts';
@@ -6,7 +7,6 @@ import type { Logger } from '../../src/runtime/log.ts';
 import type { Bundle } from '../../src/spiffe/bundle.ts';
 import type { TrustDomain } from '../../src/spiffe/trust-domain.ts';
 import type { AgentConfig } from '../config.ts';
-import { backOffMs } from '../identity/back-off.ts';
 import type { TrustBundle } from '../identity/trust-bundle.ts';
 import { renewalTime, validityProblem } from '../identity/x509-svid.ts';
 import { type Attested, attestNode } from './attest.ts';
@@ -19,10 +19,10 @@ import type { DialServer, ServerClients } from './server-clients.ts';
 import type { StateFile } from './state.ts';
 
 /** Delays between attempts to attest. */
-const ATTEST_RETRY = { firstMs: 250, longestMs: 30_000 };
+const ATTEST_RETRY = { firstMs: 250, maxMs: 30_000 };
 
 /** Delays between attempts to renew. */
-const RENEW_RETRY = { firstMs: 1000, longestMs: 60_000 };
+const RENEW_RETRY = { firstMs: 1000, maxMs: 60_000 };
 
 /** Shortest time from an SVID to its renewal, whatever its life, in milliseconds. */
 const SHORTEST_RENEWAL_MS = 500;

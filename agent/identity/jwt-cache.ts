@@ -1,9 +1,9 @@
+import { backOffMs } from '../../src/base/back-off.ts';
 import type { Cancel, Clock } from '../../src/base/clock.ts';
 import type { Random } from '../../src/base/random.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import { parseCompactJws } from '../../src/spiffe/jws.ts';
 import { parseJwtSvidUnverified } from '../../src/spiffe/jwt-svid.ts';
-import { backOffMs } from './back-off.ts';
 import type { AgentEntry } from './entry.ts';
 import { renewalTime } from './x509-svid.ts';
 
@@ -11,7 +11,7 @@ import { renewalTime } from './x509-svid.ts';
 const MAX_TOKEN_BYTES = 16_384;
 
 /** Delays after failures of background refreshes. */
-const RETRY = { firstMs: 1000, longestMs: 30_000 };
+const RETRY = { firstMs: 1000, maxMs: 30_000 };
 
 /** How long a caller waits for a fresh token while one near its end is held, in milliseconds. */
 const PATIENCE_MS = 1000;

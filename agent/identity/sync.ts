@@ -1,3 +1,4 @@
+import { backOffMs } from '../../src/base/back-off.ts';
 import type { Cancel, Clock } from '../../src/base/clock.ts';
 import type { SignetError } from '../../src/base/errors.ts';
 import { type Random, randomFraction } from '../../src/base/random.ts';
@@ -6,7 +7,6 @@ import type { SpiffeId } from '../../src/spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { type Denial, denialOf, isUnimplemented } from '../attestation/server-call.ts';
 import type { ServerClients } from '../attestation/server-clients.ts';
-import { backOffMs } from './back-off.ts';
 import type { ClockOffset } from './clock-offset.ts';
 import type { Identities } from './identities.ts';
 import { pollOnce } from './poll-sync.ts';
@@ -16,7 +16,7 @@ import { type FeedPosition, followPush } from './push-sync.ts';
 const POLL_MS = 5000;
 
 /** Delays after failures. */
-const RETRY = { firstMs: 200, longestMs: 30_000 };
+const RETRY = { firstMs: 200, maxMs: 30_000 };
 
 /**
  * A stream that was served so long was no failure, in milliseconds: delays begin anew. One that ends

@@ -1,8 +1,8 @@
+import { backOffMs } from '../../src/base/back-off.ts';
 import type { Cancel } from '../../src/base/clock.ts';
 import type { SignetError } from '../../src/base/errors.ts';
 import { randomFraction } from '../../src/base/random.ts';
 import type { Result } from '../../src/base/result.ts';
-import { backOffMs } from './back-off.ts';
 import type { AgentEntry } from './entry.ts';
 import type { EntryChange } from './entry-set.ts';
 import { MintQueue } from './mint-queue.ts';
@@ -10,7 +10,7 @@ import { mintX509Svids, type X509MintParts } from './x509-mint.ts';
 import type { X509Svid } from './x509-svid.ts';
 
 /** Delays after failures. */
-const RETRY = { firstMs: 500, longestMs: 60_000 };
+const RETRY = { firstMs: 500, maxMs: 60_000 };
 
 /** Over how long renewals are spread when many are due at once. */
 const SPREAD_MS = 5000;

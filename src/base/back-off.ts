@@ -8,7 +8,20 @@ export interface BackOffOptions {
   readonly maxMs: number;
 }
 
-/** Waits that double from try to try, each drawn from its upper half. */
+/**
+ * The wait after so many failures in a row (1 is the first), in milliseconds: doubling, drawn from its
+ * upper half, so that those who failed together do not come back together.
+ */
+export function backOffMs(
+  { firstMs, maxMs }: BackOffOptions,
+  failures: number,
+  random: Random,
+): number {
+  const fullMs = Math.min(firstMs * 2 ** Math.min(failures - 1, 30), maxMs);
+  return fullMs * (0.5 + randomFraction(random) / 2);
+}
+
+/** Counts the failures by itself. */
 export class BackOff {
   readonly #options: BackOffOptions;
   readonly #random: Random;
@@ -21,9 +34,8 @@ export class BackOff {
 
   /** How long to wait now, in milliseconds. */
   next(): number {
-    const { firstMs, maxMs } = this.#options;
-    const fullMs = Math.min(firstMs * 2 ** Math.min(this.#tries++, 30), maxMs);
-    return fullMs * (0.5 + randomFraction(this.#random) / 2);
+    this.#tries += 1;
+    return backOffMs(this.#options, this.#tries, this.#random);
   }
 
   /** Starts again: a try succeeded. */
