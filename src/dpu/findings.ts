@@ -20,7 +20,8 @@ const FINDINGS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 
 /**
  * What else the BMC that the inventory names may answer that speaks against its card: here it is not a
- * stranger who shows it.
+ * stranger who shows it. Another TLS key is not among them: that is what somebody on the wire shows, or a
+ * BMC after an update, and it ends in silence, which has its grace.
  */
 const ANSWERS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'DPU_KEY_UNKNOWN',
@@ -29,7 +30,6 @@ const ANSWERS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'DEVICE_CLASS',
   'DEVICE_FWID_KEY',
   'DEVICE_FLAGS',
-  'REDFISH_PIN_MISMATCH',
   'REDFISH_NO_ATTESTATION',
   'REDFISH_TARGET_UNKNOWN',
   'REDFISH_TARGET_UNUSABLE',
