@@ -8,7 +8,7 @@ import {
   START_SECONDS as NOW,
   openState,
 } from '../../test/support/state.ts';
-import { unwrap } from '../base/result.ts';
+import { ok, unwrap } from '../base/result.ts';
 import type { DpuAssessment, DpuDraft } from '../rules/dpu.ts';
 import { dpuAgentPath } from '../rules/reserved-ids.ts';
 import { DpuInventory, type DpuNotice } from './inventory.ts';
@@ -192,6 +192,38 @@ describe('the inventory', () => {
       }),
     );
     assert.equal(registry.agent(late.id)?.quarantine, 'DPU A is quarantined: x');
+  });
+
+  it('stops agents that are named after a device key which no DPU has any more', async (context) => {
+    const { inventory, registry } = await opened(
+      context,
+      dpuDraft('A', { state: 'trusted', deviceIds: [KEY] }),
+    );
+    const agent = agentRecord('x', { id: id(dpuAgentPath(KEY)) });
+    const host = agentRecord('x', { id: id(`/spire/agent/dpu_host/${KEY}/uuid-1`) });
+    for (const each of [agent, host]) {
+      unwrap(
+        await registry.recordAttestation({
+          agent: each,
+          aliasEntry: undefined,
+          joinTokenAnswer: undefined,
+        }),
+      );
+    }
+    const standing = () => [agent, host].map((each) => registry.agent(each.id)?.quarantine);
+    assert.deepEqual(standing(), [undefined, undefined]);
+    // Another board in its place: what the old one attested for ends.
+    unwrap(
+      await inventory.move('A', 'commission', { reason: 'board replaced' }, (draft) =>
+        ok({ ...draft, deviceIds: ['cd'.repeat(32)] }),
+      ),
+    );
+    const out = 'no DPU has its device key';
+    assert.deepEqual(standing(), [out, out]);
+    // Nor does it come back by retiring and beginning anew.
+    unwrap(await inventory.move('A', 'retire', { reason: 'stolen' }));
+    unwrap(await inventory.move('A', 'release', { reason: 'found' }));
+    assert.deepEqual(standing(), [out, out]);
   });
 
   it('gives a silent BMC its grace to the second, and none to a DPU that is out', async (context) => {

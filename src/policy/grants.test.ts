@@ -195,6 +195,13 @@ describe('a grant for an agent', () => {
     assert.deepEqual(granted.ok ? {} : granted.error.details, { reason: 'AGENT_BANNED' });
   });
 
+  it('is refused where no DPU has the device key that the agent is named after', async (context) => {
+    const { policy } = await opened(context);
+    const orphan = id(`/spire/agent/dpu/${'ab'.repeat(32)}`);
+    const granted = grantAttestedAgentX509(orphan, { method: 'dpu' }, policy);
+    assert.equal(codeOf(granted), 'AGENT_QUARANTINED');
+  });
+
   it('A.3-5 is refused at renewal when the agent can attest again', async (context) => {
     const { registry, policy } = await opened(context);
     const plain = await attest(registry, agentRecord('a'));

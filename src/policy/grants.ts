@@ -1,6 +1,6 @@
 import { fail, ok, type Result } from '../base/result.ts';
 import { checkDnsNames } from '../rules/dns-name.ts';
-import { isStopped } from '../rules/dpu.ts';
+import { dpuObjection, isOut } from '../rules/dpu.ts';
 import type { Entry } from '../rules/entry.ts';
 import { MAX_TTL_SECONDS } from '../rules/entry-draft.ts';
 import { isAgentId, isDpuAgentId, isReservedId, serverUri } from '../rules/reserved-ids.ts';
@@ -317,14 +317,10 @@ function requireDpuStanding(
   { registry }: PolicyContext,
 ): Result<void> {
   const dpu = registry.dpus.ofAgent(agentId);
-  if (dpu === undefined || !isStopped(dpu)) return ok(undefined);
-  const { state, serial, reason } = dpu;
-  const out = state === 'quarantined' || state === 'retired';
-  if (!out && what === 'attests' && isDpuAgentId(agentId)) return ok(undefined);
-  return quarantinedAgent(
-    agentId,
-    `DPU ${serial} is ${out ? state : 'to attest in full'}: ${reason}`,
-  );
+  const objection = dpuObjection(agentId, dpu);
+  if (objection === undefined) return ok(undefined);
+  const mayAttest = dpu !== undefined && !isOut(dpu) && isDpuAgentId(agentId);
+  return what === 'attests' && mayAttest ? ok(undefined) : quarantinedAgent(agentId, objection);
 }
 
 function requireFresh(context: PolicyContext): Result<void> {

@@ -1,4 +1,4 @@
-import { type DpuRecord, isStopped } from '../rules/dpu.ts';
+import { type DpuRecord, dpuObjection } from '../rules/dpu.ts';
 import type { AgentRecord, Entry } from '../rules/entry.ts';
 
 /** A DPU that this server holds in quarantine though the store does not know it yet. */
@@ -40,12 +40,7 @@ export function judgeAgent(
   { isBannedHere }: Overlay,
 ): AgentRecord {
   const banned = stated.banned || (isBannedHere?.(stated.id.uri) ?? false);
-  const quarantine = dpu !== undefined && isStopped(dpu) ? quarantineReason(dpu) : undefined;
+  const quarantine = dpuObjection(stated.id, dpu);
   if (banned === stated.banned && quarantine === stated.quarantine) return stated;
   return { ...stated, banned, quarantine };
-}
-
-function quarantineReason({ serial, state, reason }: DpuRecord): string {
-  const what = state === 'quarantined' || state === 'retired' ? state : 'to attest in full';
-  return `DPU ${serial} is ${what}${reason === '' ? '' : `: ${reason}`}`;
 }

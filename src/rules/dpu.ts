@@ -1,5 +1,6 @@
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { AssuranceBinding } from './assurance.ts';
+import { deviceIdOfAgent } from './reserved-ids.ts';
 
 /**
  * Where a DPU stands. `enrolling`: known, its device key or baseline not yet pinned. `commissioned`:
@@ -227,9 +228,32 @@ export interface DpuRecord extends DpuFacts {
 /** What a DPU record is, without what the store counts. */
 export type DpuDraft = Omit<DpuRecord, 'revision'>;
 
+/** Whether a DPU is out: only an operator lets it back. */
+export function isOut({ state }: Pick<DpuRecord, 'state'>): boolean {
+  return state === 'quarantined' || state === 'retired';
+}
+
 /** Whether nothing may be issued on the node of a DPU. */
-export function isStopped({ state, mustAttest }: Pick<DpuRecord, 'state' | 'mustAttest'>): boolean {
-  return state === 'quarantined' || state === 'retired' || mustAttest;
+export function isStopped(dpu: Pick<DpuRecord, 'state' | 'mustAttest'>): boolean {
+  return isOut(dpu) || dpu.mustAttest;
+}
+
+/**
+ * Why nothing may be issued to an agent for the sake of its DPU; undefined where nothing speaks against it. One
+ * that is named after a device key which no DPU has (any more), as after commissioning with another one,
+ * stands on nothing.
+ */
+export function dpuObjection(
+  agentId: SpiffeId,
+  dpu: Pick<DpuRecord, 'serial' | 'state' | 'mustAttest' | 'reason'> | undefined,
+): string | undefined {
+  if (dpu === undefined) {
+    return deviceIdOfAgent(agentId) === undefined ? undefined : 'no DPU has its device key';
+  }
+  if (!isStopped(dpu)) return undefined;
+  const { serial, state, reason } = dpu;
+  const what = isOut(dpu) ? state : 'to attest in full';
+  return `DPU ${serial} is ${what}${reason === '' ? '' : `: ${reason}`}`;
 }
 
 /** Which DPUs a list holds; what is left out does not restrict. */
