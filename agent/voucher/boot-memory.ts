@@ -24,6 +24,8 @@ const fileSchema = z.strictObject({
 /** The first key of the host's boot, over restarts of the agent. */
 export interface BootMemory {
   readonly known: BootKey | undefined;
+  /** Forgets where somebody removed the file meanwhile, which is how an operator lets a new key in. */
+  refresh(): Promise<Result<void>>;
   /** Durable when it answers. Fails as files do; then the old one is still known. */
   remember(key: BootKey): Promise<Result<void>>;
 }
@@ -39,6 +41,12 @@ export async function openBootMemory(directory: string): Promise<Result<BootMemo
   return ok({
     get known() {
       return known;
+    },
+    async refresh() {
+      const now = await readFileIfPresent(path, MAX_BYTES);
+      if (!now.ok) return now;
+      if (now.value === undefined) known = undefined;
+      return ok(undefined);
     },
     async remember(key) {
       const written = await writeFileAtomic(path, encode(key));

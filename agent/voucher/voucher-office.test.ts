@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import {
@@ -79,6 +79,16 @@ describe('the agent of a DPU', () => {
     const restarted = await open(folder);
     assertRefused(await restarted(voucherRequest(second)), 'VOUCHER_SECOND_KEY');
     assertValue(await restarted(voucherRequest(first)));
+  });
+
+  test('takes the next key as the first once somebody removed the file', async (context) => {
+    const folder = testFolder(context);
+    const office = await open(folder, { perMinute: 10 });
+    assertValue(await office(voucherRequest(first)));
+    assertRefused(await office(voucherRequest(second)), 'VOUCHER_SECOND_KEY');
+    rmSync(join(folder, 'voucher-keys.json'));
+    assertValue(await office(voucherRequest(second)));
+    assertRefused(await office(voucherRequest(first)), 'VOUCHER_SECOND_KEY');
   });
 
   test('vouches for one of two that ask at once', async (context) => {

@@ -87,6 +87,8 @@ async function vouch(
   const proven = checkProof(parts, request.value);
   if (!proven.ok) return proven;
   const { memory, settings } = parts;
+  const looked = await memory.refresh();
+  if (!looked.ok) return looked;
   const anchor = sha256Hex(request.value.anchor);
   // Only for others, so that nobody on the host can use up what its agent needs.
   if (anchor !== memory.known?.anchor && !strangers.take('')) {

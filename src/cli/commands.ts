@@ -188,6 +188,11 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/dpu-act.ts')).dpuRetire,
   },
   {
+    path: 'dpu confirm-host',
+    summary: 'Take a new key of the host that a DPU vouches for',
+    load: async () => (await import('./commands/dpu-act.ts')).dpuConfirmHost,
+  },
+  {
     path: 'dpu attest',
     summary: 'Have DPUs attest again, or look at one',
     load: async () => (await import('./commands/dpu-attest.ts')).dpuAttest,

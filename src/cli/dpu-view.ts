@@ -1,4 +1,4 @@
-import type { Assessment, Dpu, MeasuredValue } from '../gen/signet/dpu/v1/dpu.ts';
+import type { Assessment, Dpu, HostKey, MeasuredValue, Pairing } from '../gen/signet/dpu/v1/dpu.ts';
 import type { CliIo } from './spec.ts';
 import { formatBlock, formatTable, formatTime, span } from './text.ts';
 
@@ -15,11 +15,11 @@ export function formatDpus(dpus: readonly Dpu[], io: CliIo): string {
   return formatTable(['SERIAL', 'STATE', 'SINCE', 'ZONE', 'RACK', 'REASON'], rows);
 }
 
-/** All of one DPU, a line a field. */
-export function formatDpu(dpu: Dpu, io: CliIo): string {
+/** All of one DPU, a line a field; names are short so that a SHA-256 beside one fits into 80 columns. */
+export function formatDpu(dpu: Dpu, io: Pick<CliIo, 'clock'>): string {
   const at = (seconds: bigint): string | readonly string[] =>
     seconds === 0n ? [] : formatTime(Number(seconds), io.clock.nowMs());
-  const { bmc, host, pairing, hostBmc, hostKey } = dpu;
+  const { bmc, host, hostBmc, lastFull } = dpu;
   const block = formatBlock([
     ['Serial', dpu.serial],
     ['State', dpu.mustAttest ? `${dpu.state} (must attest in full)` : dpu.state],
@@ -38,22 +38,51 @@ export function formatDpu(dpu: Dpu, io: CliIo): string {
     ['Tenant', some(dpu.tenant)],
     ['Device key', dpu.deviceIds],
     ['Agent', dpu.agentIds],
-    ['Paired with', pairing === undefined ? [] : `${pairing.host?.serial} (${pairing.source})`],
+    ['Own key', some(dpu.ownKey)],
+    ['TPM EK', some(dpu.endorsementKey)],
+    ...formatPairing(dpu.pairing, at),
     ['Host BMC', hostBmc === undefined ? [] : `${hostBmc.host}:${hostBmc.port}`],
-    ['Host key', hostKey === undefined ? [] : `${hostKey.anchor} (boot ${hostKey.boot})`],
+    ...formatHostKey(dpu.hostKey, at),
     ['Baseline', dpu.baseline.map(formatValue)],
-    ['Baseline window', at(dpu.baselineWindowEnds)],
+    ['Baseline till', at(dpu.baselineWindowEnds)],
     ['Accepted', dpu.accepted.map(({ target, release }) => `${target} ${release}`)],
-    ['Asked to attest', some(dpu.attestDemand?.reason)],
-    ['BMC silent since', at(dpu.unreachableSince)],
+    ['Is to attest', some(dpu.attestDemand?.reason)],
+    ['asked', at(dpu.attestDemand?.since ?? 0n)],
+    ['Silent since', at(dpu.unreachableSince)],
     ['Commissioned', at(dpu.commissionedAt)],
     ['Attested', at(dpu.attestedAt)],
+    ['light since', lastFull === undefined ? [] : `${lastFull.light}`],
     ['Changed', at(dpu.updatedAt)],
   ]);
   return dpu.assessment === undefined ? block : `${block}\n${formatAssessment(dpu.assessment, io)}`;
 }
 
-function formatAssessment(assessment: Assessment, io: CliIo): string {
+type At = (seconds: bigint) => string | readonly string[];
+type Fields = readonly (readonly [string, string | readonly string[]])[];
+
+function formatPairing(pairing: Pairing | undefined, at: At): Fields {
+  if (pairing === undefined) return [];
+  const { host, source, checkedAt } = pairing;
+  const found = [host?.serial, host?.uuid, host?.pf0Mac].filter((text) => text !== undefined);
+  return [
+    ['Paired with', found.filter((text) => text !== '')],
+    ['told by', some(source)],
+    ['at', at(checkedAt)],
+  ];
+}
+
+function formatHostKey(hostKey: HostKey | undefined, at: At): Fields {
+  if (hostKey === undefined) return [];
+  const { anchor, boot, witnessed, hostUuid, since } = hostKey;
+  return [
+    ['Host key', anchor],
+    ['of host', hostUuid],
+    ['since', at(since)],
+    ['in boot', `${boot} (${witnessed ? 'the DPU saw it' : 'as the host says'})`],
+  ];
+}
+
+function formatAssessment(assessment: Assessment, io: Pick<CliIo, 'clock'>): string {
   const { verdict, code, detail, components, posture } = assessment;
   return formatBlock([
     ['Last verdict', verdict],

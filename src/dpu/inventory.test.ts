@@ -65,6 +65,18 @@ describe('the inventory', () => {
     assert.equal(dpu.attestDemand, undefined);
   });
 
+  it('forgets the key of a host, and nothing else', async (context) => {
+    const hostKey = { anchor: KEY, boot: 'b', witness: '', hostUuid: 'u', sinceSeconds: NOW };
+    const dpu = dpuDraft('A', { state: 'trusted', deviceIds: [KEY], ownKeySha256: KEY, hostKey });
+    const { inventory, heard } = await opened(context, dpu);
+    const { revision: _revision, ...after } = unwrap(await inventory.forgetHost('A'));
+    assert.deepEqual({ ...after, hostKey }, dpu);
+    assert.equal(after.hostKey, undefined);
+    assert.deepEqual(heard(), []);
+    assert.equal(codeOf(await inventory.forgetHost('A')), 'DPU_STATE');
+    assert.equal(codeOf(await inventory.forgetHost('B')), 'DPU_NOT_FOUND');
+  });
+
   it('takes an answer of a silent BMC for the end of the silence, and no more', async (context) => {
     const silent = { unreachableSinceSeconds: NOW - 5, attestedAtSeconds: NOW - 9 };
     const { inventory } = await opened(

@@ -203,6 +203,18 @@ export class DpuInventory {
   }
 
   /**
+   * Forgets the key of the host's boot: the next that its DPU vouches for is the first again. The DPU stands
+   * as it did. Fails with DPU_STATE where there is none, or as {@link change} does.
+   */
+  forgetHost(serial: string): Promise<Result<DpuRecord>> {
+    return this.change(serial, ({ revision: _revision, ...draft }) =>
+      draft.hostKey === undefined
+        ? fail('DPU_STATE', `DPU ${serial} knows no key of its host`)
+        : ok({ ...draft, hostKey: undefined, updatedAtSeconds: this.#nowSeconds() }),
+    );
+  }
+
+  /**
    * Its BMC answered again, and what it showed agrees with the last verdict, which counts again: no more
    * than that. Nothing is written where it had not been silent.
    */

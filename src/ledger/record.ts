@@ -24,6 +24,7 @@ export const ACTS = [
   'release',
   'retire',
   'attest',
+  'confirm-host',
 ] as const;
 
 /** What was done to a SPIFFE ID, a serial, an authority or a DPU, or to the server as a whole. */

@@ -72,6 +72,7 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
   ['/signet.dpu.v1.DpuInventory/RetireDpu', OPERATORS],
   ['/signet.dpu.v1.DpuInventory/QuarantineDpu', OPERATORS],
   ['/signet.dpu.v1.DpuInventory/ReleaseDpu', OPERATORS],
+  ['/signet.dpu.v1.DpuInventory/ConfirmHost', OPERATORS],
   ['/signet.dpu.v1.DpuInventory/AttestDpus', OPERATORS],
   ['/signet.dpu.v1.DpuInventory/GetDpuEvidence', OPERATORS],
   ['/signet.revocation.v1.Revocation/ListRevokedX509SVIDs', OPERATORS],

@@ -73,6 +73,7 @@ const LOCAL_ADMIN = [
   'DpuInventory/RetireDpu',
   'DpuInventory/QuarantineDpu',
   'DpuInventory/ReleaseDpu',
+  'DpuInventory/ConfirmHost',
   'DpuInventory/AttestDpus',
   'DpuInventory/GetDpuEvidence',
   'Revocation/ListRevokedX509SVIDs',

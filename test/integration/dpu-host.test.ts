@@ -157,8 +157,24 @@ voucher:
     }
   });
 
+  test('after an operator’s word on both sides another key is the first, and the DPU stands as it did', async () => {
+    await Promise.all(children.splice(0).map((child) => stopChild(child)));
+    rmSync(join(fleet.dir, 'agent-data', 'voucher-keys.json'));
+    const confirmed = await fleet.cli('dpu', 'confirm-host', SERIAL, '--reason', 'installed anew');
+    assert.equal(confirmed.code, 0, confirmed.stderr);
+    assert.match(confirmed.stdout, /takes the next key of its host; it is trusted$/m);
+    const shown = (await fleet.json('dpu', 'show', SERIAL)) as Shown;
+    assert.deepEqual([shown.state, shown.hostKey], ['trusted', undefined]);
+    const host = await startHostAgent('anew', BOOTS[1]);
+    await waitForSocket(socketOf('anew'), host);
+    const after = (await fleet.json('dpu', 'show', SERIAL)) as Shown;
+    assert.equal(after.hostKey?.boot, BOOTS[1]);
+    const twice = await fleet.cli('dpu', 'confirm-host', SERIAL, '--reason', '  ');
+    assert.notEqual(twice.code, 0);
+  });
+
   test('quarantine of the DPU ends the streams of the host’s workloads', async () => {
-    const client = new WorkloadClient(unwrap(parseWorkloadAddress(`unix://${socketOf('host')}`)));
+    const client = new WorkloadClient(unwrap(parseWorkloadAddress(`unix://${socketOf('anew')}`)));
     const stream = new Followed(client);
     await stream.until(() => true);
     const out = await fleet.cli('dpu', 'quarantine', SERIAL, '--reason', 'looks odd');

@@ -88,11 +88,11 @@ export const voucherErrors = defineErrors({
   ),
   VOUCHER_SECOND_KEY: refusal(
     'Another key than the first asked for a voucher in the same boot of the host.',
-    'Look at the host: a process beside the agent, such as a pod on the host network, may be asking. Reboot it when in doubt.',
+    'Look at the host: a process beside the agent, such as a pod on the host network, may be asking. Reboot it when in doubt. Where its key is really new: `signet dpu confirm-host`.',
   ),
   VOUCHER_BOOT_UNCONFIRMED: refusal(
     'A new key asks for a voucher and names a new boot of the host, which the DPU did not see by itself.',
-    'Where the host was installed anew: remove voucher-keys.json on the DPU and run `signet dpu commission`; else look at the host.',
+    'Where the host was installed anew: remove voucher-keys.json on the DPU and run `signet dpu confirm-host`; else look at the host.',
   ),
   VOUCHER_BOOT_WITNESS: {
     status: 'Unavailable',

@@ -71,6 +71,25 @@ export const dpuRetire: CommandSpec = {
     ),
 };
 
+/** `signet dpu confirm-host`. */
+export const dpuConfirmHost: CommandSpec = {
+  connects: 'server',
+  prints: true,
+  args: 'SERIAL',
+  about:
+    "Forgets the key that the host's agent asked with: the next one that the DPU vouches for counts, as after the host was installed anew. The DPU need not attest again. On the DPU remove voucher-keys.json from the agent's data directory first; its agent goes on without a restart.",
+  flags: [REASON],
+  examples: ['signet dpu confirm-host MT2333X01234 --reason "host installed anew, ticket 4711"'],
+  run: (input, io) =>
+    act(
+      "forgetting the host's key",
+      input,
+      io,
+      (client, request) => (m, o, done) => client.confirmHost(request, m, o, done),
+      'takes the next key of its host; it',
+    ),
+};
+
 /** `signet dpu commission`. */
 export const dpuCommission: CommandSpec = {
   connects: 'server',
@@ -174,7 +193,14 @@ type Call = (
   request: { readonly serial: string; readonly reason: string },
 ) => UnaryCall<Dpu>;
 
-async function act(doing: string, input: Input, io: CliIo, call: Call): Promise<Result<void>> {
+/** @param said What there is to say of the DPU before its state. */
+async function act(
+  doing: string,
+  input: Input,
+  io: CliIo,
+  call: Call,
+  said = '',
+): Promise<Result<void>> {
   const serial = serialArg(input);
   if (!serial.ok) return serial;
   const reason = (input.text('reason') ?? '').trim();
@@ -191,7 +217,7 @@ async function act(doing: string, input: Input, io: CliIo, call: Call): Promise<
     io.out(
       json
         ? `${safeJson(Dpu.toJSON(dpu.value))}\n`
-        : `DPU ${safe(dpu.value.serial)} is ${state}${more}\n`,
+        : `DPU ${safe(dpu.value.serial)} ${said}${said && ' '}is ${state}${more}\n`,
     );
     return ok(undefined);
   });

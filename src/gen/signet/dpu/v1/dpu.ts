@@ -238,7 +238,26 @@ export interface Dpu {
     | Bmc
     | undefined;
   /** The first key that asked for vouchers in the host's boot. */
-  hostKey: HostKey | undefined;
+  hostKey:
+    | HostKey
+    | undefined;
+  /**
+   * SHA-256 of the SubjectPublicKeyInfo of the key that its agent keeps, hex;
+   * empty until one was shown.
+   */
+  ownKey: string;
+  /** The same of its TPM's endorsement key. */
+  endorsementKey: string;
+  /** Absent where it has not attested in full since it was commissioned. */
+  lastFull: LastFull | undefined;
+}
+
+/** The attestation in full that light ones rest on; its moment is attested_at. */
+export interface LastFull {
+  /** SHA-256 of rules and manifests that it was judged by, hex. */
+  rules: string;
+  /** Light ones since. */
+  light: number;
 }
 
 export interface HostKey {
@@ -2149,6 +2168,9 @@ function createBaseDpu(): Dpu {
     attestDemand: undefined,
     hostBmc: undefined,
     hostKey: undefined,
+    ownKey: "",
+    endorsementKey: "",
+    lastFull: undefined,
   };
 }
 
@@ -2270,6 +2292,15 @@ export const Dpu: MessageFns<Dpu> = {
     }
     if (message.hostKey !== undefined) {
       HostKey.encode(message.hostKey, writer.uint32(338).fork()).join();
+    }
+    if (message.ownKey !== "") {
+      writer.uint32(346).string(message.ownKey);
+    }
+    if (message.endorsementKey !== "") {
+      writer.uint32(354).string(message.endorsementKey);
+    }
+    if (message.lastFull !== undefined) {
+      LastFull.encode(message.lastFull, writer.uint32(362).fork()).join();
     }
     return writer;
   },
@@ -2535,6 +2566,30 @@ export const Dpu: MessageFns<Dpu> = {
             message.hostKey = HostKey.decode(reader, reader.uint32());
             continue;
           }
+          case 43: {
+            if (tag !== 346) {
+              break;
+            }
+
+            message.ownKey = reader.string();
+            continue;
+          }
+          case 44: {
+            if (tag !== 354) {
+              break;
+            }
+
+            message.endorsementKey = reader.string();
+            continue;
+          }
+          case 45: {
+            if (tag !== 362) {
+              break;
+            }
+
+            message.lastFull = LastFull.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2642,6 +2697,21 @@ export const Dpu: MessageFns<Dpu> = {
         : isSet(object.host_key)
         ? HostKey.fromJSON(object.host_key)
         : undefined,
+      ownKey: isSet(object.ownKey)
+        ? globalThis.String(object.ownKey)
+        : isSet(object.own_key)
+        ? globalThis.String(object.own_key)
+        : "",
+      endorsementKey: isSet(object.endorsementKey)
+        ? globalThis.String(object.endorsementKey)
+        : isSet(object.endorsement_key)
+        ? globalThis.String(object.endorsement_key)
+        : "",
+      lastFull: isSet(object.lastFull)
+        ? LastFull.fromJSON(object.lastFull)
+        : isSet(object.last_full)
+        ? LastFull.fromJSON(object.last_full)
+        : undefined,
     };
   },
 
@@ -2739,6 +2809,90 @@ export const Dpu: MessageFns<Dpu> = {
     }
     if (message.hostKey !== undefined) {
       obj.hostKey = HostKey.toJSON(message.hostKey);
+    }
+    if (message.ownKey !== "") {
+      obj.ownKey = message.ownKey;
+    }
+    if (message.endorsementKey !== "") {
+      obj.endorsementKey = message.endorsementKey;
+    }
+    if (message.lastFull !== undefined) {
+      obj.lastFull = LastFull.toJSON(message.lastFull);
+    }
+    return obj;
+  },
+};
+
+function createBaseLastFull(): LastFull {
+  return { rules: "", light: 0 };
+}
+
+export const LastFull: MessageFns<LastFull> = {
+  encode(message: LastFull, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rules !== "") {
+      writer.uint32(10).string(message.rules);
+    }
+    if (message.light !== 0) {
+      writer.uint32(16).uint32(message.light);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LastFull {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLastFull();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.rules = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.light = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LastFull {
+    return {
+      rules: isSet(object.rules) ? globalThis.String(object.rules) : "",
+      light: isSet(object.light) ? globalThis.Number(object.light) : 0,
+    };
+  },
+
+  toJSON(message: LastFull): unknown {
+    const obj: any = {};
+    if (message.rules !== "") {
+      obj.rules = message.rules;
+    }
+    if (message.light !== 0) {
+      obj.light = Math.round(message.light);
     }
     return obj;
   },
@@ -3942,6 +4096,19 @@ export const DpuInventoryService = {
     responseSerialize: (value: Dpu): Buffer => Buffer.from(Dpu.encode(value).finish()),
     responseDeserialize: (value: Buffer): Dpu => Dpu.decode(value),
   },
+  /**
+   * Forgets the key of the host, so that the next one that asks for vouchers is
+   * the first. The DPU stands as it did.
+   */
+  confirmHost: {
+    path: "/signet.dpu.v1.DpuInventory/ConfirmHost" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReasonedRequest): Buffer => Buffer.from(ReasonedRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReasonedRequest => ReasonedRequest.decode(value),
+    responseSerialize: (value: Dpu): Buffer => Buffer.from(Dpu.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Dpu => Dpu.decode(value),
+  },
   /** Has the agents of DPUs attest again in full, or looks at one DPU at once. */
   attestDpus: {
     path: "/signet.dpu.v1.DpuInventory/AttestDpus" as const,
@@ -3979,6 +4146,11 @@ export interface DpuInventoryServer extends UntypedServiceImplementation {
   quarantineDpu: handleUnaryCall<ReasonedRequest, Dpu>;
   /** Out of quarantine, or out of retirement; a full attestation is due then. */
   releaseDpu: handleUnaryCall<ReasonedRequest, Dpu>;
+  /**
+   * Forgets the key of the host, so that the next one that asks for vouchers is
+   * the first. The DPU stands as it did.
+   */
+  confirmHost: handleUnaryCall<ReasonedRequest, Dpu>;
   /** Has the agents of DPUs attest again in full, or looks at one DPU at once. */
   attestDpus: handleUnaryCall<AttestDpusRequest, AttestDpusResponse>;
   /** Evidence that this server keeps. */
@@ -4096,6 +4268,22 @@ export interface DpuInventoryClient extends Client {
     callback: (error: ServiceError | null, response: Dpu) => void,
   ): ClientUnaryCall;
   releaseDpu(
+    request: ReasonedRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Dpu) => void,
+  ): ClientUnaryCall;
+  /**
+   * Forgets the key of the host, so that the next one that asks for vouchers is
+   * the first. The DPU stands as it did.
+   */
+  confirmHost(request: ReasonedRequest, callback: (error: ServiceError | null, response: Dpu) => void): ClientUnaryCall;
+  confirmHost(
+    request: ReasonedRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Dpu) => void,
+  ): ClientUnaryCall;
+  confirmHost(
     request: ReasonedRequest,
     metadata: Metadata,
     options: Partial<CallOptions>,
