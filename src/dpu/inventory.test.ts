@@ -104,6 +104,34 @@ describe('the inventory', () => {
     assert.equal(unwrap(inventory.find('D')).revision, before);
   });
 
+  it('does not take an answer of its BMC for the attestation that an operator wants', async (context) => {
+    const { inventory } = await opened(
+      context,
+      dpuDraft('A', {
+        state: 'degraded',
+        unreachableSinceSeconds: NOW - 5,
+        deviceIds: [KEY],
+        assessment: assessment(),
+      }),
+    );
+    for (const see of [
+      () => inventory.answered('A'),
+      () => inventory.assess('A', assessment({ detail: 'seen' })),
+    ]) {
+      // Both begin with the DPU as it stands; the operator's is written first.
+      const [commissioned, seen] = await Promise.all([
+        inventory.move('A', 'commission', { reason: 'another board' }),
+        see(),
+      ]);
+      assert.deepEqual([commissioned.ok, seen.ok], [true, true]);
+      const { state, mustAttest, reason } = unwrap(inventory.find('A'));
+      assert.deepEqual([state, mustAttest, reason], ['commissioned', true, 'another board']);
+      const { dpu } = unwrap(inventory.attested('A', assessment()));
+      const again = { ...dpu, state: 'degraded', unreachableSinceSeconds: NOW - 5 } as const;
+      unwrap(await inventory.change('A', () => ok(again)));
+    }
+  });
+
   it('takes an appraisal in: trust, a warning, or out at once with an alarm', async (context) => {
     const { inventory, stateOf, heard } = await opened(
       context,

@@ -5,7 +5,7 @@ import type { Registry } from '../registry/registry.ts';
 import type { DpuAssessment, DpuDraft, DpuHost, DpuRecord } from '../rules/dpu.ts';
 import type { DpuWrite } from '../store/store.ts';
 import { type DeviceSession, DeviceSessions } from './sessions.ts';
-import { applyEvent, type DpuEvent, nextState } from './states.ts';
+import { applyEvent, type DpuEvent, isStanding, nextState } from './states.ts';
 
 /** Attempts to write a change over whatever else changes the same DPU. */
 const TRIES = 8;
@@ -172,12 +172,7 @@ export class DpuInventory {
       const noted = await this.#note(serial, assessment);
       return out.ok ? noted : out;
     }
-    const stands = found.value.state === 'trusted' || found.value.state === 'degraded';
-    if (!stands || found.value.mustAttest) return this.#note(serial, assessment);
-    const event = assessment.verdict === 'affirming' ? 'attested' : 'warned';
-    return this.move(serial, event, { reason: assessment.detail }, (draft) =>
-      ok({ ...draft, assessment, attestedAtSeconds: found.value.attestedAtSeconds }),
-    );
+    return this.#see(found.value, assessment.detail, (draft) => ({ ...draft, assessment }));
   }
 
   /**
@@ -221,22 +216,12 @@ export class DpuInventory {
   async answered(serial: string): Promise<Result<void>> {
     const found = this.find(serial);
     if (!found.ok) return found;
-    const { state, unreachableSinceSeconds, assessment, mustAttest } = found.value;
-    if (unreachableSinceSeconds === 0) return ok(undefined);
-    const stands = state === 'trusted' || state === 'degraded';
-    if (!stands || mustAttest || assessment === undefined) {
-      const changed = await this.change(serial, ({ revision: _revision, ...draft }) =>
-        ok({ ...draft, unreachableSinceSeconds: 0, updatedAtSeconds: this.#nowSeconds() }),
-      );
-      return changed.ok ? ok(undefined) : changed;
-    }
-    const event = assessment.verdict === 'affirming' ? 'attested' : 'warned';
-    const { attestedAtSeconds } = found.value;
-    const reason = 'its BMC answers again';
-    const moved = await this.move(serial, event, { reason }, (draft) =>
-      ok({ ...draft, attestedAtSeconds }),
-    );
-    return moved.ok ? ok(undefined) : moved;
+    if (found.value.unreachableSinceSeconds === 0) return ok(undefined);
+    const seen = await this.#see(found.value, 'its BMC answers again', (draft) => ({
+      ...draft,
+      unreachableSinceSeconds: 0,
+    }));
+    return seen.ok ? ok(undefined) : seen;
   }
 
   /** Its BMC did not answer: a grace begins, where none has begun. Nothing happens to one that is out. */
@@ -318,6 +303,34 @@ export class DpuInventory {
         this.quarantine(serial, { reason, alarm: true }, 'contradicted'),
       ),
     );
+  }
+
+  /**
+   * What the server saw by itself: it moves a DPU that stands when it is written, and is only noted of another,
+   * such as one that an operator commissioned meanwhile.
+   */
+  async #see(
+    before: DpuRecord,
+    reason: string,
+    see: (draft: DpuDraft) => DpuDraft,
+  ): Promise<Result<DpuRecord>> {
+    const cause = { reason, atSeconds: this.#nowSeconds() };
+    const moved: { event?: DpuEvent } = {};
+    const changed = await this.change(before.serial, (dpu) => {
+      const { revision, attestedAtSeconds, ...draft } = dpu;
+      const noted = see({ ...draft, attestedAtSeconds });
+      delete moved.event;
+      const { assessment } = noted;
+      if (!isStanding(dpu) || assessment === undefined) {
+        return ok({ ...noted, updatedAtSeconds: cause.atSeconds });
+      }
+      moved.event = assessment.verdict === 'affirming' ? 'attested' : 'warned';
+      const applied = applyEvent({ ...noted, revision }, moved.event, cause);
+      return applied.ok ? ok({ ...applied.value, attestedAtSeconds }) : applied;
+    });
+    const { event } = moved;
+    if (changed.ok && event !== undefined) this.#tell({ event, dpu: changed.value, before }, cause);
+    return changed;
   }
 
   #note(serial: string, assessment: DpuAssessment): Promise<Result<DpuRecord>> {

@@ -71,6 +71,14 @@ export function nextState(state: DpuState, event: DpuEvent): DpuState | undefine
   return TRANSITIONS[state][event];
 }
 
+/** Whether things are issued on the node of a DPU. */
+export function isStanding({
+  state,
+  mustAttest,
+}: Pick<DpuRecord, 'state' | 'mustAttest'>): boolean {
+  return (state === 'trusted' || state === 'degraded') && !mustAttest;
+}
+
 /** Why and when something happened to a DPU. */
 export interface DpuCause {
   readonly reason: string;

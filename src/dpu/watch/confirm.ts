@@ -7,6 +7,7 @@ import { makeSelector, type Selector } from '../../rules/selector.ts';
 import { spiffeIdFromPath } from '../../spiffe/spiffe-id.ts';
 import type { DpuInventory } from '../inventory.ts';
 import { DPU_SELECTOR_TYPE } from '../selectors.ts';
+import { isStanding } from '../states.ts';
 import type { LookedAt } from './look.ts';
 
 /** What raising an assurance needs. */
@@ -16,9 +17,11 @@ export interface ConfirmParts {
 }
 
 /** Whether a DPU attested in band, and still waits for the server's own look. */
-export function owesSecondLook({ state, mustAttest, assessment }: DpuRecord): boolean {
-  const stands = (state === 'trusted' || state === 'degraded') && !mustAttest;
-  return stands && assessment?.binding === 'in-band' && assessment.verdict !== 'contraindicated';
+export function owesSecondLook(dpu: DpuRecord): boolean {
+  const { assessment } = dpu;
+  return (
+    isStanding(dpu) && assessment?.binding === 'in-band' && assessment.verdict !== 'contraindicated'
+  );
 }
 
 /**

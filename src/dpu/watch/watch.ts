@@ -10,6 +10,7 @@ import type { Logger } from '../../runtime/log.ts';
 import type { Metrics } from '../../runtime/metrics.ts';
 import { lookVerdict } from '../findings.ts';
 import type { DpuInventory } from '../inventory.ts';
+import { isStanding } from '../states.ts';
 import { confirmDual, owesSecondLook } from './confirm.ts';
 import { type LookedAt, type LookParts, lookAtDpu } from './look.ts';
 import { reappraise } from './reappraise.ts';
@@ -321,11 +322,6 @@ export class DpuWatch {
 function isLookedAt({ state, deviceIds, bmc }: DpuRecord): boolean {
   const known = deviceIds.length > 0 && bmc?.tlsPin !== undefined;
   return known && (state === 'commissioned' || state === 'trusted' || state === 'degraded');
-}
-
-/** Whether things are issued on the node of a DPU. */
-function isStanding({ state, mustAttest }: DpuRecord): boolean {
-  return (state === 'trusted' || state === 'degraded') && !mustAttest;
 }
 
 function logFailure(
