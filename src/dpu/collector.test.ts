@@ -75,13 +75,13 @@ test('two looks at one DPU are one after the other', async () => {
   assert.equal(state.most, 1);
 });
 
-test('a look that does not come to its turn in time is REDFISH_TIMEOUT; one that did may take longer', async () => {
+test('a look that does not come to its turn in time is REDFISH_QUEUE_FULL; one that did may take longer', async () => {
   const { open } = fakeLooks();
   const looks = gated(open);
   const first = unwrap(await looks.open(dpu('a')));
   const second = looks.open(dpu('a'));
   looks.clock.advance(1_000);
-  assert.equal(codeOf(await second), 'REDFISH_TIMEOUT');
+  assert.equal(codeOf(await second), 'REDFISH_QUEUE_FULL');
   assert.equal(codeOf(await first.collect('x', new Uint8Array(32), 0)), 'ok');
   await first.close();
 });

@@ -80,11 +80,11 @@ test('who stops waiting leaves, and takes no place', async () => {
   const third = look('c');
   await new Promise(setImmediate);
   controller.abort();
-  assert.equal(codeOf(await waits), 'REDFISH_TIMEOUT');
+  assert.equal(codeOf(await waits), 'REDFISH_QUEUE_FULL');
   await endAll(seen.ends, Promise.all([first, third]));
   assert.equal(
     codeOf(await gate.pass('d', controller.signal, () => Promise.resolve(ok(1)))),
-    'REDFISH_TIMEOUT',
+    'REDFISH_QUEUE_FULL',
   );
 });
 
@@ -130,6 +130,7 @@ const SILENCE: readonly (readonly [code: ErrorCode, silence: boolean])[] = [
   ['REDFISH_TIMEOUT', true],
   ['REDFISH_BUSY', true],
   ['REDFISH_FAULT', true],
+  ['REDFISH_QUEUE_FULL', false],
   ['REDFISH_PIN_MISMATCH', false],
   ['REDFISH_UNAUTHENTICATED', false],
   ['REDFISH_TARGET_UNKNOWN', false],

@@ -33,10 +33,11 @@ const WAITING_AT_ONE = 4;
 
 /**
  * Whether a failure is silence, for which there is a grace before anything follows (reference §7.8), or
- * an answer: another certificate, a refused account, a target that is not there.
+ * an answer: another certificate, a refused account, a target that is not there. A turn that did not come
+ * is neither: BMCs that hang must not speak against others.
  */
-export function isSilence(error: SignetError): boolean {
-  return error.code.startsWith('REDFISH_') && error.retryable;
+export function isSilence({ code, retryable }: SignetError): boolean {
+  return code.startsWith('REDFISH_') && retryable && code !== 'REDFISH_QUEUE_FULL';
 }
 
 /**
@@ -61,9 +62,9 @@ export class FleetGate {
   }
 
   /**
-   * Does `work` when its turn comes. Fails as the work does, with REDFISH_QUEUE_FULL where too many wait,
-   * with REDFISH_TIMEOUT where the signal ends the wait, and with the last refusal of the account for as
-   * long as the BMC is left alone.
+   * Does `work` when its turn comes. Fails as the work does, with REDFISH_QUEUE_FULL where too many wait or the
+   * signal ends the wait, which says nothing of this BMC, and with the last refusal of the account for as long
+   * as the BMC is left alone.
    */
   pass<T>(bmc: string, signal: AbortSignal, work: () => Promise<Result<T>>): Promise<Result<T>> {
     return this.#turns.take(bmc, signal, async () => {
@@ -109,7 +110,7 @@ export class FleetGate {
     return new Promise((resolve) => {
       const leave = (): void => {
         this.#waiting.delete(enter);
-        resolve(fail('REDFISH_TIMEOUT', 'the turn to look at the BMC did not come in time'));
+        resolve(fail('REDFISH_QUEUE_FULL', 'the turn to look at the BMC did not come in time'));
       };
       const enter = (): void => {
         signal.removeEventListener('abort', leave);

@@ -68,7 +68,7 @@ test('who stops waiting leaves the line, and those behind move up', async () => 
   const two = turns.take('a', controller.signal, second.run);
   const three = turns.take('a', forever, third.run);
   controller.abort();
-  assert.equal(codeOf(await two), 'REDFISH_TIMEOUT');
+  assert.equal(codeOf(await two), 'REDFISH_QUEUE_FULL');
   first.state.end();
   await one;
   third.state.end();

@@ -21,8 +21,8 @@ export class TargetTurns {
   }
 
   /**
-   * Does the work when its turn comes. Fails with REDFISH_QUEUE_FULL where too many wait, with
-   * REDFISH_TIMEOUT where the signal ends the wait.
+   * Does the work when its turn comes. Fails with REDFISH_QUEUE_FULL where too many wait, or the signal ends
+   * the wait.
    */
   async take<T>(
     target: string,
@@ -35,7 +35,7 @@ export class TargetTurns {
     } else if (line.length >= this.#maxWaiting) {
       return fail('REDFISH_QUEUE_FULL', `${line.length} collections wait for ${target} already`);
     } else if (!(await waitInLine(line, signal))) {
-      return fail('REDFISH_TIMEOUT', `the turn to collect from ${target} did not come in time`);
+      return fail('REDFISH_QUEUE_FULL', `the turn to collect from ${target} did not come in time`);
     }
     try {
       return await work();

@@ -170,7 +170,7 @@ export const redfishErrors = defineErrors({
   REDFISH_QUEUE_FULL: {
     status: 'ResourceExhausted',
     retryable: true,
-    means: 'More collections wait for one target than may: it does one at a time.',
-    action: 'Find out who asks so often; one re-attestation at a time is enough.',
+    means: 'More looks wait for a BMC, or for all, than may, or the turn did not come in time.',
+    action: 'Find out who asks so often, or which BMCs hang: bmc_looks_running, bmc_looks_waiting.',
   },
 });

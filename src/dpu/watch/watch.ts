@@ -232,7 +232,8 @@ export class DpuWatch {
       if (!noted.ok) logFailure(log, serial, noted.error, 'silence of a BMC not noted');
     }
     // Silence is looked into whoever began: else a grace would run to its end with nobody there.
-    const goesOn = verdict === 'silence' || this.#isWatched(found.value) || this.#owes(found.value);
+    const silent = verdict === 'silence' || found.value.unreachableSinceSeconds !== 0;
+    const goesOn = silent || this.#isWatched(found.value) || this.#owes(found.value);
     return goesOn ? this.#retryMs(serial) : undefined;
   }
 
