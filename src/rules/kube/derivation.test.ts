@@ -120,6 +120,18 @@ describe('entries of pods', () => {
     assert.notEqual(after.revision, entry.revision);
   });
 
+  it('take no DNS name from a slice of another namespace, nor one that no service can have', () => {
+    rules.putRule(clusterRule('all', { autoPopulateDNSNames: true }));
+    rules.putPod(pod('shop', 'w1'));
+    const podUids = ['uid-shop-w1'];
+    rules.setEndpoints('bank/s', { namespace: 'bank', service: 'ledger', podUids });
+    for (const service of ['login.bank.com', 'Bank', 'a_b', '-a', 'a-', '', 'a'.repeat(64)]) {
+      rules.setEndpoints(`shop/${service}`, { namespace: 'shop', service, podUids });
+    }
+    const [{ entry } = assert.fail('no entry')] = rules.settle().upserts;
+    assert.deepEqual(entry.dnsNames, []);
+  });
+
   it('wait for the node of the pod and for the namespace, and are no failures meanwhile', () => {
     rules.putRule(clusterRule('all'));
     rules.putPod(pod('shop', 'a', { nodeName: '' }));
@@ -407,6 +419,26 @@ describe('WorkloadIdentity', () => {
       rules.settle();
       assert.deepEqual(idsInForce(), [], prefix);
     }
+  });
+
+  it('has no names of services that could also be those of others', () => {
+    grant('g', '/t');
+    rules.putRule(workloadIdentity('shop', 'w', { ...spec('/t/web'), autoPopulateDNSNames: true }));
+    rules.putPod(pod('shop', 'a'));
+    rules.setEndpoints('shop/s', { namespace: 'shop', service: 'db', podUids: ['uid-shop-a'] });
+    const [{ entry } = assert.fail('no entry')] = rules.settle().upserts;
+    assert.deepEqual(entry.dnsNames, ['db.shop.svc', 'db.shop.svc.cluster.local']);
+  });
+
+  it('does not mask a rule of the cluster, however old it is', () => {
+    grant('g', '/t');
+    const same = spec('/t/web');
+    rules.putRule(workloadIdentity('shop', 'mine', { ...same, ttl: '1000h' }));
+    rules.putRule(clusterRule('theirs', { ...same, ttl: '1h' }, { createdAtMs: Date.now() }));
+    rules.putPod(pod('shop', 'a'));
+    const [{ entry, source } = assert.fail('no entry')] = rules.settle().upserts;
+    assert.deepEqual([source.rule.name, entry.x509SvidTtlSeconds], ['theirs', 3600]);
+    assert.equal(verdict('shop/a', 'mine').kind, 'masked');
   });
 
   it('has no say over administration, federation, DNS names and selectors', () => {

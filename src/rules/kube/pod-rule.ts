@@ -124,10 +124,13 @@ export function parsePrefixGrant(name: string, spec: JsonObject): Result<PrefixG
 }
 
 /**
- * Which of two rules that give the same entry it is taken from: the older one, then the one that is not
- * being deleted, then by UID (as spire-controller-manager decides). Negative where it is the first.
+ * Which of two rules that give the same entry it is taken from: one of the cluster before one of a
+ * namespace, whose owner is not to put his in its place; then the older one, then the one that is not being
+ * deleted, then by UID (as spire-controller-manager decides). Negative where it is the first.
  */
 export function comparePrecedence(a: RuleOrigin, b: RuleOrigin): number {
+  const owned = Number(a.namespace !== '') - Number(b.namespace !== '');
+  if (owned !== 0) return owned;
   if (a.createdAtMs !== b.createdAtMs) return a.createdAtMs - b.createdAtMs;
   const [one, other] = [a.deletingSinceMs, b.deletingSinceMs];
   if (one !== other) {

@@ -86,7 +86,7 @@ export function renderPodEntry(
   if (!dnsNames.ok) return dnsNames;
   const selectors = renderAll('workloadSelectorTemplates', rule.selectorTemplates, pod.data);
   if (!selectors.ok) return selectors;
-  const services = rule.autoPopulateDnsNames ? serviceNames(pod, cluster.clusterDomain) : [];
+  const services = rule.autoPopulateDnsNames ? serviceNames(rule, pod, cluster) : [];
   return checkEntryDraft(
     {
       ...rule,
@@ -156,12 +156,18 @@ function inField(field: string, { code, message }: SignetError): Failed {
   return fail(code, `spec.${field}: ${message}`);
 }
 
-function serviceNames({ services, namespace }: PodFacts, clusterDomain: string): readonly string[] {
+/** Owners of namespaces name services as they like: their rules get the names that no other can have. */
+function serviceNames(
+  { origin }: PodRule,
+  { services, namespace }: PodFacts,
+  { clusterDomain }: ClusterFacts,
+): readonly string[] {
   return services
     .flatMap((service) => {
       const full = `${service}.${namespace}.svc`;
+      const short = origin.kind === 'WorkloadIdentity' ? [] : [service, `${service}.${namespace}`];
       const inCluster = clusterDomain === '' ? [] : [`${full}.${clusterDomain}`];
-      return [service, `${service}.${namespace}`, full, ...inCluster];
+      return [...short, full, ...inCluster];
     })
     .sort();
 }

@@ -8,6 +8,8 @@ import type { KubeEndpoints, KubeNamespace, KubeNode, KubePod } from './objects.
 import type { PrefixGrant } from './pod-rule.ts';
 import { type ClusterFacts, clusterData, partsOf, renderParentId, renderPrefix } from './render.ts';
 
+const SERVICE = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
 interface NodeState {
   readonly node: KubeNode;
   parentId: Result<SpiffeId> | undefined;
@@ -60,9 +62,7 @@ export class Surroundings {
         data ??= this.#dataOf(pod);
         return data;
       },
-      services: () => [
-        ...new Set([...this.#servicesOf.get(pod.uid)].map(({ service }) => service)),
-      ],
+      services: () => this.#servicesTo(pod),
       prefixes: () => this.#prefixesOf(pod.namespace),
     };
   }
@@ -84,6 +84,17 @@ export class Surroundings {
     const node = this.#nodes.get(pod.nodeName)?.node;
     const around = node === undefined ? clusterData(this.#cluster) : this.#nodeData(node);
     return { ...around, PodMeta: metadata, PodSpec: spec };
+  }
+
+  /**
+   * Who may write EndpointSlices names any pod and any service there: those of the pod's own namespace count,
+   * and what is the name of a service (RFC 1123 §2.1, one label).
+   */
+  #servicesTo({ uid, namespace }: KubePod): readonly string[] {
+    const services = [...this.#servicesOf.get(uid)]
+      .filter((slice) => slice.namespace === namespace && SERVICE.test(slice.service))
+      .map(({ service }) => service);
+    return [...new Set(services)];
   }
 
   #prefixesOf(namespace: string): readonly string[] {

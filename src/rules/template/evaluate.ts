@@ -18,6 +18,7 @@ import {
   textOf,
   type Value,
   valueFromJson,
+  weightOf,
 } from './values.ts';
 
 /** Templates in one another, `{{template}}` calling itself too. */
@@ -25,7 +26,7 @@ const MAX_CALLS = 32;
 
 /** What an evaluation may cost. */
 export interface TemplateLimits {
-  /** Nodes, operands and rounds of ranges. */
+  /** Nodes, operands and rounds of ranges; what an operand holds counts each time that it is looked at. */
   readonly steps: number;
   /** Longest text, the whole output and anything made on the way, in bytes. */
   readonly outputBytes: number;
@@ -100,6 +101,7 @@ export class Evaluation {
   ): Flow {
     const known = frame.variables.length;
     const value = this.#pipe(node.pipe, dot, frame);
+    this.#step(node.line, weightOf(value));
     const flow =
       node.kind === 'range'
         ? this.#range(node, value, dot, frame)
@@ -225,6 +227,7 @@ export class Evaluation {
       this.#refuse(`${name} does not take ${count} arguments`);
     }
     const args = operands.map((operand) => this.#argument(operand, dot, frame));
+    for (const value of last) this.#step(this.#line, weightOf(value));
     const value = known.run([...args, ...last]);
     if (value?.type.kind === 'string') this.#checkLength(Buffer.byteLength(textOf(value)));
     return value;
@@ -250,7 +253,9 @@ export class Evaluation {
   #argument(operand: Operand, dot: MaybeValue, frame: Frame): MaybeValue {
     this.#step(this.#line);
     if (operand.kind === 'nil') return undefined;
-    return this.#operand(operand, dot, frame);
+    const value = this.#operand(operand, dot, frame);
+    this.#step(this.#line, weightOf(value));
+    return value;
   }
 
   #operand(operand: Operand, dot: MaybeValue, frame: Frame): MaybeValue {
@@ -321,9 +326,9 @@ export class Evaluation {
       this.#refuse(`more than ${outputBytes} bytes of text`, 'TEMPLATE_LIMIT');
   }
 
-  #step(line: number): void {
+  #step(line: number, count = 1): void {
     this.#line = line;
-    this.#steps += 1;
+    this.#steps += count;
     const { steps } = this.#limits;
     if (this.#steps > steps) this.#refuse(`more than ${steps} steps`, 'TEMPLATE_LIMIT');
   }

@@ -16,7 +16,8 @@ const ESCAPES: ReadonlyMap<string, string> = new Map([
 const INTEGER =
   /^[-+]?(?:0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO]?(?:_?[0-7])+|[1-9](?:_?[0-9])*|0)$/;
 
-const FLOAT = /^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$/;
+/** Digits can be read in one way only: else it takes the square of their number to refuse them. */
+const FLOAT = /^[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$/;
 
 /** The text that a literal in double or back quotes stands for (Go's strconv.Unquote). */
 export function unquote(literal: string, line: number): string {

@@ -181,6 +181,36 @@ describe('templates', () => {
     }
   });
 
+  it('pays for what a value holds each time that it is looked at', () => {
+    const keys = Array.from({ length: 2000 }, (_, at) => [`k${at}`, 'v']);
+    const annotations = Object.fromEntries([...keys, ['long', 'x'.repeat(200_000)]]);
+    const data = { ...TEMPLATE_DATA.full, PodMeta: { annotations } };
+    const hostile = (action: string): Result<string> => {
+      const template = assertValue(parseTemplate(`{{ $m := .PodMeta.Annotations }}${action}`));
+      return renderTemplate(template, data);
+    };
+    for (const action of [
+      '{{ len $m }}',
+      '{{ if $m }}{{ end }}',
+      '{{ if and $m $m }}{{ end }}',
+      '{{ $x := not $m }}',
+      '{{ range $m }}{{ break }}{{ end }}',
+      '{{ $m | len }}',
+      '{{ printf "%.1s" $m.long }}',
+    ]) {
+      assertValue(hostile(action));
+      assertRefused(hostile(`{{ range 100 }}${action}{{ end }}`), 'TEMPLATE_LIMIT');
+    }
+  });
+
+  it('reads a number of many digits once', () => {
+    const steps = fc.constantFrom('i', 'x', '.', 'e');
+    fc.assert(
+      fc.property(steps, (end) => !render(`{{ ${'1'.repeat(16_000)}${end} }}`).ok),
+      { numRuns: 20 },
+    );
+  });
+
   it('says the same of the corpus twice', () => {
     for (const text of TEMPLATES) {
       const [one, two] = [render(text), render(text)];

@@ -120,6 +120,15 @@ export function indirect(value: Value): Value {
   return at;
 }
 
+/** What it costs to look at a value: its elements, or each KiB of its text. */
+export function weightOf(value: MaybeValue): number {
+  if (value === undefined) return 0;
+  const { type, data } = indirect(value);
+  if (type.kind === 'string') return textOf({ type, data }).length >> 10;
+  if (type.kind === 'slice' && Array.isArray(data)) return data.length;
+  return type.kind === 'map' && isRecord(data) ? Object.keys(data).length : 0;
+}
+
 /** Go's truth: the zero of its type is false, and every struct is true. */
 export function isTrue(value: MaybeValue): boolean {
   if (value === undefined) return false;
