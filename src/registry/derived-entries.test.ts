@@ -27,7 +27,7 @@ function derived(
   extra: Partial<EntryDraft> = {},
   parent = '/spire/agent/a',
 ): DerivedEntry {
-  const entry = deriveEntry(draft(path, parent, extra), START_SECONDS);
+  const entry = deriveEntry(draft(path, parent, extra), 'rack', START_SECONDS);
   return {
     entry,
     source: { cluster: 'rack', rule: origin('ClusterSPIFFEID', 'all'), pod: 'shop/web' },
@@ -175,12 +175,12 @@ describe('agents whose derived entries are not known yet', () => {
 
 describe('IDs and revisions of derived entries', () => {
   it('are hashes of what they say', () => {
-    const one = deriveEntry(draft('/web', '/spire/agent/a'), 1);
-    assert.deepEqual(deriveEntry(draft('/web', '/spire/agent/a'), 1), one);
+    const one = deriveEntry(draft('/web', '/spire/agent/a'), 'rack', 1);
+    assert.deepEqual(deriveEntry(draft('/web', '/spire/agent/a'), 'rack', 1), one);
     const swapped = { selectors: selectors('b:2', 'a:1') };
     const sorted = { selectors: selectors('a:1', 'b:2') };
     const idOf = (extra: Partial<EntryDraft>): string =>
-      deriveEntry(draft('/web', '/spire/agent/a', extra), 1).id;
+      deriveEntry(draft('/web', '/spire/agent/a', extra), 'rack', 1).id;
     assert.equal(idOf(swapped), idOf(sorted));
     assert.notEqual(idOf(sorted), one.id);
     const changes: readonly Partial<EntryDraft>[] = [
@@ -197,7 +197,7 @@ describe('IDs and revisions of derived entries', () => {
       { jwtSvidIncludeJti: true },
     ];
     const revisions = changes.map(
-      (extra) => deriveEntry(draft('/web', '/spire/agent/a', extra), 1).revision,
+      (extra) => deriveEntry(draft('/web', '/spire/agent/a', extra), 'rack', 1).revision,
     );
     assert.equal(new Set([one.revision, ...revisions]).size, changes.length + 1);
     for (const extra of changes) assert.equal(idOf(extra), one.id);

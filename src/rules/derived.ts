@@ -26,10 +26,10 @@ export interface DerivedChange {
 
 /**
  * The entry of a draft. Its ID is a hash of what makes it unique, its revision (63 bits) one of all it
- * says, so that every server derives the same.
+ * says, so that every server derives the same. Clusters have their own, so that none takes out another's.
  */
-export function deriveEntry(draft: EntryDraft, createdAtSeconds: number): Entry {
-  const key = keyOf(draft);
+export function deriveEntry(draft: EntryDraft, cluster: string, createdAtSeconds: number): Entry {
+  const key = [cluster, ...keyOf(draft)];
   const id = DERIVED_ID_PREFIX + sha256(key).toString('hex', 0, 16);
   const revision = sha256([...key, ...restOf(draft)]).readBigUInt64BE() >> 1n;
   // 0 would say that there is none.

@@ -18,6 +18,8 @@ import type { RuleVerdict } from './explain.ts';
 import { parsePrefixGrant } from './pod-rule.ts';
 import type { KnownRule } from './rule-table.ts';
 
+const PARENT = 'spiffe://example.org/spire/agent/k8s_psat/rack/uid-node-a';
+
 let rules: Derivation;
 
 beforeEach(() => {
@@ -130,6 +132,25 @@ describe('entries of pods', () => {
     }
     const [{ entry } = assert.fail('no entry')] = rules.settle().upserts;
     assert.deepEqual(entry.dnsNames, []);
+  });
+
+  it('are other ones in another cluster, however alike the rules', () => {
+    const other = new Derivation({
+      cluster: { ...CLUSTER, clusterName: 'shelf' },
+      isIgnored: () => false,
+    });
+    const [one, two] = [rules, other].map((of) => {
+      of.putRule(
+        staticRule('s', {
+          spiffeID: 'spiffe://example.org/a',
+          parentID: PARENT,
+          selectors: ['a:b'],
+        }),
+      );
+      return of.settle().upserts[0]?.entry.id;
+    });
+    assert.ok(one !== undefined && two !== undefined);
+    assert.notEqual(one, two);
   });
 
   it('wait for the node of the pod and for the namespace, and are no failures meanwhile', () => {

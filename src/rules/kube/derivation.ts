@@ -237,8 +237,9 @@ export class Derivation {
     createdAtSeconds: number,
     pod: string | undefined,
   ): Claim {
-    const source = { cluster: this.#cluster.clusterName, rule: known.origin, pod };
-    return { entry: deriveEntry(draft, createdAtSeconds), source, counts };
+    const { clusterName: cluster } = this.#cluster;
+    const source = { cluster, rule: known.origin, pod };
+    return { entry: deriveEntry(draft, cluster, createdAtSeconds), source, counts };
   }
 
   #touch(anchor: string): void {
