@@ -177,6 +177,14 @@ describe('the agent of a DPU', () => {
     assertValue(await office(voucherRequest(first)));
   });
 
+  test('answers the known key whatever number of others ask', async (context) => {
+    const office = await open(testFolder(context));
+    assertValue(await office(voucherRequest(first)));
+    const flood = voucherRequest(second);
+    for (let asked = 0; asked < 60; asked++) assert.equal((await office(flood)).ok, false);
+    assertValue(await office(voucherRequest(first)));
+  });
+
   test('does not forget its key by a file that was cut or changed', async (context: TestContext) => {
     const folder = testFolder(context);
     const office = await open(folder);

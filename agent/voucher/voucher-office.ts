@@ -31,7 +31,7 @@ import type { VoucherSettings } from './settings.ts';
 /** What an agent of a DPU is named after. */
 const DPU_PATH = '/spire/agent/dpu/';
 
-/** Requests of any kind in a second: each costs a signature check. */
+/** Requests in a second, by the known key and by all others: each costs a signature check. */
 const ALL_REQUESTS = { perSecond: 10, burst: 50 };
 
 /** What vouching needs. */
@@ -81,17 +81,18 @@ async function vouch(
   { all, strangers }: Limits,
   body: Uint8Array,
 ): Promise<Result<VoucherAnswer>> {
-  if (!all.take('')) return fail('VOUCHER_NOT_READY', 'too many requests');
   const request = decodeVoucherRequest(body);
   if (!request.ok) return request;
-  const proven = checkProof(parts, request.value);
-  if (!proven.ok) return proven;
   const { memory, settings } = parts;
   const looked = await memory.refresh();
   if (!looked.ok) return looked;
   const anchor = sha256Hex(request.value.anchor);
-  // Only for others, so that nobody on the host can use up what its agent needs.
-  if (anchor !== memory.known?.anchor && !strangers.take('')) {
+  // Others have shares of their own, so that nobody on the host can use up what its agent needs.
+  const isKnown = anchor === memory.known?.anchor;
+  if (!all.take(isKnown ? 'known' : 'other')) return fail('VOUCHER_NOT_READY', 'too many requests');
+  const proven = checkProof(parts, request.value);
+  if (!proven.ok) return proven;
+  if (!isKnown && !strangers.take('')) {
     return fail('VOUCHER_NOT_READY', 'too many requests by keys that are not known');
   }
   const host = hostOf(settings.host, request.value.host);

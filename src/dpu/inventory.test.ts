@@ -337,4 +337,19 @@ describe('the inventory', () => {
     assert.deepEqual(['A', 'B', 'C'].map(stateOf), ['quarantined', 'quarantined', 'trusted']);
     assert.ok(heard().every(([, , alarm]) => alarm));
   });
+
+  it('puts nobody out whose host has the same UUID and another serial number', async (context) => {
+    const host = (serial: string, uuid: string) => ({ serial, uuid, pf0Mac: '' });
+    const { inventory, stateOf } = await opened(
+      context,
+      dpuDraft('A', { state: 'trusted', deviceIds: [KEY], host: host('H1', 'u1') }),
+      dpuDraft('B', { state: 'trusted', host: host('H2', 'u2') }),
+      // Boards of some makers leave with one UUID for all.
+      dpuDraft('C', { state: 'trusted', host: host('H3', 'u2') }),
+      dpuDraft('D', { state: 'trusted', host: host('', 'u2') }),
+    );
+    assert.equal(codeOf(await inventory.seen('A', host('H2', 'u2'))), 'DPU_MOVED');
+    const states = ['A', 'B', 'C', 'D'].map(stateOf);
+    assert.deepEqual(states, ['quarantined', 'quarantined', 'trusted', 'quarantined']);
+  });
 });

@@ -372,6 +372,8 @@ export function hostDiffers(known: DpuHost, seen: DpuHost): boolean {
   );
 }
 
+/** By one field at least, and against no other: UUIDs repeat among boards of some makers. The MAC is the card's. */
 function isSame(known: DpuHost, seen: DpuHost): boolean {
-  return HOST_FIELDS.some((field) => known[field] !== '' && known[field] === seen[field]);
+  const matches = HOST_FIELDS.some((field) => known[field] !== '' && known[field] === seen[field]);
+  return matches && !hostDiffers({ ...known, pf0Mac: '' }, seen);
 }

@@ -111,11 +111,15 @@ describe('the place of a cluster', () => {
     ['has a password', CLUSTER, { username: 'u', password: 'hush' }],
     ['acts as another', CLUSTER, { token: 'hush', as: 'admin' }],
     ['has a certificate without key', CLUSTER, { 'client-certificate-data': 'QQ==' }],
+    ['has a CA that is empty', { ...CLUSTER, 'certificate-authority': 'empty' }],
+    ['has a CA that is no base64', { ...CLUSTER, 'certificate-authority-data': '!' }],
+    ['has a token file that is empty', CLUSTER, { tokenFile: 'empty' }],
     ['names a file that is not there', { ...CLUSTER, 'certificate-authority': 'absent' }],
   ];
   for (const [name, cluster, user] of refused) {
     test(`is refused by a kubeconfig that ${name}`, async () => {
       await write(cluster, user);
+      await writeFile(join(dir, 'empty'), '\n');
       const access = await readAccess({ kubeconfigPath });
       assertRefused(access, 'KUBE_CONFIG');
       if (!access.ok) assert.doesNotMatch(access.error.message, /hush/);
@@ -142,5 +146,8 @@ describe('the place of a cluster', () => {
     const access = assertValue(await readAccess({ serviceAccountDir: dir }));
     assert.equal(access.server.href, 'https://[fd00::1]:6443/');
     assert.deepEqual([access.token, access.ca], ['mine', 'CA']);
+    // Without a CA the roots of the system would count.
+    await writeFile(join(dir, 'ca.crt'), '');
+    assertRefused(await readAccess({ serviceAccountDir: dir }), 'KUBE_CONFIG');
   });
 });

@@ -163,7 +163,7 @@ async function dataOf(
   key: string,
 ): Promise<Result<string | undefined>> {
   const data = textAt(object, `${key}-data`) ?? '';
-  if (data !== '') return ok(Buffer.from(data, 'base64').toString('utf8'));
+  if (data !== '') return notEmpty(`${key}-data`, Buffer.from(data, 'base64').toString('utf8'));
   const file = textAt(object, key) ?? '';
   return file === '' ? ok(undefined) : textOf(besideOf(config, file));
 }
@@ -210,5 +210,10 @@ async function textOf(path: string): Promise<Result<string>> {
   const bytes = await readFileIfPresent(path, MAX_FILE_BYTES);
   if (!bytes.ok) return fail('KUBE_CONFIG', bytes.error.message, { cause: bytes.error });
   if (bytes.value === undefined) return fail('KUBE_CONFIG', `${path} does not exist`);
-  return ok(Buffer.from(bytes.value).toString('utf8'));
+  return notEmpty(path, Buffer.from(bytes.value).toString('utf8'));
+}
+
+/** For TLS an empty CA is none, and the roots of the system count: so it is for a file that is being written. */
+function notEmpty(from: string, text: string): Result<string> {
+  return text.trim() === '' ? fail('KUBE_CONFIG', `${from} is empty`) : ok(text);
 }

@@ -115,6 +115,14 @@ describe("the kubelet's /pods", () => {
       assert.match(error.message, /-absent is absent/);
       assert.equal(calls.length, 0);
     });
+
+    test(`is not asked with an empty ${file}`, async (context) => {
+      const { place, calls } = await setUp(context, (_, response) => response.end(LIST));
+      writeFileSync(place[file], '\n');
+      const error = await createKubeletHttpSource(place).run(listener().sink, forever());
+      assert.match(error.message, /is absent/);
+      assert.equal(calls.length, 0);
+    });
   }
 
   /** What the source waits for, in milliseconds: the clock moves only when it waits for nothing else. */

@@ -88,10 +88,10 @@ async function ask(parts: KubeletHttpParts, signal: AbortSignal): Promise<Result
 
 async function textOf(path: string): Promise<Result<string>> {
   const bytes = await readFileIfPresent(path, MAX_FILE_BYTES);
-  if (!bytes.ok || bytes.value === undefined) {
-    return fail('AGENT_POD_SOURCE', `${path} is absent or cannot be read`);
-  }
-  return ok(Buffer.from(bytes.value).toString('utf8'));
+  const text = bytes.ok ? Buffer.from(bytes.value ?? '').toString('utf8') : '';
+  // Nor empty: for TLS an empty CA is none, and the roots of the system would count.
+  if (text.trim() !== '') return ok(text);
+  return fail('AGENT_POD_SOURCE', `${path} is absent, empty or cannot be read`);
 }
 
 /** Reads a list of pods. A list that cannot be read whole is no list: pods would be missing. */
