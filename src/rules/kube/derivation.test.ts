@@ -451,6 +451,27 @@ describe('WorkloadIdentity', () => {
     assert.deepEqual(entry.dnsNames, ['db.shop.svc', 'db.shop.svc.cluster.local']);
   });
 
+  it('tells its owner nothing of nodes', () => {
+    grant('g', '/t');
+    rules.putNode({
+      name: 'node-a',
+      uid: 'uid-node-a',
+      json: JSON.stringify({
+        metadata: { uid: 'uid-node-a', annotations: { a: 'hush' } },
+        spec: { podCIDR: 'hush' },
+      }),
+    });
+    for (const field of ['.NodeMeta.Annotations.a', '.NodeSpec.PodCIDR']) {
+      const path = `/t/{{ ${field} }}`;
+      rules.putRule(workloadIdentity('shop', 'w', { ...spec(path) }));
+      rules.putPod(pod('shop', 'a'));
+      rules.settle();
+      assert.deepEqual(idsInForce(), []);
+      assert.equal(verdict('shop/a', 'w').kind, 'failed');
+      assert.doesNotMatch(standing('w').failure ?? '', /hush/);
+    }
+  });
+
   it('does not mask a rule of the cluster, however old it is', () => {
     grant('g', '/t');
     const same = spec('/t/web');

@@ -63,13 +63,16 @@ function renderVerdict(
   parentId: SpiffeId,
   cluster: ClusterFacts,
 ): Verdict {
+  const isOwned = rule.origin.kind === 'WorkloadIdentity';
+  const data = subject.data();
   const facts = {
     uid: subject.pod.uid,
     namespace: subject.pod.namespace,
-    data: subject.data(),
+    // Owners of namespaces may not read nodes; IDs and messages would tell them.
+    data: isOwned ? { ...data, NodeMeta: undefined, NodeSpec: undefined } : data,
     parentId,
     services: rule.autoPopulateDnsNames ? subject.services() : [],
-    prefixes: rule.origin.kind === 'WorkloadIdentity' ? subject.prefixes() : [],
+    prefixes: isOwned ? subject.prefixes() : [],
   };
   const draft = renderPodEntry(rule, facts, cluster);
   return draft.ok ? { kind: 'entry', draft: draft.value } : { kind: 'failed', error: draft.error };
