@@ -87,6 +87,10 @@ async function readResponse(
   if (!next.ok) return next;
   const step = next.value?.step;
   if (step?.$case === 'challengeResponse') return ok(step.value);
+  // An agent that could not do its part, such as one whose BMC is silent: its own log says why.
+  if (next.value === undefined) {
+    return fail('ATTESTATION_PROTOCOL', 'the agent gave up before it answered a challenge');
+  }
   return fail('ATTESTATION_PROTOCOL', 'a challenge must be answered with its response');
 }
 

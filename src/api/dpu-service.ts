@@ -203,7 +203,8 @@ async function evidence(
   if (!dpu.ok) return dpu;
   const { serial, assessment } = dpu.value;
   const kept = await vault.list(serial);
-  const id = request.id || assessment?.evidenceId || kept[0] || '';
+  const id = request.id || assessment?.evidenceId || kept[0];
+  if (id === undefined) return fail('DPU_EVIDENCE_ABSENT', `nothing is kept here of ${serial}`);
   const bytes = await vault.get(serial, id);
   if (!bytes.ok) return bytes;
   return fitAnswer(GetDpuEvidenceResponse, {
@@ -214,6 +215,7 @@ async function evidence(
 }
 
 function tooLong(windowSeconds: number): Result<never> {
-  const why = `a window of ${windowSeconds} s is longer than ${MAX_WINDOW_SECONDS} s`;
+  const days = MAX_WINDOW_SECONDS / 86_400;
+  const why = `a window of ${windowSeconds} s is longer than ${days} days`;
   return fail('DPU_INVALID', why);
 }

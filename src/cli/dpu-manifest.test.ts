@@ -48,6 +48,10 @@ before(() => {
     'signed.json': signManifest(manifestBytes(), publisher, second),
     'with-corim.json': withCorim,
     'vendor.corim': corim,
+    'expired.json': signManifest(
+      manifestBytes(writtenManifest({ expiresAt: '2030-05-31T00:00:00Z' })),
+      publisher,
+    ),
     'publisher.pem': encodePem('PUBLIC KEY', publisher.spki),
     'second.pem': encodePem('PUBLIC KEY', second.spki),
     'stranger.pem': encodePem('PUBLIC KEY', stranger.spki),
@@ -76,6 +80,25 @@ describe('signet dpu manifest verify', () => {
     const { out } = await dpu('manifest', 'verify', ...argv);
     const { id, sequence, targets } = JSON.parse(out);
     assert.deepEqual([id, sequence, targets[0].minimumRelease], ['bluefield-3', 7, 'r1']);
+  });
+
+  test('shows a manifest that has expired, and ends with 1', async () => {
+    const argv = ['--key', at('publisher.pem'), at('expired.json')];
+    const { code, out, err } = await dpu('manifest', 'verify', ...argv);
+    assert.equal(code, 1);
+    assert.match(out, /^Expires +: 2030-05-31T00:00:00Z/m);
+    assert.match(err, /code: MANIFEST_EXPIRED/);
+  });
+
+  test('names the file of a key that is none', async () => {
+    const { err } = await dpu(
+      'manifest',
+      'verify',
+      '--key',
+      at('certificate.pem'),
+      at('signed.json'),
+    );
+    assert.ok(err.includes(at('certificate.pem')), err);
   });
 
   for (const [what, argv, code] of [
@@ -113,6 +136,12 @@ describe('signet dpu manifest show', () => {
     assert.equal(code, 0, err);
     assert.match(out, /^Not signed/m);
     assert.match(out, /^Manifest +: bluefield-3$/m);
+  });
+
+  test('leads who gives it a signed one to verify', async () => {
+    const { code, err } = await dpu('manifest', 'show', at('signed.json'));
+    assert.equal(code, 2);
+    assert.match(err, /"signet dpu manifest verify" shows it/);
   });
 
   test('takes values out of a CoRIM that is given with its key', async () => {

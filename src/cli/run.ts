@@ -2,7 +2,7 @@ import { type SignetError, toSignetError } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
 import { EXIT, exitCodeOf, formatError } from './report.ts';
 import { type CliIo, type CommandEntry, GLOBAL_FLAGS } from './spec.ts';
-import { safe } from './text.ts';
+import { COLUMNS, safe } from './text.ts';
 
 /** Most words that name a command, such as `localauthority x509 show`. */
 const MAX_WORDS = 3;
@@ -98,8 +98,10 @@ function overview(wanted: boolean, io: CliIo, table: readonly CommandEntry[]): n
 }
 
 function listing(entries: readonly CommandEntry[]): string {
+  const longest = Math.max(...entries.map(({ path }) => path.length));
+  const fits = entries.every(({ summary }) => longest + summary.length + 4 <= COLUMNS);
   // What few long names would need is room that all summaries would lack.
-  const width = Math.min(MAX_NAME, Math.max(...entries.map(({ path }) => path.length)));
+  const width = fits ? longest : Math.min(MAX_NAME, longest);
   return entries.map(({ path, summary }) => `  ${path.padEnd(width)}  ${summary}\n`).join('');
 }
 

@@ -148,8 +148,11 @@ type ReadFact = <T>(
   parse: (value: string) => Result<T>,
 ) => T;
 
+/** SHA-256 of a TLS key, with or without the `spki-` that pins have in front elsewhere. */
 function parsePin(pin: string): Result<string | undefined> {
-  return pin.trim() === '' ? ok(undefined) : parseSha256(pin);
+  return pin.trim() === ''
+    ? ok(undefined)
+    : parseSha256(pin.trim().replace(/^spki-(?=sha256:)/i, ''));
 }
 
 function hostBmcOf(

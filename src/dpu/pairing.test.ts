@@ -206,6 +206,8 @@ describe('an import', () => {
     };
     const first = unwrap(importDpu(stated, undefined, START_SECONDS)).dpu;
     assert.deepEqual(first.hostBmc, { ...PLACE, host: 'BMC-H1.example.org' });
+    const pinned = { ...stated, hostBmcTlsPin: `spki-sha256:${'ab'.repeat(32)}` };
+    assert.deepEqual(unwrap(importDpu(pinned, undefined, START_SECONDS)).dpu, first);
     const known = { ...first, pairing: unwrap(found()), revision: 1n };
     const again = unwrap(importDpu(stated, known, START_SECONDS));
     assert.deepEqual([again.outcome, again.dpu.pairing], ['unchanged', known.pairing]);
@@ -213,7 +215,11 @@ describe('an import', () => {
     assert.deepEqual([moved.changed, moved.dpu.pairing], [['host'], undefined]);
     const cleared = unwrap(importDpu({ serial: 'A', hostBmcHost: '' }, known, START_SECONDS));
     assert.equal(cleared.dpu.hostBmc, undefined);
-    for (const wrong of [{ hostBmcHost: 'a b' }, { hostBmcTlsPin: 'xx' }]) {
+    for (const wrong of [
+      { hostBmcHost: 'a b' },
+      { hostBmcTlsPin: 'xx' },
+      { hostBmcTlsPin: `cert-sha256:${'ab'.repeat(32)}` },
+    ]) {
       assertRefused(importDpu({ serial: 'A', ...wrong }, known, START_SECONDS), 'DPU_INVALID');
     }
   });

@@ -34,6 +34,11 @@ for (const { path, load } of commands) {
     for (const line of flags.split('\n')) assert.ok(line.length <= COLUMNS, line);
   });
 
+  test(`the help of "signet ${path}" says once that a flag may be repeated`, async () => {
+    const spec = await load();
+    for (const { help } of allFlags(spec)) assert.doesNotMatch(help, /may be repeated/);
+  });
+
   test(`"signet ${path}" refuses a flag that it does not have, with 2`, async () => {
     const { code, err } = await run(...path.split(' '), '--no-such-flag');
     assert.equal(code, 2);
@@ -92,6 +97,16 @@ test('the list of commands goes to standard output when asked for, with 0', asyn
     assert.equal(code, 0);
     for (const { path } of commands) assert.ok(out.includes(`  ${path} `), path);
     for (const line of out.split('\n')) assert.ok(line.length <= COLUMNS, line);
+  }
+});
+
+test('the commands of one group stand in columns, within a terminal', async () => {
+  for (const group of ['dpu', 'dpu manifest', 'localauthority', 'upstreamauthority', 'ledger']) {
+    const { out } = await run(...group.split(' '), '--help');
+    const lines = out.split('\n').filter((line) => line.startsWith(`  ${group} `));
+    const columns = lines.map((line) => line.search(/(?<= {2})[A-Z]/));
+    assert.equal(new Set(columns).size, 1, out);
+    for (const line of lines) assert.ok(line.length <= COLUMNS, line);
   }
 });
 

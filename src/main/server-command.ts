@@ -92,6 +92,8 @@ export const serverRun: CommandSpec = {
 
 /** `signet server validate`. */
 export const serverValidate: CommandSpec = {
+  about:
+    'Checks the form of the configuration, and that its settings agree. Files that it names, such as keys and manifests, are read when the server starts.',
   flags: [CONFIG_FLAG, EXPAND_ENV_FLAG],
   examples: ['signet server validate --config /etc/signet/server.yaml'],
   run: async (input, io) => {

@@ -69,6 +69,16 @@ test('a newer revision is in force once its file is noticed, and listeners are t
   assert.deepEqual(changes, [{ targets: new Set([IROT]), crls: false }]);
 });
 
+test('a manifest that has expired is told of in the log, and stays in force', async (context) => {
+  const { clock, publish, opened, codes } = await setUp(context);
+  const atMs = clock.nowMs();
+  const text = (ms: number) => `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  publish(7, { issuedAt: text(atMs - 60_000), expiresAt: text(atMs) });
+  const { sequence } = await opened();
+  assert.equal(sequence(), 7);
+  assert.deepEqual(codes(), ['MANIFEST_EXPIRED']);
+});
+
 test('a set that does not verify changes nothing, is told once, and counted', async (context) => {
   const { clock, publish, opened, codes } = await setUp(context);
   publish(7);

@@ -77,7 +77,9 @@ export class DpuReferences {
   static async open(base: DpuReferencesBase): Promise<Result<DpuReferences>> {
     const seen = await appearanceOf(pathsOf(base.settings));
     const read = await readReferences(base);
-    return read.ok ? ok(new DpuReferences(base, read.value, seen)) : read;
+    if (!read.ok) return read;
+    warnOfExpired(base, read.value);
+    return ok(new DpuReferences(base, read.value, seen));
   }
 
   /** The manifest that a component is judged by. */
@@ -122,6 +124,7 @@ export class DpuReferences {
     }
     const change = differences(this.#current, read.value);
     this.#current = read.value;
+    warnOfExpired(this.#base, read.value);
     this.#confirm();
     if (this.#closed || (change.targets.size === 0 && !change.crls)) return ok(undefined);
     const manifests = new Set([...read.value.manifests.values()].map(revisionOf));
@@ -163,6 +166,16 @@ function differences(before: References, after: References): ReferenceChange {
     after.crls.length !== known.length ||
     after.crls.some(({ der }) => !known.some((each) => equalBytes(each, der)));
   return { targets: new Set(targets.map(([target]) => target)), crls };
+}
+
+/** They are in force all the same, so that no older revision takes their place. */
+function warnOfExpired({ clock, log }: DpuReferencesBase, { manifests }: References): void {
+  for (const manifest of new Set(manifests.values())) {
+    const { expiresAtMs } = manifest;
+    if (expiresAtMs === undefined || clock.nowMs() < expiresAtMs) continue;
+    const expired = { code: 'MANIFEST_EXPIRED', manifest: revisionOf(manifest) };
+    log.warn(expired, 'a manifest has expired: no device is admitted by it');
+  }
 }
 
 function revisionOf({ id, sequence }: ReferenceManifest): string {

@@ -11,7 +11,7 @@ import { admit } from './admit.ts';
 import { conclude, examine, type Judged } from './judge.ts';
 import { attestLightly, mayBeLight } from './light.ts';
 import type { DpuAttestorParts } from './parts.ts';
-import { DPU_MESSAGE_LIMITS, DPU_TYPE } from './payload.ts';
+import { DPU_MESSAGE_LIMITS, DPU_TYPE, decodeDpuPayload } from './payload.ts';
 import { RELAY_LIMITS } from './relay.ts';
 import { converse, readSubject, type Subject } from './session.ts';
 import { checkTpmPin } from './tpm.ts';
@@ -38,10 +38,13 @@ export function createDpuAttestor(parts: DpuAttestorParts): NodeAttestor {
     async attest(request, challenge) {
       const attested = await attest(parts, request, challenge);
       if (attested.ok) return attested;
-      const { code, message, retryable } = attested.error;
+      const { code, message, retryable, action } = attested.error;
       // The sender's own mistakes and the bounds of the conversation are for the sender to know.
       if (code === 'DPU_MESSAGE' || code.startsWith('ATTESTATION_')) return attested;
-      parts.log.warn({ code, reason: message }, 'DPU not attested');
+      // Which card it says it is: who is new to a fleet has mistyped one of many.
+      const payload = decodeDpuPayload(request.payload);
+      const claimed = payload.ok ? payload.value.serial : undefined;
+      parts.log.warn({ code, reason: message, claimed, action }, 'DPU not attested');
       const cause = attested.error;
       return retryable
         ? fail('DPU_NOT_JUDGED', 'the DPU cannot be judged now', { cause })

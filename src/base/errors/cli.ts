@@ -67,8 +67,8 @@ export const cliErrors = defineErrors({
   CLI_DATA_INVALID: {
     status: 'InvalidArgument',
     retryable: false,
-    means: 'The JSON given as data is not what the command takes.',
-    action: 'Correct the place that the message names; "entry show -o json" prints the form.',
+    means: 'What is given as data (JSON, YAML or CSV) is not what the command takes.',
+    action: 'Correct the place that the message names; --help says what the command takes.',
   },
   CLI_UNHEALTHY: {
     status: 'Unavailable',

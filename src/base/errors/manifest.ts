@@ -53,7 +53,7 @@ export const manifestErrors = defineErrors({
   ),
   MANIFEST_EXPIRED: state(
     'The reference manifest has expired.',
-    'Import a current revision from its publisher.',
+    'Get a current revision from its publisher and put it in the place of this one.',
   ),
   MANIFEST_TARGET: state(
     'The reference manifest says nothing about the target or its class of device.',

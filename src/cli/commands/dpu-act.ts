@@ -102,14 +102,14 @@ export const dpuCommission: CommandSpec = {
       name: 'device-id',
       value: 'sha256',
       repeat: true,
-      help: 'SHA-256 of the SubjectPublicKeyInfo of a device key, hex; may be repeated',
+      help: 'SHA-256 of the SubjectPublicKeyInfo of a device key, hex',
     },
     { name: 'from-bmc', help: 'have the server collect keys, baseline and pairing from the BMC' },
     REASON,
   ],
   examples: [
     'signet dpu commission MT2333X01234 --from-bmc --reason "rack r12 accepted"',
-    'signet dpu commission MT2333X01234 --device-id 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --reason "vendor list"',
+    'signet dpu commission MT2333X01234 --device-id "$SHA256" --reason "vendor list"',
   ],
   run: (input, io) => {
     const deviceIds = [...input.texts('device-id')];

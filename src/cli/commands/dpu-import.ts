@@ -23,13 +23,13 @@ export const dpuImport: CommandSpec = {
   connects: 'server',
   prints: true,
   about:
-    'Takes CSV with a line of names, JSON, or DPUDevice objects of DPF as JSON or YAML; "-" is standard input. Names: serial, model, opn, psid, bmc_host, bmc_port, bmc_tls_pin, bmc_uuid, bmc_mac, host_serial, host_uuid, pf0_mac, zone, rack, tenant, agent_ids, device_ids. What a row does not state stays as it is. Nothing is written when a row is faulty. With --from-bmc this command (not the server) asks BMCs what card they sit on and pins their TLS key; those that do not answer are listed, the others are taken.',
+    'Takes CSV with a line of names, JSON, or DPUDevice objects of DPF as JSON or YAML; "-" is standard input. Names: serial, model, opn, psid, bmc_host, bmc_port, bmc_tls_pin, bmc_uuid, bmc_mac, host_serial, host_uuid, pf0_mac, zone, rack, tenant, agent_ids, device_ids, host_bmc_host, host_bmc_port, host_bmc_tls_pin. What a row does not state stays as it is. Nothing is written when a row is faulty. With --from-bmc this command (not the server) asks BMCs what card they sit on and pins their TLS key; those that do not answer are listed, the others are taken.',
   args: 'FILE',
   flags: [{ name: 'dry-run', help: 'show what would be done; write nothing' }, ...BMC_FLAGS],
   examples: [
     'signet dpu import dpus.csv --dry-run',
     'kubectl get dpudevices -o yaml | signet dpu import -',
-    'signet dpu import --from-bmc 10.1.2.3 --from-bmc 10.1.2.4:8443 --bmc-user-file user --bmc-password-file password',
+    'signet dpu import --from-bmc 10.1.2.3 --bmc-user-file u --bmc-password-file p',
   ],
   run: (input, io) =>
     input.texts('from-bmc').length > 0 ? importFromBmcs(input, io) : importFile(input, io),

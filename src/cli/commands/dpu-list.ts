@@ -23,7 +23,7 @@ export const dpuList: CommandSpec = {
       value: 'state',
       choices: DPU_STATES,
       repeat: true,
-      help: 'DPUs in this state; may be repeated',
+      help: 'DPUs in this state',
     },
     { name: 'zone', value: 'zone', choices: ['0', '1', '2'], help: 'DPUs in this zone' },
     { name: 'rack', value: 'name', help: 'DPUs in this rack' },

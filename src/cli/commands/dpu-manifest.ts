@@ -26,7 +26,7 @@ export const dpuManifestVerify: CommandSpec = {
   prints: true,
   args: 'file',
   about:
-    'Checks the signatures of a reference manifest under the keys given and reads it as the server does. Needs no server; docs/dpu-manifests.md has the form.',
+    'Checks the signatures of a reference manifest under the keys given and reads it as the server does. One that has expired is shown, and refused. Needs no server; docs/dpu-manifests.md has the form.',
   flags: [
     {
       name: 'key',
@@ -49,7 +49,8 @@ export const dpuManifestVerify: CommandSpec = {
     const signers = { keys: keys.value, threshold: threshold.value };
     const manifest = openManifest(read.value.file, signers, read.value.corims);
     if (!manifest.ok) return manifest;
-    return print(input, io, manifest.value, 'Signatures hold.');
+    print(input, io, manifest.value, 'Signatures hold.');
+    return checkExpiry(manifest.value, io);
   },
 };
 
@@ -65,8 +66,12 @@ export const dpuManifestShow: CommandSpec = {
     const read = await readInputs(input, io);
     if (!read.ok) return read;
     const manifest = parseManifest(read.value.file, read.value.corims);
+    if (!manifest.ok && Buffer.from(read.value.file).includes('"payloadType"')) {
+      return fail('CLI_USAGE', 'the manifest is signed: "signet dpu manifest verify" shows it');
+    }
     if (!manifest.ok) return manifest;
-    return print(input, io, manifest.value, 'Not signed: no server takes it as it is.');
+    print(input, io, manifest.value, 'Not signed: no server takes it as it is.');
+    return checkExpiry(manifest.value, io);
   },
 };
 
@@ -140,7 +145,7 @@ async function readKeys(
     const pem = await readData(path, io);
     if (!pem.ok) return pem;
     const key = parseSignerKey(pem.value);
-    if (!key.ok) return key;
+    if (!key.ok) return fail(key.error.code, `${path}: ${key.error.message}`);
     keys.push(key.value);
   }
   return ok(keys);
@@ -151,13 +156,13 @@ function thresholdOf(input: Input): Result<number> {
   return /^[1-9]\d?$/.test(text) ? ok(Number(text)) : flagError('threshold', 'is not 1 to 99');
 }
 
-function print(
-  input: Input,
-  io: CliIo,
-  manifest: ReferenceManifest,
-  heading: string,
-): Result<void> {
+function print(input: Input, io: CliIo, manifest: ReferenceManifest, heading: string): void {
   if (input.text('output') === 'json') io.out(`${safeJson(manifestFacts(manifest))}\n`);
   else io.out(`${heading}\n\n${formatManifest(manifest, io.clock.nowMs())}`);
-  return ok(undefined);
+}
+
+/** A server takes such a manifest, and then refuses every device by it. */
+function checkExpiry({ id, sequence, expiresAtMs }: ReferenceManifest, io: CliIo): Result<void> {
+  if (expiresAtMs === undefined || io.clock.nowMs() < expiresAtMs) return ok(undefined);
+  return fail('MANIFEST_EXPIRED', `manifest: ${id} ${sequence} has expired: it admits no device`);
 }

@@ -126,6 +126,6 @@ export function checkSuccession(
 ): Result<void> {
   const again = next.sequence === previous.sequence && next.sha256 === previous.sha256;
   if (next.id === previous.id && (again || next.sequence > previous.sequence)) return ok(undefined);
-  const names = `${previous.id} ${previous.sequence} by ${next.id} ${next.sequence}`;
-  return fail('MANIFEST_OLDER', `manifest: ${names} is no revision`);
+  const names = `${next.id} ${next.sequence} cannot follow ${previous.id} ${previous.sequence}`;
+  return fail('MANIFEST_OLDER', `manifest: ${names}, which was in force`);
 }

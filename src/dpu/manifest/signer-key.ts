@@ -14,7 +14,8 @@ export function parseSignerKey(pem: Uint8Array): Result<PublicKey> {
   const blocks = parsePem(pem, { maxBlocks: 1, maxBytes: MAX_KEY_BYTES });
   if (!blocks.ok) return blocks;
   const [block] = blocks.value;
-  if (block?.label !== 'PUBLIC KEY')
-    return fail('PEM_LABEL', 'key: no PUBLIC KEY block in the PEM');
+  if (block?.label !== 'PUBLIC KEY') {
+    return fail('PEM_LABEL', 'key: no PUBLIC KEY block, as "openssl pkey -pubout" writes it');
+  }
   return parsePublicKey(block.der);
 }

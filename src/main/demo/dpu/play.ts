@@ -62,5 +62,7 @@ export function dpuHints({ site: { places }, hostAgentId }: DpuCast): string {
   ${signet} agent show --spiffe-id ${hostAgentId}
   ${signet} dpu evidence ${SERIAL}
   ${signet} dpu quarantine ${SERIAL} --reason "trying it"
-  ${signet} dpu release ${SERIAL} --reason "tried"`;
+  ${signet} dpu release ${SERIAL} --reason "tried"
+
+  ls ${places.dir}    # configurations, inventory, manifest, logs: change them, try your own`;
 }
