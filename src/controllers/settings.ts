@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
 import { parseTemplate } from '../rules/template/template.ts';
 import { absolutePathSetting, parsedSetting } from '../runtime/config.ts';
+import { bundleSettings } from './bundle/settings.ts';
 
 const NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 const kubeName = z.string().regex(NAME, 'must be a name of Kubernetes');
@@ -72,6 +73,7 @@ const clusterSchema = z.strictObject({
     .optional()
     .describe('Context of the kubeconfig; its current one unless set.'),
   rules: rulesSchema.describe('How entries are derived from ClusterSPIFFEIDs and their like.'),
+  ...bundleSettings,
 });
 
 /** `kubernetes` of `server.yaml`. */

@@ -35,6 +35,7 @@ import { logKeptHold, type ServerDpus, startDpus } from './dpu.ts';
 import { startKubernetes } from './kubernetes.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
 import { protectionOf } from './protection.ts';
+import { Receivers } from './receivers.ts';
 import type { ServerBase } from './server.ts';
 import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
 import { openServerKeys } from './server-keys.ts';
@@ -73,7 +74,8 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   const ledger = await startLedger(base, { directory, store, wrapper });
   if (!ledger.ok) return ledger;
   const recorder = ledger.value?.recorder;
-  const propagation = bundleAcks;
+  const propagation = new Receivers();
+  propagation.add(bundleAcks);
   const authorities = await startAuthorities(base, {
     store,
     registry,
@@ -112,7 +114,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   });
   if (!identity.ok) return identity;
   base.life.add('server identity', () => identity.value.close());
-  const rules = await startKubernetes(base, registry);
+  const rules = await startKubernetes(base, registry, propagation);
   if (!rules.ok) return rules;
   if (base.life.stopping) return fail('START_INTERRUPTED', 'told to stop while starting');
   return ok({

@@ -1,13 +1,13 @@
-import { hostname } from 'node:os';
-import { toHex } from '../base/bytes.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { RuleController } from '../controllers/rule-controller.ts';
 import { StatusWriter } from '../controllers/rule-status.ts';
 import type { KubernetesCluster } from '../controllers/settings.ts';
 import { type KubeApi, openKubeApi } from '../kube/kube-api.ts';
-import { startLeaderElection } from '../kube/leader.ts';
 import { kubeMetricsOf } from '../kube/metrics.ts';
 import type { Registry } from '../registry/registry.ts';
+import { type PublishingCluster, startBundles } from './bundle-publishing.ts';
+import { startLeader } from './kube-leader.ts';
+import type { Receivers } from './receivers.ts';
 import type { ServerBase } from './server.ts';
 
 /**
@@ -17,9 +17,11 @@ import type { ServerBase } from './server.ts';
 export async function startKubernetes(
   base: ServerBase,
   registry: Registry,
+  receivers: Receivers,
 ): Promise<Result<readonly RuleController[]>> {
   const { config, clock, random, log, metrics, life } = base;
   const controllers: RuleController[] = [];
+  const publishing: PublishingCluster[] = [];
   const kubeMetrics = kubeMetricsOf(metrics);
   for (const cluster of config.kubernetes.clusters) {
     const { name, kubeconfigPath, context } = cluster;
@@ -42,7 +44,9 @@ export async function startKubernetes(
     life.add(`rules of ${name}`, () => controller.stop());
     startStatus(base, { cluster, api: api.value, rules: controller });
     controllers.push(controller);
+    publishing.push({ cluster, api: api.value });
   }
+  startBundles(base, { registry, receivers, clusters: publishing });
   if (controllers.length > 0) {
     metrics.kept('gauge', 'rule_pods', 'Pods that rules are applied to.', ['cluster'], () =>
       controllers.map(({ name: cluster, podCount }) => [{ cluster }, podCount]),
@@ -62,20 +66,12 @@ interface StatusParts {
 
 /** Has the status of rules written, where configuration says so. */
 function startStatus(base: ServerBase, { cluster, api, rules }: StatusParts): void {
-  const { clock, random, life } = base;
+  const { clock, life } = base;
   const { status } = cluster.rules;
   if (status === undefined) return;
   const log = base.log.child({ cluster: cluster.name, part: 'rule status' });
-  const leader = startLeaderElection({
-    api,
-    namespace: status.leaseNamespace,
-    name: status.leaseName,
-    // Two servers of one host name must not be taken for one.
-    identity: `${hostname()}-${toHex(random.bytes(8))}`,
-    clock,
-    random,
-    log,
-  });
+  const lease = { namespace: status.leaseNamespace, name: status.leaseName };
+  const leader = startLeader(base, { api, lease, log });
   life.add(`lease of ${cluster.name}`, () => leader.stop());
   const writer = new StatusWriter({
     api,

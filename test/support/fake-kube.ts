@@ -71,6 +71,8 @@ export class FakeKube {
   readonly calls: FakeKubeCall[] = [];
   /** What goes wrong with a call; undefined serves it. */
   fault: (call: FakeKubeCall) => KubeFault | undefined = () => undefined;
+  /** Kinds by the path of their version, as `/apis/certificates.k8s.io/v1`; asked for none else. */
+  readonly serves = new Map<string, readonly string[]>();
   /** Answers a TokenReview: its status. */
   review: (token: string, audiences: readonly string[]) => object = () => ({});
 
@@ -225,10 +227,18 @@ export class FakeKube {
     if (fault === 'reset') request.socket.destroy();
     else if (fault !== undefined && fault !== 'silence') fail(answer, fault);
     else if (fault === undefined && token !== this.token) refuse(answer, 401);
-    else if (fault === undefined) this.#answer(call, body === '' ? {} : JSON.parse(body), answer);
+    else if (fault === undefined) {
+      const object: KubeObject = body === '' ? {} : JSON.parse(body);
+      const isApply = request.headers['content-type'] === 'application/apply-patch+yaml';
+      this.#answer({ ...call, method: isApply ? 'APPLY' : method }, object, answer);
+    }
   }
 
   #answer(call: FakeKubeCall, body: KubeObject, answer: ServerResponse): ServerResponse {
+    const kinds = this.serves.get(call.path);
+    if (kinds !== undefined) {
+      return reply(answer, 200, { resources: kinds.map((kind) => ({ name: kind })) });
+    }
     const [, root, namespace, plural, name, subresource] = ADDRESS.exec(call.path) ?? [];
     if (root === undefined || plural === undefined) return refuse(answer, 404);
     const address = { collection: `${root}/${plural}`, namespace, name, subresource };
@@ -263,6 +273,10 @@ export class FakeKube {
       const metadata = { ...(body.metadata as object), name, namespace };
       return reply(answer, 201, this.put(collection, { ...body, metadata }));
     }
+    if (held === undefined && method === 'APPLY') {
+      const metadata = { ...(body.metadata as object), name, namespace };
+      return reply(answer, 201, this.put(collection, { ...body, metadata }));
+    }
     if (held === undefined) return refuse(answer, 404);
     if (method === 'DELETE') {
       this.remove(collection, key);
@@ -272,7 +286,7 @@ export class FakeKube {
     if (resourceVersion !== '' && resourceVersion !== metaOf(held).resourceVersion) {
       return refuse(answer, 409);
     }
-    const changed = method === 'PATCH' ? merged(held, body) : body;
+    const changed = method === 'PUT' ? body : merged(held, body);
     const metadata = { ...(changed.metadata as object), name, namespace, uid: metaOf(held).uid };
     return reply(answer, 200, this.put(collection, { ...changed, metadata }));
   }

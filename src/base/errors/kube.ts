@@ -65,6 +65,13 @@ export const kubeErrors = defineErrors({
     means: 'A name can be none in Kubernetes.',
     action: 'Correct the name that the message quotes.',
   },
+  KUBE_BUNDLE_EMPTY: {
+    status: 'FailedPrecondition',
+    retryable: true,
+    means: 'The bundle holds nothing of the kind that a cluster is to be given.',
+    action:
+      'Look at the authorities (signet bundle show); what was published before stays until there is something to publish.',
+  },
   KUBE_TOKEN: {
     status: 'PermissionDenied',
     retryable: false,

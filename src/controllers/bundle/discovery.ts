@@ -1,0 +1,26 @@
+import { fail, ok, type Result } from '../../base/result.ts';
+import type { KubeApi } from '../../kube/kube-api.ts';
+import { objectsAt, textAt } from '../../kube/objects.ts';
+import type { KubeResource } from '../../kube/resource.ts';
+
+const GROUP = 'certificates.k8s.io';
+const PLURAL = 'clustertrustbundles';
+
+/**
+ * How a cluster serves ClusterTrustBundles: v1, or v1beta1 before 1.37. Fails with KUBE_NOT_FOUND where
+ * it serves none.
+ */
+export async function findTrustBundles(
+  api: KubeApi,
+  signal: AbortSignal,
+): Promise<Result<KubeResource>> {
+  for (const version of ['v1', 'v1beta1']) {
+    const path = `/apis/${GROUP}/${version}`;
+    const found = await api.request({ verb: 'get', path, signal });
+    if (!found.ok && found.error.code !== 'KUBE_NOT_FOUND') return found;
+    const served = found.ok ? objectsAt(found.value, 'resources') : [];
+    const isServed = served.some((resource) => textAt(resource, 'name') === PLURAL);
+    if (isServed) return ok({ group: GROUP, version, plural: PLURAL });
+  }
+  return fail('KUBE_NOT_FOUND', 'the cluster serves no ClusterTrustBundles');
+}
