@@ -70,8 +70,10 @@ export function createDpuService(api: ApiContext, parts: DpuParts): Handlers<Dpu
       act(api, request, context, 'release', (serial, why) =>
         parts.inventory.move(serial, 'release', why),
       ),
-    confirmHost: (request, context) =>
-      act(api, request, context, 'confirm-host', (serial) => parts.inventory.forgetHost(serial)),
+    confirmHost: ({ tpm, ...request }, context) =>
+      act(api, request, context, 'confirm-host', (serial) =>
+        parts.inventory.forgetHost(serial, { tpm }),
+      ),
     attestDpus: (request, context) => attestDpus(api, parts, request, context),
     getDpuEvidence: (request) => evidence(parts, request),
   };

@@ -30,6 +30,7 @@ const DPU: DpuRecord = {
       hostUuid: UUID,
       sinceSeconds: START_SECONDS,
     },
+    hostTpm: { ekSha256: EK ?? '', hostUuid: UUID, sinceSeconds: START_SECONDS },
     baselineWindowEndsSeconds: START_SECONDS,
     unreachableSinceSeconds: START_SECONDS,
   }),
@@ -41,10 +42,10 @@ test('a DPU is shown with all that it is known by, in the columns of a terminal'
     clock: new ManualClock(START_SECONDS * 1000),
   }).split('\n');
   const shown = new Map(lines.map((line) => line.split(/ +: /, 2) as [string, string]));
-  const named = ['Own key', 'TPM EK', 'Host key', 'of host', 'light since', 'told by'];
+  const named = ['Own key', 'TPM EK', 'Host key', 'of host', 'light since', 'told by', 'Host TPM'];
   assert.deepEqual(
     named.map((name) => shown.get(name)),
-    [OWN, EK, ANCHOR, UUID, '3', 'host-bmc'],
+    [OWN, EK, ANCHOR, UUID, '3', 'host-bmc', EK],
   );
   assert.equal(shown.get('in boot'), `${BOOT} (as the host says)`);
   assert.equal(shown.get('Is to attest'), 'a newer manifest');

@@ -43,6 +43,8 @@ export function formatDpu(dpu: Dpu, io: Pick<CliIo, 'clock'>): string {
     ...formatPairing(dpu.pairing, at),
     ['Host BMC', hostBmc === undefined ? [] : `${hostBmc.host}:${hostBmc.port}`],
     ...formatHostKey(dpu.hostKey, at),
+    ['Host TPM', some(dpu.hostTpm?.endorsementKey)],
+    ['shown since', at(dpu.hostTpm?.since ?? 0n)],
     ['Baseline', dpu.baseline.map(formatValue)],
     ['Baseline till', at(dpu.baselineWindowEnds)],
     ['Accepted', dpu.accepted.map(({ target, release }) => `${target} ${release}`)],

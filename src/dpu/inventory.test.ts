@@ -67,14 +67,21 @@ describe('the inventory', () => {
 
   it('forgets the key of a host, and nothing else', async (context) => {
     const hostKey = { anchor: KEY, boot: 'b', witness: '', hostUuid: 'u', sinceSeconds: NOW };
-    const dpu = dpuDraft('A', { state: 'trusted', deviceIds: [KEY], ownKeySha256: KEY, hostKey });
+    const hostTpm = { ekSha256: KEY, hostUuid: 'u', sinceSeconds: NOW };
+    const known = { ownKeySha256: KEY, hostKey, hostTpm };
+    const dpu = dpuDraft('A', { state: 'trusted', deviceIds: [KEY], ...known });
     const { inventory, heard } = await opened(context, dpu);
-    const { revision: _revision, ...after } = unwrap(await inventory.forgetHost('A'));
+    const { revision: _revision, ...after } = unwrap(
+      await inventory.forgetHost('A', { tpm: false }),
+    );
     assert.deepEqual({ ...after, hostKey }, dpu);
     assert.equal(after.hostKey, undefined);
     assert.deepEqual(heard(), []);
-    assert.equal(codeOf(await inventory.forgetHost('A')), 'DPU_STATE');
-    assert.equal(codeOf(await inventory.forgetHost('B')), 'DPU_NOT_FOUND');
+    assert.equal(codeOf(await inventory.forgetHost('A', { tpm: false })), 'DPU_STATE');
+    const whole = unwrap(await inventory.forgetHost('A', { tpm: true }));
+    assert.equal(whole.hostTpm, undefined);
+    assert.equal(codeOf(await inventory.forgetHost('A', { tpm: true })), 'DPU_STATE');
+    assert.equal(codeOf(await inventory.forgetHost('B', { tpm: true })), 'DPU_NOT_FOUND');
   });
 
   it('takes an answer of a silent BMC for the end of the silence, and no more', async (context) => {

@@ -199,14 +199,17 @@ export class DpuInventory {
 
   /**
    * Forgets the key of the host's boot: the next that its DPU vouches for is the first again. The DPU stands
-   * as it did. Fails with DPU_STATE where there is none, or as {@link change} does.
+   * as it did. Its TPM stays the one that is taken unless told. Fails with DPU_STATE where there is nothing
+   * to forget, or as {@link change} does.
    */
-  forgetHost(serial: string): Promise<Result<DpuRecord>> {
-    return this.change(serial, ({ revision: _revision, ...draft }) =>
-      draft.hostKey === undefined
-        ? fail('DPU_STATE', `DPU ${serial} knows no key of its host`)
-        : ok({ ...draft, hostKey: undefined, updatedAtSeconds: this.#nowSeconds() }),
-    );
+  forgetHost(serial: string, { tpm }: { readonly tpm: boolean }): Promise<Result<DpuRecord>> {
+    return this.change(serial, ({ revision: _revision, ...draft }) => {
+      const hostTpm = tpm ? undefined : draft.hostTpm;
+      if (draft.hostKey === undefined && hostTpm === draft.hostTpm) {
+        return fail('DPU_STATE', `DPU ${serial} knows no key of its host`);
+      }
+      return ok({ ...draft, hostKey: undefined, hostTpm, updatedAtSeconds: this.#nowSeconds() });
+    });
   }
 
   /**

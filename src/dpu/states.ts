@@ -122,6 +122,7 @@ function effectOf(dpu: DpuRecord, event: DpuEvent, { atSeconds }: DpuCause): Par
         commissionedAtSeconds: atSeconds,
         mustAttest: dpu.mustAttest || stands,
         hostKey: undefined,
+        hostTpm: undefined,
         ownKeySha256: '',
         ekSha256: '',
         lastFull: undefined,
@@ -150,6 +151,7 @@ function effectOf(dpu: DpuRecord, event: DpuEvent, { atSeconds }: DpuCause): Par
             ekSha256: '',
             lastFull: undefined,
             hostKey: undefined,
+            hostTpm: undefined,
           }
         : { unreachableSinceSeconds: 0 };
   }

@@ -56,6 +56,16 @@ export interface DpuHostKey {
   readonly sinceSeconds: number;
 }
 
+/** The first TPM that a host showed: no other is taken for it. */
+export interface DpuHostTpm {
+  /** SHA-256 of the SubjectPublicKeyInfo of its endorsement key, hex. */
+  readonly ekSha256: string;
+  /** UUID of the host that it is in. */
+  readonly hostUuid: string;
+  /** Unix seconds of its first attestation. */
+  readonly sinceSeconds: number;
+}
+
 /** How the server reaches the BMC of the host that a DPU sits in. */
 export type DpuHostBmc = Pick<DpuBmc, 'host' | 'port' | 'tlsPin'>;
 
@@ -200,6 +210,8 @@ export interface DpuRecord extends DpuFacts {
   readonly assessment: DpuAssessment | undefined;
   /** Undefined until the host's agent attested through this DPU. */
   readonly hostKey?: DpuHostKey | undefined;
+  /** Undefined until the host's agent showed its TPM. */
+  readonly hostTpm?: DpuHostTpm | undefined;
   /** Its agent is to attest in full; ended by that. Absent where nobody asked. */
   readonly attestDemand?: DpuDemand | undefined;
   /** Since when its BMC has not answered, Unix seconds; 0 where it does. */

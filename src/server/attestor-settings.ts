@@ -51,16 +51,6 @@ export const x509popSchema = z
   .optional()
   .describe('Agents with a provisioned certificate.');
 
-/** `attestation.dpuHost` of `server.yaml`. */
-export const dpuHostSchema = z
-  .strictObject({
-    enabled: z
-      .boolean()
-      .default(false)
-      .describe('Whether attested DPUs may vouch for their hosts (docs/dpu-host.md).'),
-  })
-  .prefault({});
-
 const rootsSetting = z.array(absolutePath).min(1).max(64);
 
 const endorsement = {
@@ -92,37 +82,41 @@ const endorsement = {
     .prefault({}),
 };
 
+const knownTpms = {
+  ...endorsement,
+  knownEks: z
+    .array(z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits'))
+    .max(100_000)
+    .default([])
+    .describe(
+      'SHA-256 of SubjectPublicKeyInfo of endorsement keys recorded at commissioning, such as those of TPMs in firmware.',
+    ),
+  pcrs: z
+    .array(z.int().min(0).max(23))
+    .min(1)
+    .max(24)
+    .default([0, 1, 2, 3, 4, 5, 6, 7])
+    .refine((pcrs) => pcrs.every((pcr, at) => at === 0 || pcr > (pcrs[at - 1] ?? 0)), {
+      message: 'must be ascending',
+    })
+    .describe('Registers of the SHA-256 bank that are quoted, and become selectors.'),
+  unsafeClock: z
+    .enum(['accepted', 'refused'])
+    .default('accepted')
+    .describe(
+      'Whether a clock is taken that its TPM does not call safe, as after a power cut. Boots are counted all the same.',
+    ),
+};
+
 /** `attestation.tpm` of `server.yaml`. */
 export const tpmSchema = z
   .strictObject({
-    ...endorsement,
-    knownEks: z
-      .array(z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits'))
-      .max(100_000)
-      .default([])
-      .describe(
-        'SHA-256 of SubjectPublicKeyInfo of endorsement keys recorded at commissioning, such as those of TPMs in firmware.',
-      ),
-    pcrs: z
-      .array(z.int().min(0).max(23))
-      .min(1)
-      .max(24)
-      .default([0, 1, 2, 3, 4, 5, 6, 7])
-      .refine((pcrs) => pcrs.every((pcr, at) => at === 0 || pcr > (pcrs[at - 1] ?? 0)), {
-        message: 'must be ascending',
-      })
-      .describe('Registers of the SHA-256 bank that are quoted, and become selectors.'),
+    ...knownTpms,
     eventLog: z
       .enum(['ignored', 'required'])
       .default('ignored')
       .describe(
         'Whether agents must send the event log of their boot, which then has to lead to the registers quoted.',
-      ),
-    unsafeClock: z
-      .enum(['accepted', 'refused'])
-      .default('accepted')
-      .describe(
-        'Whether a clock is taken that its TPM does not call safe, as after a power cut. Boots are counted all the same.',
       ),
   })
   .refine(({ ekRootPaths, knownEks }) => ekRootPaths.length + knownEks.length > 0, {
@@ -130,6 +124,44 @@ export const tpmSchema = z
   })
   .optional()
   .describe('Agents on machines with a TPM 2.0: endorsement key and quote.');
+
+const hostTpmSchema = z
+  .strictObject({
+    ...knownTpms,
+    firstUse: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether the first TPM that a host shows is taken, whoever made it, and no other after.',
+      ),
+  })
+  .refine(
+    ({ ekRootPaths, knownEks, firstUse }) => firstUse || ekRootPaths.length + knownEks.length > 0,
+    { message: 'needs ekRootPaths, knownEks or firstUse: else it would know no TPM' },
+  )
+  .optional()
+  .describe('How TPMs of hosts are judged that their agents show beside the voucher.');
+
+/** `attestation.dpuHost` of `server.yaml`. */
+export const dpuHostSchema = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .default(false)
+      .describe('Whether attested DPUs may vouch for their hosts (docs/dpu-host.md).'),
+    tpm: hostTpmSchema,
+    requireTpm: z
+      .union([z.boolean(), z.array(z.int().min(0).max(2)).min(1).max(3)])
+      .default(false)
+      .describe(
+        'Whether hosts have to show their TPM too: all of them, or those of the zones named and of none.',
+      ),
+  })
+  .refine(({ tpm, requireTpm }) => tpm !== undefined || requireTpm === false, {
+    path: ['tpm'],
+    message: 'is needed where TPMs of hosts are demanded',
+  })
+  .prefault({});
 
 /** `attestation.tpmDevid` of `server.yaml`. */
 export const tpmDevidSchema = z

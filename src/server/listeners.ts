@@ -67,7 +67,9 @@ export async function startListeners(
   dpu: JudgedDpus | undefined,
 ): Promise<Result<TlsListener>> {
   const rpcMetrics = createRpcMetrics(base.metrics);
-  const ofDpus = [dpu?.attestor, createDpuHost(base, core)].filter((one) => one !== undefined);
+  const host = await createDpuHost(base, core);
+  if (!host.ok) return host;
+  const ofDpus = [dpu?.attestor, host.value].filter((one) => one !== undefined);
   const attestors = await createAttestors(base, core.registry, ofDpus);
   if (!attestors.ok) return attestors;
   const served = services(base, core, attestors.value, dpu);

@@ -14,6 +14,8 @@ export interface EndorsementTrust {
   readonly intermediates: readonly Certificate[];
   /** SHA-256, hex, of SubjectPublicKeyInfo of keys that were recorded at commissioning. */
   readonly knownKeys: ReadonlySet<string>;
+  /** Whether keys that nobody knows pass as recorded: only where the caller pins the first. */
+  readonly unknownKeys?: 'taken' | 'refused';
   /** CRLs of the CAs above endorsement keys; none are asked for where none were loaded. */
   readonly revocation?: DeviceRevocation;
   /** Unix milliseconds. */
@@ -48,15 +50,16 @@ export function judgeEndorsement(
   if (!key.ok) return key;
   const spki = key.value.export({ type: 'spki', format: 'der' });
   const sha256 = createHash('sha256').update(spki).digest('hex');
+  const isKnown = trust.knownKeys.has(sha256) || trust.unknownKeys === 'taken';
   if (certificateDer !== undefined && trust.roots.length > 0) {
     const certificate = judgeCertificate(certificateDer, spki, trust);
     if (certificate.ok)
       return ok({ sha256, trust: 'manufacturer', certificate: certificate.value });
     // That a key was recorded once does not outweigh what its maker took back.
     const revoked = certificate.error.code === 'DEVICE_REVOKED';
-    if (revoked || !trust.knownKeys.has(sha256)) return certificate;
+    if (revoked || !isKnown) return certificate;
   }
-  if (trust.knownKeys.has(sha256)) return ok({ sha256, trust: 'known', certificate: undefined });
+  if (isKnown) return ok({ sha256, trust: 'known', certificate: undefined });
   return fail('TPM_EK', `the endorsement key ${sha256} is not known`);
 }
 

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { createDpuHostAttestor as createAgentHalf } from '../../agent/attestation/dpu_host/agent.ts';
+import type { DpuHostAgentSettings } from '../../agent/attestation/dpu_host/settings.ts';
 import type { OwnSvid } from '../../agent/attestation/own-svid.ts';
 import { type BootMemory, openBootMemory } from '../../agent/voucher/boot-memory.ts';
 import { startVoucherEndpoint, type VoucherEndpoint } from '../../agent/voucher/endpoint.ts';
@@ -132,6 +133,8 @@ export interface DpuHostRigOptions {
   readonly agent?: Partial<AgentRecord>;
   readonly settings?: Partial<VoucherOfficeParts['settings']>;
   readonly server?: Partial<DpuHostParts>;
+  /** TPM of the host. */
+  readonly hostTpm?: DpuHostAgentSettings['tpm'];
 }
 
 /** Makes a rig; everything in it ends with the test. */
@@ -192,6 +195,7 @@ export async function dpuHostRig(
   const server = createDpuHostAttestor({
     registry: { trustDomain: TRUST_DOMAIN, bundle },
     inventory,
+    tpm: undefined,
     liveAgent: (svid) => {
       const policy = { registry, clock, adminIds: [], serverUid: 0 };
       const context = { ...policy, adminGid: undefined, maxStalenessMs: 1000 };
@@ -218,6 +222,7 @@ export async function dpuHostRig(
       uuidPath: join(folder, 'uuid'),
       serialPath: join(folder, 'serial'),
       pf0MacPath: join(folder, 'mac'),
+      tpm: options.hostTpm,
     },
     dataDir: folder,
     trustDomain: TRUST_DOMAIN,

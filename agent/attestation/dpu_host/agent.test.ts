@@ -87,16 +87,19 @@ describe('the agent of a host', () => {
     test(`tells a DPU that ${name} from one that is away`, async (context) => {
       const port = await serve(context, status, body);
       const session = assertValue(await agentIn(testFolder(context), port).begin(KEY));
-      assertRefused(await session.respond(encodeHostChallenge(Buffer.alloc(32))), code);
+      assertRefused(await session.respond(encodeHostChallenge({ nonce: Buffer.alloc(32) })), code);
     });
   }
 
   test('asks again later where nobody listens, and answers no challenge that is none', async (context) => {
     const session = assertValue(await agentIn(testFolder(context)).begin(KEY));
-    const challenge = encodeHostChallenge(Buffer.alloc(32));
+    const challenge = encodeHostChallenge({ nonce: Buffer.alloc(32) });
     assertRefused(await session.respond(challenge), 'VOUCHER_UNREACHABLE');
     assertRefused(await session.respond(Buffer.from('{}')), 'DPU_HOST_MESSAGE');
-    assertRefused(await session.respond(encodeHostChallenge(Buffer.alloc(31))), 'DPU_HOST_MESSAGE');
+    assertRefused(
+      await session.respond(encodeHostChallenge({ nonce: Buffer.alloc(31) })),
+      'DPU_HOST_MESSAGE',
+    );
   });
 });
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { absolutePathSetting, hostSetting } from '../../../src/runtime/config.ts';
+import { tpmAgentSchema } from '../method-settings.ts';
 
 /** `attestation.dpuHost` of `agent.yaml`. */
 export const dpuHostAgentSchema = z
@@ -20,6 +21,9 @@ export const dpuHostAgentSchema = z
     pf0MacPath: absolutePathSetting
       .optional()
       .describe('Such as /sys/class/net/enp3s0f0np0/address: PF0 of the DPU, as the host sees it.'),
+    tpm: tpmAgentSchema.describe(
+      'The TPM of this host, where the server looks at those of hosts; its event log is not read.',
+    ),
   })
   .describe('Attests by the word of the DPU of this host (docs/dpu-host.md).');
 

@@ -57,6 +57,11 @@ export function toWireDpu(dpu: DpuRecord, trustDomain: TrustDomain): Dpu {
     ownKey: dpu.ownKeySha256,
     endorsementKey: dpu.ekSha256,
     lastFull: dpu.lastFull && { rules: dpu.lastFull.rules, light: dpu.lastFull.light },
+    hostTpm: dpu.hostTpm && {
+      endorsementKey: dpu.hostTpm.ekSha256,
+      hostUuid: dpu.hostTpm.hostUuid,
+      since: BigInt(dpu.hostTpm.sinceSeconds),
+    },
     unreachableSince: BigInt(dpu.unreachableSinceSeconds),
     createdAt: BigInt(dpu.createdAtSeconds),
     updatedAt: BigInt(dpu.updatedAtSeconds),

@@ -1,17 +1,20 @@
 import { z } from 'zod';
 import { utf8 } from '../../base/bytes.ts';
-import { ok, type Result } from '../../base/result.ts';
+import type { Result } from '../../base/result.ts';
 import { encodeBase64 } from '../../spiffe/base64.ts';
 import { base64Field, digestOfParts, type MessageRules, readMessage } from '../strict-message.ts';
+import { MAX_TPM_MESSAGE_BYTES } from '../tpm/payload.ts';
 
 /** Name of the attestor: `AttestationData.type`, the segment of agent IDs, and the selectors' type. */
 export const DPU_HOST_TYPE = 'dpu_host';
 
 /** Bounds of the messages, in bytes. */
 export const DPU_HOST_LIMITS = {
-  payloadBytes: 256,
-  challengeBytes: 512,
-  responseBytes: 32 * 1024,
+  payloadBytes: 48 * 1024,
+  challengeBytes: 8 * 1024,
+  responseBytes: 80 * 1024,
+  /** A question for the TPM of the host. */
+  tpmQuestionBytes: 5000,
   voucherBytes: 4096,
   certificateBytes: 4096,
   certificates: 4,
@@ -55,9 +58,15 @@ export const hostSchema = z.strictObject({
 /** Boot id of a kernel. */
 export const bootSchema = uuid;
 
-const payloadSchema = z.strictObject({ v: version });
+const tpmMessage = base64Field(MAX_TPM_MESSAGE_BYTES).optional();
 
-const challengeSchema = z.strictObject({ v: version, nonce });
+const payloadSchema = z.strictObject({ v: version, tpm: tpmMessage });
+
+const challengeSchema = z.strictObject({
+  v: version,
+  nonce,
+  tpm: base64Field(DPU_HOST_LIMITS.tpmQuestionBytes).optional(),
+});
 
 const requestSchema = z.strictObject({
   v: version,
@@ -78,6 +87,7 @@ const responseSchema = z.strictObject({
   anchor: spki,
   proof: signature,
   signature,
+  tpm: tpmMessage,
 });
 
 /** What the agent of a host asks its DPU for; all of it is a claim but the key that signed `proof`. */
@@ -86,30 +96,33 @@ export type VoucherRequest = Omit<z.output<typeof requestSchema>, 'v'>;
 /** What the DPU answers: a JWS, and the chain of the SVID whose key signed it. */
 export type VoucherAnswer = Omit<z.output<typeof answerSchema>, 'v'>;
 
+/** What the agent says first: an encoded `TpmPayload`, where it has a TPM to show. */
+export type HostPayload = Omit<z.output<typeof payloadSchema>, 'v'>;
+
+/** What the server asks: a voucher for the nonce, and an encoded `TpmChallenge` over the same. */
+export type HostChallenge = Omit<z.output<typeof challengeSchema>, 'v'>;
+
 /** What the agent shows the server. */
 export type DpuHostResponse = Omit<z.output<typeof responseSchema>, 'v'>;
 
 /** The first message: nothing that anybody would have to believe. */
-export function encodeHostPayload(): Buffer {
-  return encode({});
+export function encodeHostPayload({ tpm }: HostPayload = {}): Buffer {
+  return encode(encodedTpm(tpm));
 }
 
 /** Reads a payload; fails with DPU_HOST_MESSAGE. */
-export function decodeHostPayload(bytes: Uint8Array): Result<void> {
-  const read = readMessage(bytes, payloadSchema, rules('payload', DPU_HOST_LIMITS.payloadBytes));
-  return read.ok ? ok(undefined) : read;
+export function decodeHostPayload(bytes: Uint8Array): Result<HostPayload> {
+  return readMessage(bytes, payloadSchema, rules('payload', DPU_HOST_LIMITS.payloadBytes));
 }
 
 /** What the server sends. */
-export function encodeHostChallenge(serverNonce: Uint8Array): Buffer {
-  return encode({ nonce: encodeBase64(serverNonce) });
+export function encodeHostChallenge({ nonce: serverNonce, tpm }: HostChallenge): Buffer {
+  return encode({ nonce: encodeBase64(serverNonce), ...encodedTpm(tpm) });
 }
 
-/** The server's nonce; fails with DPU_HOST_MESSAGE. */
-export function decodeHostChallenge(bytes: Uint8Array): Result<Uint8Array> {
-  const limit = DPU_HOST_LIMITS.challengeBytes;
-  const read = readMessage(bytes, challengeSchema, rules('challenge', limit));
-  return read.ok ? ok(read.value.nonce) : read;
+/** Reads a challenge; fails with DPU_HOST_MESSAGE. */
+export function decodeHostChallenge(bytes: Uint8Array): Result<HostChallenge> {
+  return readMessage(bytes, challengeSchema, rules('challenge', DPU_HOST_LIMITS.challengeBytes));
 }
 
 /** The request to the DPU. */
@@ -143,6 +156,7 @@ export function encodeHostResponse(response: DpuHostResponse): Buffer {
     anchor: encodeBase64(response.anchor),
     proof: encodeBase64(response.proof),
     signature: encodeBase64(response.signature),
+    ...encodedTpm(response.tpm),
   });
 }
 
@@ -166,6 +180,10 @@ export function askingMessage(
 /** What the key of the CSR signs: the voucher, in this attestation. */
 export function showingMessage(serverNonce: Uint8Array, voucher: string): Uint8Array {
   return digestOfParts([SHOWING, serverNonce, utf8(voucher)]);
+}
+
+function encodedTpm(tpm: Uint8Array | undefined): Readonly<Record<string, string>> {
+  return tpm === undefined ? {} : { tpm: encodeBase64(tpm) };
 }
 
 function rules(what: string, maxBytes: number): MessageRules {

@@ -97,7 +97,7 @@ async function attest(rig: DpuHostRig, forgery: Forgery = {}): Promise<Result<At
     {
       clock: rig.clock,
       exchange: async (challenge) =>
-        ok(answerTo(rig, unwrap(decodeHostChallenge(challenge)), forgery)),
+        ok(answerTo(rig, unwrap(decodeHostChallenge(challenge)).nonce, forgery)),
     },
   );
   if (!outcome.ok) return outcome;
@@ -151,6 +151,11 @@ describe('a host that its DPU vouches for', () => {
     assert.equal(rig.registry.dpus.get(DPU_SERIAL)?.hostKey?.anchor, sha256Hex(ANCHOR.spki));
     assert.notEqual(first.dpu, undefined);
     assert.equal((await admitted(rig)).dpu, undefined);
+  });
+
+  test('goes on while its DPU is degraded: a BMC that restarts takes no host down', async (context) => {
+    const rig = await dpuHostRig(context, { dpu: { state: 'degraded' } });
+    assertValue(await attest(rig));
   });
 
   test('may have what was found out of band in place of what was imported', async (context) => {

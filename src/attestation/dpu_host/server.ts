@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { toHex } from '../../base/bytes.ts';
 import type { ErrorCode, SignetError } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';
-import { fail, ok, type Result } from '../../base/result.ts';
-import type { DpuHost, DpuRecord } from '../../rules/dpu.ts';
+import { type Failed, fail, ok, type Result } from '../../base/result.ts';
+import type { DpuHost, DpuHostTpm, DpuRecord } from '../../rules/dpu.ts';
 import { dpuHostAgentPath } from '../../rules/reserved-ids.ts';
 import { makeSelector, type Selector } from '../../rules/selector.ts';
 import type { Logger } from '../../runtime/log.ts';
@@ -12,8 +12,11 @@ import type { DpuWrite } from '../../store/store.ts';
 import { parsePublicKey } from '../../x509/public-key.ts';
 import { verifyWithScheme } from '../../x509/signature.ts';
 import type { AttestationRequest, AttestedNode, Challenge, NodeAttestor } from '../attestor.ts';
+import { tpmShare } from '../dpu/tpm.ts';
+import type { ProvenTpm } from '../tpm/server.ts';
 import { type BootKey, bootKeyChanged, judgeBootKey } from './boot-key.ts';
 import { checkPairing, checkVoucher } from './check-voucher.ts';
+import { type HostTpmRules, judgeHostTpm, newHostTpm, questionHostTpm } from './host-tpm.ts';
 import {
   askingMessage,
   DPU_HOST_LIMITS,
@@ -30,6 +33,8 @@ import { readVoucher, type VoucherClaims, voucherAudience } from './voucher.ts';
 
 /** What the attestor stands on. */
 export interface DpuHostParts extends SignerParts {
+  /** Undefined where TPMs of hosts are not looked at. */
+  readonly tpm: HostTpmRules | undefined;
   readonly random: Random;
   readonly log: Logger;
   /** Something that looks like an attack on a host; nobody is put out for it. */
@@ -37,7 +42,11 @@ export interface DpuHostParts extends SignerParts {
 }
 
 /** What only somebody beside the host's own agent causes. */
-const ALARMS: readonly ErrorCode[] = ['VOUCHER_SECOND_KEY', 'VOUCHER_BOOT_UNCONFIRMED'];
+const ALARMS: readonly ErrorCode[] = [
+  'VOUCHER_SECOND_KEY',
+  'VOUCHER_BOOT_UNCONFIRMED',
+  'VOUCHER_TPM_KEY',
+];
 
 const SCHEME = { kind: 'ecdsa', hash: 'sha256' } as const;
 
@@ -53,8 +62,9 @@ export function createDpuHostAttestor(parts: DpuHostParts): NodeAttestor {
       payloadBytes: DPU_HOST_LIMITS.payloadBytes,
       responseBytes: DPU_HOST_LIMITS.responseBytes,
       challenges: 1,
-      responseMs: 30_000,
-      totalMs: 40_000,
+      // A discrete TPM takes seconds for what it is asked.
+      responseMs: parts.tpm === undefined ? 30_000 : 60_000,
+      totalMs: parts.tpm === undefined ? 40_000 : 60_000,
     },
     async attest(request, challenge) {
       const node = await attest(parts, request, challenge);
@@ -78,7 +88,9 @@ async function attest(
   const payload = decodeHostPayload(request.payload);
   if (!payload.ok) return payload;
   const nonce = parts.random.bytes(HOST_NONCE_BYTES);
-  const answer = await challenge(encodeHostChallenge(nonce));
+  const question = await questionHostTpm(parts, request, payload.value.tpm, nonce);
+  if (!question.ok) return question;
+  const answer = await challenge(encodeHostChallenge({ nonce, tpm: question.value?.bytes }));
   if (!answer.ok) return answer;
   const response = decodeHostResponse(answer.value);
   if (!response.ok) return response;
@@ -99,8 +111,12 @@ async function attest(
   if (!fits.ok) return fits;
   const proven = checkPossession(parts, request, response.value, claims);
   if (!proven.ok) return proven;
-  const host = checkPairing(claims, signer.value.dpu);
-  return host.ok ? admit(parts, signer.value, claims, host.value) : host;
+  const { dpu } = signer.value;
+  const host = checkPairing(claims, dpu);
+  if (!host.ok) return host;
+  const tpm = judgeHostTpm(parts.tpm, question.value, response.value.tpm, dpu, host.value);
+  if (!tpm.ok) return alarming(parts, dpu, tpm);
+  return admit(parts, signer.value, claims, host.value, tpm.value);
 }
 
 /** The key of the CSR shows the voucher, and the key of the boot asked for it: both in this attestation. */
@@ -121,52 +137,74 @@ function isSigned(spki: Uint8Array, message: Uint8Array, signature: Uint8Array):
   return key.ok && verifyWithScheme(key.value, SCHEME, message, signature).ok;
 }
 
+function alarming(
+  { onAlarm }: Pick<DpuHostParts, 'onAlarm'>,
+  { serial }: DpuRecord,
+  failed: Failed,
+): Failed {
+  if (ALARMS.includes(failed.error.code)) onAlarm(serial, failed.error);
+  return failed;
+}
+
 function admit(
   parts: DpuHostParts,
   { dpu, deviceId, notAfterSeconds }: VoucherDpu,
   { anchor, boot, witness }: VoucherClaims,
   host: DpuHost,
+  tpm: ProvenTpm | undefined,
 ): Result<AttestedNode> {
   const shown: BootKey = { anchor, boot, witness };
   // The key of another host, from before the card was moved by an operator, says nothing of this one.
   const known = dpu.hostKey?.hostUuid === host.uuid ? dpu.hostKey : undefined;
   const judged = judgeBootKey(known, shown);
-  if (!judged.ok) {
-    if (ALARMS.includes(judged.error.code)) parts.onAlarm(dpu.serial, judged.error);
-    return judged;
-  }
+  if (!judged.ok) return alarming(parts, dpu, judged);
   const { trustDomain } = parts.registry;
   const agentId = spiffeIdFromPath(trustDomain, dpuHostAgentPath(deviceId, host.uuid));
   if (!agentId.ok) return agentId;
   const selectors = selectorsOf(dpu, host);
   if (!selectors.ok) return selectors;
-  const remembered = bootKeyChanged(known, shown)
-    ? { dpu: rememberKey(dpu, shown, host.uuid, nowSeconds(parts)) }
-    : {};
+  const share = tpmShare(parts.tpm, agentId.value, tpm);
+  if (!share.ok) return share;
+  const atSeconds = nowSeconds(parts);
+  const hostTpm = newHostTpm(dpu, host, tpm, atSeconds);
+  const changed = bootKeyChanged(known, shown) || hostTpm !== undefined;
+  const { tpmClock } = share.value;
   return ok({
     agentId: agentId.value,
-    selectors: selectors.value,
+    selectors: [...selectors.value, ...share.value.selectors],
     canReattest: true,
-    assurance: { binding: 'vouched', zone: dpu.zone, release: undefined },
+    assurance: {
+      // Its maker vouches for the TPM: the node is as firmly bound as by it alone, and sits where it should.
+      binding: tpm?.endorsement.trust === 'manufacturer' ? 'tpm' : 'vouched',
+      zone: dpu.zone,
+      release: undefined,
+      ...(tpmClock && { tpmClock }),
+    },
     aliasDraft: undefined,
     joinTokenHash: undefined,
     notAfterSeconds,
-    ...remembered,
+    ...(changed && { dpu: remember(dpu, shown, host.uuid, hostTpm, atSeconds) }),
   });
 }
 
-/** Written over the revision that was judged: of two first keys at once one is refused. */
-function rememberKey(
+/** Written over the revision that was judged: of two first keys, or TPMs, at once one is refused. */
+function remember(
   { revision, ...draft }: DpuRecord,
   shown: BootKey,
   hostUuid: string,
+  hostTpm: DpuHostTpm | undefined,
   atSeconds: number,
 ): DpuWrite {
   const { hostKey } = draft;
   const same = hostKey?.anchor === shown.anchor && hostKey.hostUuid === hostUuid;
   const sinceSeconds = same ? hostKey.sinceSeconds : atSeconds;
   return {
-    dpu: { ...draft, hostKey: { ...shown, hostUuid, sinceSeconds }, updatedAtSeconds: atSeconds },
+    dpu: {
+      ...draft,
+      hostKey: { ...shown, hostUuid, sinceSeconds },
+      ...(hostTpm && { hostTpm }),
+      updatedAtSeconds: atSeconds,
+    },
     expectedRevision: revision,
   };
 }

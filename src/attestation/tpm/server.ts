@@ -109,17 +109,19 @@ export interface TpmQuestion {
 /**
  * Judges the keys of a payload and makes the question that proves the TPM behind them: to open a
  * credential, and to quote its registers for the key of the request. Errors: TPM_*, ATTESTATION_PAYLOAD.
+ *
+ * @param nonce Of this attestation alone; 32 octets.
  */
 export async function questionTpm(
   parts: QuestionTpmParts,
   request: AttestationRequest,
+  nonce = parts.random.bytes(BINDING_NONCE_BYTES),
 ): Promise<Result<TpmQuestion>> {
   const shown = judge(request.payload, parts, await parts.revocation());
   if (!shown.ok) return shown;
   const { endorsementKey, attestationKey, endorsement } = shown.value;
   const activation = startActivation(endorsementKey, attestationKey, parts.random);
   if (!activation.ok) return activation;
-  const nonce = parts.random.bytes(BINDING_NONCE_BYTES);
   const session = toHex(parts.random.bytes(16));
   const eventLog = parts.eventLog === 'required';
   const asked = { session, nonce, pcrs: parts.pcrs, eventLog };

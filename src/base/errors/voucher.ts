@@ -94,6 +94,14 @@ export const voucherErrors = defineErrors({
     'A new key asks for a voucher and names a new boot of the host, which the DPU did not see by itself.',
     'Where the host was installed anew: remove voucher-keys.json on the DPU and run `signet dpu confirm-host`; else look at the host.',
   ),
+  VOUCHER_TPM_MISSING: refusal(
+    'The TPM of a host is demanded, and its agent shows none.',
+    'Set attestation.dpuHost.tpm in agent.yaml of the host, or take its zone out of attestation.dpuHost.requireTpm.',
+  ),
+  VOUCHER_TPM_KEY: refusal(
+    'The TPM of a host is another one than it showed first.',
+    'Where its board was replaced: `signet dpu confirm-host --tpm`; else another machine poses as this host.',
+  ),
   VOUCHER_BOOT_WITNESS: {
     status: 'Unavailable',
     retryable: true,

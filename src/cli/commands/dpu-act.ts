@@ -78,16 +78,18 @@ export const dpuConfirmHost: CommandSpec = {
   args: 'SERIAL',
   about:
     "Forgets the key that the host's agent asked with: the next one that the DPU vouches for counts, as after the host was installed anew. The DPU need not attest again. On the DPU remove voucher-keys.json from the agent's data directory first; its agent goes on without a restart.",
-  flags: [REASON],
+  flags: [{ name: 'tpm', help: 'forget its TPM as well, as after another board' }, REASON],
   examples: ['signet dpu confirm-host MT2333X01234 --reason "host installed anew, ticket 4711"'],
-  run: (input, io) =>
-    act(
+  run: (input, io) => {
+    const tpm = input.has('tpm');
+    return act(
       "forgetting the host's key",
       input,
       io,
-      (client, request) => (m, o, done) => client.confirmHost(request, m, o, done),
+      (client, request) => (m, o, done) => client.confirmHost({ ...request, tpm }, m, o, done),
       'takes the next key of its host; it',
-    ),
+    );
+  },
 };
 
 /** `signet dpu commission`. */

@@ -139,6 +139,14 @@ export interface ReasonedRequest {
   reason: string;
 }
 
+export interface ConfirmHostRequest {
+  serial: string;
+  /** Required, at most 512 characters. */
+  reason: string;
+  /** Its TPM as well, as after another board. */
+  tpm: boolean;
+}
+
 export interface AttestDpusRequest {
   /**
    * One DPU; empty for all that the filter leaves, except those that are out
@@ -249,7 +257,18 @@ export interface Dpu {
   /** The same of its TPM's endorsement key. */
   endorsementKey: string;
   /** Absent where it has not attested in full since it was commissioned. */
-  lastFull: LastFull | undefined;
+  lastFull:
+    | LastFull
+    | undefined;
+  /** The TPM that the host showed first. */
+  hostTpm: HostTpm | undefined;
+}
+
+export interface HostTpm {
+  /** SHA-256 of the SubjectPublicKeyInfo of its endorsement key, hex. */
+  endorsementKey: string;
+  hostUuid: string;
+  since: bigint;
 }
 
 /** The attestation in full that light ones rest on; its moment is attested_at. */
@@ -1653,6 +1672,96 @@ export const ReasonedRequest: MessageFns<ReasonedRequest> = {
   },
 };
 
+function createBaseConfirmHostRequest(): ConfirmHostRequest {
+  return { serial: "", reason: "", tpm: false };
+}
+
+export const ConfirmHostRequest: MessageFns<ConfirmHostRequest> = {
+  encode(message: ConfirmHostRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serial !== "") {
+      writer.uint32(10).string(message.serial);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.tpm !== false) {
+      writer.uint32(24).bool(message.tpm);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConfirmHostRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConfirmHostRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serial = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tpm = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ConfirmHostRequest {
+    return {
+      serial: isSet(object.serial) ? globalThis.String(object.serial) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      tpm: isSet(object.tpm) ? globalThis.Boolean(object.tpm) : false,
+    };
+  },
+
+  toJSON(message: ConfirmHostRequest): unknown {
+    const obj: any = {};
+    if (message.serial !== "") {
+      obj.serial = message.serial;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.tpm !== false) {
+      obj.tpm = message.tpm;
+    }
+    return obj;
+  },
+};
+
 function createBaseAttestDpusRequest(): AttestDpusRequest {
   return { serial: "", zone: undefined, rack: undefined, tenant: undefined, reason: "", now: false };
 }
@@ -2171,6 +2280,7 @@ function createBaseDpu(): Dpu {
     ownKey: "",
     endorsementKey: "",
     lastFull: undefined,
+    hostTpm: undefined,
   };
 }
 
@@ -2301,6 +2411,9 @@ export const Dpu: MessageFns<Dpu> = {
     }
     if (message.lastFull !== undefined) {
       LastFull.encode(message.lastFull, writer.uint32(362).fork()).join();
+    }
+    if (message.hostTpm !== undefined) {
+      HostTpm.encode(message.hostTpm, writer.uint32(370).fork()).join();
     }
     return writer;
   },
@@ -2590,6 +2703,14 @@ export const Dpu: MessageFns<Dpu> = {
             message.lastFull = LastFull.decode(reader, reader.uint32());
             continue;
           }
+          case 46: {
+            if (tag !== 370) {
+              break;
+            }
+
+            message.hostTpm = HostTpm.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2712,6 +2833,11 @@ export const Dpu: MessageFns<Dpu> = {
         : isSet(object.last_full)
         ? LastFull.fromJSON(object.last_full)
         : undefined,
+      hostTpm: isSet(object.hostTpm)
+        ? HostTpm.fromJSON(object.hostTpm)
+        : isSet(object.host_tpm)
+        ? HostTpm.fromJSON(object.host_tpm)
+        : undefined,
     };
   },
 
@@ -2818,6 +2944,110 @@ export const Dpu: MessageFns<Dpu> = {
     }
     if (message.lastFull !== undefined) {
       obj.lastFull = LastFull.toJSON(message.lastFull);
+    }
+    if (message.hostTpm !== undefined) {
+      obj.hostTpm = HostTpm.toJSON(message.hostTpm);
+    }
+    return obj;
+  },
+};
+
+function createBaseHostTpm(): HostTpm {
+  return { endorsementKey: "", hostUuid: "", since: 0n };
+}
+
+export const HostTpm: MessageFns<HostTpm> = {
+  encode(message: HostTpm, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.endorsementKey !== "") {
+      writer.uint32(10).string(message.endorsementKey);
+    }
+    if (message.hostUuid !== "") {
+      writer.uint32(18).string(message.hostUuid);
+    }
+    if (message.since !== 0n) {
+      if (BigInt.asIntN(64, message.since) !== message.since) {
+        throw new globalThis.Error("value provided for field message.since of type int64 too large");
+      }
+      writer.uint32(24).int64(message.since);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HostTpm {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHostTpm();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.endorsementKey = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hostUuid = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.since = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HostTpm {
+    return {
+      endorsementKey: isSet(object.endorsementKey)
+        ? globalThis.String(object.endorsementKey)
+        : isSet(object.endorsement_key)
+        ? globalThis.String(object.endorsement_key)
+        : "",
+      hostUuid: isSet(object.hostUuid)
+        ? globalThis.String(object.hostUuid)
+        : isSet(object.host_uuid)
+        ? globalThis.String(object.host_uuid)
+        : "",
+      since: isSet(object.since) ? BigInt(object.since) : 0n,
+    };
+  },
+
+  toJSON(message: HostTpm): unknown {
+    const obj: any = {};
+    if (message.endorsementKey !== "") {
+      obj.endorsementKey = message.endorsementKey;
+    }
+    if (message.hostUuid !== "") {
+      obj.hostUuid = message.hostUuid;
+    }
+    if (message.since !== 0n) {
+      obj.since = message.since.toString();
     }
     return obj;
   },
@@ -4104,8 +4334,8 @@ export const DpuInventoryService = {
     path: "/signet.dpu.v1.DpuInventory/ConfirmHost" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ReasonedRequest): Buffer => Buffer.from(ReasonedRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ReasonedRequest => ReasonedRequest.decode(value),
+    requestSerialize: (value: ConfirmHostRequest): Buffer => Buffer.from(ConfirmHostRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ConfirmHostRequest => ConfirmHostRequest.decode(value),
     responseSerialize: (value: Dpu): Buffer => Buffer.from(Dpu.encode(value).finish()),
     responseDeserialize: (value: Buffer): Dpu => Dpu.decode(value),
   },
@@ -4150,7 +4380,7 @@ export interface DpuInventoryServer extends UntypedServiceImplementation {
    * Forgets the key of the host, so that the next one that asks for vouchers is
    * the first. The DPU stands as it did.
    */
-  confirmHost: handleUnaryCall<ReasonedRequest, Dpu>;
+  confirmHost: handleUnaryCall<ConfirmHostRequest, Dpu>;
   /** Has the agents of DPUs attest again in full, or looks at one DPU at once. */
   attestDpus: handleUnaryCall<AttestDpusRequest, AttestDpusResponse>;
   /** Evidence that this server keeps. */
@@ -4277,14 +4507,17 @@ export interface DpuInventoryClient extends Client {
    * Forgets the key of the host, so that the next one that asks for vouchers is
    * the first. The DPU stands as it did.
    */
-  confirmHost(request: ReasonedRequest, callback: (error: ServiceError | null, response: Dpu) => void): ClientUnaryCall;
   confirmHost(
-    request: ReasonedRequest,
+    request: ConfirmHostRequest,
+    callback: (error: ServiceError | null, response: Dpu) => void,
+  ): ClientUnaryCall;
+  confirmHost(
+    request: ConfirmHostRequest,
     metadata: Metadata,
     callback: (error: ServiceError | null, response: Dpu) => void,
   ): ClientUnaryCall;
   confirmHost(
-    request: ReasonedRequest,
+    request: ConfirmHostRequest,
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Dpu) => void,
