@@ -5,11 +5,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
-import { IROT, manifestBytes, signManifest, writtenManifest } from '../../test/support/manifest.ts';
+import { makeAnyCrl, plainExtensions } from '../../test/support/crl.ts';
+import {
+  IROT,
+  manifestBytes,
+  signManifest,
+  writtenManifest,
+  writtenTarget,
+} from '../../test/support/manifest.ts';
 import { soon } from '../../test/support/processes.ts';
 import { assertRefused, assertValue } from '../../test/support/refused.ts';
 import { openState } from '../../test/support/state.ts';
-import { makeKey } from '../../test/support/x509.ts';
+import { makeCertificate, makeKey } from '../../test/support/x509.ts';
 import { createMetrics } from '../runtime/metrics.ts';
 import { dpuAttestorSchema } from './dpu-attestor-settings.ts';
 import { DpuReferences, type ReferenceChange } from './dpu-references.ts';
@@ -17,7 +24,7 @@ import { DpuReferences, type ReferenceChange } from './dpu-references.ts';
 const signer = makeKey();
 const publisher = createPublicKey(signer.privateKey).export({ type: 'spki', format: 'pem' });
 
-async function setUp(context: TestContext, recheck = '10s') {
+async function setUp(context: TestContext, recheck = '10s', withCrl = false) {
   const { clock, store } = await openState(context);
   const folder = mkdtempSync(join(tmpdir(), 'sgn-references-'));
   context.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -33,7 +40,9 @@ async function setUp(context: TestContext, recheck = '10s') {
   const lines: Readonly<Record<string, unknown>>[] = [];
   const log = pino({ level: 'info' }, { write: (line) => void lines.push(JSON.parse(line)) });
   const hex = 'ab'.repeat(32);
+  const crlPath = join(folder, 'ca.crl');
   const settings = dpuAttestorSchema.parse({
+    ...(withCrl && { crls: { paths: [crlPath] } }),
     classes: [{ name: 'dpu', roots: [hex], classCas: [hex] }],
     targets: [{ id: IROT, class: 'dpu' }],
     manifests: { paths: [path], signerPaths: [signerPath] },
@@ -54,7 +63,7 @@ async function setUp(context: TestContext, recheck = '10s') {
     return { references, metrics, changes, sequence };
   };
   const codes = () => lines.flatMap(({ code }) => (code === undefined ? [] : [code]));
-  return { clock, publish, path, open, opened, codes };
+  return { clock, publish, path, crlPath, open, opened, codes };
 }
 
 test('a newer revision is in force once its file is noticed, and listeners are told', async (context) => {
@@ -139,4 +148,36 @@ test('without an interval files are read at SIGHUP only', async (context) => {
   assert.equal(sequence(), 7);
   assertValue(await references.reload());
   assert.equal(sequence(), 8);
+});
+
+test('a CRL that says less than the one in force is refused with the whole set', async (context) => {
+  const { publish, crlPath, opened } = await setUp(context, '0s', true);
+  const [ca, other] = [makeCertificate({ ca: true }), makeCertificate({ ca: true })];
+  const crl = (number: number, signer = ca): void =>
+    writeFileSync(crlPath, makeAnyCrl(signer, { extensions: plainExtensions(signer, number) }));
+  publish(7);
+  crl(5);
+  const { references, sequence, changes } = await opened();
+  const inForce = () => references.revocation.crls.map(({ number }) => number);
+  publish(8);
+  for (const replaced of [() => crl(4), () => crl(6, other)]) {
+    replaced();
+    assertRefused(await references.reload(), 'DEVICE_CRL_OLDER');
+    assert.deepEqual([inForce(), sequence(), changes.length], [[5n], 7, 0]);
+  }
+  for (const number of [5, 6]) {
+    crl(number);
+    assertValue(await references.reload());
+    assert.deepEqual([inForce(), sequence()], [[BigInt(number)], 8]);
+  }
+});
+
+test('a component that no manifest names any more is told of', async (context) => {
+  const { publish, opened } = await setUp(context);
+  publish(7);
+  const { references, changes } = await opened();
+  publish(8, { targets: [writtenTarget({ id: 'Another' })] });
+  assertValue(await references.reload());
+  assert.equal(references.manifestFor(IROT), undefined);
+  assert.deepEqual(changes[0]?.targets, new Set([IROT, 'Another']));
 });

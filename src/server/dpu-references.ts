@@ -26,7 +26,7 @@ export interface DpuReferencesBase {
 
 /** What is judged by from now on, compared with what was before. */
 export interface ReferenceChange {
-  /** Components whose manifest has another content, or is there for the first time. */
+  /** Components whose manifest has another content, is there for the first time, or not any more. */
   readonly targets: ReadonlySet<string>;
   readonly crls: boolean;
 }
@@ -114,7 +114,7 @@ export class DpuReferences {
   async #reload(): Promise<Result<void>> {
     const { log } = this.#base;
     this.#seen = await appearanceOf(this.#paths);
-    const read = await readReferences(this.#base);
+    const read = await readReferences(this.#base, this.#current.crls);
     this.#refused = !read.ok;
     if (!read.ok) {
       this.#failures.inc();
@@ -158,14 +158,15 @@ function pathsOf({ manifests, crls }: DpuReferencesBase['settings']): readonly s
 }
 
 function differences(before: References, after: References): ReferenceChange {
-  const targets = [...after.manifests].filter(
-    ([target, { sha256 }]) => before.manifests.get(target)?.sha256 !== sha256,
+  const all = new Set([...before.manifests.keys(), ...after.manifests.keys()]);
+  const targets = [...all].filter(
+    (target) => before.manifests.get(target)?.sha256 !== after.manifests.get(target)?.sha256,
   );
   const known = before.crls.map(({ der }) => der);
   const crls =
     after.crls.length !== known.length ||
     after.crls.some(({ der }) => !known.some((each) => equalBytes(each, der)));
-  return { targets: new Set(targets.map(([target]) => target)), crls };
+  return { targets: new Set(targets), crls };
 }
 
 /** They are in force all the same, so that no older revision takes their place. */
@@ -182,18 +183,32 @@ function revisionOf({ id, sequence }: ReferenceManifest): string {
   return `${id} ${sequence}`;
 }
 
-async function readReferences({
-  settings,
-  marks,
-  clock,
-}: DpuReferencesBase): Promise<Result<References>> {
+/** @param before CRLs that are in force: what is read must not say less. */
+async function readReferences(
+  { settings, marks, clock }: DpuReferencesBase,
+  before: readonly Crl[] = [],
+): Promise<Result<References>> {
   const manifests = await readManifests(settings.manifests, clock.nowMs());
   if (!manifests.ok) return manifests;
   const crls = await readAll(settings.crls.paths, readDeviceCrl);
   if (!crls.ok) return crls;
+  const older = before.find((crl) => !crls.value.some((each) => isSuccessor(each, crl)));
+  if (older !== undefined) {
+    return fail(
+      'DEVICE_CRL_OLDER',
+      `CRL ${older.number}: none of its CA is as new in the files now`,
+    );
+  }
   // Last: what is refused for another reason must not keep out what is in force.
   const newest = await succeed(marks, [...new Set(manifests.value.values())]);
   return newest.ok ? ok({ manifests: manifests.value, crls: crls.value }) : newest;
+}
+
+/** Whether a CRL takes the place of another: of the same CA and key, and not older (RFC 5280 §5.2.3). */
+function isSuccessor(next: Crl, { issuerDer, authorityKeyId, number }: Crl): boolean {
+  const sameCa =
+    equalBytes(next.issuerDer, issuerDer) && equalBytes(next.authorityKeyId, authorityKeyId);
+  return sameCa && next.number >= number;
 }
 
 /** Manifests by target. Two that speak of one target would leave open which of them counts. */

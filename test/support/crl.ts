@@ -86,10 +86,10 @@ export function makeAnyCrl(signer: TestCertificate, options: AnyCrl = {}): Uint8
 }
 
 /** The two extensions that every CRL must have. */
-export function plainExtensions(signer: TestCertificate): readonly Uint8Array[] {
+export function plainExtensions(signer: TestCertificate, number = 7): readonly Uint8Array[] {
   return [
     authorityKeyIdExtension(signer.keyId),
-    derExtension(OID.crlNumber, false, derUnsigned(Uint8Array.of(7))),
+    derExtension(OID.crlNumber, false, derUnsigned(Uint8Array.of(number))),
   ];
 }
 

@@ -84,4 +84,11 @@ export const diceErrors = defineErrors({
     means: 'An imported CRL is an indirect one.',
     action: 'Import the CRL of each CA, from the address in the certificates that it issues.',
   },
+  DEVICE_CRL_OLDER: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'Of a CA whose CRL is in force the files hold an older one by now, or none.',
+    action:
+      'Put the newest CRL back; where a CA is no longer used, restart the server without its CRL.',
+  },
 });
