@@ -175,10 +175,11 @@ function pinsOf(
       return fail('DPU_INVALID', 'a baseline value needs a target and hexadecimal octets');
     }
   }
+  const devicePins = collected?.devicePins?.filter(({ deviceId }) => deviceIds.includes(deviceId));
   const given = stated.map(({ value, ...rest }) => ({ ...rest, value: value.toLowerCase() }));
   const baseline = collected?.baseline ?? (given.length > 0 ? given : dpu.baseline);
   const learnt = { pairing: collected?.pairing ?? dpu.pairing, bmc: collected?.bmc ?? dpu.bmc };
-  return ok({ deviceIds, baseline, ...learnt });
+  return ok({ deviceIds, devicePins, baseline, ...learnt });
 }
 
 function listDpus({ registry }: ApiContext, request: ListDpusRequest): Result<Encoded> {

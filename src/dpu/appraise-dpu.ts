@@ -1,5 +1,5 @@
 import { fail, ok, type Result } from '../base/result.ts';
-import type { DpuComponent, DpuDraft, DpuRecord } from '../rules/dpu.ts';
+import type { DpuComponent, DpuDevicePin, DpuDraft, DpuRecord } from '../rules/dpu.ts';
 import { deviceRecordOf, withDeviceRecord } from './device-records.ts';
 import type { DpuTarget, VerifiedEvidence } from './evidence.ts';
 import { type Allowances, appraise } from './manifest/appraise.ts';
@@ -31,11 +31,11 @@ export interface DpuAppraisal {
 }
 
 /**
- * Whether the device keys are those that are pinned to the DPU, a different one for each component.
- * Fails with DPU_KEY_MISSING or DPU_KEY_UNKNOWN.
+ * Whether the device keys are those that are pinned to the DPU, a different one for each component, and each
+ * of its own component where that is known. Fails with DPU_KEY_MISSING or DPU_KEY_UNKNOWN.
  */
 export function checkDeviceKeys(
-  dpu: Pick<DpuRecord, 'serial' | 'deviceIds'>,
+  dpu: Pick<DpuRecord, 'serial' | 'deviceIds' | 'devicePins'>,
   evidence: readonly VerifiedEvidence[],
 ): Result<void> {
   if (dpu.deviceIds.length === 0) {
@@ -44,7 +44,10 @@ export function checkDeviceKeys(
   const seen = new Set<string>();
   for (const { target, chain } of evidence) {
     const { deviceIdSha256: deviceId } = chain;
-    if (!dpu.deviceIds.includes(deviceId) || seen.has(deviceId)) {
+    const misplaced = dpu.devicePins?.some(
+      (pin) => (pin.target === target) !== (pin.deviceId === deviceId),
+    );
+    if (!dpu.deviceIds.includes(deviceId) || seen.has(deviceId) || misplaced === true) {
       return fail('DPU_KEY_UNKNOWN', `DPU ${dpu.serial}: ${target} answers with key ${deviceId}`);
     }
     seen.add(deviceId);
@@ -93,6 +96,11 @@ export function allowancesOf(dpu: DpuRecord, target: string, atMs: number): Allo
   const inWindow = atMs < dpu.baselineWindowEndsSeconds * 1000;
   const isNew = dpu.state === 'commissioned' && !dpu.baseline.some((one) => one.target === target);
   return { newBaseline: inWindow || isNew, olderRelease: inWindow };
+}
+
+/** Which device key each component showed. */
+export function devicePinsOf(evidence: readonly VerifiedEvidence[]): readonly DpuDevicePin[] {
+  return evidence.map(({ target, chain }) => ({ target, deviceId: chain.deviceIdSha256 }));
 }
 
 /** A component as the inventory keeps it with the assessment. */

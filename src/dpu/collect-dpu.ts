@@ -1,5 +1,6 @@
 import { fail, ok, type Result } from '../base/result.ts';
 import type { DpuPairing, DpuRecord, DpuValue } from '../rules/dpu.ts';
+import { devicePinsOf } from './appraise-dpu.ts';
 import { type CollectRules, collectVerified } from './collect-verified.ts';
 import type { OpenLook } from './collector.ts';
 import type { CollectedDpu, DpuCollector } from './collector-seam.ts';
@@ -68,6 +69,7 @@ function collected(
 ): Result<CollectedDpu> {
   return ok({
     deviceIds: evidence.map(({ chain }) => chain.deviceIdSha256),
+    devicePins: devicePinsOf(evidence),
     baseline: evidence.flatMap((item) => ownValues(item, manifestFor(item.target))),
     pairing,
     bmc: undefined,

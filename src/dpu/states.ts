@@ -121,6 +121,7 @@ function effectOf(dpu: DpuRecord, event: DpuEvent, { atSeconds }: DpuCause): Par
       return {
         commissionedAtSeconds: atSeconds,
         mustAttest: dpu.mustAttest || stands,
+        devicePins: undefined,
         hostKey: undefined,
         hostTpm: undefined,
         ownKeySha256: '',
@@ -142,6 +143,7 @@ function effectOf(dpu: DpuRecord, event: DpuEvent, { atSeconds }: DpuCause): Par
       return dpu.state === 'retired'
         ? {
             deviceIds: [],
+            devicePins: undefined,
             baseline: [],
             accepted: [],
             counters: [],

@@ -87,6 +87,13 @@ export interface DpuValue {
   readonly value: string;
 }
 
+/** The device key of a component. */
+export interface DpuDevicePin {
+  readonly target: string;
+  /** SHA-256 of its SubjectPublicKeyInfo, hex. */
+  readonly deviceId: string;
+}
+
 /** A firmware release that was accepted for a component. */
 export interface DpuRelease {
   readonly target: string;
@@ -197,6 +204,8 @@ export interface DpuRecord extends DpuFacts {
   readonly mustAttest: boolean;
   /** SHA-256 of the SubjectPublicKeyInfo of its device keys, hex; empty until pinned. */
   readonly deviceIds: readonly string[];
+  /** Which of them is of which component, since one showed it; absent until then, and in older records. */
+  readonly devicePins?: readonly DpuDevicePin[] | undefined;
   /** Values that must not change, taken at commissioning. */
   readonly baseline: readonly DpuValue[];
   /** Until when another baseline is accepted, Unix seconds; 0 is not. */

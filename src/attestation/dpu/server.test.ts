@@ -242,3 +242,20 @@ test('the baseline is what the first attestation after commissioning showed', as
   const seven = { index: 7, raw: false, kind: 2, value: sha512('own 7') };
   assert.equal(baseline[0]?.value, measurementText(seven));
 });
+
+test('the first attestation in full pins which key is of which component', async (context) => {
+  const { card, attest, inventory, dpu } = await dpuRig(context);
+  assertValue(await attest(agentOn(card)));
+  assert.deepEqual(dpu().devicePins, [{ target: IROT, deviceId: card.deviceId }]);
+  assertValue(await inventory.move(SERIAL, 'commission', { reason: 'anew' }));
+  assert.equal(dpu().devicePins, undefined);
+});
+
+test('§7.9 a card that answers for a component with the key of another is refused, and nobody is put out', async (context) => {
+  const card = new TestCard(SERIAL);
+  const deviceIds = [card.deviceId];
+  const devicePins = [{ target: 'Another', deviceId: card.deviceId }];
+  const { refuses, dpu } = await dpuRig(context, { deviceIds, devicePins });
+  await refuses(agentOn(card), 'DPU_KEY_UNKNOWN');
+  assert.equal(dpu().state, 'commissioned');
+});

@@ -1,5 +1,5 @@
 import { fail, ok, type Result } from '../../base/result.ts';
-import { checkDeviceKeys } from '../../dpu/appraise-dpu.ts';
+import { checkDeviceKeys, devicePinsOf } from '../../dpu/appraise-dpu.ts';
 import type { DpuDraft } from '../../rules/dpu.ts';
 import type {
   AttestationOutcome,
@@ -112,7 +112,7 @@ async function attestInFull(
 /** What an attestation in full leaves behind; the secret of the image is used up by it. */
 function remember(
   draft: DpuDraft,
-  { ownKeySha256 = '', tpm }: Judged,
+  { ownKeySha256 = '', tpm, appraisal: { components } }: Judged,
   lastFull: NonNullable<DpuDraft['lastFull']>,
 ): Result<DpuDraft> {
   const pinned = draft.ownKeySha256 || ownKeySha256;
@@ -123,7 +123,9 @@ function remember(
   const checked = checkTpmPin(draft, tpm);
   if (!checked.ok) return checked;
   const ekSha256 = draft.ekSha256 || (tpm?.endorsement.sha256 ?? '');
-  return ok({ ...draft, joinSecretHash: '', ownKeySha256: pinned, ekSha256, lastFull });
+  const devicePins = devicePinsOf(components.map(({ evidence }) => evidence));
+  const pins = { devicePins, ownKeySha256: pinned, ekSha256 };
+  return ok({ ...draft, ...pins, joinSecretHash: '', lastFull });
 }
 
 function leavesOf(pairs: Pairs) {
