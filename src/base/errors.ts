@@ -17,6 +17,7 @@ import { keysErrors } from './errors/keys.ts';
 import { kubeErrors } from './errors/kube.ts';
 import { ledgerErrors } from './errors/ledger.ts';
 import { manifestErrors } from './errors/manifest.ts';
+import { podErrors } from './errors/pod.ts';
 import { policyErrors } from './errors/policy.ts';
 import { redfishErrors } from './errors/redfish.ts';
 import { registryErrors } from './errors/registry.ts';
@@ -57,6 +58,7 @@ export const ERRORS = {
   ...voucherErrors,
   ...kubeErrors,
   ...k8sPsatErrors,
+  ...podErrors,
   ...authorityErrors,
   ...upstreamErrors,
   ...ledgerErrors,

@@ -9,8 +9,9 @@ import { type KubeResource, NODES, PODS } from '../kube/resource.ts';
 import { type KubeWatch, watchKube } from '../kube/watch.ts';
 import type { DerivedView } from '../registry/derived-entries.ts';
 import type { AgentRecord } from '../rules/entry.ts';
-import { Derivation, type RuleStanding } from '../rules/kube/derivation.ts';
+import { Derivation, type PodEntries, type RuleStanding } from '../rules/kube/derivation.ts';
 import type { PodExplanation } from '../rules/kube/explain.ts';
+import type { KubeNode } from '../rules/kube/objects.ts';
 import { type PrefixGrant, parsePrefixGrant, type RuleKind } from '../rules/kube/pod-rule.ts';
 import { DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -105,6 +106,16 @@ export class RuleController {
   /** How every rule stands. */
   standings(): Iterable<RuleStanding> {
     return this.#derivation.standings();
+  }
+
+  /** A pod and what rules give it now, by `namespace/name`; undefined where there is no such pod. */
+  entriesOf(pod: string): PodEntries | undefined {
+    return this.#derivation.entriesOf(pod);
+  }
+
+  /** A node by its name. */
+  node(name: string): KubeNode | undefined {
+    return this.#derivation.node(name);
   }
 
   /** How every rule stands with a pod, by `namespace/name`; undefined where there is no such pod. */

@@ -57,3 +57,10 @@ export function readRule(
       return { kind: 'static', origin, parsed: parseStaticEntry(spec, trustDomain) };
   }
 }
+
+/** Service accounts of all namespaces. */
+export const SERVICE_ACCOUNTS: KubeResource = {
+  group: '',
+  version: 'v1',
+  plural: 'serviceaccounts',
+};

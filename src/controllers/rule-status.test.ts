@@ -26,6 +26,7 @@ function settledDown(): Promise<void> {
 function start(): StatusWriter {
   const api: KubeApi = {
     name: 'fake',
+    serverAheadMs: undefined,
     request: async (request) => {
       calls.push(request);
       return refusal ?? ok({});

@@ -3,9 +3,7 @@ import { DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
 import { parseTemplate } from '../rules/template/template.ts';
 import { absolutePathSetting, parsedSetting } from '../runtime/config.ts';
 import { bundleSettings } from './bundle/settings.ts';
-
-const NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
-const kubeName = z.string().regex(NAME, 'must be a name of Kubernetes');
+import { kubeName, podCertificatesSchema } from './pod-certificate/settings.ts';
 
 const pattern = z
   .string()
@@ -73,6 +71,15 @@ const clusterSchema = z.strictObject({
     .optional()
     .describe('Context of the kubeconfig; its current one unless set.'),
   rules: rulesSchema.describe('How entries are derived from ClusterSPIFFEIDs and their like.'),
+  requireAttestedNode: z
+    .boolean()
+    .optional()
+    .describe(
+      'Whether what objects of Kubernetes ask for a pod needs the agent of its node to be attested. Unless set, once zones.rules has any.',
+    ),
+  podCertificates: podCertificatesSchema
+    .optional()
+    .describe('Signs PodCertificateRequests (docs/kubernetes-objects.md); off unless set.'),
   ...bundleSettings,
 });
 

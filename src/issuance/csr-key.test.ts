@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { generateKeyPairSync } from 'node:crypto';
+import { constants, generateKeyPairSync, sign } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { makeCloseKey, makeRocaKey, PUBLISHED_KEY } from '../../test/support/weak-keys.ts';
 import { keyFrom, makeCsr, makeKey, type TestKeyType } from '../../test/support/x509.ts';
@@ -7,7 +7,7 @@ import type { Result } from '../base/result.ts';
 import { PUBLISHED_BLOCKED_KEYS } from '../x509/blocked-keys.ts';
 import { parseCsr } from '../x509/csr.ts';
 import { signatureAlgorithmDer } from '../x509/signature.ts';
-import { provenKey } from './csr-key.ts';
+import { provenByProof, provenKey } from './csr-key.ts';
 
 const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
 function judge(csr: Uint8Array): string {
@@ -87,3 +87,29 @@ function infinity(spki: Uint8Array): Uint8Array {
   const algorithm = spki.subarray(2, 23);
   return Uint8Array.of(0x30, algorithm.length + 4, ...algorithm, 0x03, 0x02, 0x00, 0x00);
 }
+
+describe('the key of a proof that is no CSR', () => {
+  const message = Buffer.from('a pod');
+  const pss = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 };
+  const proofBy = (type: TestKeyType, over: Uint8Array = message) => {
+    const { spki, privateKey } = makeKey(type);
+    const options = type.startsWith('rsa') ? pss : {};
+    return { spki, message, signature: sign('sha256', over, { key: privateKey, ...options }) };
+  };
+  const judged = (proof: Parameters<typeof provenByProof>[0]) =>
+    code(provenByProof(proof, PUBLISHED_BLOCKED_KEYS));
+
+  for (const type of ['ec-p256', 'ec-p384', 'rsa-2048'] as const) {
+    test(`G-1 ${type} is proven by its signature over the message, and by no other`, () => {
+      assert.equal(judged(proofBy(type)), 'ok');
+      assert.equal(judged(proofBy(type, Buffer.from('b pod'))), 'SIGNATURE_INVALID');
+      assert.equal(judged({ ...proofBy(type), spki: makeKey(type).spki }), 'SIGNATURE_INVALID');
+      assert.equal(judged({ ...proofBy(type), signature: new Uint8Array(3) }), 'SIGNATURE_INVALID');
+    });
+  }
+
+  test('G-3, G-4 keys that nothing is issued for are refused', () => {
+    assert.equal(judged(proofBy('rsa-1024')), 'KEY_RSA_SIZE');
+    assert.equal(judged({ ...proofBy('ec-p256'), spki: PUBLISHED_KEY.spki }), 'KEY_BLOCKED');
+  });
+});

@@ -1,8 +1,9 @@
-import { verify } from 'node:crypto';
+import { constants, verify } from 'node:crypto';
 import { fail, ok, type Result } from '../base/result.ts';
 import { type BlockedKeys, checkNotBlocked } from '../x509/blocked-keys.ts';
 import { verifyCsrSignature } from '../x509/csr.ts';
 import { checkKeyPolicy } from '../x509/key-policy.ts';
+import { parsePublicKey, toKeyObject } from '../x509/public-key.ts';
 import { parseSignatureAlgorithm } from '../x509/signature.ts';
 import type { CertificateRequest, PublicKey } from '../x509/types.ts';
 
@@ -21,6 +22,34 @@ export function provenKey(csr: CertificateRequest, blocked: BlockedKeys): Result
   // Policy first: a key that is refused must not cost a verification.
   const allowed = checkKeyPolicy(csr.publicKey);
   return allowed.ok ? verifyCsrSignature(csr) : allowed;
+}
+
+/** A key with a signature by it over something that the other side could not choose, in place of a CSR. */
+export interface KeyProof {
+  /** SubjectPublicKeyInfo DER. */
+  readonly spki: Uint8Array;
+  readonly message: Uint8Array;
+  /** Over the SHA-256 of `message`: ECDSA in DER, or RSASSA-PSS. */
+  readonly signature: Uint8Array;
+}
+
+/** As {@link provenKey}, by a proof that is no CSR. */
+export function provenByProof(proof: KeyProof, blocked: BlockedKeys): Result<PublicKey> {
+  const parsed = parsePublicKey(proof.spki);
+  if (!parsed.ok) return parsed;
+  const free = checkNotBlocked(parsed.value, blocked);
+  const allowed = free.ok ? checkKeyPolicy(parsed.value) : free;
+  if (!allowed.ok) return allowed;
+  const imported = toKeyObject(allowed.value);
+  if (!imported.ok) return imported;
+  const padding = allowed.value.type === 'rsa' ? { padding: constants.RSA_PKCS1_PSS_PADDING } : {};
+  const valid = verify(
+    'sha256',
+    proof.message,
+    { key: imported.value, ...padding },
+    proof.signature,
+  );
+  return valid ? allowed : fail('SIGNATURE_INVALID', 'proof of possession: does not verify');
 }
 
 /**

@@ -8,6 +8,7 @@ import type { Logger } from '../runtime/log.ts';
 import type { Metrics } from '../runtime/metrics.ts';
 import { type BlockedKeys, PUBLISHED_BLOCKED_KEYS } from '../x509/blocked-keys.ts';
 import type { PublicKey } from '../x509/types.ts';
+import { type KeyProof, provenByProof } from './csr-key.ts';
 import { createJwtSigner, type IssuedJwt, issueJwt, type JwtSigner } from './issue-jwt.ts';
 import {
   type IssuanceContext,
@@ -18,7 +19,7 @@ import {
 import { checkKeySource, type LeafOrder } from './leaf.ts';
 import type { IssuanceRecorder } from './recorder.ts';
 import { SignPool } from './sign-pool.ts';
-import type { Lifetimes } from './validity.ts';
+import { type Lifetimes, type Validity, x509Validity } from './validity.ts';
 import { createLocalWorkshop, type Workshop } from './workshop.ts';
 
 export type { IssuedJwt } from './issue-jwt.ts';
@@ -63,8 +64,14 @@ export interface IssuerOptions {
 export interface Issuer {
   /** Whether a CSR could be signed: its key is allowed and proven. Signs nothing. */
   checkCsr(csr: Uint8Array): Result<PublicKey>;
+  /** The same of a key that is proven otherwise. */
+  checkProof(proof: KeyProof): Result<PublicKey>;
   /** Signs many; answers in order, each item with its own outcome. */
   issueX509Batch(items: readonly X509Request[]): Promise<readonly Result<IssuedX509>[]>;
+  /** Which dates a certificate would have now. Signs nothing. */
+  planX509(grant: X509Grant): Result<Validity>;
+  /** Signs for a key that is proven otherwise than by a CSR. */
+  issueX509ByProof(grant: X509Grant, proof: KeyProof): Promise<Result<IssuedX509>>;
   /** Signs for a key that this process made itself (the server's own SVID): no CSR. */
   issueX509ForKey(grant: X509Grant, publicKeySpki: Uint8Array): Promise<Result<IssuedX509>>;
   /** Signs one, by an operator's leave. */
@@ -108,6 +115,13 @@ export function createIssuer(options: IssuerOptions): Issuer {
     return issued;
   };
   return {
+    planX509(grant) {
+      const authority = options.authority.currentX509();
+      if (!authority.ok) return authority;
+      const { certificate } = authority.value;
+      return ok(x509Validity(grant, certificate, options.clock.nowMs(), context.lifetimes));
+    },
+    checkProof: (proof) => provenByProof(proof, blockedKeys),
     checkCsr: (der) => checkKeySource({ kind: 'csr', der }, blockedKeys),
     async issueX509Batch(items) {
       const requests = items.map(({ grant, csr }): LeafRequest => fromCsr(grant, csr));
@@ -116,6 +130,10 @@ export function createIssuer(options: IssuerOptions): Issuer {
       const issued = await timed('x509', () => issueX509(requests, workshop, context));
       metrics.count('x509', issued);
       return issued;
+    },
+    async issueX509ByProof(grant, proof) {
+      const key = provenByProof(proof, blockedKeys);
+      return key.ok ? one({ grant, source: { kind: 'spki', der: key.value.spki } }) : key;
     },
     issueX509ForKey: (grant, der) => one({ grant, source: { kind: 'spki', der } }),
     mintX509: (grant, csr) => one(fromCsr(grant, csr)),

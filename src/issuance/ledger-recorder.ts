@@ -4,6 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import { ok, type Result } from '../base/result.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { type Act, encodeRecord, type LedgerRecord } from '../ledger/record.ts';
+import type { GrantedPod, JwtGrant, X509Grant } from '../policy/grant.ts';
 import type { IssuanceRecord, IssuanceRecorder } from './recorder.ts';
 
 /** Something that was done to what was issued. */
@@ -85,6 +86,10 @@ export function inTurn(recorders: readonly IssuanceRecorder[]): IssuanceRecorder
   };
 }
 
+function podOf(grant: JwtGrant | X509Grant): GrantedPod | undefined {
+  return grant.svid === 'x509' ? grant.pod : undefined;
+}
+
 function svidRecord(record: IssuanceRecord, timeMs: number): LedgerRecord {
   const { grant } = record;
   return {
@@ -97,6 +102,8 @@ function svidRecord(record: IssuanceRecord, timeMs: number): LedgerRecord {
     entryRevision: grant.entry?.revision.toString(),
     agentId: grant.agentId?.uri,
     assurance: grant.assurance,
+    podUid: podOf(grant)?.uid,
+    rule: podOf(grant)?.rule,
     requestedBy: grant.requestedBy,
     notBefore: record.notBeforeSeconds,
     notAfter: record.notAfterSeconds,

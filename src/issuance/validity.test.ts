@@ -32,6 +32,19 @@ describe('validity of certificates', () => {
     assert.equal(x509('workload', 0, young).notBeforeSeconds, NOW - 10);
   });
 
+  test('begins no earlier than the grant says, and lives no longer, from its own beginning', () => {
+    const at = (bounds: { notBeforeSeconds?: number; maxLifeSeconds?: number }) => {
+      const grant = { purpose: 'workload', ttlSeconds: 0, ...bounds } as const;
+      const { notBeforeSeconds, notAfterSeconds } = x509Validity(grant, CA, NOW * 1000, LIFETIMES);
+      return [notBeforeSeconds - NOW, notAfterSeconds - NOW];
+    };
+    assert.deepEqual(at({ notBeforeSeconds: NOW - 61 }), [-60, 3600]);
+    assert.deepEqual(at({ notBeforeSeconds: NOW - 59 }), [-59, 3600]);
+    assert.deepEqual(at({ maxLifeSeconds: 3661 }), [-60, 3600]);
+    assert.deepEqual(at({ maxLifeSeconds: 3600 }), [-60, 3540]);
+    assert.deepEqual(at({ notBeforeSeconds: NOW + 5, maxLifeSeconds: 600 }), [5, 605]);
+  });
+
   test('takes the grant’s lifetime, or that of its purpose', () => {
     assert.equal(x509('workload', 0).notAfterSeconds, NOW + 3600);
     assert.equal(x509('server', 0).notAfterSeconds, NOW + 3600);

@@ -25,23 +25,32 @@ const MAX_BACKDATE_SHARE = 1 / 4;
  * that of the authority (X509-26).
  */
 export function x509Validity(
-  grant: Pick<X509Grant, 'purpose' | 'ttlSeconds' | 'notAfterSeconds'>,
+  grant: Pick<
+    X509Grant,
+    'purpose' | 'ttlSeconds' | 'notAfterSeconds' | 'notBeforeSeconds' | 'maxLifeSeconds'
+  >,
   authority: { readonly notBeforeMs: number; readonly notAfterMs: number },
   nowMs: number,
   lifetimes: Lifetimes,
 ): Validity {
   const nowSeconds = Math.floor(nowMs / 1000);
   const usual = grant.purpose === 'agent' ? lifetimes.agentSeconds : lifetimes.x509Seconds;
-  const notAfterSeconds = Math.min(
+  const endSeconds = Math.min(
     nowSeconds + (grant.ttlSeconds || usual),
     authority.notAfterMs / 1000,
     grant.notAfterSeconds ?? Number.POSITIVE_INFINITY,
   );
-  const longest = Math.floor((notAfterSeconds - nowSeconds) * MAX_BACKDATE_SHARE);
+  const longest = Math.floor((endSeconds - nowSeconds) * MAX_BACKDATE_SHARE);
   const backdateSeconds = Math.max(0, Math.min(lifetimes.backdateSeconds, longest));
+  const notBeforeSeconds = Math.max(
+    nowSeconds - backdateSeconds,
+    authority.notBeforeMs / 1000,
+    grant.notBeforeSeconds ?? 0,
+  );
+  const lifeSeconds = grant.maxLifeSeconds ?? Number.POSITIVE_INFINITY;
   return {
-    notBeforeSeconds: Math.max(nowSeconds - backdateSeconds, authority.notBeforeMs / 1000),
-    notAfterSeconds,
+    notBeforeSeconds,
+    notAfterSeconds: Math.min(endSeconds, notBeforeSeconds + lifeSeconds),
   };
 }
 

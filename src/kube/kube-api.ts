@@ -42,6 +42,8 @@ export interface KubeStream {
 export interface KubeApi {
   /** What the cluster is called in metrics and messages. */
   readonly name: string;
+  /** How far the server's clock is ahead of ours, by its last answer; undefined before the first. */
+  readonly serverAheadMs: number | undefined;
   /** Asks, and reads the answer whole. */
   request(request: KubeRequest): Promise<Result<KubeObject>>;
   /** Reads events until the server ends the stream, which is no failure. */
@@ -110,6 +112,7 @@ class KubeClient implements KubeApi {
   readonly #maxAnswerBytes: number;
   #access: KubeAccess;
   #readAtMs: number;
+  #serverAheadMs: number | undefined;
 
   constructor(place: KubePlace, access: KubeAccess, parts: KubeParts) {
     const { clock, metrics, name, maxAnswerBytes } = parts;
@@ -120,6 +123,10 @@ class KubeClient implements KubeApi {
     this.#metrics = metrics;
     this.#access = access;
     this.#readAtMs = clock.monotonicMs();
+  }
+
+  get serverAheadMs(): number | undefined {
+    return this.#serverAheadMs;
   }
 
   async request(request: KubeRequest): Promise<Result<KubeObject>> {
@@ -181,6 +188,8 @@ class KubeClient implements KubeApi {
         maxAnswerBytes: this.#maxAnswerBytes,
         signal,
       });
+      const saidMs = Date.parse(answer.headers.date ?? '');
+      if (!Number.isNaN(saidMs)) this.#serverAheadMs = saidMs - this.#clock.nowMs();
       result = judge(doing, answer);
     } catch (cause) {
       result = broken(doing, cause, signal);

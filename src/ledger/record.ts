@@ -49,6 +49,8 @@ export interface LedgerRecord {
   /** How the node was attested, where that is known. */
   readonly assurance?: string | undefined;
   readonly podUid?: string | undefined;
+  /** The rule of Kubernetes that gave the pod its identity. */
+  readonly rule?: string | undefined;
   /** Who asked: `agent:<id>`, `local:<uid>`, `admin:<id>`, `attestation:<type>`, `self`. */
   readonly requestedBy?: string | undefined;
   /** Unix seconds. */
@@ -87,6 +89,7 @@ const FIELDS = {
   dpu: 'text',
   reason: 'text',
   previous: 'text',
+  rule: 'text',
 } as const satisfies Record<Exclude<keyof LedgerRecord, 'kind'>, Shape>;
 
 /**
@@ -116,6 +119,7 @@ export function encodeRecord(record: LedgerRecord): Uint8Array {
       dpu: record.dpu,
       reason: record.reason,
       previous: record.previous,
+      rule: record.rule,
     }),
   );
 }

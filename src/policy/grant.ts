@@ -68,6 +68,19 @@ export interface X509Grant extends GrantBase {
   readonly dnsNames: readonly string[];
   /** Unix seconds that it may not outlive, whatever its lifetime; undefined is no such bound. */
   readonly notAfterSeconds?: number | undefined;
+  /** Unix seconds before which it may not start; undefined is no such bound. */
+  readonly notBeforeSeconds?: number | undefined;
+  /** Most seconds between its two dates; undefined is no such bound. */
+  readonly maxLifeSeconds?: number | undefined;
+  /** The pod that an object of Kubernetes asked for it for. */
+  readonly pod?: GrantedPod | undefined;
+}
+
+/** A pod, as the ledger has it. */
+export interface GrantedPod {
+  readonly uid: string;
+  /** The rule that its identity comes from, as operators call it. */
+  readonly rule: string;
 }
 
 /** Leave to have the CA of a server below this one signed. Only `policy` makes one. */

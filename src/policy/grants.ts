@@ -19,10 +19,8 @@ import type {
   LocalCaller,
   X509Grant,
 } from './grant.ts';
-import { nodeStanding, requireMintable, requireZone } from './zones.ts';
-
-/** Every grant that was made; a look-alike from elsewhere is not in it. */
-const made = new WeakSet<X509Grant | JwtGrant | CaGrant>();
+import { isSealed, seal, type Unsealed } from './seal.ts';
+import { nodeStanding, requireMintable, requireUnvouched, requireZone } from './zones.ts';
 
 /** A workload's X.509-SVID, for one of the calling agent's entries. */
 export function grantWorkloadX509(
@@ -137,7 +135,7 @@ export function grantDownstreamCa(
  * as it was.
  */
 export function recheckCaGrant(grant: CaGrant, context: PolicyContext): Result<void> {
-  if (!made.has(grant)) return fail('GRANT_FORGED', 'the grant was not made by policy');
+  if (!isSealed(grant)) return fail('GRANT_FORGED', 'the grant was not made by policy');
   const entry = context.registry.downstreamEntry(grant.spiffeId);
   const same = entry?.id === grant.entry?.id && entry?.revision === grant.entry?.revision;
   return same ? ok(undefined) : fail('GRANT_OUTDATED', `entry of ${grant.spiffeId.uri} changed`);
@@ -215,9 +213,9 @@ export function grantMintJwt(
  * neither was the agent banned, deleted or attested anew, nor did the entry change or leave the agent.
  */
 export function recheckGrant(grant: X509Grant | JwtGrant, context: PolicyContext): Result<void> {
-  if (!made.has(grant)) return fail('GRANT_FORGED', 'the grant was not made by policy');
-  if (grant.agentId === undefined) return ok(undefined);
+  if (!isSealed(grant)) return fail('GRANT_FORGED', 'the grant was not made by policy');
   const { registry } = context;
+  if (grant.agentId === undefined) return recheckWithoutNode(grant, context);
   const agent = registry.agent(grant.agentId);
   if (agent?.banned) return bannedAgent(grant.agentId);
   const attests =
@@ -240,7 +238,19 @@ export function recheckGrant(grant: X509Grant | JwtGrant, context: PolicyContext
   return ok(undefined);
 }
 
-const NO_ORIGIN = {
+/** Of a pod whose node need not be attested: its rule is as it was, and nobody vouches against it. */
+function recheckWithoutNode(grant: X509Grant | JwtGrant, context: PolicyContext): Result<void> {
+  if (grant.entry === undefined) return ok(undefined);
+  const entry = context.registry.entry(grant.entry.id);
+  if (entry?.revision !== grant.entry.revision) {
+    return fail('GRANT_OUTDATED', `entry ${grant.entry.id} changed`);
+  }
+  if (context.registry.agent(entry.parentId)?.banned) return bannedAgent(entry.parentId);
+  return requireUnvouched(grant.spiffeId, context.zones);
+}
+
+/** Of a grant that no entry and no agent stands behind. */
+export const NO_ORIGIN = {
   entry: undefined,
   agentId: undefined,
   agentAttestedAtSeconds: 0,
@@ -266,7 +276,8 @@ function agentGrant(
   };
 }
 
-function authorizedEntry(
+/** An entry of the agent's that a workload may have an SVID of now. */
+export function authorizedEntry(
   caller: AgentCaller,
   entryId: string,
   context: PolicyContext,
@@ -297,7 +308,8 @@ function notAuthorized(): Result<never> {
   return fail('ENTRY_NOT_AUTHORIZED', 'entry not found or not authorized');
 }
 
-function throughAgent(caller: AgentCaller, entry: Entry, context: PolicyContext) {
+/** What grants say of the agent that they are for. */
+export function throughAgent(caller: AgentCaller, entry: Entry, context: PolicyContext) {
   return {
     assurance: formatStanding(nodeStanding(caller.agent, context)),
     requestedBy: `agent:${caller.id.uri}`,
@@ -323,7 +335,8 @@ function requireDpuStanding(
   return what === 'attests' && mayAttest ? ok(undefined) : quarantinedAgent(agentId, objection);
 }
 
-function requireFresh(context: PolicyContext): Result<void> {
+/** The registry is not too far behind to judge by it. Fails with REGISTRY_STALE. */
+export function requireFresh(context: PolicyContext): Result<void> {
   const stalenessMs = context.registry.stalenessMs();
   if (stalenessMs <= context.maxStalenessMs) return ok(undefined);
   const seconds = Math.floor(stalenessMs / 1000);
@@ -345,7 +358,7 @@ function checkMintable(
 }
 
 /** A member of the trust domain, with a path, outside the area of servers and agents. */
-function isWorkloadId(id: SpiffeId, trustDomain: TrustDomain): boolean {
+export function isWorkloadId(id: SpiffeId, trustDomain: TrustDomain): boolean {
   return isMemberOf(id, trustDomain) && id.path !== '' && !isReservedId(id);
 }
 
@@ -354,17 +367,8 @@ export function operatorName(caller: LocalCaller | AdminCaller): string {
   return caller.kind === 'local' ? `local:${caller.uid}` : `admin:${caller.id.uri}`;
 }
 
-function bannedAgent(id: SpiffeId): Result<never> {
+/** The refusal of an agent that is banned. */
+export function bannedAgent(id: SpiffeId): Result<never> {
   const reason = 'AGENT_BANNED';
   return fail(reason, `agent ${id.uri} is banned`, { details: { reason } });
-}
-
-/** A grant without its brand: symbol keys are the only thing left out. */
-type Unsealed<G> = { readonly [K in keyof G as K extends symbol ? never : K]: G[K] };
-
-function seal<G extends X509Grant | JwtGrant | CaGrant>(grant: Unsealed<G>): Result<G> {
-  // The brand exists for the compiler only; this is the one place that gives it.
-  const sealed = Object.freeze(grant) as G;
-  made.add(sealed);
-  return ok(sealed);
 }

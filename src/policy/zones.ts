@@ -38,6 +38,13 @@ export function requireMintable(spiffeId: SpiffeId, zones: ZonePolicy = NO_ZONES
   return ok(undefined);
 }
 
+/** Whether an identity may be had on a node of which nothing is known. Fails with ZONE_NOT_MET. */
+export function requireUnvouched(spiffeId: SpiffeId, zones: ZonePolicy = NO_ZONES): Result<void> {
+  const unknown = { method: 'none', binding: undefined, zone: undefined, release: undefined };
+  const lacking = unmetDemand(spiffeId, unknown, zones);
+  return lacking === undefined ? ok(undefined) : fail('ZONE_NOT_MET', lacking);
+}
+
 /** What nodes may have of what their agents reach; undefined where there are no demands. */
 export function createAdmission(zones: ZonePolicy): Admission | undefined {
   if (zones.rules.length === 0) return undefined;

@@ -114,7 +114,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   });
   if (!identity.ok) return identity;
   base.life.add('server identity', () => identity.value.close());
-  const rules = await startKubernetes(base, registry, propagation);
+  const rules = await startKubernetes(base, api, propagation);
   if (!rules.ok) return rules;
   if (base.life.stopping) return fail('START_INTERRUPTED', 'told to stop while starting');
   return ok({

@@ -1,71 +1,96 @@
+import type { ApiContext } from '../api/context.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import {
+  createPodCertificateMetrics,
+  type PodCertificateMetrics,
+} from '../controllers/pod-certificate/metrics.ts';
+import { PodIdentities } from '../controllers/pod-identity.ts';
 import { RuleController } from '../controllers/rule-controller.ts';
+import { SERVICE_ACCOUNTS } from '../controllers/rule-kinds.ts';
 import { StatusWriter } from '../controllers/rule-status.ts';
 import type { KubernetesCluster } from '../controllers/settings.ts';
 import { type KubeApi, openKubeApi } from '../kube/kube-api.ts';
 import { kubeMetricsOf } from '../kube/metrics.ts';
-import type { Registry } from '../registry/registry.ts';
+import { metaOf } from '../kube/objects.ts';
+import { watchKube } from '../kube/watch.ts';
 import { type PublishingCluster, startBundles } from './bundle-publishing.ts';
 import { startLeader } from './kube-leader.ts';
+import { startPodCertificates } from './pod-certificates.ts';
 import type { Receivers } from './receivers.ts';
 import type { ServerBase } from './server.ts';
 
+/** What the clusters share. */
+interface KubernetesParts extends Pick<ApiContext, 'registry' | 'issuer' | 'policy'> {
+  readonly podCertificates: PodCertificateMetrics;
+}
+
 /**
- * Begins to derive entries from the rules of the clusters of configuration. None of them has to answer
- * for the server to start. Fails with KUBE_CONFIG.
+ * Begins to derive entries from the rules of the clusters of configuration, and to answer the objects
+ * that configuration has answered. None of them has to answer for the server to start. Fails with
+ * KUBE_CONFIG.
  */
 export async function startKubernetes(
   base: ServerBase,
-  registry: Registry,
+  api: Pick<ApiContext, 'registry' | 'issuer' | 'policy'>,
   receivers: Receivers,
 ): Promise<Result<readonly RuleController[]>> {
-  const { config, clock, random, log, metrics, life } = base;
+  const { config, metrics } = base;
+  if (config.kubernetes.clusters.length === 0) return ok([]);
+  const parts = { ...api, podCertificates: createPodCertificateMetrics(metrics) };
   const controllers: RuleController[] = [];
   const publishing: PublishingCluster[] = [];
-  const kubeMetrics = kubeMetricsOf(metrics);
   for (const cluster of config.kubernetes.clusters) {
-    const { name, kubeconfigPath, context } = cluster;
-    const parts = { clock, metrics: kubeMetrics, name };
-    const api = await openKubeApi({ kubeconfigPath, context }, parts);
-    if (!api.ok) {
-      return fail('KUBE_CONFIG', `kubernetes.clusters, ${name}: ${api.error.message}`);
-    }
-    life.add(`API server of ${name}`, () => api.value.close());
-    const controller = new RuleController({
-      cluster,
-      api: api.value,
-      trustDomain: config.trustDomain,
-      derived: registry.derived,
-      clock,
-      random,
-      log: log.child({ cluster: name }),
-      metrics: kubeMetrics,
-    });
-    life.add(`rules of ${name}`, () => controller.stop());
-    startStatus(base, { cluster, api: api.value, rules: controller });
-    controllers.push(controller);
-    publishing.push({ cluster, api: api.value });
+    const started = await startCluster(base, cluster, parts);
+    if (!started.ok) return started;
+    controllers.push(started.value.rules);
+    publishing.push(started.value);
   }
-  startBundles(base, { registry, receivers, clusters: publishing });
-  if (controllers.length > 0) {
-    metrics.kept('gauge', 'rule_pods', 'Pods that rules are applied to.', ['cluster'], () =>
-      controllers.map(({ name: cluster, podCount }) => [{ cluster }, podCount]),
-    );
-    metrics.kept('gauge', 'rule_entries', 'Entries that rules give.', ['cluster'], () =>
-      controllers.map(({ name: cluster, entryCount }) => [{ cluster }, entryCount]),
-    );
-  }
+  startBundles(base, { registry: api.registry, receivers, clusters: publishing });
+  metrics.kept('gauge', 'rule_pods', 'Pods that rules are applied to.', ['cluster'], () =>
+    controllers.map(({ name: cluster, podCount }) => [{ cluster }, podCount]),
+  );
+  metrics.kept('gauge', 'rule_entries', 'Entries that rules give.', ['cluster'], () =>
+    controllers.map(({ name: cluster, entryCount }) => [{ cluster }, entryCount]),
+  );
   return ok(controllers);
 }
 
-interface StatusParts {
+async function startCluster(
+  base: ServerBase,
+  cluster: KubernetesCluster,
+  parts: KubernetesParts,
+): Promise<Result<ClusterParts>> {
+  const { config, clock, random, log, life } = base;
+  const { name, kubeconfigPath, context } = cluster;
+  const metrics = kubeMetricsOf(base.metrics);
+  const api = await openKubeApi({ kubeconfigPath, context }, { clock, metrics, name });
+  if (!api.ok) return fail('KUBE_CONFIG', `kubernetes.clusters, ${name}: ${api.error.message}`);
+  life.add(`API server of ${name}`, () => api.value.close());
+  const rules = new RuleController({
+    cluster,
+    api: api.value,
+    trustDomain: config.trustDomain,
+    derived: parts.registry.derived,
+    clock,
+    random,
+    log: log.child({ cluster: name }),
+    metrics,
+  });
+  life.add(`rules of ${name}`, () => rules.stop());
+  const one = { cluster, api: api.value, rules };
+  startStatus(base, one);
+  startObjects(base, one, parts);
+  return ok(one);
+}
+
+interface ClusterParts {
   readonly cluster: KubernetesCluster;
   readonly api: KubeApi;
   readonly rules: RuleController;
 }
 
 /** Has the status of rules written, where configuration says so. */
-function startStatus(base: ServerBase, { cluster, api, rules }: StatusParts): void {
+function startStatus(base: ServerBase, { cluster, api, rules }: ClusterParts): void {
   const { clock, life } = base;
   const { status } = cluster.rules;
   if (status === undefined) return;
@@ -81,4 +106,49 @@ function startStatus(base: ServerBase, { cluster, api, rules }: StatusParts): vo
     onFault: ({ code, message: reason }) => log.warn({ code, reason }, 'status is not written'),
   });
   life.add(`rule status of ${cluster.name}`, () => writer.stop());
+}
+
+/** Answers what objects of Kubernetes ask for pods, where configuration says so. */
+function startObjects(base: ServerBase, one: ClusterParts, parts: KubernetesParts): void {
+  const { cluster, api } = one;
+  const settings = cluster.podCertificates;
+  if (settings === undefined) return;
+  const log = base.log.child({ cluster: cluster.name, part: 'pod certificates' });
+  const lease = { namespace: settings.leaseNamespace, name: settings.leaseName };
+  const leader = startLeader(base, { api, lease, log });
+  base.life.add(`pod certificate lease of ${cluster.name}`, () => leader.stop());
+  startPodCertificates(base, {
+    cluster: cluster.name,
+    settings,
+    api,
+    identities: podIdentities(base, one, parts),
+    issuer: parts.issuer,
+    leader,
+    metrics: parts.podCertificates,
+  });
+}
+
+/** Who the pods of a cluster are; needed only where objects ask for them. */
+function podIdentities(
+  base: ServerBase,
+  { cluster, api, rules }: ClusterParts,
+  { policy }: KubernetesParts,
+): PodIdentities {
+  const { clock, random, life, config } = base;
+  const serviceAccounts = watchKube<string>({
+    api,
+    resource: SERVICE_ACCOUNTS,
+    project: (object) => metaOf(object).uid,
+    clock,
+    random,
+    log: base.log.child({ cluster: cluster.name }),
+    metrics: kubeMetricsOf(base.metrics),
+  });
+  life.add(`service accounts of ${cluster.name}`, () => serviceAccounts.stop());
+  return new PodIdentities({
+    pods: rules,
+    serviceAccounts,
+    policy,
+    requireAttestedNode: cluster.requireAttestedNode ?? config.zones.rules.length > 0,
+  });
 }

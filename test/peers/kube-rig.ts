@@ -30,10 +30,12 @@ async function rig(...args: readonly string[]): Promise<string> {
 
 /** Builds what is not built yet, which takes a quarter of an hour, and starts it. */
 export async function startKubeRig(
-  parts: { readonly certManager?: boolean } = {},
+  parts: { readonly certManager?: boolean; readonly apiArgs?: string } = {},
 ): Promise<KubeRig> {
   const bin = await rig('build');
   const dir = mkdtempSync(join(tmpdir(), 'sgn-kube-'));
+  // The script reads what more the API server is told from its surroundings.
+  if (parts.apiArgs !== undefined) process.env.RIG_API_ARGS = parts.apiArgs;
   const kubeconfig = await rig('start', dir);
   if (parts.certManager === true) await rig('cert-manager', dir);
   return {

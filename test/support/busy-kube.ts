@@ -26,6 +26,9 @@ export function busyKube(api: KubeApi): BusyKube {
   return {
     api: {
       name: api.name,
+      get serverAheadMs() {
+        return api.serverAheadMs;
+      },
       request: (request) => counted(request.verb, () => api.request(request)),
       stream: (stream) => counted('watch', () => api.stream(stream)),
       close: () => api.close(),

@@ -36,6 +36,12 @@ export interface RuleStanding {
   readonly failure: string | undefined;
 }
 
+/** A pod and the entries that rules give it. */
+export interface PodEntries {
+  readonly pod: KubePod;
+  readonly entries: readonly DerivedEntry[];
+}
+
 /** What a derivation is made with. */
 export interface DerivationOptions {
   readonly cluster: ClusterFacts;
@@ -159,6 +165,21 @@ export class Derivation {
   /** How every rule stands. */
   *standings(): Generator<RuleStanding> {
     for (const rule of this.#rules.all()) yield this.#standing(rule);
+  }
+
+  /** A pod and what rules give it now, by `namespace/name`; undefined where there is no such pod. */
+  entriesOf(key: string): PodEntries | undefined {
+    const state = this.#pods.get(key);
+    if (state === undefined) return undefined;
+    const winners = state.outcomes.flatMap(({ claim }) =>
+      claim === undefined ? [] : (this.#claims.winner(claim.entry.id) ?? []),
+    );
+    return { pod: state.pod, entries: [...new Set<DerivedEntry>(winners)] };
+  }
+
+  /** A node by its name. */
+  node(name: string): KubeNode | undefined {
+    return this.#around.node(name);
   }
 
   /** How every rule stands with a pod; undefined where there is no such pod. */

@@ -31,6 +31,10 @@ export class Surroundings {
     this.isIgnored = isIgnored;
   }
 
+  node(name: string): KubeNode | undefined {
+    return this.#nodes.get(name)?.node;
+  }
+
   putNode(node: KubeNode): void {
     this.#nodes.set(node.name, { node, parentId: undefined });
   }

@@ -1,0 +1,80 @@
+import { toHex } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import type { KubeApi } from '../kube/kube-api.ts';
+import { pathOf } from '../kube/resource.ts';
+
+/** What is told of a pod. */
+export interface PodEvent {
+  readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string };
+  readonly type: 'Normal' | 'Warning';
+  /** In one word, such as `PodCertificateIssued`. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** Events that wait; what comes on top is not told. */
+const MAX_WAITING = 2_000;
+/** Calls at a time: answers to requests go first. */
+const MAX_CALLS = 2;
+
+/** Tells what was done for pods as events of Kubernetes, which nobody relies on: none is told twice. */
+export class PodEvents {
+  readonly #api: KubeApi;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #waiting: PodEvent[] = [];
+  readonly #stopped = new AbortController();
+  #calls = 0;
+
+  constructor(parts: { readonly api: KubeApi; readonly clock: Clock; readonly random: Random }) {
+    this.#api = parts.api;
+    this.#clock = parts.clock;
+    this.#random = parts.random;
+  }
+
+  tell(event: PodEvent): void {
+    if (this.#waiting.length >= MAX_WAITING || this.#stopped.signal.aborted) return;
+    this.#waiting.push(event);
+    this.#next();
+  }
+
+  stop(): void {
+    this.#stopped.abort();
+    this.#waiting.length = 0;
+  }
+
+  #next(): void {
+    if (this.#calls >= MAX_CALLS) return;
+    const event = this.#waiting.shift();
+    if (event === undefined) return;
+    this.#calls += 1;
+    void this.#send(event).finally(() => {
+      this.#calls -= 1;
+      this.#next();
+    });
+  }
+
+  async #send({ pod, type, reason, message }: PodEvent): Promise<void> {
+    const { namespace, name, uid } = pod;
+    const path = pathOf({ group: '', version: 'v1', plural: 'events', namespace });
+    if (!path.ok) return;
+    const now = `${new Date(this.#clock.nowMs()).toISOString().slice(0, 19)}Z`;
+    await this.#api.request({
+      verb: 'create',
+      path: path.value,
+      body: {
+        metadata: { name: `${name.slice(0, 230)}.${toHex(this.#random.bytes(8))}`, namespace },
+        involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
+        type,
+        reason,
+        message: message.slice(0, 1024),
+        source: { component: 'signet' },
+        firstTimestamp: now,
+        lastTimestamp: now,
+        count: 1,
+      },
+      signal: this.#stopped.signal,
+    });
+  }
+}
