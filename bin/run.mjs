@@ -38,7 +38,7 @@ const TASKS = {
   },
   docs: async () => {
     await setUp();
-    for (const page of ['errors-page', 'config-page', 'lints-page']) {
+    for (const page of ['errors-page', 'config-page', 'lints-page', 'chart-schema']) {
       const code = await run(node26(), [`test/house/${page}.ts`]);
       if (code !== 0) return code;
     }

@@ -14,7 +14,7 @@ import { needsShared } from '../support/shared.ts';
 import { makeCsr } from '../support/x509.ts';
 import { type KubeRig, startKubeRig } from './kube-rig.ts';
 
-const CRDS = 'charts/signet-crds/crds';
+const CRDS = 'charts/signet-crds/files';
 const SIGNER = 'signet.test/spiffe';
 
 /** What docs/kubernetes-objects.md says that the account needs, and nothing else. */

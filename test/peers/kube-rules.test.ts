@@ -12,7 +12,7 @@ import { ask, assertStatus, TestServer, wireEntry } from '../support/server.ts';
 import { needsShared } from '../support/shared.ts';
 import { type KubeRig, startKubeRig } from './kube-rig.ts';
 
-const CRDS = 'charts/signet-crds/crds';
+const CRDS = 'charts/signet-crds/files';
 
 const OBJECTS = `
 apiVersion: v1

@@ -1,0 +1,21 @@
+{{- /* What a schema cannot say; each message tells what to do. */}}
+{{- define "signet.checks" -}}
+{{- $v := .Values -}}
+{{- if not $v.trustDomain }}{{ fail "\n\ntrustDomain is not set: the name of your trust domain, such as prod.your-company.com. It stands in every identity and cannot be changed later." }}{{ end }}
+{{- if not $v.clusterName }}{{ fail "\n\nclusterName is not set: a name for this cluster, such as rack-1. It stands in the IDs of its agents." }}{{ end }}
+{{- if not $v.image.registry }}{{ fail "\n\nimage.registry is not set: there are no published images. Build them from containers/ (docs/kubernetes-install.md) and name your registry." }}{{ end }}
+{{- if not (or $v.server.enabled $v.agent.enabled) }}{{ fail "\n\nserver.enabled and agent.enabled are both false: nothing is left to install." }}{{ end }}
+{{- if $v.strictMode }}
+{{- if regexMatch "(^|\\.)(example(\\.(com|net|org))?|test|invalid|localhost|local)$" $v.trustDomain }}{{ fail (printf "\n\ntrustDomain %s is an example: take a name of your own, or set strictMode: false for a trial." $v.trustDomain) }}{{ end }}
+{{- if regexMatch "^(example|example-cluster|test|my-cluster|demo-cluster)$" $v.clusterName }}{{ fail (printf "\n\nclusterName %s is an example: take a name of your own, or set strictMode: false for a trial." $v.clusterName) }}{{ end }}
+{{- if and $v.agent.enabled $v.agent.bootstrap.insecure }}{{ fail "\n\nagent.bootstrap.insecure takes the trust bundle from whoever answers: name a ConfigMap with the bundle, or set strictMode: false for a trial." }}{{ end }}
+{{- end }}
+{{- if and $v.agent.enabled (not $v.server.enabled) (not $v.agent.serverAddress) }}{{ fail "\n\nagent.serverAddress is not set, and server.enabled is false: name the server that the agents connect to." }}{{ end }}
+{{- if and $v.agent.enabled $v.server.enabled (include "signet.agent.usesPsat" .) (not $v.nodeAttestor.k8sPsat.enabled) (not $v.agent.serverAddress) }}{{ fail "\n\nThe agents attest by k8s_psat, and nodeAttestor.k8sPsat.enabled is false: turn it on, or name another method in agent.config.attestation." }}{{ end }}
+{{- if and $v.agent.enabled (get $v.agent.config "voucher") (not $v.agent.hostNetwork) }}{{ fail "\n\nagent.config.voucher listens on a link of the node: set agent.hostNetwork: true." }}{{ end }}
+{{- if and $v.agent.enabled (dig "attestation" "dpuHost" "address" "" $v.agent.config) (not $v.agent.hostNetwork) }}{{ fail "\n\nagent.config.attestation.dpuHost asks over a link of the node: set agent.hostNetwork: true." }}{{ end }}
+{{- if and $v.server.enabled (eq (dig "keys" "manager" "disk" $v.server.config) "pkcs11") }}{{ fail "\n\nserver.config.keys.manager pkcs11 needs the library of your HSM, which is not in the image of containers/: use aws-kms, vault-transit or disk." }}{{ end }}
+{{- range list $v.server $v.agent }}{{- range .files }}
+{{- if eq (empty .secret) (empty .configMap) }}{{ fail (printf "\n\nfiles: %s names neither or both of secret and configMap: exactly one of them." .name) }}{{ end }}
+{{- end }}{{- end }}
+{{- end }}

@@ -1,0 +1,66 @@
+{{- /* server.yaml: what values say, and over it what the chart is answerable for. */}}
+{{- define "signet.server.config" -}}
+{{- $config := deepCopy .Values.server.config -}}
+{{- $listen := dict "port" 8081 -}}
+{{- $fixed := dict "trustDomain" .Values.trustDomain "dataDir" "/var/lib/signet/server" "listen" $listen -}}
+{{- $_ := set $fixed "adminSocket" (dict "path" "/run/signet/server/private/api.sock") -}}
+{{- $_ := set $fixed "telemetry" (dict "address" "::" "port" (int .Values.metrics.port)) -}}
+{{- $subject := dict "country" .Values.caSubject.country "organization" .Values.caSubject.organization -}}
+{{- with .Values.caSubject.commonName }}{{ $_ := set $subject "commonName" . }}{{ end -}}
+{{- $_ := set $fixed "ca" (dict "subject" $subject) -}}
+{{- with .Values.jwtIssuer }}{{ $_ := set $fixed "jwt" (dict "issuer" .) }}{{ end -}}
+{{- $psat := include "signet.psatClusters" . | fromYamlArray -}}
+{{- if $psat }}{{ $_ := set $fixed "attestation" (dict "k8sPsat" (dict "clusters" $psat)) }}{{ end -}}
+{{- $ruled := include "signet.ruleClusters" . | fromYamlArray -}}
+{{- if $ruled }}{{ $_ := set $fixed "kubernetes" (dict "clusters" $ruled) }}{{ end -}}
+{{- mergeOverwrite $config $fixed | toYaml }}
+{{- end }}
+
+{{- define "signet.psatClusters" -}}
+{{- $psat := .Values.nodeAttestor.k8sPsat -}}
+{{- $clusters := list -}}
+{{- if $psat.enabled -}}
+{{- $own := printf "%s:%s" .Release.Namespace (include "signet.agent.serviceAccount" .) -}}
+{{- $accounts := prepend $psat.serviceAccounts $own | uniq -}}
+{{- $here := dict "name" .Values.clusterName "serviceAccounts" $accounts "audiences" (list $psat.audience) -}}
+{{- with $psat.nodeLabelKeys }}{{ $_ := set $here "nodeLabelKeys" . }}{{ end -}}
+{{- with $psat.podLabelKeys }}{{ $_ := set $here "podLabelKeys" . }}{{ end -}}
+{{- $clusters = list $here -}}
+{{- end -}}
+{{- concat $clusters $psat.extraClusters | toYaml }}
+{{- end }}
+
+{{- define "signet.ruleClusters" -}}
+{{- $clusters := list -}}
+{{- if .Values.rules.enabled -}}
+{{- $rules := dict "className" .Values.rules.className "watchClassless" .Values.rules.watchClassless -}}
+{{- $_ := set $rules "clusterDomain" .Values.clusterDomain -}}
+{{- $_ := set $rules "ignoreNamespaces" .Values.rules.ignoreNamespaces -}}
+{{- with .Values.rules.parentIdTemplate }}{{ $_ := set $rules "parentIdTemplate" . }}{{ end -}}
+{{- if .Values.rules.status.enabled }}
+{{- $_ := set $rules "status" (dict "leaseNamespace" .Release.Namespace "leaseName" (printf "%s-rules" (include "signet.fullname" .))) }}
+{{- end -}}
+{{- $clusters = list (dict "name" .Values.clusterName "rules" $rules) -}}
+{{- end -}}
+{{- concat $clusters .Values.rules.extraClusters | toYaml }}
+{{- end }}
+
+{{- /* agent.yaml, in the same way. */}}
+{{- define "signet.agent.config" -}}
+{{- $config := deepCopy .Values.agent.config -}}
+{{- $service := printf "%s.%s.svc" (include "signet.server.name" .) .Release.Namespace -}}
+{{- $port := ternary .Values.agent.serverPort .Values.server.service.port (ne .Values.agent.serverAddress "") -}}
+{{- $server := dict "address" (.Values.agent.serverAddress | default $service) "port" (int $port) -}}
+{{- $fixed := dict "trustDomain" .Values.trustDomain "dataDir" "/var/lib/signet/agent" "server" $server -}}
+{{- $_ := set $fixed "workloadSocket" (dict "path" "/run/signet/agent/public/api.sock") -}}
+{{- $_ := set $fixed "telemetry" (dict "address" "::" "port" (int .Values.metrics.port)) -}}
+{{- with .Values.agent.bootstrap }}
+{{- $from := dict "bundlePath" (printf "/etc/signet/bundle/%s" .key) "bundleFormat" .format -}}
+{{- $_ := set $fixed "bootstrap" (ternary (dict "insecure" true) $from .insecure) -}}
+{{- end }}
+{{- if include "signet.agent.usesPsat" . }}
+{{- $psat := dict "cluster" .Values.clusterName "tokenPath" "/var/run/secrets/tokens/spire-agent" -}}
+{{- $_ := set $fixed "attestation" (dict "k8sPsat" $psat) -}}
+{{- end }}
+{{- mergeOverwrite $config $fixed | toYaml }}
+{{- end }}

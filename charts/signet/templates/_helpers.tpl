@@ -1,0 +1,133 @@
+{{- define "signet.fullname" -}}
+{{- if contains "signet" .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-signet" .Release.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- /* Names of cluster-scoped objects: two releases may stand in two namespaces. */}}
+{{- define "signet.clusterwide" -}}
+{{ .Release.Namespace }}-{{ include "signet.fullname" . }}
+{{- end }}
+
+{{- define "signet.server.name" -}}{{ include "signet.fullname" . }}-server{{- end }}
+{{- define "signet.agent.name" -}}{{ include "signet.fullname" . }}-agent{{- end }}
+{{- define "signet.server.serviceAccount" -}}
+{{ .Values.server.serviceAccount.name | default (include "signet.server.name" .) }}
+{{- end }}
+{{- define "signet.agent.serviceAccount" -}}
+{{ .Values.agent.serviceAccount.name | default (include "signet.agent.name" .) }}
+{{- end }}
+
+{{- /* Takes (root, component). */}}
+{{- define "signet.selector" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: signet
+app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{- define "signet.labels" -}}
+{{- $root := index . 0 -}}
+{{ include "signet.selector" . }}
+app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ $root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- /* Takes (root, image of server or agent). */}}
+{{- define "signet.image" -}}
+{{- $root := index . 0 -}}{{- $image := index . 1 -}}
+{{- $name := printf "%s/%s" (trimSuffix "/" $root.Values.image.registry) $image.repository -}}
+{{- if $image.digest }}{{ $name }}@{{ $image.digest }}{{ else }}{{ $name }}:{{ $image.tag | default $root.Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{- define "signet.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Takes server or agent: the volumes of `files`. */}}
+{{- define "signet.fileVolumes" -}}
+{{- range .files }}
+- name: files-{{ .name }}
+  {{- if .secret }}
+  secret: { secretName: {{ .secret }}, defaultMode: 0440 }
+  {{- else }}
+  configMap: { name: {{ .configMap }}, defaultMode: 0444 }
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "signet.fileMounts" -}}
+{{- range .files }}
+- { name: files-{{ .name }}, mountPath: /etc/signet/files/{{ .name }}, readOnly: true }
+{{- end }}
+{{- end }}
+
+{{- define "signet.env" -}}
+{{- range .env }}
+- name: {{ .name }}
+  valueFrom: { secretKeyRef: { name: {{ .secret }}, key: {{ .key }} } }
+{{- end }}
+{{- end }}
+
+{{- /* What automounting would bring, by a token that lives an hour. */}}
+{{- define "signet.apiTokenVolume" -}}
+- name: api-token
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: { path: token, expirationSeconds: 3600 }
+      - configMap: { name: kube-root-ca.crt, items: [{ key: ca.crt, path: ca.crt }] }
+      - downwardAPI: { items: [{ path: namespace, fieldRef: { fieldPath: metadata.namespace } }] }
+{{- end }}
+
+{{- define "signet.apiTokenMount" -}}
+- { name: api-token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true }
+{{- end }}
+
+{{- define "signet.probes" -}}
+startupProbe:
+  httpGet: { path: /live, port: metrics }
+  periodSeconds: 2
+  failureThreshold: 60
+readinessProbe:
+  httpGet: { path: /ready, port: metrics }
+  periodSeconds: 5
+livenessProbe:
+  httpGet: { path: /live, port: metrics }
+  periodSeconds: 20
+  timeoutSeconds: 5
+  failureThreshold: 6
+{{- end }}
+
+{{- /* Whether the server asks the API server, and the parts of that. Empty is no. */}}
+{{- define "signet.server.certManager" -}}
+{{- $upstream := get .Values.server.config "upstream" | default dict -}}
+{{- $issuer := get $upstream "certManager" | default dict -}}
+{{- if and $issuer (not (hasKey $issuer "kubeconfigPath")) }}{{ $issuer.namespace }}{{ end }}
+{{- end }}
+
+{{- define "signet.server.usesApi" -}}
+{{- if or .Values.nodeAttestor.k8sPsat.enabled .Values.rules.enabled (include "signet.server.certManager" .) }}yes{{ end }}
+{{- end }}
+
+{{- define "signet.agent.usesPsat" -}}
+{{- if not (get .Values.agent.config "attestation") }}yes{{ end }}
+{{- end }}
+
+{{- define "signet.agent.podSources" -}}
+{{- $attestors := get .Values.agent.config "workloadAttestors" | default dict -}}
+{{- if hasKey $attestors "k8s" }}
+{{- $k8s := get $attestors "k8s" | default dict -}}
+{{- $sources := get $k8s "sources" | default (list "kubelet-socket" "kubelet" "api-server") -}}
+{{- if get $k8s "namespaceLabels" }}{{ $sources = append $sources "namespaces" }}{{ end -}}
+{{- join " " $sources }}
+{{- end }}
+{{- end }}
+
+{{- define "signet.agent.usesApi" -}}
+{{- if without (splitList " " (include "signet.agent.podSources" .)) "" "kubelet-socket" }}yes{{ end }}
+{{- end }}

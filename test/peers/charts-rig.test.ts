@@ -1,0 +1,244 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { parse, stringify } from 'yaml';
+import { TestServer } from '../support/server.ts';
+import { needsShared, skipNow } from '../support/shared.ts';
+import { type GoTool, goTool } from './go-tool.ts';
+import { render, VALUES } from './helm.ts';
+import { type KubeRig, startKubeRig } from './kube-rig.ts';
+
+const NAMESPACES = `
+apiVersion: v1
+kind: Namespace
+metadata: { name: signet }
+---
+apiVersion: v1
+kind: Namespace
+metadata: { name: cert-manager }
+---
+apiVersion: v1
+kind: Namespace
+metadata: { name: server, labels: { pod-security.kubernetes.io/enforce: restricted } }
+---
+apiVersion: v1
+kind: Namespace
+metadata: { name: agents, labels: { pod-security.kubernetes.io/enforce: privileged } }
+`;
+
+/** Stands in for the Prometheus operator: its kinds with the fields that the chart fills. */
+const operatorKind = (kind: string, plural: string, spec: string): string => `
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: { name: ${plural}.monitoring.coreos.com }
+spec:
+  group: monitoring.coreos.com
+  scope: Namespaced
+  names: { kind: ${kind}, listKind: ${kind}List, plural: ${plural}, singular: ${kind.toLowerCase()} }
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema:
+          type: object
+          required: [spec]
+          properties: { spec: { type: object, properties: ${spec} } }
+`;
+const ANY = '{ x-kubernetes-preserve-unknown-fields: true }';
+const OPERATOR = [
+  operatorKind('PrometheusRule', 'prometheusrules', `{ groups: { type: array, items: ${ANY} } }`),
+  operatorKind(
+    'PodMonitor',
+    'podmonitors',
+    `{ selector: ${ANY}, podMetricsEndpoints: { type: array, items: ${ANY} } }`,
+  ),
+].join('---');
+
+/** A volume for the server, which the rig has no provisioner for. */
+const volume = (path: string): string => `
+apiVersion: v1
+kind: PersistentVolume
+metadata: { name: server }
+spec:
+  capacity: { storage: 10Gi }
+  accessModes: [ReadWriteOnce]
+  hostPath: { path: ${path}, type: DirectoryOrCreate }
+`;
+
+const RULE = `
+apiVersion: spire.spiffe.io/v1alpha1
+kind: ClusterSPIFFEID
+metadata: { name: all }
+spec: { spiffeIDTemplate: "spiffe://{{ .TrustDomain }}/ns/{{ .PodMeta.Namespace }}" }
+`;
+
+const SERVER = 'system:serviceaccount:server:signet-server';
+const AGENT = 'system:serviceaccount:agents:signet-agent';
+
+describe('the charts on a real API server', needsShared('rig/kube.sh'), () => {
+  let helm3: GoTool;
+  let helm4: GoTool;
+  let rig: KubeRig;
+  let dir: string;
+
+  before(async () => {
+    helm3 = await goTool('helm3', 'helm.sh/helm/v3/cmd/helm');
+    helm4 = await goTool('helm4', 'helm.sh/helm/v4/cmd/helm');
+    dir = mkdtempSync(join(tmpdir(), 'sgn-charts-'));
+    rig = await startKubeRig();
+    await rig.kubectl(
+      ['apply', '-f', '-'],
+      `${NAMESPACES}---${OPERATOR}---${volume(join(dir, 'pv'))}`,
+    );
+    await rig.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s']);
+  });
+  after(async () => {
+    await rig?.stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  it('are taken by strict validation, with every set of values', async (t) => {
+    if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
+    const dryRun = ['apply', '--dry-run=server', '--validate=strict', '--server-side', '-f', '-'];
+    const crds = await render(helm3, 'charts/signet-crds', []);
+    await rig.kubectl(dryRun, crds.map((each) => stringify(each)).join('---\n'));
+    for (const name of readdirSync(VALUES).sort()) {
+      const objects = await render(helm3, 'charts/signet', ['-f', join(VALUES, name)]);
+      const said = await rig.kubectl(dryRun, objects.map((each) => stringify(each)).join('---\n'));
+      assert.equal(said.trim().split('\n').length, objects.length, name);
+    }
+  });
+
+  async function install(helm: GoTool, args: readonly string[]): Promise<string> {
+    const at = ['--kubeconfig', rig.kubeconfig];
+    const { code, stdout, stderr } = await helm.run(['upgrade', '--install', ...args, ...at]);
+    assert.equal(code, 0, stdout + stderr);
+    assert.doesNotMatch(stderr, /would violate PodSecurity/);
+    return stdout;
+  }
+
+  const common = ['charts/signet', '-f', join(VALUES, 'default-values.yaml')];
+
+  it('are installed: server in a restricted namespace, agents in another', async (t) => {
+    if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
+    if (helm4.missing !== undefined) return skipNow(t, helm4.missing);
+    await rig.node('node-a');
+    await install(helm3, ['crds', 'charts/signet-crds', '-n', 'signet']);
+    const agents = 'nodeAttestor.k8sPsat.serviceAccounts={agents:signet-agent}';
+    const notes = await install(helm3, [
+      ...['signet', ...common, '-n', 'server', '--set', `agent.enabled=false,${agents}`],
+    ]);
+    assert.match(notes, /kubectl -n server exec signet-server-0 -- signet agent list/);
+    await rig.kubectl([
+      'create',
+      'configmap',
+      'signet-bundle',
+      '-n',
+      'agents',
+      '--from-literal=bundle.pem=x',
+    ]);
+    const places = `agent.dataHostPath=${dir}/data,agent.socket.hostPath=${dir}/run`;
+    await install(helm4, [
+      ...['signet', ...common, '-n', 'agents', '--set', 'server.enabled=false'],
+      ...['--set', `agent.serverAddress=signet-server.server.svc,${places}`],
+      // The rig's kubelet makes folders of the machine where they are asked for.
+      ...['--set', 'agent.config.workloadAttestors.k8s.sources={api-server}'],
+    ]);
+    for (const [namespace, component] of [
+      ['server', 'server'],
+      ['agents', 'agent'],
+    ] as const) {
+      const selector = `app.kubernetes.io/component=${component}`;
+      for (;;) {
+        const pods = await rig.kubectl([
+          'get',
+          'pods',
+          '-n',
+          namespace,
+          '-l',
+          selector,
+          '-o',
+          'name',
+        ]);
+        if (pods !== '') break;
+        await pause(100);
+      }
+      const running = ['wait', '--for=jsonpath={.status.phase}=Running', '--timeout=120s'];
+      await rig.kubectl([...running, 'pod', '-n', namespace, '-l', selector]);
+    }
+  });
+
+  async function may(who: string, ...what: readonly string[]): Promise<boolean> {
+    const review = {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SubjectAccessReview',
+      spec: {
+        user: who,
+        groups: ['system:serviceaccounts', 'system:authenticated'],
+        resourceAttributes: {
+          ...{ verb: what[0], group: what[1], resource: what[2], subresource: what[3] ?? '' },
+          ...{ namespace: what[4] ?? '' },
+        },
+      },
+    };
+    const args = ['create', '-f', '-', '-o', 'jsonpath={.status.allowed}'];
+    return (await rig.kubectl(args, JSON.stringify(review))) === 'true';
+  }
+
+  it('let the accounts do what they need, and nothing near to it', async (t) => {
+    if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
+    for (const [who, may1] of [
+      [SERVER, ['create', 'authentication.k8s.io', 'tokenreviews']],
+      [SERVER, ['watch', 'spire.spiffe.io', 'clusterspiffeids']],
+      [AGENT, ['watch', '', 'pods']],
+    ] as const) {
+      assert.equal(await may(who, ...may1), true, `${who} ${may1.join(' ')}`);
+    }
+    for (const who of [SERVER, AGENT]) {
+      for (const not of [
+        ['get', '', 'secrets', '', 'server'],
+        ['create', '', 'pods', 'exec'],
+        ['create', '', 'serviceaccounts', 'token', 'agents'],
+        ['update', 'spire.spiffe.io', 'clusterspiffeids'],
+        ['create', '', 'pods', '', 'agents'],
+        ['get', '', 'nodes', 'proxy'],
+      ]) {
+        assert.equal(await may(who, ...not), false, `${who} ${not.join(' ')}`);
+      }
+    }
+    assert.equal(await may(AGENT, 'create', 'authentication.k8s.io', 'tokenreviews'), false);
+  });
+
+  it("give the server's account what its rules need, status included", async (t) => {
+    if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
+    await rig.kubectl(['apply', '-f', '-'], RULE);
+    const token = await rig.kubectl(['create', 'token', 'signet-server', '-n', 'server']);
+    // The admin's place, and the account's token in place of the admin's certificate.
+    const admin = parse(readFileSync(rig.kubeconfig, 'utf8')) as Readonly<Record<string, unknown>>;
+    const [user] = admin.users as readonly { readonly name: string }[];
+    const users = [{ name: user?.name, user: { token: token.trim() } }];
+    const kubeconfigPath = join(dir, 'server.kubeconfig');
+    writeFileSync(kubeconfigPath, stringify({ ...admin, users }), { mode: 0o600 });
+    const status = { leaseNamespace: 'server', leaseName: 'signet-rules' };
+    const cluster = { name: 'rack-1', kubeconfigPath, rules: { status } };
+    const server = await TestServer.start({ kubernetes: { clusters: [cluster] } });
+    try {
+      const written = '--for=jsonpath={.status.stats.podsSelected}=2';
+      await rig.kubectl(['wait', written, 'clusterspiffeid', 'all', '--timeout=120s']);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  it('leave the definitions of kinds when they are uninstalled', async (t) => {
+    if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
+    const at = ['--kubeconfig', rig.kubeconfig];
+    const { code, stderr } = await helm3.run(['uninstall', 'crds', '-n', 'signet', ...at]);
+    assert.equal(code, 0, stderr);
+    await rig.kubectl(['get', 'clusterspiffeid', 'all']);
+  });
+});

@@ -1,0 +1,32 @@
+import { existsSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Finished, run } from '../support/processes.ts';
+import { build, buildDir, has } from './build.ts';
+
+/** A program from a Go module, built once from `test/peers/<name>/go.mod`. */
+export interface GoTool {
+  /** Why it cannot be had; undefined when it is there. */
+  readonly missing: string | undefined;
+  run(args: readonly string[], input?: string): Promise<Finished>;
+}
+
+/** Builds a tool that the folder's go.mod names. Takes minutes the first time. */
+export async function goTool(
+  folder: string,
+  program: string,
+  tags: readonly string[] = [],
+): Promise<GoTool> {
+  const binary = join(buildDir(folder), folder);
+  // Two test files may build at once: each its own, and whole ones only bear the name.
+  const made = `${binary}.${process.pid}`;
+  const args = ['build', '-trimpath', '-ldflags=-s -w', `-tags=${tags.join(',')}`, '-o', made];
+  async function prepare(): Promise<string | undefined> {
+    if (existsSync(binary)) return undefined;
+    if (!(await has('go'))) return 'go is not installed';
+    const built = await build([['go', [...args, program], join('test/peers', folder)]]);
+    if (built.missing === undefined) renameSync(made, binary);
+    return built.missing;
+  }
+  const missing = await prepare();
+  return { missing, run: (given, input = '') => run(binary, given, { input }) };
+}
