@@ -130,6 +130,8 @@ async function commission(
     if (!deviceId.ok) return deviceId;
     named.push(deviceId.value);
   }
+  const secret = joinSecretOf(request);
+  if (!secret.ok) return secret;
   return act(api, request, context, 'commission', async (serial, why) => {
     const found = inventory.find(serial);
     if (!found.ok) return found;
@@ -143,8 +145,19 @@ async function commission(
         return fail('DPU_KEY_TAKEN', `device key ${deviceId} is pinned to DPU ${taken.serial}`);
       }
     }
-    return inventory.move(serial, 'commission', why, (draft) => ok({ ...draft, ...pins.value }));
+    return inventory.move(serial, 'commission', why, (draft) =>
+      ok({ ...draft, ...pins.value, ...secret.value }),
+    );
   });
+}
+
+/** Nothing where what is awaited, if anything, stays. */
+function joinSecretOf({
+  joinSecretSha256,
+}: CommissionDpuRequest): Result<Partial<Pick<DpuDraft, 'joinSecretHash'>>> {
+  if (joinSecretSha256 === '') return ok({});
+  const hash = parseSha256(joinSecretSha256);
+  return hash.ok ? ok({ joinSecretHash: hash.value }) : hash;
 }
 
 function collect(

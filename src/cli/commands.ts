@@ -165,7 +165,7 @@ export const cliCommands: readonly CommandEntry[] = [
   {
     path: 'dpu commission',
     summary: 'Pin the device keys and baseline of a DPU',
-    load: async () => (await import('./commands/dpu-act.ts')).dpuCommission,
+    load: async () => (await import('./commands/dpu-commission.ts')).dpuCommission,
   },
   {
     path: 'dpu baseline',

@@ -38,6 +38,7 @@ export function formatDpu(dpu: Dpu, io: Pick<CliIo, 'clock'>): string {
     ['Tenant', some(dpu.tenant)],
     ['Device key', dpu.deviceIds],
     ['Agent', dpu.agentIds],
+    ['Join secret', dpu.awaitsJoinSecret ? 'due at the next attestation' : []],
     ['Own key', some(dpu.ownKey)],
     ['TPM EK', some(dpu.endorsementKey)],
     ...formatPairing(dpu.pairing, at),

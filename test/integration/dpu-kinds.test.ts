@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -34,17 +34,24 @@ function testFiles() {
   };
   return {
     file,
+    path: (name: string) => join(folder, name),
     yaml: dpuYaml(folder),
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
 }
 
 /** Imports a DPU and pins its device key. */
-async function commission(fleet: Fleet, rows: string, deviceId: string): Promise<void> {
+async function commission(
+  fleet: Fleet,
+  rows: string,
+  deviceId: string,
+  ...more: readonly string[]
+): Promise<void> {
   const imported = await fleet.cli('dpu', 'import', rows);
   assert.equal(imported.code, 0, imported.stderr);
   const commissioned = await fleet.cli(
     ...['dpu', 'commission', SERIAL, '--device-id', deviceId, '--reason', 'vendor list'],
+    ...more,
   );
   assert.equal(commissioned.code, 0, commissioned.stderr);
   writeFileSync(fleet.bundlePath, (await fleet.cli('bundle', 'show')).stdout);
@@ -54,6 +61,7 @@ describe('a node whose card answers SPDM over TCP, without a BMC', () => {
   const card = new TestCard(SERIAL);
   const asked: number[] = [];
   const files = testFiles();
+  const secretPath = files.path('join-secret');
   let fleet: Fleet;
   let responder: ResponderServer;
 
@@ -75,16 +83,38 @@ describe('a node whose card answers SPDM over TCP, without a BMC', () => {
   dpu:
     serial: ${SERIAL}
     direct: { targets: [{ id: ${IROT}, address: "${responder.host}:${responder.port}" }] }
+    joinSecretPath: ${secretPath}
 `,
     });
     const rows = `serial,model,zone\n${SERIAL},bluefield-3,1\n`;
-    await commission(fleet, files.file('dpus.csv', rows), card.deviceId);
+    const secret = ['--new-join-secret', secretPath];
+    await commission(fleet, files.file('dpus.csv', rows), card.deviceId, ...secret);
   });
 
   after(async () => {
     await fleet?.stop();
     await responder?.close();
     files.remove();
+  });
+
+  const awaitsSecret = async (): Promise<unknown> =>
+    ((await fleet.json('dpu', 'show', SERIAL)) as { awaitsJoinSecret?: boolean })
+      .awaitsJoinSecret ?? false;
+
+  test('a secret for its image is made once, in a file for its owner', async () => {
+    assert.equal(statSync(secretPath).mode & 0o777, 0o600);
+    assert.match(readFileSync(secretPath, 'utf8'), /^[A-Za-z0-9_-]{43}\n$/);
+    assert.equal(await awaitsSecret(), true);
+    const act = ['dpu', 'commission', SERIAL, '--reason', 'again', '--new-join-secret', secretPath];
+    const again = await fleet.cli(...act);
+    assert.match(again.stderr, /is there already/);
+    const short = await fleet.cli(
+      ...act.with(-2, '--join-secret').with(-1, files.file('short', 'x'.repeat(21))),
+    );
+    assert.match(short.stderr, /fewer than 22 characters/);
+    const both = await fleet.cli(...act, '--join-secret', secretPath);
+    assert.match(both.stderr, /one of --join-secret and --new-join-secret/);
+    assert.equal(await awaitsSecret(), true, 'a refused act changes nothing');
   });
 
   test('attests by the agent’s requester and by the server’s through the agent', async () => {
@@ -101,6 +131,7 @@ describe('a node whose card answers SPDM over TCP, without a BMC', () => {
     for (const wanted of ['evidence:spdm-direct', 'evidence:spdm-tunnel', 'binding:in-band']) {
       assert.ok(values.includes(`dpu:${wanted}`), `${wanted} in ${values.join(' ')}`);
     }
+    assert.equal(await awaitsSecret(), false, 'used up');
     const conversations = asked.filter((code) => code === 0x84);
     assert.equal(conversations.length, 2, 'one of the agent and one of the server');
   });

@@ -62,6 +62,7 @@ export function toWireDpu(dpu: DpuRecord, trustDomain: TrustDomain): Dpu {
       hostUuid: dpu.hostTpm.hostUuid,
       since: BigInt(dpu.hostTpm.sinceSeconds),
     },
+    awaitsJoinSecret: dpu.joinSecretHash !== '',
     unreachableSince: BigInt(dpu.unreachableSinceSeconds),
     createdAt: BigInt(dpu.createdAtSeconds),
     updatedAt: BigInt(dpu.updatedAtSeconds),

@@ -70,7 +70,7 @@ export const dpuAttestationErrors = defineErrors({
   ),
   DPU_JOIN_SECRET: refusal(
     'The one-time secret of the image is missing or wrong, and the DPU attests for the first time.',
-    'Give the agent the secret of this image in attestation.dpu.joinSecretPath, or issue a new one.',
+    'Give the agent the secret of this image in attestation.dpu.joinSecretPath, or make another one by signet dpu commission --new-join-secret.',
   ),
   DPU_RELAYED: refusal(
     'What the server collected from the BMC itself is not from the same device, boot and firmware as what the agent showed.',

@@ -11,7 +11,8 @@ import type { CliIo, CommandSpec, FlagSpec, Input } from '../spec.ts';
 import { safe, safeJson } from '../text.ts';
 import { serialArg } from './dpu-list.ts';
 
-const REASON: FlagSpec = {
+/** Why an operator does what they do. */
+export const REASON: FlagSpec = {
   name: 'reason',
   value: 'text',
   required: true,
@@ -92,40 +93,6 @@ export const dpuConfirmHost: CommandSpec = {
   },
 };
 
-/** `signet dpu commission`. */
-export const dpuCommission: CommandSpec = {
-  connects: 'server',
-  prints: true,
-  args: 'SERIAL',
-  about:
-    'Pins the device keys and the baseline by which the DPU is known from now on. One that is trusted has to attest in full afterwards.',
-  flags: [
-    {
-      name: 'device-id',
-      value: 'sha256',
-      repeat: true,
-      help: 'SHA-256 of the SubjectPublicKeyInfo of a device key, hex',
-    },
-    { name: 'from-bmc', help: 'have the server collect keys, baseline and pairing from the BMC' },
-    REASON,
-  ],
-  examples: [
-    'signet dpu commission MT2333X01234 --from-bmc --reason "rack r12 accepted"',
-    'signet dpu commission MT2333X01234 --device-id "$SHA256" --reason "vendor list"',
-  ],
-  run: (input, io) => {
-    const deviceIds = [...input.texts('device-id')];
-    const fromBmc = input.has('from-bmc');
-    return act(
-      'commissioning the DPU',
-      input,
-      io,
-      (client, request) => (m, o, done) =>
-        client.commissionDpu({ ...request, deviceIds, baseline: [], fromBmc }, m, o, done),
-    );
-  },
-};
-
 /** `signet dpu baseline`. */
 export const dpuBaseline: CommandSpec = {
   connects: 'server',
@@ -195,8 +162,11 @@ type Call = (
   request: { readonly serial: string; readonly reason: string },
 ) => UnaryCall<Dpu>;
 
-/** @param said What there is to say of the DPU before its state. */
-async function act(
+/**
+ * Asks the server for an act on the DPU that is named, and prints how it stands then.
+ * @param said What there is to say of the DPU before its state.
+ */
+export async function act(
   doing: string,
   input: Input,
   io: CliIo,

@@ -124,6 +124,11 @@ export interface CommissionDpuRequest {
   /** Collect keys, baseline and pairing from the BMC. */
   fromBmc: boolean;
   reason: string;
+  /**
+   * SHA-256, hex, of the one-time secret that its image brings and the first
+   * attestation has to show; empty leaves what is awaited as it is.
+   */
+  joinSecretSha256: string;
 }
 
 export interface BaselineDpuRequest {
@@ -261,7 +266,11 @@ export interface Dpu {
     | LastFull
     | undefined;
   /** The TPM that the host showed first. */
-  hostTpm: HostTpm | undefined;
+  hostTpm:
+    | HostTpm
+    | undefined;
+  /** The one-time secret of its image is due at the next attestation. */
+  awaitsJoinSecret: boolean;
 }
 
 export interface HostTpm {
@@ -1374,7 +1383,7 @@ export const GetDpuRequest: MessageFns<GetDpuRequest> = {
 };
 
 function createBaseCommissionDpuRequest(): CommissionDpuRequest {
-  return { serial: "", deviceIds: [], baseline: [], fromBmc: false, reason: "" };
+  return { serial: "", deviceIds: [], baseline: [], fromBmc: false, reason: "", joinSecretSha256: "" };
 }
 
 export const CommissionDpuRequest: MessageFns<CommissionDpuRequest> = {
@@ -1393,6 +1402,9 @@ export const CommissionDpuRequest: MessageFns<CommissionDpuRequest> = {
     }
     if (message.reason !== "") {
       writer.uint32(42).string(message.reason);
+    }
+    if (message.joinSecretSha256 !== "") {
+      writer.uint32(50).string(message.joinSecretSha256);
     }
     return writer;
   },
@@ -1450,6 +1462,14 @@ export const CommissionDpuRequest: MessageFns<CommissionDpuRequest> = {
             message.reason = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.joinSecretSha256 = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1479,6 +1499,11 @@ export const CommissionDpuRequest: MessageFns<CommissionDpuRequest> = {
         ? globalThis.Boolean(object.from_bmc)
         : false,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      joinSecretSha256: isSet(object.joinSecretSha256)
+        ? globalThis.String(object.joinSecretSha256)
+        : isSet(object.join_secret_sha256)
+        ? globalThis.String(object.join_secret_sha256)
+        : "",
     };
   },
 
@@ -1498,6 +1523,9 @@ export const CommissionDpuRequest: MessageFns<CommissionDpuRequest> = {
     }
     if (message.reason !== "") {
       obj.reason = message.reason;
+    }
+    if (message.joinSecretSha256 !== "") {
+      obj.joinSecretSha256 = message.joinSecretSha256;
     }
     return obj;
   },
@@ -2281,6 +2309,7 @@ function createBaseDpu(): Dpu {
     endorsementKey: "",
     lastFull: undefined,
     hostTpm: undefined,
+    awaitsJoinSecret: false,
   };
 }
 
@@ -2414,6 +2443,9 @@ export const Dpu: MessageFns<Dpu> = {
     }
     if (message.hostTpm !== undefined) {
       HostTpm.encode(message.hostTpm, writer.uint32(370).fork()).join();
+    }
+    if (message.awaitsJoinSecret !== false) {
+      writer.uint32(376).bool(message.awaitsJoinSecret);
     }
     return writer;
   },
@@ -2711,6 +2743,14 @@ export const Dpu: MessageFns<Dpu> = {
             message.hostTpm = HostTpm.decode(reader, reader.uint32());
             continue;
           }
+          case 47: {
+            if (tag !== 376) {
+              break;
+            }
+
+            message.awaitsJoinSecret = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2838,6 +2878,11 @@ export const Dpu: MessageFns<Dpu> = {
         : isSet(object.host_tpm)
         ? HostTpm.fromJSON(object.host_tpm)
         : undefined,
+      awaitsJoinSecret: isSet(object.awaitsJoinSecret)
+        ? globalThis.Boolean(object.awaitsJoinSecret)
+        : isSet(object.awaits_join_secret)
+        ? globalThis.Boolean(object.awaits_join_secret)
+        : false,
     };
   },
 
@@ -2947,6 +2992,9 @@ export const Dpu: MessageFns<Dpu> = {
     }
     if (message.hostTpm !== undefined) {
       obj.hostTpm = HostTpm.toJSON(message.hostTpm);
+    }
+    if (message.awaitsJoinSecret !== false) {
+      obj.awaitsJoinSecret = message.awaitsJoinSecret;
     }
     return obj;
   },
