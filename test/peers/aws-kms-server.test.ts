@@ -34,7 +34,7 @@ describe(
       keys: {
         manager: 'aws-kms',
         awsKms: { region: 'eu-west-1', endpoint: proxy.url },
-        calls: { perSecond: 5000, burst: 5000, timeout: '1s', deadline: '1s' },
+        calls: { perSecond: 5000, burst: 5000, timeout: '5s', deadline: '8s' },
       },
       // Every SVID is a call, so that each of its faults is seen here.
       ca: { protection: 'direct' },

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { run } from '../support/processes.ts';
 import { sharedDir } from '../support/shared.ts';
 
@@ -44,9 +45,14 @@ export async function startKubeRig(
     async kubectl(args, input = '') {
       const options = { input };
       const full = ['--kubeconfig', kubeconfig, ...args];
-      const { code, stdout, stderr } = await run(join(bin, 'kubectl'), full, options);
-      assert.equal(code, 0, `kubectl ${args.join(' ')}: ${stderr}`);
-      return stdout;
+      // A namespace gets its service account a moment after it is made, and no pod before.
+      for (let tries = 0; ; tries += 1) {
+        const { code, stdout, stderr } = await run(join(bin, 'kubectl'), full, options);
+        if (code === 0) return stdout;
+        const early = stderr.includes('serviceaccount "default" not found');
+        assert.ok(early && tries < 120, `kubectl ${args.join(' ')}: ${stderr}`);
+        await setTimeout(250);
+      }
     },
     user: (name) => rig('user', dir, name),
     node: (name) => rig('node', dir, name),
