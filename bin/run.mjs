@@ -3,7 +3,7 @@
 // are therefore always run by a binary that is named here.
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { constants, tmpdir } from 'node:os';
+import { availableParallelism, constants, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packageAgent } from './package-agent.mjs';
@@ -19,13 +19,18 @@ const UNIT_TESTS = [
 const BUF = join(ROOT, 'node_modules/.bin/buf');
 /** A test file that takes this long hangs: it fails then, and says where. Peers may have to be built. */
 const HANGS_AFTER_MS = { tests: 600_000, peers: 3_600_000 };
+/**
+ * Files at once. Node.js leaves a core free, which on two is every second one, and many files wait for
+ * processes; peers bring programs of their own that fill the machine.
+ */
+const FILES_AT_ONCE = { tests: Math.max(2, availableParallelism() - 1), peers: 1 };
 const PEER_TESTS = ['test/peers/**/*.test.ts'];
 
 const TASKS = {
   demo: (args) => demo(args),
   build: (args) => build(args),
-  test: (args) => runTests(args.length > 0 ? args : UNIT_TESTS, HANGS_AFTER_MS.tests),
-  'test:peers': (args) => runTests(args.length > 0 ? args : PEER_TESTS, HANGS_AFTER_MS.peers),
+  test: (args) => runTests('tests', args.length > 0 ? args : UNIT_TESTS),
+  'test:peers': (args) => runTests('peers', args.length > 0 ? args : PEER_TESTS),
   bench: (args) => runBenches(args),
   'bench:spire': async (args) => {
     await setUp();
@@ -87,11 +92,12 @@ async function demo(args) {
   return run(join(ROOT, 'bin/signet'), ['demo', ...args]);
 }
 
-async function runTests(globs, hangsAfterMs) {
+async function runTests(kind, globs) {
   await setUp();
   return run(node26(), [
     '--test',
-    `--test-timeout=${hangsAfterMs}`,
+    `--test-timeout=${HANGS_AFTER_MS[kind]}`,
+    `--test-concurrency=${FILES_AT_ONCE[kind]}`,
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',
     '--test-reporter=./test/support/reporter.mjs',
