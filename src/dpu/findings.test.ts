@@ -46,6 +46,13 @@ test('what the BMC of the inventory answers for another card puts the card out',
   }
 });
 
-test('another TLS key is what anybody on the wire could show: the grace runs', () => {
-  assert.equal(verdict('REDFISH_PIN_MISMATCH'), 'silence');
+test('what anybody on the wire or a BMC that still starts could answer proves nothing: the grace runs', () => {
+  for (const code of [
+    'REDFISH_PIN_MISMATCH',
+    'REDFISH_TARGET_UNKNOWN',
+    'REDFISH_TARGET_UNUSABLE',
+    'REDFISH_NO_ATTESTATION',
+  ] as const) {
+    assert.equal(verdict(code), 'silence', code);
+  }
 });

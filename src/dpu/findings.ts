@@ -20,8 +20,9 @@ const FINDINGS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 
 /**
  * What else the BMC that the inventory names may answer that speaks against its card: here it is not a
- * stranger who shows it. Another TLS key is not among them: that is what somebody on the wire shows, or a
- * BMC after an update, and it ends in silence, which has its grace.
+ * stranger who shows it. Another TLS key is not among them, as somebody on the wire shows one and a BMC
+ * after an update; nor is a component that is not there, as with a BMC that still starts. Both prove
+ * nothing, and the grace runs.
  */
 const ANSWERS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'DPU_KEY_UNKNOWN',
@@ -30,9 +31,6 @@ const ANSWERS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'DEVICE_CLASS',
   'DEVICE_FWID_KEY',
   'DEVICE_FLAGS',
-  'REDFISH_NO_ATTESTATION',
-  'REDFISH_TARGET_UNKNOWN',
-  'REDFISH_TARGET_UNUSABLE',
 ]);
 
 /** What the server itself lacks: no card is put out because of a wrong password or an expired list. */
