@@ -131,6 +131,20 @@ describe('looks that nobody asks for', () => {
     assert.equal(state.now().unreachableSinceSeconds, 0);
   });
 
+  it('are for a silent BMC though no interval is set: one that is back is not put out', async (context) => {
+    const state = await setUpWatch(context);
+    state.watch.start();
+    // As an attestation of its agent notes it, which may not come again.
+    assertValue(await state.inventory.unreachable(state.serial, 'no answer'));
+    assert.equal(state.now().state, 'degraded');
+    await untilLooks(state, 'same', 1);
+    await soon(async () => state.now().state === 'trusted');
+    assert.equal(state.now().unreachableSinceSeconds, 0);
+    const opened = state.opened();
+    state.clock.advance(INTERVAL_MS);
+    assert.equal(state.opened(), opened, 'and none after that');
+  });
+
   it('lead to quarantine where the silence outlasts the grace', async (context) => {
     const state = await setUpWatch(context, { settings: PERIODIC });
     state.mock.decide = () => 'reset';

@@ -298,12 +298,16 @@ export class DpuWatch {
     this.#parts.onWatched?.(all.filter((dpu) => this.#isWatched(dpu)));
     for (const dpu of all) {
       const { serial } = dpu;
-      if (!this.#isWatched(dpu) && !(this.#owes(dpu) && isLookedAt(dpu))) continue;
+      // Whoever found it silent: else its grace would run to the end with nobody there.
+      const silent = dpu.unreachableSinceSeconds !== 0;
+      const wanted = this.#isWatched(dpu) || ((this.#owes(dpu) || silent) && isLookedAt(dpu));
+      if (!wanted) continue;
       if (this.#owes(dpu) && !this.#retries.has(serial) && !this.#looks.runs(serial)) {
         this.#looks.plan(serial, 0);
       }
       // Somewhere in the first interval: cards that are imported together are not looked at together.
-      if (!this.#looks.has(serial)) this.#looks.plan(serial, this.#within(intervalMs ?? 0));
+      if (this.#looks.has(serial)) continue;
+      this.#looks.plan(serial, silent ? this.#retryMs(serial) : this.#within(intervalMs ?? 0));
     }
     for (const serial of this.#looks.names) {
       const found = this.#parts.inventory.find(serial);
