@@ -158,8 +158,8 @@ export const dpuHostSchema = z
       ),
   })
   .refine(({ tpm, requireTpm }) => tpm !== undefined || requireTpm === false, {
-    path: ['tpm'],
-    message: 'is needed where TPMs of hosts are demanded',
+    path: ['requireTpm'],
+    message: 'needs `tpm` beside it, which says what TPMs count',
   })
   .prefault({});
 
