@@ -158,6 +158,6 @@ items:
     }
     const window = await done('dpu', 'baseline', 'MT3', '--window', '2h', '--reason', 'firmware');
     assert.match(window, /DPU MT3 is enrolling/);
-    assert.match(await done('dpu', 'show', 'MT3'), /^Baseline window +: .*\(in 1h 59m|\(in 2h/m);
+    assert.match(await done('dpu', 'show', 'MT3'), /^Baseline till +: .*\(in (1h 59m|2h)/m);
   });
 });
