@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { kubePlaceSettings } from '../../src/kube/settings.ts';
 import { absolutePathSetting, hostSetting } from '../../src/runtime/config.ts';
 import { durationSetting, sizeSetting } from '../../src/runtime/units.ts';
 
@@ -43,18 +44,7 @@ const kubeletSchema = z
   })
   .prefault({});
 
-const apiServerSchema = z
-  .strictObject({
-    kubeconfigPath: absolutePathSetting
-      .optional()
-      .describe('A kubeconfig; the service account of the pod unless set.'),
-    context: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('Context of the kubeconfig; its current one unless set.'),
-  })
-  .prefault({});
+const apiServerSchema = z.strictObject(kubePlaceSettings).prefault({});
 
 const k8sSchema = z
   .strictObject({

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { clusterNameSetting, kubePlaceSettings } from '../kube/settings.ts';
 import { DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
 import { parseTemplate } from '../rules/template/template.ts';
 import { absolutePathSetting, parsedSetting } from '../runtime/config.ts';
@@ -56,20 +57,10 @@ const rulesSchema = z
   .prefault({});
 
 const clusterSchema = z.strictObject({
-  name: z
-    .string()
-    .max(63)
-    // A segment of the agents' IDs (SPIFFE-ID §2.2).
-    .regex(/^(?!\.{1,2}$)[A-Za-z0-9._-]+$/, 'must be letters, digits, ".", "_" and "-"')
-    .describe('As templates see it in .ClusterName, and as agents attest by it.'),
-  kubeconfigPath: absolutePathSetting
-    .optional()
-    .describe('A kubeconfig; the service account of the pod unless set.'),
-  context: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('Context of the kubeconfig; its current one unless set.'),
+  name: clusterNameSetting(63).describe(
+    'As templates see it in .ClusterName, and as agents attest by it.',
+  ),
+  ...kubePlaceSettings,
   rules: rulesSchema.describe('How entries are derived from ClusterSPIFFEIDs and their like.'),
   requireAttestedNode: z
     .boolean()

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { MAX_CLUSTER_NAME } from '../attestation/k8s_psat/payload.ts';
+import { clusterNameSetting, kubePlaceSettings } from '../kube/settings.ts';
 
-const absolutePath = z.string().startsWith('/', 'must be an absolute path');
 const NAME = '[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?';
 const serviceAccount = z
   .string()
@@ -9,20 +9,8 @@ const serviceAccount = z
 const labelKeys = z.array(z.string().min(1).max(317)).max(64).default([]);
 
 const clusterSchema = z.strictObject({
-  name: z
-    .string()
-    .max(MAX_CLUSTER_NAME)
-    // A segment of the agents' IDs (SPIFFE-ID §2.2).
-    .regex(/^(?!\.{1,2}$)[A-Za-z0-9._-]+$/, 'must be letters, digits, ".", "_" and "-"')
-    .describe('As agents call it; stands in their IDs.'),
-  kubeconfigPath: absolutePath
-    .optional()
-    .describe('A kubeconfig; the service account of the pod unless set.'),
-  context: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('Context of the kubeconfig; its current one unless set.'),
+  name: clusterNameSetting(MAX_CLUSTER_NAME).describe('As agents call it; stands in their IDs.'),
+  ...kubePlaceSettings,
   serviceAccounts: z
     .array(serviceAccount)
     .min(1)
