@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { SignetError } from '../base/errors.ts';
+import { LineSplitter } from '../base/line-splitter.ts';
 import { type Failed, fail, ok, type Result } from '../base/result.ts';
 import { errnoCode } from '../runtime/atomic-file.ts';
 import type { HttpTls } from '../runtime/http-call.ts';
@@ -67,26 +68,18 @@ function takeLines(
   { doing, maxLineBytes, onLine }: LineCall,
   resolve: (result: Result<void>) => void,
 ): void {
-  let parts: Buffer[] = [];
-  let length = 0;
+  const splitter = new LineSplitter(maxLineBytes);
   const end = (refusal: Failed): void => {
     resolve(refusal);
     response.destroy();
   };
   response.on('data', (chunk: Buffer) => {
-    let from = 0;
-    for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, from)) {
-      const line = Buffer.concat([...parts, chunk.subarray(from, at)]).toString('utf8');
-      [parts, length, from] = [[], 0, at + 1];
-      const taken = line === '' ? ok(undefined) : onLine(line);
+    const { lines, tooLong } = splitter.split(chunk);
+    for (const line of lines) {
+      const taken = line.length === 0 ? ok(undefined) : onLine(Buffer.from(line).toString('utf8'));
       if (!taken.ok) return end(taken);
     }
-    const rest = chunk.subarray(from);
-    length += rest.length;
-    if (length > maxLineBytes) {
-      return end(fail('KUBE_ANSWER', `${doing}: an event of over ${maxLineBytes} bytes`));
-    }
-    if (rest.length > 0) parts.push(rest);
+    if (tooLong) end(fail('KUBE_ANSWER', `${doing}: an event of over ${maxLineBytes} bytes`));
   });
   response.on('end', () => resolve(ok(undefined)));
 }

@@ -1,4 +1,5 @@
 import { concatBytes } from '../base/bytes.ts';
+import { LineSplitter } from '../base/line-splitter.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 
 /** Longest line, in bytes: an event of Redfish is one line of JSON. */
@@ -8,38 +9,27 @@ export const MAX_EVENT_LINE_BYTES = 64 * 1024;
 export const MAX_EVENT_BYTES = 128 * 1024;
 
 const LF = 0x0a;
+const CR = 0x0d;
 
 /**
  * Server-sent events (WHATWG HTML §9.2.6) out of a stream of bytes, as far as Redfish uses them: the data of
  * each event, lines joined. Types, ids and comments are let go. Lines end with LF or CR LF.
  */
 export class EventReader {
-  #rest: Uint8Array = new Uint8Array();
+  readonly #lines = new LineSplitter(MAX_EVENT_LINE_BYTES);
   #data: Uint8Array[] = [];
   #bytes = 0;
 
   /** Data of the events that are whole now. Fails with REDFISH_ANSWER_TOO_LARGE; not to be used after that. */
   read(piece: Uint8Array): Result<readonly Uint8Array[]> {
     const events: Uint8Array[] = [];
-    let from = 0;
-    for (let at = piece.indexOf(LF); at >= 0; at = piece.indexOf(LF, from)) {
-      const line = this.#line(piece.subarray(from, at));
-      from = at + 1;
-      if (line.length > MAX_EVENT_LINE_BYTES) return tooLong();
-      const done = this.#take(line);
+    const { lines, tooLong: isTooLong } = this.#lines.split(piece);
+    for (const line of lines) {
+      const done = this.#take(line.at(-1) === CR ? line.subarray(0, -1) : line);
       if (!done.ok) return done;
       if (done.value !== undefined) events.push(done.value);
     }
-    const rest = piece.subarray(from);
-    if (this.#rest.length + rest.length > MAX_EVENT_LINE_BYTES) return tooLong();
-    this.#rest = concatBytes([this.#rest, rest]);
-    return ok(events);
-  }
-
-  #line(end: Uint8Array): Uint8Array {
-    const line = this.#rest.length === 0 ? end : concatBytes([this.#rest, end]);
-    this.#rest = new Uint8Array();
-    return line.at(-1) === 0x0d ? line.subarray(0, -1) : line;
+    return isTooLong ? tooLong() : ok(events);
   }
 
   /** The data of an event that an empty line ends; undefined where it goes on, or had none. */
@@ -55,7 +45,7 @@ export class EventReader {
     if (data === undefined) return ok(undefined);
     this.#bytes += data.length + 1;
     if (this.#bytes > MAX_EVENT_BYTES) return tooLong();
-    this.#data.push(data.slice());
+    this.#data.push(data);
     return ok(undefined);
   }
 }
