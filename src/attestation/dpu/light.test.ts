@@ -13,6 +13,7 @@ import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import { makeKey, type TestKey } from '../../../test/support/x509.ts';
 import { fail, unwrap } from '../../base/result.ts';
 import type { OpenLook } from '../../dpu/collector.ts';
+import { mayBeLight } from './light.ts';
 import type { EvidenceKind } from './payload.ts';
 
 const ALL_OF = ['spdm-redfish', 'x509pop'] as const;
@@ -64,6 +65,18 @@ async function setUp(context: TestContext, fullEvery = 3) {
   };
   return { ...rig, agent, asked, kindsOf, behind, silence, state };
 }
+
+test('§7.2 where a TPM is demanded no attestation is light', async (context) => {
+  const { dpu } = await setUp(context);
+  const light = {
+    fullEvery: 3,
+    look: async () => fail('REDFISH_UNREACHABLE', 'unused'),
+    rulesId: () => 'one',
+  };
+  const parts = { light, ownKeyRoots: [] };
+  assert.ok(mayBeLight(parts, dpu(), ALL_OF));
+  assert.ok(!mayBeLight(parts, dpu(), [...ALL_OF, 'tpm2']));
+});
 
 for (const fullEvery of [1, 2, 3]) {
   test(`§7.8 of ${fullEvery} attestations one is in full`, async (context) => {

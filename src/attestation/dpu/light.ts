@@ -28,6 +28,8 @@ export function mayBeLight(
 ): boolean {
   const { lastFull } = dpu;
   if (light === undefined || lastFull === undefined || !kinds.includes('x509pop')) return false;
+  // A light one shows no TPM, and whoever demands one demands it each time (§7.2).
+  if (kinds.includes('tpm2')) return false;
   const stands =
     dpu.state === 'trusted' &&
     !dpu.mustAttest &&
