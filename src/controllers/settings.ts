@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { clusterNameSetting, kubePlaceSettings } from '../kube/settings.ts';
 import { DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
 import { parseTemplate } from '../rules/template/template.ts';
-import { absolutePathSetting, parsedSetting } from '../runtime/config.ts';
+import { parsedSetting } from '../runtime/config.ts';
 import { bundleSettings } from './bundle/settings.ts';
 import { kubeName, podCertificatesSchema } from './pod-certificate/settings.ts';
 
