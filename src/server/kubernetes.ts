@@ -77,9 +77,18 @@ async function startCluster(
     metrics,
   });
   life.add(`rules of ${name}`, () => rules.stop());
-  const one = { cluster, api: api.value, rules };
+  let identities: PodIdentities | undefined;
+  const one: ClusterParts = {
+    cluster,
+    api: api.value,
+    rules,
+    identities: () => {
+      identities ??= podIdentities(base, { cluster, api: api.value, rules }, parts);
+      return identities;
+    },
+  };
   startStatus(base, one);
-  startObjects(base, one, parts);
+  startPodObjects(base, one, parts);
   return ok(one);
 }
 
@@ -87,6 +96,8 @@ interface ClusterParts {
   readonly cluster: KubernetesCluster;
   readonly api: KubeApi;
   readonly rules: RuleController;
+  /** Made, with its watch, when the first part asks for it. */
+  readonly identities: () => PodIdentities;
 }
 
 /** Has the status of rules written, where configuration says so. */
@@ -108,8 +119,8 @@ function startStatus(base: ServerBase, { cluster, api, rules }: ClusterParts): v
   life.add(`rule status of ${cluster.name}`, () => writer.stop());
 }
 
-/** Answers what objects of Kubernetes ask for pods, where configuration says so. */
-function startObjects(base: ServerBase, one: ClusterParts, parts: KubernetesParts): void {
+/** Answers PodCertificateRequests, where configuration says so. */
+function startPodObjects(base: ServerBase, one: ClusterParts, parts: KubernetesParts): void {
   const { cluster, api } = one;
   const settings = cluster.podCertificates;
   if (settings === undefined) return;
@@ -121,17 +132,17 @@ function startObjects(base: ServerBase, one: ClusterParts, parts: KubernetesPart
     cluster: cluster.name,
     settings,
     api,
-    identities: podIdentities(base, one, parts),
+    identities: one.identities(),
     issuer: parts.issuer,
     leader,
     metrics: parts.podCertificates,
   });
 }
 
-/** Who the pods of a cluster are; needed only where objects ask for them. */
+/** Who the pods of a cluster are; needed only where something asks for them. */
 function podIdentities(
   base: ServerBase,
-  { cluster, api, rules }: ClusterParts,
+  { cluster, api, rules }: Omit<ClusterParts, 'identities'>,
   { policy }: KubernetesParts,
 ): PodIdentities {
   const { clock, random, life, config } = base;
