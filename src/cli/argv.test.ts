@@ -82,3 +82,12 @@ test('rewriting what was rewritten changes nothing', () => {
     }),
   );
 });
+
+test('a value may stand right after a letter where the program takes that', () => {
+  const attached = { ...table, attachedValues: true };
+  assert.deepEqual(assertValue(rewriteArgv(['-ojson'], attached)), ['--output=json']);
+  assert.deepEqual(assertValue(rewriteArgv(['-output', 'json'], attached)), ['--output=json']);
+  assert.deepEqual(assertValue(rewriteArgv(['-o=json'], attached)), ['--output=json']);
+  assert.deepEqual(assertValue(rewriteArgv(['-admin'], attached)), ['--admin']);
+  assert.deepEqual(assertValue(rewriteArgv(['-ojson'], table)), ['-ojson']);
+});

@@ -5,6 +5,8 @@ import type { FlagSpec } from './spec.ts';
 export interface ArgvTable {
   readonly flags: readonly FlagSpec[];
   readonly refused: Readonly<Record<string, string>>;
+  /** Whether a value may stand right after a short flag, as in `-ojson`. */
+  readonly attachedValues?: boolean;
 }
 
 /**
@@ -18,7 +20,7 @@ export function rewriteArgv(argv: readonly string[], table: ArgvTable): Result<s
   for (let i = 0; i < argv.length; i++) {
     const token = argv[i] ?? '';
     if (token === '--') return ok([...out, ...argv.slice(i)]);
-    const { name, value } = splitFlag(token);
+    const { name, value } = splitFlag(detached(token, table, spellings));
     const refused = table.refused[name];
     if (name !== '' && refused !== undefined) {
       return fail('CLI_UNSUPPORTED_FLAG', `there is no -${name}: ${refused}`);
@@ -39,6 +41,19 @@ export function rewriteArgv(argv: readonly string[], table: ArgvTable): Result<s
     }
   }
   return ok(out);
+}
+
+/** `-ojson` as `-o=json`; whatever is a name as a whole is left alone. */
+function detached(
+  token: string,
+  { attachedValues }: ArgvTable,
+  spellings: ReadonlyMap<string, FlagSpec>,
+): string {
+  const short = token.charAt(1);
+  const isCandidate = attachedValues === true && /^-[A-Za-z][^=]/.test(token);
+  if (!isCandidate || spellings.has(token.slice(1).split('=', 1)[0] ?? '')) return token;
+  const takesValue = spellings.get(short)?.value !== undefined;
+  return takesValue ? `-${short}=${token.slice(2)}` : token;
 }
 
 function spellingsOf(flags: readonly FlagSpec[]): ReadonlyMap<string, FlagSpec> {

@@ -1,7 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { fail, ok, type Result } from '../base/result.ts';
 import { rewriteArgv } from './argv.ts';
-import { allFlags, type CommandSpec, type FlagSpec, type Input } from './spec.ts';
+import { allFlags, type CommandSpec, type FlagSpec, type Input, type ProgramSpec } from './spec.ts';
 import { COLUMNS } from './text.ts';
 
 /** What a command line asks for: to run, or to be shown the help page. */
@@ -13,12 +13,14 @@ export function parseCommand(
   summary: string,
   spec: CommandSpec,
   argv: readonly string[],
+  program: Pick<ProgramSpec, 'name' | 'attachedValues'>,
 ): Result<Parsed> {
   const flags = allFlags(spec);
-  const rewritten = rewriteArgv(argv, { flags, refused: spec.refused ?? {} });
+  const { name, attachedValues = false } = program;
+  const rewritten = rewriteArgv(argv, { flags, refused: spec.refused ?? {}, attachedValues });
   if (!rewritten.ok) return rewritten;
   let printed = '';
-  const command = buildCommand(path, summary, spec).configureOutput({
+  const command = buildCommand(`${name} ${path}`, summary, spec).configureOutput({
     writeOut: (text) => {
       printed += text;
     },
@@ -52,8 +54,8 @@ function usageProblem(
   return message.replace(/^error: /, '');
 }
 
-function buildCommand(path: string, summary: string, spec: CommandSpec): Command {
-  const command = new Command(`signet ${path}`)
+function buildCommand(title: string, summary: string, spec: CommandSpec): Command {
+  const command = new Command(title)
     .description(spec.about === undefined ? summary : `${summary}.\n\n${spec.about}`)
     .configureHelp({ helpWidth: COLUMNS })
     .helpOption('-h, --help', 'show this page')

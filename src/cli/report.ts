@@ -27,15 +27,15 @@ const STATUS_ADVICE: Readonly<Partial<Record<GrpcStatusName, string>>> = {
 const MAX_LINE = 1000;
 
 /** A refusal as it is printed: what failed, its code, what to do next. */
-export function formatError(error: SignetError, command?: string): string {
+export function formatError(error: SignetError, command?: string, program = 'signet'): string {
   const action =
     error.code === 'CLI_REFUSED' ? STATUS_ADVICE[error.statusName] : ERRORS[error.code].action;
   const help =
     error.code === 'CLI_USAGE' && command !== undefined
-      ? `Run "signet ${command} --help" for the flags and an example.`
+      ? `Run "${program} ${command} --help" for the flags and an example.`
       : (action ?? ERRORS[error.code].action);
   const status = error.code === 'CLI_USAGE' ? '' : ` (${error.statusName})`;
-  return `signet: ${clipLines(safeLines(error.message))}\n  code: ${error.code}${status}\n  next: ${safe(help)}\n`;
+  return `${program}: ${clipLines(safeLines(error.message))}\n  code: ${error.code}${status}\n  next: ${safe(help)}\n`;
 }
 
 function clipLines(text: string): string {

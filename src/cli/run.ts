@@ -1,7 +1,7 @@
 import { type SignetError, toSignetError } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
 import { EXIT, exitCodeOf, formatError } from './report.ts';
-import { type CliIo, type CommandEntry, GLOBAL_FLAGS } from './spec.ts';
+import { type CliIo, type CommandEntry, GLOBAL_FLAGS, type ProgramSpec } from './spec.ts';
 import { COLUMNS, safe } from './text.ts';
 
 /** Most words that name a command, such as `localauthority x509 show`. */
@@ -10,60 +10,87 @@ const MAX_WORDS = 3;
 /** Widest column of names in a list of commands; longer names push their summary to the right. */
 const MAX_NAME = 18;
 
+/** The program for operators of servers and agents. */
+const SIGNET: ProgramSpec = {
+  name: 'signet',
+  about: 'Signet issues SPIFFE identities to machines and to the processes on them.',
+  notes: (table) => [
+    'Flags of SPIRE are understood in its spelling too (-spiffeID as --spiffe-id).',
+    '"signet <command> --help" shows the flags of a command and examples.',
+    ...(table.some(({ path }) => path === 'dev') ? ['To begin on this machine: signet dev'] : []),
+  ],
+  globalFlags: GLOBAL_FLAGS,
+  exitCodeOf,
+};
+
 /**
- * Runs one command line and answers with the exit code: 0 done, 1 refused or failed, 2 usage. Only
- * the code of the command that is called gets loaded.
+ * Runs one command line and answers with the exit code: 0 done, 1 refused or failed, 2 usage, or what
+ * the program says. Only the code of the command that is called gets loaded.
  */
 export async function runCli(
   argv: readonly string[],
   io: CliIo,
   table: readonly CommandEntry[],
+  program: ProgramSpec = SIGNET,
 ): Promise<number> {
-  const { leading, rest } = splitLeading(argv);
+  const { leading, rest } = splitLeading(argv, program);
   const wantsHelp = rest[0] === 'help' || isHelp(rest[0]);
   const words = wantsHelp ? rest.slice(1) : rest;
-  if (words.length === 0) return overview(wantsHelp, io, table);
-  if (words[0] === '--version' || words[0] === '-version') return runCli(['version'], io, table);
+  if (words[0] === '--version' || words[0] === '-version') {
+    return runCli(['version'], io, table, program);
+  }
+  const preset = wantsHelp ? undefined : table.find(({ path }) => path === program.preset);
+  if (preset !== undefined && (words.length === 0 || words[0]?.startsWith('-') === true)) {
+    return runEntry(preset, argv, io, program);
+  }
+  if (words.length === 0) return overview(wantsHelp, io, table, program);
   const entry = findEntry(words, table);
-  if (entry === undefined) return listOrRefuse(words, wantsHelp, io, table);
+  if (entry === undefined) return listOrRefuse(words, wantsHelp, io, table, program);
   const own = words.slice(entry.path.split(' ').length);
-  return runEntry(entry, wantsHelp ? ['--help'] : [...leading, ...own], io);
+  return runEntry(entry, wantsHelp ? ['--help'] : [...leading, ...own], io, program);
 }
 
-async function runEntry(entry: CommandEntry, argv: readonly string[], io: CliIo): Promise<number> {
+async function runEntry(
+  entry: CommandEntry,
+  argv: readonly string[],
+  io: CliIo,
+  program: ProgramSpec,
+): Promise<number> {
+  const refuse = (error: SignetError): number => {
+    io.err(formatError(error, entry.path, program.name));
+    return program.exitCodeOf(error);
+  };
   try {
     const [spec, { parseCommand }] = await Promise.all([entry.load(), import('./program.ts')]);
-    const parsed = parseCommand(entry.path, entry.summary, spec, argv);
-    if (!parsed.ok) return refuse(parsed.error, entry, io);
+    const parsed = parseCommand(entry.path, entry.summary, spec, argv, program);
+    if (!parsed.ok) return refuse(parsed.error);
     if ('help' in parsed.value) {
       io.out(parsed.value.help);
       return EXIT.ok;
     }
     const done = await spec.run(parsed.value.input, io);
-    return done.ok ? EXIT.ok : refuse(done.error, entry, io);
+    return done.ok ? EXIT.ok : refuse(done.error);
   } catch (thrown) {
-    const error = toSignetError(thrown, `signet ${entry.path}`);
+    const error = toSignetError(thrown, `${program.name} ${entry.path}`);
     const cause =
       error.cause instanceof Error ? `${error.cause.stack ?? error.cause.message}\n` : '';
-    io.err(`${formatError(error, entry.path)}${cause}`);
-    return EXIT.failed;
+    io.err(`${formatError(error, entry.path, program.name)}${cause}`);
+    return program.exitCodeOf(error);
   }
 }
 
-function refuse(error: SignetError, entry: CommandEntry, io: CliIo): number {
-  io.err(formatError(error, entry.path));
-  return exitCodeOf(error);
-}
-
 /** Global flags may stand before the command; they are given to it as if they stood after. */
-function splitLeading(argv: readonly string[]): { leading: string[]; rest: string[] } {
+function splitLeading(
+  argv: readonly string[],
+  { globalFlags }: ProgramSpec,
+): { leading: string[]; rest: string[] } {
   let end = 0;
   while (end < argv.length) {
     const [name] = (argv[end] ?? '').replace(/^--?/, '').split('=', 1);
     const isFlag = (argv[end] ?? '').startsWith('-');
-    const known = GLOBAL_FLAGS.find((flag) => [flag.name, flag.short].includes(name ?? ''));
+    const known = globalFlags.find((flag) => [flag.name, flag.short].includes(name ?? ''));
     if (!isFlag || known === undefined) break;
-    end += argv[end]?.includes('=') === true ? 1 : 2;
+    end += argv[end]?.includes('=') === true || known.value === undefined ? 1 : 2;
   }
   return { leading: argv.slice(0, end), rest: argv.slice(end) };
 }
@@ -85,14 +112,17 @@ function findEntry(
   return undefined;
 }
 
-function overview(wanted: boolean, io: CliIo, table: readonly CommandEntry[]): number {
+function overview(
+  wanted: boolean,
+  io: CliIo,
+  table: readonly CommandEntry[],
+  { name, about, notes }: ProgramSpec,
+): number {
   const text =
-    'Signet issues SPIFFE identities to machines and to the processes on them.\n\n' +
-    'Usage: signet <command> [flags]\n\n' +
-    `${listing(table)}\n` +
-    'Flags of SPIRE are understood in its spelling too (-spiffeID as --spiffe-id).\n' +
-    '"signet <command> --help" shows the flags of a command and examples.\n' +
-    (table.some(({ path }) => path === 'dev') ? 'To begin on this machine: signet dev\n' : '');
+    `${about}\n\nUsage: ${name} <command> [flags]\n\n` +
+    `${listing(table)}\n${notes(table)
+      .map((line) => `${line}\n`)
+      .join('')}`;
   (wanted ? io.out : io.err)(text);
   return wanted ? EXIT.ok : EXIT.usage;
 }
@@ -111,12 +141,13 @@ function listOrRefuse(
   wantsHelp: boolean,
   io: CliIo,
   table: readonly CommandEntry[],
+  { name }: ProgramSpec,
 ): number {
   const { prefix, below } = longestPrefix(words, table);
   const count = prefix === '' ? 0 : prefix.split(' ').length;
   if (count > 0 && (words.length === count || isHelp(words[count]))) {
     const asked = wantsHelp || isHelp(words[count]);
-    (asked ? io.out : io.err)(`Usage: signet ${prefix} <command> [flags]\n\n${listing(below)}`);
+    (asked ? io.out : io.err)(`Usage: ${name} ${prefix} <command> [flags]\n\n${listing(below)}`);
     return asked ? EXIT.ok : EXIT.usage;
   }
   const given = words.slice(0, count + 1).join(' ');
@@ -124,10 +155,10 @@ function listOrRefuse(
     given,
     below.map(({ path }) => path),
   );
-  const hint = near === undefined ? '' : `; did you mean "signet ${near}"?`;
+  const hint = near === undefined ? '' : `; did you mean "${name} ${near}"?`;
   io.err(
-    `signet: there is no command "${safe(given)}"${hint}\n` +
-      '  code: CLI_USAGE\n  next: Run "signet --help" for the list of commands.\n',
+    `${name}: there is no command "${safe(given)}"${hint}\n` +
+      `  code: CLI_USAGE\n  next: Run "${name} --help" for the list of commands.\n`,
   );
   return EXIT.usage;
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import type { SignetError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import type { Result } from '../base/result.ts';
 
@@ -75,6 +76,24 @@ export interface CommandEntry {
   /** One line for lists. */
   readonly summary: string;
   readonly load: () => Promise<CommandSpec>;
+}
+
+/** What differs between programs that are made of commands. */
+export interface ProgramSpec {
+  /** As it is called, such as `kubectl signet`. */
+  readonly name: string;
+  /** One sentence on what it is for. */
+  readonly about: string;
+  /** Lines below the list of its commands. */
+  readonly notes: (table: readonly CommandEntry[]) => readonly string[];
+  /** Flags that may also stand before the command. */
+  readonly globalFlags: readonly FlagSpec[];
+  /** The command that runs where none is named; the list of commands is shown without. */
+  readonly preset?: string;
+  /** Whether a value may stand right after a short flag, as in `-ojson`. */
+  readonly attachedValues?: boolean;
+  /** Exit code that a refusal ends it with. */
+  readonly exitCodeOf: (error: SignetError) => number;
 }
 
 /** Flags of every command that prints something for programs. */

@@ -5,7 +5,7 @@ import { callHttp, type HttpAnswer, type HttpTls } from '../runtime/http-call.ts
 import { broken, readLines } from './lines.ts';
 import type { KubeMetrics } from './metrics.ts';
 import type { KubeObject } from './objects.ts';
-import { type KubeAccess, type KubePlace, readAccess } from './place.ts';
+import { type Impersonation, type KubeAccess, type KubePlace, readAccess } from './place.ts';
 import { parseKubeObject, refusedBy } from './status.ts';
 
 /** Kinds of PATCH. */
@@ -91,13 +91,18 @@ const PATCH_TYPES: Readonly<Record<KubePatch, string>> = {
  */
 export async function openKubeApi(place: KubePlace, parts: KubeParts): Promise<Result<KubeApi>> {
   const access = await readAccess(place);
-  return access.ok ? ok(new KubeClient(place, access.value, parts)) : access;
+  return access.ok ? ok(kubeApiOf(place, access.value, parts)) : access;
+}
+
+/** Like {@link openKubeApi} where the files of the place were just read. */
+export function kubeApiOf(place: KubePlace, access: KubeAccess, parts: KubeParts): KubeApi {
+  return new KubeClient(place, access, parts);
 }
 
 /** A call as HTTPS takes it. */
 interface Prepared {
   readonly url: URL;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string | string[]>>;
   readonly ca: string | undefined;
   readonly tls: HttpTls;
 }
@@ -107,7 +112,7 @@ class KubeClient implements KubeApi {
   readonly #place: KubePlace;
   readonly #clock: Clock;
   readonly #metrics: KubeMetrics | undefined;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
+  readonly #agent: Agent;
   readonly #closed = new AbortController();
   readonly #maxAnswerBytes: number;
   #access: KubeAccess;
@@ -119,6 +124,9 @@ class KubeClient implements KubeApi {
     this.name = name ?? 'default';
     this.#maxAnswerBytes = maxAnswerBytes ?? MAX_ANSWER_BYTES;
     this.#place = place;
+    const { proxyEnv } = access;
+    const proxied = proxyEnv === undefined ? {} : { proxyEnv };
+    this.#agent = new Agent({ keepAlive: true, maxSockets: 16, ...proxied });
     this.#clock = clock;
     this.#metrics = metrics;
     this.#access = access;
@@ -201,7 +209,7 @@ class KubeClient implements KubeApi {
   }
 
   #prepare(access: KubeAccess, path: string, query: Readonly<Record<string, string>>): Prepared {
-    const { server, ca, serverName, token, identity } = access;
+    const { server, ca, serverName, token, identity, impersonate } = access;
     const url = new URL(server.pathname.replace(/\/$/, '') + path, server);
     url.search = new URLSearchParams(query).toString();
     return {
@@ -210,6 +218,7 @@ class KubeClient implements KubeApi {
         accept: 'application/json',
         'user-agent': 'signet',
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...(impersonate === undefined ? {} : impersonationOf(impersonate)),
       },
       ca,
       tls: {
@@ -230,6 +239,14 @@ class KubeClient implements KubeApi {
     const access = await readAccess(this.#place);
     if (access.ok) this.#access = access.value;
   }
+}
+
+function impersonationOf({ user, groups, uid }: Impersonation): Record<string, string | string[]> {
+  return {
+    'impersonate-user': user,
+    ...(groups.length === 0 ? {} : { 'impersonate-group': [...groups] }),
+    ...(uid === undefined ? {} : { 'impersonate-uid': uid }),
+  };
 }
 
 function judge(doing: string, { status, headers, text }: HttpAnswer): Result<KubeObject> {

@@ -11,7 +11,7 @@ import { parseKubeObject, refusedBy } from './status.ts';
 export interface LineCall {
   /** For messages. */
   readonly doing: string;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string | string[]>>;
   readonly tls: HttpTls & { readonly ca: string | undefined };
   readonly maxLineBytes: number;
   readonly signal: AbortSignal;

@@ -102,6 +102,55 @@ describe('the place of a cluster', () => {
     assert.equal(access.server.href, 'https://127.0.0.1:6443/');
   });
 
+  test('is put together from several kubeconfigs, of which the first counts', async () => {
+    await write(CLUSTER);
+    const other = join(dir, 'other');
+    const clusters = [
+      { name: 'c', cluster: { server: 'https://hidden.example' } },
+      { name: 'e', cluster: { server: 'https://e.example', 'certificate-authority': 'e.pem' } },
+    ];
+    const contexts = [{ name: 'e', context: { cluster: 'e', user: 'u', namespace: 'shop' } }];
+    const config = { clusters, users: [], contexts, 'current-context': 'e' };
+    await writeFile(other, JSON.stringify(config));
+    await writeFile(join(dir, 'e.pem'), 'E');
+    const kubeconfigPaths = [kubeconfigPath, other];
+    const first = assertValue(await readAccess({ kubeconfigPaths }));
+    assert.deepEqual([first.server.host, first.context], ['127.0.0.1:6443', 'here']);
+    const second = assertValue(await readAccess({ kubeconfigPaths, context: 'e' }));
+    assert.deepEqual(
+      [second.server.host, second.token, second.ca, second.namespace],
+      ['e.example', 'hush', 'E', 'shop'],
+    );
+  });
+
+  test('is what a command line says in its place', async () => {
+    await write(CLUSTER);
+    const impersonate = { user: 'jane', groups: ['a', 'b'], uid: undefined };
+    const proxyEnv = { HTTPS_PROXY: 'http://p' };
+    const instead = { cluster: 'd', token: 'given', impersonate, proxyEnv };
+    const access = assertValue(await readAccess({ kubeconfigPath, instead }));
+    assert.deepEqual(
+      [access.server.host, access.token, access.impersonate, access.proxyEnv],
+      ['d.example', 'given', impersonate, proxyEnv],
+    );
+    const server = 'https://s.example';
+    const moved = assertValue(await readAccess({ kubeconfigPath, instead: { server } }));
+    assert.deepEqual([moved.server.host, moved.token], ['s.example', 'hush']);
+    const half = { clientCertificate: join(dir, 'cert.pem') };
+    assertRefused(await readAccess({ kubeconfigPath, instead: half }), 'KUBE_CONFIG');
+    const nobody = { user: 'nobody' };
+    assertRefused(await readAccess({ kubeconfigPath, instead: nobody }), 'KUBE_CONFIG');
+  });
+
+  test('goes by the proxy of a kubeconfig only where proxies are taken', async () => {
+    await write({ ...CLUSTER, 'proxy-url': 'http://p' });
+    assertRefused(await readAccess({ kubeconfigPath }), 'KUBE_CONFIG');
+    const access = assertValue(await readAccess({ kubeconfigPath, instead: { proxyEnv: {} } }));
+    assert.deepEqual(access.proxyEnv, { HTTPS_PROXY: 'http://p' });
+    await write({ ...CLUSTER, 'proxy-url': 'socks5://p' });
+    assertRefused(await readAccess({ kubeconfigPath, instead: { proxyEnv: {} } }), 'KUBE_CONFIG');
+  });
+
   const refused: readonly [string, object, object?][] = [
     ['does not verify the API server', { ...CLUSTER, 'insecure-skip-tls-verify': true }],
     ['sends credentials in the clear', { server: 'http://h' }],

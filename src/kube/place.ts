@@ -15,10 +15,38 @@ import {
 export interface KubePlace {
   /** A kubeconfig; what a pod is given unless set. */
   readonly kubeconfigPath?: string | undefined;
+  /** In place of one kubeconfig several, of which the first counts that names something. */
+  readonly kubeconfigPaths?: readonly string[] | undefined;
   /** Context of the kubeconfig; its current one unless set. */
   readonly context?: string | undefined;
+  /** What counts in place of what the kubeconfig says. */
+  readonly instead?: KubeOverrides | undefined;
   /** Folder of the service account, where it is not {@link SERVICE_ACCOUNT_DIR}. */
   readonly serviceAccountDir?: string | undefined;
+}
+
+/** As whom requests are made, where that is not who makes them. */
+export interface Impersonation {
+  readonly user: string;
+  readonly groups: readonly string[];
+  readonly uid: string | undefined;
+}
+
+/** What a command line says in place of a kubeconfig; all of it optional. */
+export interface KubeOverrides {
+  /** Names of a cluster and a user of the kubeconfig, in place of those of the context. */
+  readonly cluster?: string | undefined;
+  readonly user?: string | undefined;
+  readonly server?: string | undefined;
+  readonly tlsServerName?: string | undefined;
+  /** Paths of PEM files. */
+  readonly certificateAuthority?: string | undefined;
+  readonly clientCertificate?: string | undefined;
+  readonly clientKey?: string | undefined;
+  readonly token?: string | undefined;
+  readonly impersonate?: Impersonation | undefined;
+  /** Variables that say which proxy to take (HTTPS_PROXY, NO_PROXY); none is taken without. */
+  readonly proxyEnv?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
 /** What a request to an API server needs, as its files stand at one moment. */
@@ -31,6 +59,13 @@ export interface KubeAccess {
   readonly token: string | undefined;
   /** PEM: client certificate and key, both or none. */
   readonly identity: { readonly certificate: string; readonly key: string } | undefined;
+  /** As whom requests are made; as who we are where undefined. */
+  readonly impersonate?: Impersonation | undefined;
+  /** Variables for the proxy of Node.js's agents; no proxy where undefined. */
+  readonly proxyEnv?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Name of the context, and the namespace that it says; undefined where there is none. */
+  readonly context?: string | undefined;
+  readonly namespace?: string | undefined;
 }
 
 /** Where a pod finds its service account. */
@@ -49,12 +84,17 @@ const REFUSED = ['username', 'password', 'as', 'as-uid', 'as-groups', 'as-user-e
  * also for a server that would not be verified, or would get credentials in the clear.
  */
 export function readAccess(place: KubePlace): Promise<Result<KubeAccess>> {
-  const { kubeconfigPath, context, serviceAccountDir = SERVICE_ACCOUNT_DIR } = place;
-  if (kubeconfigPath !== undefined) return readKubeconfig(kubeconfigPath, context);
-  return readServiceAccount(serviceAccountDir);
+  const { kubeconfigPath, serviceAccountDir = SERVICE_ACCOUNT_DIR } = place;
+  const paths = place.kubeconfigPaths ?? (kubeconfigPath === undefined ? [] : [kubeconfigPath]);
+  return paths.length > 0
+    ? readKubeconfigs(paths, place)
+    : readServiceAccount(serviceAccountDir, place.instead);
 }
 
-async function readServiceAccount(dir: string): Promise<Result<KubeAccess>> {
+async function readServiceAccount(
+  dir: string,
+  { impersonate, proxyEnv, token: givenToken }: KubeOverrides = {},
+): Promise<Result<KubeAccess>> {
   const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = process.env;
   if (host === undefined || host === '') {
     return fail('KUBE_CONFIG', 'no kubeconfig is set, and this process runs in no pod');
@@ -66,12 +106,16 @@ async function readServiceAccount(dir: string): Promise<Result<KubeAccess>> {
   if (!token.ok) return token;
   const ca = await textOf(`${dir}/ca.crt`);
   if (!ca.ok) return ca;
+  const namespace = await textOf(`${dir}/namespace`);
   return ok({
     server: server.value,
     ca: ca.value,
     serverName: undefined,
-    token: token.value.trim(),
+    token: givenToken ?? token.value.trim(),
     identity: undefined,
+    impersonate,
+    proxyEnv,
+    namespace: namespace.ok ? namespace.value.trim() : undefined,
   });
 }
 
@@ -81,56 +125,103 @@ interface Kubeconfig {
   readonly document: KubeObject;
 }
 
-async function readKubeconfig(
-  path: string,
-  context: string | undefined,
+async function readKubeconfigs(
+  paths: readonly string[],
+  { context, instead = {} }: KubePlace,
 ): Promise<Result<KubeAccess>> {
-  const text = await textOf(path);
-  if (!text.ok) return text;
-  const document = parseYaml(text.value);
-  if (document === undefined) return fail('KUBE_CONFIG', `${path}: is no kubeconfig`);
-  const config = { path, document };
-  const name = context ?? textAt(document, 'current-context') ?? '';
-  const chosen = named(config, 'contexts', 'context', name);
+  const configs: Kubeconfig[] = [];
+  for (const path of paths) {
+    const text = await textOf(path);
+    if (!text.ok) return text;
+    const document = parseYaml(text.value);
+    if (document === undefined) return fail('KUBE_CONFIG', `${path}: is no kubeconfig`);
+    configs.push({ path, document });
+  }
+  const current = configs.map(({ document }) => textAt(document, 'current-context'));
+  const name = context ?? current.find((text) => text !== undefined && text !== '') ?? '';
+  const chosen = named(configs, 'contexts', 'context', name);
   if (!chosen.ok) return chosen;
-  const cluster = named(config, 'clusters', 'cluster', textAt(chosen.value, 'cluster') ?? '');
+  const say = (kind: 'cluster' | 'user'): string =>
+    instead[kind] ?? textAt(chosen.value.object, kind) ?? '';
+  const cluster = named(configs, 'clusters', 'cluster', say('cluster'));
   if (!cluster.ok) return cluster;
-  const user = named(config, 'users', 'user', textAt(chosen.value, 'user') ?? '');
+  const user = named(configs, 'users', 'user', say('user'));
   if (!user.ok) return user;
-  return accessOf(config, name, cluster.value, user.value);
+  const access = await accessOf(say('user'), cluster.value, user.value, instead);
+  if (!access.ok) return access;
+  const namespace = textAt(chosen.value.object, 'namespace');
+  return ok({
+    ...access.value,
+    context: name,
+    namespace: namespace === '' ? undefined : namespace,
+  });
+}
+
+/** What is found under a name, and the kubeconfig that it stands in. */
+interface Named {
+  readonly config: Kubeconfig;
+  readonly object: KubeObject;
 }
 
 async function accessOf(
-  config: Kubeconfig,
-  context: string,
-  cluster: KubeObject,
-  user: KubeObject,
+  userName: string,
+  { config: clusterConfig, object: cluster }: Named,
+  { config: userConfig, object: user }: Named,
+  instead: KubeOverrides,
 ): Promise<Result<KubeAccess>> {
-  const { path } = config;
-  if (booleanAt(cluster, 'insecure-skip-tls-verify') === true) return unverified(path);
+  const { path } = userConfig;
+  const where = await serverAccess(clusterConfig, cluster, instead);
+  if (!where.ok) return where;
   const has = (key: string): boolean => user[key] !== undefined && user[key] !== null;
   const refused = REFUSED.find(has);
   if (refused !== undefined) {
     return fail('KUBE_CONFIG', `${path}: users with ${refused} are not supported`);
   }
-  if (textAt(cluster, 'proxy-url') !== undefined) {
+  const { token: givenToken, clientCertificate, clientKey } = instead;
+  const given = { 'client-certificate': clientCertificate, 'client-key': clientKey };
+  const isGiven = Object.values(given).some((text) => text !== undefined);
+  if (!isGiven && givenToken === undefined && FOREIGN.some(has)) {
+    const { signIn } = await import('./sign-in.ts');
+    const signed = await signIn(path, userName);
+    return signed.ok ? ok({ ...where.value, ...signed.value }) : signed;
+  }
+  const identity = await identityOf(isGiven ? HERE : userConfig, isGiven ? given : user);
+  if (!identity.ok) return identity;
+  const token = givenToken === undefined ? await tokenOf(userConfig, user) : ok(givenToken);
+  return token.ok ? ok({ ...where.value, token: token.value, identity: identity.value }) : token;
+}
+
+/** Paths of a command line are relative to where it is given. */
+const HERE: Kubeconfig = { path: './flags', document: {} };
+
+type ServerAccess = Omit<KubeAccess, 'token' | 'identity'>;
+
+async function serverAccess(
+  config: Kubeconfig,
+  cluster: KubeObject,
+  instead: KubeOverrides,
+): Promise<Result<ServerAccess>> {
+  const { path } = config;
+  if (booleanAt(cluster, 'insecure-skip-tls-verify') === true) return unverified(path);
+  const proxy = textAt(cluster, 'proxy-url');
+  const { impersonate, proxyEnv } = instead;
+  if (proxy !== undefined && (proxyEnv === undefined || !/^https?:/.test(proxy))) {
     return fail('KUBE_CONFIG', `${path}: proxy-url is not supported`);
   }
-  const server = serverOf(textAt(cluster, 'server') ?? '', path);
+  const server = serverOf(instead.server ?? textAt(cluster, 'server') ?? '', path);
   if (!server.ok) return server;
-  const ca = await dataOf(config, cluster, 'certificate-authority');
+  const { certificateAuthority } = instead;
+  const ca = await (certificateAuthority === undefined
+    ? dataOf(config, cluster, 'certificate-authority')
+    : textOf(certificateAuthority));
   if (!ca.ok) return ca;
-  const serverName = textAt(cluster, 'tls-server-name');
-  const where = { server: server.value, ca: ca.value, serverName };
-  if (FOREIGN.some(has)) {
-    const { signIn } = await import('./sign-in.ts');
-    const signed = await signIn(path, context);
-    return signed.ok ? ok({ ...where, ...signed.value }) : signed;
-  }
-  const identity = await identityOf(config, user);
-  if (!identity.ok) return identity;
-  const token = await tokenOf(config, user);
-  return token.ok ? ok({ ...where, token: token.value, identity: identity.value }) : token;
+  return ok({
+    server: server.value,
+    ca: ca.value,
+    serverName: instead.tlsServerName ?? textAt(cluster, 'tls-server-name'),
+    impersonate,
+    proxyEnv: proxy === undefined ? proxyEnv : { HTTPS_PROXY: proxy },
+  });
 }
 
 async function identityOf(
@@ -173,15 +264,18 @@ function besideOf({ path }: Kubeconfig, file: string): string {
 }
 
 function named(
-  { path, document }: Kubeconfig,
+  configs: readonly Kubeconfig[],
   list: string,
   kind: string,
   name: string,
-): Result<KubeObject> {
-  const found = objectsAt(document, list).find((item) => textAt(item, 'name') === name);
-  const object = found === undefined ? undefined : objectAt(found, kind);
-  if (object !== undefined) return ok(object);
-  return fail('KUBE_CONFIG', `${path}: has no ${kind} ${JSON.stringify(name.slice(0, 80))}`);
+): Result<Named> {
+  for (const config of configs) {
+    const found = objectsAt(config.document, list).find((item) => textAt(item, 'name') === name);
+    const object = found === undefined ? undefined : objectAt(found, kind);
+    if (object !== undefined) return ok({ config, object });
+  }
+  const where = configs.map(({ path }) => path).join(':');
+  return fail('KUBE_CONFIG', `${where}: has no ${kind} ${JSON.stringify(name.slice(0, 80))}`);
 }
 
 function serverOf(text: string, from: string): Result<URL> {

@@ -9,12 +9,14 @@ import type { KubeAccess } from './place.ts';
  */
 export async function signIn(
   path: string,
-  context: string,
+  user: string,
 ): Promise<Result<Pick<KubeAccess, 'token' | 'identity'>>> {
   try {
     const config = new KubeConfig();
     config.loadFromFile(path);
-    config.setCurrentContext(context);
+    // The user alone: its cluster may stand in another file.
+    config.contexts = [{ name: user, cluster: '', user }];
+    config.setCurrentContext(user);
     const options: RequestOptions = {};
     await config.applyToHTTPSOptions(options);
     const { headers = {}, cert, key } = options;

@@ -4,7 +4,7 @@ import { systemClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { runCli } from '../cli/run.ts';
-import type { CliIo, CommandEntry } from '../cli/spec.ts';
+import type { CliIo, CommandEntry, ProgramSpec } from '../cli/spec.ts';
 
 async function readStdin(maxBytes: number): Promise<Result<Uint8Array>> {
   const chunks: Buffer[] = [];
@@ -80,8 +80,11 @@ function realProcess(): Process {
 }
 
 /** Runs the command of this process's command line, of those given, and sets the exit code. */
-export async function runProgram(commands: readonly CommandEntry[]): Promise<void> {
+export async function runProgram(
+  commands: readonly CommandEntry[],
+  program?: ProgramSpec,
+): Promise<void> {
   const real = realProcess();
   endWithReader(real);
-  process.exitCode = await runCli(process.argv.slice(2), real.io, commands);
+  process.exitCode = await runCli(process.argv.slice(2), real.io, commands, program);
 }

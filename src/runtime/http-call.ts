@@ -5,7 +5,7 @@ import { SignetError } from '../base/errors.ts';
 /** One request over HTTP or HTTPS. */
 export interface HttpCall {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-  readonly headers?: Readonly<Record<string, string>>;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body?: string | Uint8Array | undefined;
   /** Certificates in PEM that the other side's own must lead to; the system's unless given. */
   readonly ca?: string | undefined;

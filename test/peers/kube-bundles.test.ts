@@ -202,6 +202,7 @@ describe('bundles on a real API server', needsShared('rig/kube.sh'), () => {
       Boolean,
     );
     assert.deepEqual(JSON.parse(labels), {
+      'signet.dev/bundle': 'published',
       'signet.dev/canarying': 'canary',
       'k8s.spiffe.io/canarying': 'canary',
       'k8s.spiffe.io/workload-trust-domain': 'example.org',

@@ -45,11 +45,12 @@ test('KEP-3257 a bundle of no signer has a name without a colon', () => {
 
 test('labels say the channel, those of the draft only when asked for', () => {
   const plain = assertValue(trustBundleForm({ ...SETTINGS, labels: { a: 'b' } }, TD).render(FULL));
-  const labels = { a: 'b', 'signet.dev/canarying': 'live' };
+  const labels = { a: 'b', 'signet.dev/bundle': 'published', 'signet.dev/canarying': 'live' };
   assert.deepEqual(Object.fromEntries(textMapAt(plain, 'metadata', 'labels')), labels);
   const settings = { ...SETTINGS, channel: 'canary', draftLabels: true } as const;
   const draft = assertValue(trustBundleForm(settings, TD).render(FULL));
   assert.deepEqual(Object.fromEntries(textMapAt(draft, 'metadata', 'labels')), {
+    'signet.dev/bundle': 'published',
     'signet.dev/canarying': 'canary',
     'k8s.spiffe.io/canarying': 'canary',
     'k8s.spiffe.io/workload-trust-domain': 'example.org',

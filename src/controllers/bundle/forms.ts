@@ -1,6 +1,11 @@
 import { equalBytes } from '../../base/bytes.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
 import { type KubeObject, textAt, textMapAt } from '../../kube/objects.ts';
+import {
+  DOMAIN_ANNOTATION,
+  PUBLISHED_LABEL,
+  SEQUENCE_ANNOTATION,
+} from '../../kube/trust-bundles.ts';
 import type { Bundle } from '../../spiffe/bundle.ts';
 import {
   formatJwtBundle,
@@ -9,11 +14,6 @@ import {
 } from '../../spiffe/bundle-format.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import type { ConfigMapSettings, TrustBundleSettings } from './settings.ts';
-
-/** Annotation of every object that is published: which bundle it holds. */
-export const SEQUENCE_ANNOTATION = 'signet.dev/bundle-sequence';
-/** Annotation of every object that is published: whose bundle it holds. */
-export const DOMAIN_ANNOTATION = 'signet.dev/trust-domain';
 
 /** How one kind of object bears a bundle. */
 export interface BundleForm {
@@ -30,6 +30,7 @@ export function trustBundleForm(settings: TrustBundleSettings, of: TrustDomain):
   const { signerName, channel, draftLabels } = settings;
   const labels = {
     ...settings.labels,
+    [PUBLISHED_LABEL.key]: PUBLISHED_LABEL.value,
     'signet.dev/canarying': channel,
     ...(draftLabels
       ? { 'k8s.spiffe.io/canarying': channel, 'k8s.spiffe.io/workload-trust-domain': of.name }
@@ -58,7 +59,8 @@ export function trustBundleForm(settings: TrustBundleSettings, of: TrustDomain):
 }
 
 /** A ConfigMap: by default what SPIRE's notifier `k8sbundle` writes. */
-export function configMapForm({ name, key, format, labels }: ConfigMapSettings): BundleForm {
+export function configMapForm({ name, key, format, ...settings }: ConfigMapSettings): BundleForm {
+  const labels = { ...settings.labels, [PUBLISHED_LABEL.key]: PUBLISHED_LABEL.value };
   return {
     kind: 'ConfigMap',
     name,

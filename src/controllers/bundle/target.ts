@@ -7,9 +7,9 @@ import type { KubeMetrics } from '../../kube/metrics.ts';
 import type { KubeChange } from '../../kube/object-cache.ts';
 import { type KubeObject, keyOf, metaOf, textAt } from '../../kube/objects.ts';
 import { type KubeResource, pathOf } from '../../kube/resource.ts';
+import { findTrustBundles } from '../../kube/trust-bundles.ts';
 import { type KubeWatch, watchKube } from '../../kube/watch.ts';
 import type { Bundle } from '../../spiffe/bundle.ts';
-import { findTrustBundles } from './discovery.ts';
 import type { BundleForm } from './forms.ts';
 import {
   PublishedObject,

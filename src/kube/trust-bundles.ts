@@ -1,7 +1,14 @@
-import { fail, ok, type Result } from '../../base/result.ts';
-import type { KubeApi } from '../../kube/kube-api.ts';
-import { objectsAt, textAt } from '../../kube/objects.ts';
-import type { KubeResource } from '../../kube/resource.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import type { KubeApi } from './kube-api.ts';
+import { objectsAt, textAt } from './objects.ts';
+import type { KubeResource } from './resource.ts';
+
+/** Annotation of every object that is published: which bundle it holds. */
+export const SEQUENCE_ANNOTATION = 'signet.dev/bundle-sequence';
+/** Annotation of every object that is published: whose bundle it holds. */
+export const DOMAIN_ANNOTATION = 'signet.dev/trust-domain';
+/** Label of every object that is published, by which all of a cluster are found. */
+export const PUBLISHED_LABEL = { key: 'signet.dev/bundle', value: 'published' } as const;
 
 const GROUP = 'certificates.k8s.io';
 const PLURAL = 'clustertrustbundles';
@@ -12,7 +19,7 @@ const PLURAL = 'clustertrustbundles';
  */
 export async function findTrustBundles(
   api: KubeApi,
-  signal: AbortSignal,
+  signal?: AbortSignal,
 ): Promise<Result<KubeResource>> {
   for (const version of ['v1', 'v1beta1']) {
     const path = `/apis/${GROUP}/${version}`;
