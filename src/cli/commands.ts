@@ -213,6 +213,21 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/dpu-manifest.ts')).dpuManifestShow,
   },
   {
+    path: 'dpu manifest sign',
+    summary: 'Sign a reference manifest',
+    load: async () => (await import('./commands/dpu-manifest.ts')).dpuManifestSign,
+  },
+  {
+    path: 'dpu manifest draft',
+    summary: 'Draft a reference manifest from what cards measure',
+    load: async () => (await import('./commands/dpu-inspect.ts')).dpuManifestDraft,
+  },
+  {
+    path: 'dpu inspect',
+    summary: 'Show what cards measure, and what one would pin for them',
+    load: async () => (await import('./commands/dpu-inspect.ts')).dpuInspect,
+  },
+  {
     path: 'dpu corim show',
     summary: 'Show the reference values of a CoRIM',
     load: async () => (await import('./commands/dpu-manifest.ts')).dpuCorimShow,

@@ -1,17 +1,9 @@
-import type { SignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { DpuFacts } from '../gen/signet/dpu/v1/dpu.ts';
-import { BmcClient } from '../redfish/bmc-client.ts';
-import { type BmcCredentials, readBmcCredentials } from '../redfish/credentials.ts';
 import { readInventoryFromBmc } from '../redfish/inventory.ts';
-import { DEFAULT_PACE } from '../redfish/pace.ts';
-import { type BmcTrust, parseBmcOrigin, parseTlsCa, parseTlsPins } from '../redfish/place.ts';
-import { readShownCertificate, type ShownCertificate } from '../redfish/shown-certificate.ts';
 import { factsOfBmc } from './bmc-facts.ts';
-import { readData } from './files.ts';
-import { flagError } from './flags.ts';
+import { askEachBmc, BMC_ACCESS_FLAGS, type BmcAnswer } from './bmc-round.ts';
 import type { CliIo, FlagSpec, Input } from './spec.ts';
-import { counted, formatTable, safe } from './text.ts';
 
 /** Flags of an import that asks BMCs. */
 export const BMC_FLAGS: readonly FlagSpec[] = [
@@ -21,177 +13,38 @@ export const BMC_FLAGS: readonly FlagSpec[] = [
     repeat: true,
     help: 'ask this BMC (host, host:port) in place of a file',
   },
-  {
-    name: 'tls-pin',
-    value: 'pin',
-    repeat: true,
-    help: 'spki-sha256:<hex> or cert-sha256:<hex> of a BMC; any of those given fits',
-  },
-  { name: 'tls-ca', value: 'path', help: 'CAs (PEM) that certificates of the BMCs lead to' },
-  { name: 'accept-pin', help: 'pin whatever the BMCs show, unseen: in a network you trust' },
-  { name: 'bmc-user-file', value: 'path', help: 'user name; else the variable SIGNET_BMC_USER' },
-  {
-    name: 'bmc-password-file',
-    value: 'path',
-    help: 'password; else the variable SIGNET_BMC_PASSWORD',
-  },
+  ...BMC_ACCESS_FLAGS,
 ];
 
-/** BMCs that are asked at one time. */
-const AT_ONCE = 16;
-const MAX_ADDRESSES = 10_000;
-
-/** What came of one BMC: what it states, or why it states nothing. */
-export interface BmcOutcome {
-  /** As it was given. */
-  readonly address: string;
-  /** SHA-256 of its TLS key, hex, where it showed one. */
-  readonly tlsPin: string | undefined;
-  readonly facts: Result<DpuFacts>;
-}
-
-interface Place {
-  readonly address: string;
-  readonly origin: string;
-}
-
-interface Shown extends Place {
-  readonly shown: Result<ShownCertificate>;
-}
-
-/**
- * Asks BMCs what cards they sit on, from here and not from the server: a server sends its account to the
- * addresses of its inventory alone, under the keys that are pinned there. Nothing, and no password above
- * all, goes to a BMC before its key was found to be a pinned one, led to the CA, or was confirmed by
- * somebody. Fails with CLI_USAGE, REDFISH_SETTINGS and DPU_BMC_UNCONFIRMED; what is wrong with one BMC is
- * in its outcome.
- */
-export async function askBmcs(input: Input, io: CliIo): Promise<Result<readonly BmcOutcome[]>> {
-  const places = placesOf(input);
-  if (!places.ok) return places;
-  const trust = await trustOf(input, io);
-  if (!trust.ok) return trust;
-  const account = await readBmcCredentials({
-    userNamePath: input.text('bmc-user-file'),
-    passwordPath: input.text('bmc-password-file'),
-  });
-  if (!account.ok) return account;
-  const timeoutMs = DEFAULT_PACE.connectTimeoutMs;
-  const looked = await forAll(places.value, async (place): Promise<Shown> => {
-    const at = { origin: place.origin, clock: io.clock, timeoutMs, trust: trust.value };
-    return { ...place, shown: await readShownCertificate(at) };
-  });
-  if (trust.value === undefined && !input.has('accept-pin')) {
-    const confirmed = await confirm(looked, io);
-    if (!confirmed.ok) return confirmed;
-  }
-  let done = 0;
-  const outcomes = await forAll(looked, async (place): Promise<BmcOutcome> => {
-    const outcome = await askOne(place, account.value, io);
-    done += 1;
-    const { facts, address } = outcome;
-    const said = facts.ok ? `is on ${facts.value.serial}` : problemOf(facts.error);
-    io.err(`${safe(address)}: ${safe(said)} (${done} of ${looked.length})\n`);
-    return outcome;
-  });
-  return ok(withoutTwins(outcomes));
-}
-
-/** A refusal in one line. */
-export function problemOf({ code, message }: SignetError): string {
-  return `${code}: ${message}`;
-}
-
-function placesOf(input: Input): Result<readonly Place[]> {
-  const addresses = input.texts('from-bmc');
-  if (addresses.length > MAX_ADDRESSES) return flagError('from-bmc', `above ${MAX_ADDRESSES}`);
-  const places = new Map<string, Place>();
-  for (const address of addresses) {
-    const origin = parseBmcOrigin(address);
-    if (!origin.ok) return flagError('from-bmc', `"${address}": ${origin.error.message}`);
-    if (places.has(origin.value)) return flagError('from-bmc', `"${address}" is given twice`);
-    places.set(origin.value, { address, origin: origin.value });
-  }
-  return ok([...places.values()]);
-}
-
-/** By what the BMCs are recognised; undefined where somebody has to confirm what they show. */
-async function trustOf(input: Input, io: CliIo): Promise<Result<BmcTrust | undefined>> {
-  const pins = input.texts('tls-pin');
-  const caPath = input.text('tls-ca');
-  const ways = [pins.length > 0, caPath !== undefined, input.has('accept-pin')];
-  if (ways.filter(Boolean).length > 1) {
-    return fail('CLI_USAGE', 'takes one of --tls-pin, --tls-ca and --accept-pin');
-  }
-  if (caPath !== undefined) {
-    const pem = await readData(caPath, io);
-    return pem.ok ? parseTlsCa(Buffer.from(pem.value).toString('utf8')) : pem;
-  }
-  if (pins.length === 0) return ok(undefined);
-  // The inventory has pins without their kind: the key's.
-  const named = pins.map((pin) => (/^[0-9a-f]{64}$/i.test(pin) ? `spki-sha256:${pin}` : pin));
-  const trust = parseTlsPins(named.join(','));
-  return trust.ok ? trust : flagError('tls-pin', trust.error.message);
-}
-
-async function confirm(looked: readonly Shown[], io: CliIo): Promise<Result<void>> {
-  const rows = looked.flatMap(({ address, shown }) =>
-    shown.ok ? [[address, shown.value.subject, `spki-sha256:${shown.value.spkiSha256}`]] : [],
+/** Asks the BMCs of `--from-bmc` what cards they sit on. Fails as {@link askEachBmc} does. */
+export async function askBmcs(
+  input: Input,
+  io: CliIo,
+): Promise<Result<readonly BmcAnswer<DpuFacts>[]>> {
+  const answers = await askEachBmc<DpuFacts>(
+    {
+      addresses: input.texts('from-bmc'),
+      called: '--from-bmc',
+      ask: async ({ client, origin, tlsPin }) => {
+        const read = await readInventoryFromBmc(client, { signal: io.signal });
+        return read.ok ? ok(factsOfBmc(read.value, { origin, tlsPin })) : read;
+      },
+      said: ({ serial }) => `is on ${serial}`,
+    },
+    input,
+    io,
   );
-  // With nothing to confirm, each BMC says in its outcome why.
-  if (rows.length === 0) return ok(undefined);
-  io.err(`${formatTable(['BMC', 'SHOWS', 'PIN'], rows)}\n`);
-  const what = counted(rows.length, 'this BMC', `these ${rows.length} BMCs`).replace(/^\d+ /, '');
-  const answer = await io.ask(`Is that what ${what} must show? The password follows. [yes/no] `);
-  if (answer?.trim().toLowerCase() === 'yes') return ok(undefined);
-  const why = answer === undefined ? 'nobody sits at a terminal to confirm them' : 'not confirmed';
-  return fail('DPU_BMC_UNCONFIRMED', `the pins of ${what}: ${why}; nothing was sent`);
-}
-
-async function askOne(
-  { address, origin, shown }: Shown,
-  credentials: BmcCredentials,
-  { clock, random, signal }: CliIo,
-): Promise<BmcOutcome> {
-  if (!shown.ok) return { address, tlsPin: undefined, facts: shown };
-  const tlsPin = shown.value.spkiSha256;
-  // The very key that was judged, whoever answers this time.
-  const place = { origin, trust: { kind: 'spki', sha256: [tlsPin] } } as const;
-  const client = new BmcClient({ place, credentials, clock, random });
-  try {
-    const read = await readInventoryFromBmc(client, { signal });
-    return {
-      address,
-      tlsPin,
-      facts: read.ok ? ok(factsOfBmc(read.value, { origin, tlsPin })) : read,
-    };
-  } finally {
-    await client.close();
-  }
+  return answers.ok ? ok(withoutTwins(answers.value)) : answers;
 }
 
 /** Two BMCs that claim one card: which of them is on it cannot be told, so neither is taken. */
-function withoutTwins(outcomes: readonly BmcOutcome[]): readonly BmcOutcome[] {
-  const serials = outcomes.map(({ facts }) => (facts.ok ? facts.value.serial : undefined));
-  return outcomes.map((outcome, i) => {
+function withoutTwins(answers: readonly BmcAnswer<DpuFacts>[]): readonly BmcAnswer<DpuFacts>[] {
+  const serials = answers.map(({ answer }) => (answer.ok ? answer.value.serial : undefined));
+  return answers.map((one, i) => {
     const serial = serials[i];
     const twin = serials.findIndex((other, j) => i !== j && other === serial);
-    if (serial === undefined || twin === -1) return outcome;
-    const why = `${outcomes[twin]?.address} says that it is on ${serial} too`;
-    return { ...outcome, facts: fail('DPU_INVALID', why) };
+    if (serial === undefined || twin === -1) return one;
+    const why = `${answers[twin]?.address} says that it is on ${serial} too`;
+    return { ...one, answer: fail('DPU_INVALID', why) };
   });
-}
-
-/** Does `work` for all, so many at a time; the answers are in the order of the items. */
-async function forAll<T, R>(
-  items: readonly T[],
-  work: (item: T) => Promise<R>,
-): Promise<readonly R[]> {
-  const answers: R[] = [];
-  const queue = items.entries();
-  const worker = async (): Promise<void> => {
-    for (const [at, item] of queue) answers[at] = await work(item);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return answers;
 }

@@ -12,6 +12,7 @@ import { DEFAULT_SPDM_POLICY } from '../spdm/policy.ts';
 import { verifySignedMeasurements } from '../spdm/verify-measurements.ts';
 import { verifyDeviceChain } from './device-chain.ts';
 import type { DeviceClass } from './device-class.ts';
+import { readShownProduct } from './shown-product.ts';
 
 const ROOT_FILE = 'vectors/nvidia/nvidia-device-identity-ca.pem';
 
@@ -43,11 +44,31 @@ function chainOf(file: (typeof NVIDIA_FILES)[number]): readonly Uint8Array[] {
   return readNvidiaEvidence(file).chain.map(({ der }) => der);
 }
 
+const isRoot = (der: Uint8Array): boolean => sha256Hex(der) === ROOT;
+
 for (const file of NVIDIA_FILES) {
   describe(`the chain of a genuine chip, ${file}`, needsShared(file), () => {
     const { classCa, info } = CHIPS[file];
     const judge = (deviceClass: DeviceClass) =>
       verifyDeviceChain(chainOf(file), { deviceClass, atMs: AT_MS });
+
+    test('shows the pins of its product, by which it verifies', () => {
+      const shown = assertValue(readShownProduct(chainOf(file)));
+      const { roots, classCas } = shown.deviceClass;
+      assert.deepEqual([roots, classCas], [[ROOT], [classCa]]);
+      assert.equal(assertValue(judge(shown.deviceClass)).classCaSha256, classCa);
+    });
+
+    test('without its root shows nothing, unless the root is handed in', () => {
+      const [root, ...rest] = [...chainOf(file)].sort((a, b) => +isRoot(b) - +isRoot(a));
+      assert.ok(root !== undefined && isRoot(root));
+      assertRefused(readShownProduct(rest), 'DEVICE_ROOT');
+      const { deviceClass } = assertValue(readShownProduct(rest, [root]));
+      assert.equal(
+        assertValue(verifyDeviceChain(rest, { deviceClass, atMs: AT_MS })).rootSha256,
+        ROOT,
+      );
+    });
 
     test('verifies to the real root with its own class pinned', () => {
       const chain = assertValue(judge(classOf(classCa)));

@@ -75,6 +75,29 @@ export async function findTarget(
   return whole.ok ? readTarget(bmc.origin, found.path, whole.value) : whole;
 }
 
+/**
+ * Names of the components that can be asked for signed measurements, in the BMC's order. Fails with
+ * REDFISH_NO_ATTESTATION and what answers are refused with.
+ */
+export async function listTargets(bmc: Bmc, call?: BmcCall): Promise<Result<readonly string[]>> {
+  const root = await readServiceRoot(bmc, call);
+  if (!root.ok) return root;
+  const { componentIntegrity } = root.value;
+  if (componentIntegrity === undefined) {
+    return fail('REDFISH_NO_ATTESTATION', 'the service root has no ComponentIntegrity');
+  }
+  const components = await listComponents(bmc, componentIntegrity, call);
+  if (!components.ok) return components;
+  const usable: string[] = [];
+  for (const { path, resource } of components.value) {
+    const whole = resource.has('Actions') ? ok(resource) : await bmc.get(path, call);
+    if (!whole.ok) return whole;
+    const target = readTarget(bmc.origin, path, whole.value);
+    if (target.ok) usable.push(target.value.id);
+  }
+  return ok(usable);
+}
+
 interface Component {
   readonly path: ResourcePath;
   /** The whole of it where the collection was expanded, else its link. */

@@ -67,6 +67,8 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
     'src/ledger',
     'src/redfish',
     'src/dpu/manifest',
+    'src/dpu/inspect.ts',
+    'src/keys/pem-key-file.ts',
   ],
   'src/main': ['src/server', 'agent', 'src/cli'],
 };

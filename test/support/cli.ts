@@ -1,4 +1,4 @@
-import { ManualClock } from '../../src/base/clock.ts';
+import { type Clock, ManualClock } from '../../src/base/clock.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { ok } from '../../src/base/result.ts';
 import { runCli } from '../../src/cli/run.ts';
@@ -18,6 +18,8 @@ export interface CliSurroundings {
   /** What somebody at the terminal answers to each question; nobody sits there without. */
   readonly answer?: (question: string) => string;
   readonly nowMs?: number;
+  /** A clock that stands still at `nowMs` unless told. */
+  readonly clock?: Clock;
   readonly signal?: AbortSignal;
   /** Called with everything printed so far, at each print. */
   readonly onOut?: (text: string) => void;
@@ -33,7 +35,7 @@ export async function cli(
   let err = '';
   const io: CliIo = {
     env: surroundings.env ?? {},
-    clock: new ManualClock(surroundings.nowMs ?? Date.now()),
+    clock: surroundings.clock ?? new ManualClock(surroundings.nowMs ?? Date.now()),
     random: seededRandom(1),
     signal: surroundings.signal ?? new AbortController().signal,
     out: (text) => {

@@ -1,11 +1,13 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import {
+  type DpuFacts,
   DpuInventoryClient,
   type ImportDpusResponse,
   ImportResult,
 } from '../../gen/signet/dpu/v1/dpu.ts';
+import { type BmcAnswer, problemOf } from '../bmc-round.ts';
 import { type DpuRow, parseDpus } from '../dpu-data.ts';
-import { askBmcs, BMC_FLAGS, type BmcOutcome, problemOf } from '../dpu-from-bmc.ts';
+import { askBmcs, BMC_FLAGS } from '../dpu-from-bmc.ts';
 import { readData } from '../files.ts';
 import { flagError } from '../flags.ts';
 import { type ServerConnection, withServer } from '../server-connection.ts';
@@ -58,7 +60,7 @@ async function importFromBmcs(input: Input, io: CliIo): Promise<Result<void>> {
   return withServer(input, io, async (server) => {
     const outcomes = await askBmcs(input, io);
     if (!outcomes.ok) return outcomes;
-    const rows = outcomes.value.flatMap(({ address, facts }): DpuRow[] =>
+    const rows = outcomes.value.flatMap(({ address, answer: facts }): DpuRow[] =>
       facts.ok ? [{ place: address, facts: facts.value }] : [],
     );
     const done = rows.length === 0 ? ok([]) : await importRows(rows, server, input);
@@ -122,14 +124,14 @@ function print(results: readonly ImportResult[], input: Input, io: CliIo): void 
 }
 
 function printBmcs(
-  outcomes: readonly BmcOutcome[],
+  outcomes: readonly BmcAnswer<DpuFacts>[],
   results: readonly ImportResult[],
   input: Input,
   io: CliIo,
 ): void {
   const dryRun = input.has('dry-run');
   const bySerial = new Map(results.map((result) => [result.serial, result]));
-  const rows = outcomes.map(({ address, tlsPin, facts }) => ({
+  const rows = outcomes.map(({ address, tlsPin, answer: facts }) => ({
     address,
     tlsPin,
     model: facts.ok ? facts.value.model : undefined,

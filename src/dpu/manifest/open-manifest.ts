@@ -18,7 +18,7 @@ import type { ReferenceManifest } from './reference-manifest.ts';
 export const MANIFEST_PAYLOAD_TYPE = 'application/vnd.signet.reference-manifest.v1+json';
 
 /** Most signatures in an envelope: each may cost a check for each signer. */
-const MAX_SIGNATURES = 8;
+export const MAX_SIGNATURES = 8;
 
 /** Who may publish manifests. */
 export interface ManifestSigners {
@@ -28,7 +28,8 @@ export interface ManifestSigners {
   readonly threshold?: number;
 }
 
-interface Envelope {
+/** What an envelope (DSSE) holds. */
+export interface ManifestEnvelope {
   readonly payload: Uint8Array;
   readonly signatures: readonly Uint8Array[];
 }
@@ -58,7 +59,13 @@ export function preAuthEncoding(payloadType: string, payload: Uint8Array): Uint8
   return concatBytes([head, payload]);
 }
 
-function readEnvelope(file: Uint8Array): Result<Envelope> {
+/** Whether a file looks like an envelope; a manifest as it is written has no such field. */
+export function isEnvelope(file: Uint8Array): boolean {
+  return Buffer.from(file).includes('"payloadType"');
+}
+
+/** Reads an envelope; no signature is looked at. Errors: JSON_*, MANIFEST_ENVELOPE. */
+export function readEnvelope(file: Uint8Array): Result<ManifestEnvelope> {
   // Base64 makes four characters of three bytes; the signatures are small.
   const maxBytes = MANIFEST_LIMITS.maxBytes * 1.5;
   const json = parseJsonObject(file, { maxBytes, maxDepth: MAX_MANIFEST_DEPTH });
@@ -95,7 +102,7 @@ function malformed(what: string): Result<never> {
 
 /** Counts keys, not signatures: one key that signs twice is still one. */
 function checkSignatures(
-  { payload, signatures }: Envelope,
+  { payload, signatures }: ManifestEnvelope,
   signers: ManifestSigners,
 ): Result<void> {
   const { keys, threshold = 1 } = signers;
@@ -108,7 +115,8 @@ function checkSignatures(
   return fail('MANIFEST_UNSIGNED', `manifest: signed by ${count} pinned keys that are needed`);
 }
 
-function isSignedBy(key: PublicKey, message: Uint8Array, signature: Uint8Array): boolean {
+/** Whether a key made a signature, in the way that its kind signs. */
+export function isSignedBy(key: PublicKey, message: Uint8Array, signature: Uint8Array): boolean {
   if (key.type === 'unknown') return false;
   return verifyWithScheme(key, schemeForKeyType(key.type), message, signature).ok;
 }
