@@ -1,4 +1,4 @@
-import { type KubeObject, metaOf, objectAt, objectsAt, textAt } from '../kube/objects.ts';
+import { hasEnded, type KubeObject, metaOf, objectAt, objectsAt, textAt } from '../kube/objects.ts';
 import type { JsonObject } from '../rules/kube/fields.ts';
 import type { Labels } from '../rules/kube/label-selector.ts';
 import type { KubeEndpoints, KubeNamespace, KubeNode, KubePod } from '../rules/kube/objects.ts';
@@ -10,9 +10,14 @@ export interface RuleObject {
   readonly spec: JsonObject;
 }
 
-/** A pod, as far as rules see it. Its status is not kept, nor who manages which field. */
-export function podFrom(object: KubeObject): KubePod {
+/**
+ * A pod, as far as rules see it. Its status is not kept, nor who manages which field. Undefined for one that
+ * has ended: its containers are gone for good, though the object may stay for days.
+ */
+export function podFrom(object: KubeObject): KubePod | undefined {
   const { name, namespace, uid } = metaOf(object);
+  const phase = textAt(object, 'status', 'phase') ?? '';
+  if (hasEnded(phase)) return undefined;
   return {
     namespace,
     name,

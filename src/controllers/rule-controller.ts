@@ -76,6 +76,7 @@ export class RuleController {
         trustDomain,
         clusterName: name,
         clusterDomain: rules.clusterDomain,
+        pathPrefixes: rules.pathPrefixes,
         parentIdTemplate: rules.parentIdTemplate,
       },
       isIgnored: (namespace) => rules.ignoreNamespaces.some((pattern) => pattern.test(namespace)),
@@ -159,6 +160,9 @@ export class RuleController {
 
   #watchRules(kind: RuleKind): void {
     const { trustDomain, cluster } = this.#options;
+    const { pathPrefixes } = cluster.rules;
+    const limit = { clusterName: cluster.name, pathPrefixes };
+    const reading = { filter: cluster.rules, limit, trustDomain };
     const project = (object: KubeObject): RuleObject => ruleFrom(kind, object);
     const uids = new Map<string, string>();
     this.#watch(
@@ -172,7 +176,7 @@ export class RuleController {
           return;
         }
         uids.set(key, rule.origin.uid);
-        this.#derivation.putRule(readRule(rule, cluster.rules, trustDomain));
+        this.#derivation.putRule(readRule(rule, reading));
       },
       true,
     );

@@ -1,4 +1,12 @@
+import type { Result } from '../base/result.ts';
 import type { KubeResource } from '../kube/resource.ts';
+import type { EntryDraft } from '../rules/entry.ts';
+import {
+  type ClusterLimit,
+  checkClusterLimit,
+  checkParentLimit,
+} from '../rules/kube/cluster-limit.ts';
+import type { JsonObject } from '../rules/kube/fields.ts';
 import {
   classOf,
   parseClusterSpiffeId,
@@ -33,6 +41,13 @@ export const SLICES: KubeResource = {
 /** Namespaces. */
 export const NAMESPACES: KubeResource = { group: '', version: 'v1', plural: 'namespaces' };
 
+/** What rules of a cluster are read with. */
+export interface RuleReading {
+  readonly filter: ClassFilter;
+  readonly limit: ClusterLimit;
+  readonly trustDomain: TrustDomain;
+}
+
 /** Which classes of rules are acted on. */
 export interface ClassFilter {
   readonly className: string;
@@ -42,8 +57,7 @@ export interface ClassFilter {
 /** Reads a rule; one of another class is not looked into. */
 export function readRule(
   { origin, spec }: RuleObject,
-  filter: ClassFilter,
-  trustDomain: TrustDomain,
+  { filter, limit, trustDomain }: RuleReading,
 ): KnownRule {
   const className = classOf(spec);
   const isOurs = className === filter.className || (className === '' && filter.watchClassless);
@@ -54,8 +68,21 @@ export function readRule(
     case 'WorkloadIdentity':
       return { kind: 'pods', origin, parsed: parseWorkloadIdentity(origin, spec) };
     case 'ClusterStaticEntry':
-      return { kind: 'static', origin, parsed: parseStaticEntry(spec, trustDomain) };
+      return { kind: 'static', origin, parsed: readStatic(spec, trustDomain, limit) };
   }
+}
+
+function readStatic(
+  spec: JsonObject,
+  trustDomain: TrustDomain,
+  limit: ClusterLimit,
+): Result<EntryDraft> {
+  const draft = parseStaticEntry(spec, trustDomain);
+  if (!draft.ok) return draft;
+  const allowed = checkClusterLimit(draft.value, limit);
+  if (!allowed.ok) return allowed;
+  const parent = checkParentLimit(draft.value, limit);
+  return parent.ok ? draft : parent;
 }
 
 /** Service accounts of all namespaces. */

@@ -18,6 +18,14 @@ const pattern = z
     }
   });
 
+const pathPrefix = z
+  .string()
+  .max(1024)
+  .regex(/^(\/[a-zA-Z0-9._-]+)+$/, 'must be a path such as /rack-1')
+  .refine((path) => !path.split('/').some((segment) => segment === '.' || segment === '..'), {
+    message: 'must have no segments . and ..',
+  });
+
 const statusSchema = z
   .strictObject({
     leaseNamespace: kubeName.describe('Namespace of the Lease by which one server writes.'),
@@ -51,6 +59,13 @@ const rulesSchema = z
       .prefault(DEFAULT_PARENT_ID_TEMPLATE)
       .describe(
         "Renders the ID of a node's agent from the node, the cluster and the trust domain.",
+      ),
+    pathPrefixes: z
+      .array(pathPrefix)
+      .max(64)
+      .default([])
+      .describe(
+        'Paths below which the SPIFFE IDs of its rules have to lie; they have no admin and downstream then. Anywhere unless set.',
       ),
     status: statusSchema,
   })

@@ -89,3 +89,8 @@ function listAt(object: KubeObject, keys: readonly string[]): readonly unknown[]
   const value = valueAt(object, ...keys);
   return Array.isArray(value) ? value : [];
 }
+
+/** Whether a pod of this phase has ended for good (core/v1 PodPhase). */
+export function hasEnded(phase: string): boolean {
+  return phase === 'Succeeded' || phase === 'Failed';
+}

@@ -9,6 +9,8 @@ import {
   unwatched,
   watchRig,
 } from '../../test/support/kube-watch.ts';
+import { createMetrics } from '../runtime/metrics.ts';
+import { kubeMetricsOf } from './metrics.ts';
 import { textAt } from './objects.ts';
 
 describe('a watch, when something goes wrong,', () => {
@@ -147,6 +149,37 @@ describe('a watch, when something goes wrong,', () => {
     fake.put(COLLECTION, pod('a', '1'));
     await until(rig, heard('+n/a 1'));
     assert.equal(listsOf(fake), 2);
+  });
+
+  test('gives a watch up that is not agreed to, and shows how old what it has is', async (context) => {
+    const metrics = createMetrics('t');
+    const rig = await watchRig(context, { metrics: kubeMetricsOf(metrics) });
+    const { fake, watch, clock, heard } = rig;
+    const stale = async (): Promise<number> => {
+      const text = await metrics.registry.metrics();
+      return Number(/kube_watch_stale_seconds\{.*\} (\S+)/.exec(text)?.[1]);
+    };
+    await watch.whenSynced();
+    await fake.whenWatching();
+    while ((await stale()) > 0) await new Promise((resolve) => setTimeout(resolve, 2));
+    fake.fault = ({ query }) => (query.has('watch') ? 'silence' : undefined);
+    const asked = fake.calls.length;
+    fake.endWatches();
+    while (fake.calls.length === asked) {
+      if (!rig.kube.busy()) clock.advance(100);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    const lostMs = watch.staleMs;
+    clock.advance(29_999);
+    assert.equal(watch.staleMs, lostMs + 29_999);
+    assert.equal(await stale(), watch.staleMs / 1000);
+    assert.equal(watch.get('n/a'), undefined);
+    clock.advance(1);
+    while (rig.kube.busy()) await new Promise((resolve) => setTimeout(resolve, 2));
+    fake.fault = () => undefined;
+    fake.put(COLLECTION, pod('a', '1'));
+    await until(rig, heard('+n/a 1'));
+    assert.equal(watch.staleMs, 0);
   });
 
   test('gives a watch up that the server should have ended long ago', async (context) => {

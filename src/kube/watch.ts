@@ -47,6 +47,8 @@ export interface KubeWatch<T> {
   /** Why the cluster is not being listened to right now. */
   readonly problem: SignetError | undefined;
   readonly size: number;
+  /** For how long the cluster has not been listened to, in milliseconds; 0 while it is. */
+  readonly staleMs: number;
   /** Answers when the first list is complete, or the watch was stopped. */
   whenSynced(): Promise<void>;
   /** What is held under `namespace/name`, or a name alone for objects of the cluster. */
@@ -68,6 +70,8 @@ const PAGE_SIZE = 100;
 const LIST_TIMEOUT_MS = 60_000;
 /** The server ends a watch after 5 to 10 minutes, so that watches move to where there is room. */
 const WATCH_SECONDS = 300;
+/** How long the server may take to agree to a watch. */
+const OPEN_MS = 30_000;
 /** How long after that end a watch is given up that has not ended. */
 const GRACE_MS = 30_000;
 /** A watch that ends sooner, without an event, is a fault. */
@@ -90,6 +94,8 @@ class Watch<T> implements KubeWatch<T> {
   #pageSize: number;
   #synced = false;
   #problem: SignetError | undefined;
+  /** Since when no watch is open; undefined while one is. */
+  #lostAtMs: number | undefined;
 
   constructor(options: KubeWatchOptions<T>) {
     const { api, resource, metrics, random } = options;
@@ -100,7 +106,8 @@ class Watch<T> implements KubeWatch<T> {
       (change) => this.#tell(change),
     );
     this.#backOff = new BackOff(BACK_OFF, random);
-    this.#release = metrics?.holds(api.name, resource.plural, () => this.#cache.size) ?? (() => {});
+    this.#lostAtMs = options.clock.monotonicMs();
+    this.#release = metrics?.watches(api.name, resource.plural, this) ?? (() => {});
     this.#running = this.#run();
   }
 
@@ -114,6 +121,11 @@ class Watch<T> implements KubeWatch<T> {
 
   get size(): number {
     return this.#cache.size;
+  }
+
+  get staleMs(): number {
+    if (this.#lostAtMs === undefined) return 0;
+    return this.#options.clock.monotonicMs() - this.#lostAtMs;
   }
 
   whenSynced(): Promise<void> {
@@ -212,7 +224,10 @@ class Watch<T> implements KubeWatch<T> {
     const { api, clock, random, metrics, resource } = this.#options;
     const seconds = Math.floor(WATCH_SECONDS * (1 + randomFraction(random)));
     const over = new AbortController();
-    const cancel = clock.after(seconds * 1000 + GRACE_MS, () => over.abort());
+    const limits = [clock.after(seconds * 1000 + GRACE_MS, () => over.abort())];
+    // A server that is there agrees at once, also where nothing happens.
+    const unanswered = clock.after(OPEN_MS, () => over.abort());
+    limits.push(unanswered);
     const beganAtMs = clock.monotonicMs();
     let events = 0;
     const ended = await api.stream({
@@ -225,14 +240,18 @@ class Watch<T> implements KubeWatch<T> {
         timeoutSeconds: String(seconds),
       },
       signal: AbortSignal.any([this.#stopped.signal, over.signal]),
-      onOpen: () => this.#listening(),
+      onOpen: () => {
+        unanswered();
+        this.#listening();
+      },
       onEvent: (event) => {
         const taken = this.#take(event);
         if (taken.ok) events++;
         return taken;
       },
     });
-    cancel();
+    for (const cancel of limits) cancel();
+    this.#lostAtMs ??= clock.monotonicMs();
     if (this.#stopped.signal.aborted) return ok(undefined);
     metrics?.watchRestarted(api.name, resource.plural, ended.ok ? 'closed' : ended.error.code);
     return this.#ended(ended, events > 0 || clock.monotonicMs() - beganAtMs >= SHORT_MS);
@@ -278,6 +297,7 @@ class Watch<T> implements KubeWatch<T> {
   }
 
   #listening(): void {
+    this.#lostAtMs = undefined;
     if (this.#problem === undefined) return;
     this.#problem = undefined;
     this.#options.log.info({ watch: this.#doing() }, 'kubernetes is listened to again');

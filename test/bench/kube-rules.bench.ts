@@ -16,6 +16,7 @@ import { podFrom } from '../../src/controllers/projections.ts';
 import { createRegistry, type Registry } from '../../src/registry/registry.ts';
 import { Derivation } from '../../src/rules/kube/derivation.ts';
 import type { JsonObject } from '../../src/rules/kube/fields.ts';
+import type { KubePod } from '../../src/rules/kube/objects.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import { CLUSTER, clusterRule, node, USUAL_TEMPLATE } from '../support/kube-rules.ts';
 import { agentRecord, id } from '../support/state.ts';
@@ -85,6 +86,12 @@ function podObject(index: number): JsonObject {
 setFlagsFromString('--expose-gc');
 const collect: () => void = runInNewContext('gc');
 
+function podOf(object: JsonObject): KubePod {
+  const pod = podFrom(object);
+  if (pod === undefined) throw new TypeError('the pod has ended');
+  return pod;
+}
+
 function usedMib(): number {
   for (let round = 0; round < 4; round += 1) collect();
   const { heapUsed, external } = process.memoryUsage();
@@ -130,7 +137,7 @@ for (let index = 0; index < 50; index += 1) {
 rules.putRule(clusterRule('all'));
 
 const baseMib = usedMib();
-for (let index = 0; index < PODS; index += 1) rules.putPod(podFrom(podObject(index)));
+for (let index = 0; index < PODS; index += 1) rules.putPod(podOf(podObject(index)));
 const [firstMs, firstSliceMs] = await settle(rules, registry);
 const appeared = told.size;
 const pushedMib = usedMib() - baseMib;
@@ -143,7 +150,7 @@ const changed = told.size;
 const podStartedMs = performance.now();
 for (let index = 0; index < 1000; index += 1) {
   const before = podObject(index);
-  rules.putPod(podFrom({ ...before, metadata: { ...(before.metadata as object), labels: {} } }));
+  rules.putPod(podOf({ ...before, metadata: { ...(before.metadata as object), labels: {} } }));
   registry.derived.apply(rules.settle());
 }
 const podMs = (performance.now() - podStartedMs) / 1000;

@@ -6,6 +6,8 @@ export interface BusyKube {
   readonly api: KubeApi;
   /** Whether a call or a stream is under way. */
   busy(): boolean;
+  /** Watches that the server has agreed to so far. */
+  agreed(): number;
   /** Calls that were begun so far, by verb. */
   begun(verb: string): number;
 }
@@ -14,6 +16,7 @@ export interface BusyKube {
 export function busyKube(api: KubeApi): BusyKube {
   const begun = new Map<string, number>();
   let open = 0;
+  let agreed = 0;
   const counted = async <T>(verb: string, call: () => Promise<T>): Promise<T> => {
     begun.set(verb, (begun.get(verb) ?? 0) + 1);
     open++;
@@ -30,10 +33,17 @@ export function busyKube(api: KubeApi): BusyKube {
         return api.serverAheadMs;
       },
       request: (request) => counted(request.verb, () => api.request(request)),
-      stream: (stream) => counted('watch', () => api.stream(stream)),
+      stream: (stream) => {
+        const onOpen = (): void => {
+          agreed++;
+          stream.onOpen?.();
+        };
+        return counted('watch', () => api.stream({ ...stream, onOpen }));
+      },
       close: () => api.close(),
     },
     busy: () => open > 0,
+    agreed: () => agreed,
     begun: (verb) => begun.get(verb) ?? 0,
   };
 }

@@ -19,6 +19,7 @@ export const CLUSTER: ClusterFacts = {
   trustDomain: unwrap(parseTrustDomain('example.org')),
   clusterName: 'rack',
   clusterDomain: 'cluster.local',
+  pathPrefixes: [],
   parentIdTemplate: unwrap(parseTemplate(DEFAULT_PARENT_ID_TEMPLATE)),
 };
 
@@ -27,8 +28,11 @@ export const USUAL_TEMPLATE =
   'spiffe://{{ .TrustDomain }}/ns/{{ .PodMeta.Namespace }}/sa/{{ .PodSpec.ServiceAccountName }}';
 
 /** A derivation without objects; namespaces that begin with `kube-` are ignored. */
-export function derivation(): Derivation {
-  return new Derivation({ cluster: CLUSTER, isIgnored: (name) => name.startsWith('kube-') });
+export function derivation(cluster: Partial<ClusterFacts> = {}): Derivation {
+  return new Derivation({
+    cluster: { ...CLUSTER, ...cluster },
+    isIgnored: (name) => name.startsWith('kube-'),
+  });
 }
 
 /** A pod on node-a unless told otherwise. */

@@ -1,7 +1,14 @@
 import { type Failed, fail, ok, type Result } from '../../base/result.ts';
 import type { KubeApi } from '../../kube/kube-api.ts';
 import { kubeObjects } from '../../kube/kube-objects.ts';
-import { type KubeObject, metaOf, textAt, textMapAt, valueAt } from '../../kube/objects.ts';
+import {
+  hasEnded,
+  type KubeObject,
+  metaOf,
+  textAt,
+  textMapAt,
+  valueAt,
+} from '../../kube/objects.ts';
 import { NODES, PODS } from '../../kube/resource.ts';
 import { type ReviewedToken, reviewToken } from '../../kube/token-review.ts';
 
@@ -101,7 +108,7 @@ async function podOf({ api }: PsatCluster, claims: Claims): Promise<Result<KubeO
   }
   const phase = textAt(pod.value, 'status', 'phase') ?? '';
   // Its token is good for as long as the object stands, which may be days.
-  if (phase === 'Succeeded' || phase === 'Failed') return refused(`has ended (${phase})`);
+  if (hasEnded(phase)) return refused(`has ended (${phase})`);
   return pod;
 }
 

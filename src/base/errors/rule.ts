@@ -55,6 +55,14 @@ export const ruleErrors = defineErrors({
     action:
       'Choose a path below the prefix, or have a cluster administrator write a WorkloadIdentityGrant.',
   },
+  RULE_LIMIT: {
+    status: 'PermissionDenied',
+    retryable: false,
+    means:
+      'A rule gives what the rules of its cluster may not: an ID or a parent outside of its prefixes, admin, or downstream.',
+    action:
+      'Choose a path below rules.pathPrefixes of the cluster in server.yaml, leave admin and downstream out, or create the entry on the server.',
+  },
   RULES_PENDING: {
     status: 'Unavailable',
     retryable: true,
@@ -70,7 +78,7 @@ export const ruleErrors = defineErrors({
   POD_NOT_FOUND: {
     status: 'NotFound',
     retryable: false,
-    means: 'A cluster has no such pod.',
+    means: 'A cluster has no such pod, or it has ended.',
     action: 'Look for it with "kubectl get pods", and name it as NAMESPACE/NAME.',
   },
 });

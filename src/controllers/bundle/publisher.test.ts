@@ -442,7 +442,7 @@ describe('a new authority', () => {
     let progress = 0;
     all.publisher.onProgress(() => progress++);
     all.lead(true);
-    await until(() => objectOf(all)?.isCurrent === true);
+    await until(() => all.kube.agreed() === 1 && objectOf(all)?.isCurrent === true);
     all.clock.advance(119_999);
     assert.deepEqual([await missing(all, 1n), progress], [titles, 0]);
     all.clock.advance(1);
@@ -458,8 +458,7 @@ describe('a new authority', () => {
   test('waits anew when somebody has changed an object', async (context) => {
     const all = await rig(context, { settings: ONE_MAP });
     await until(() => mapPem(all.fake) === pemOf(1));
-    await all.fake.whenWatching(1);
-    await until(() => objectOf(all)?.isCurrent === true);
+    await until(() => all.kube.agreed() === 1 && objectOf(all)?.isCurrent === true);
     all.clock.advance(120_000);
     assert.deepEqual(await missing(all, 1n), []);
     all.fake.put(MAPS, edited('evil'));

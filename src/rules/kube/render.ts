@@ -7,14 +7,14 @@ import { checkEntryDraft } from '../entry-draft.ts';
 import { serverUri } from '../reserved-ids.ts';
 import { renderTemplate, type Template, type TemplateData } from '../template/template.ts';
 import { isRecord } from '../template/values.ts';
+import { type ClusterLimit, checkClusterLimit, liesBelow } from './cluster-limit.ts';
 import type { JsonObject } from './fields.ts';
 import type { PodRule } from './pod-rule.ts';
 import { idInput, NO_MORE, splitSelector } from './static-entry.ts';
 
 /** The cluster that pods are of. */
-export interface ClusterFacts {
+export interface ClusterFacts extends ClusterLimit {
   readonly trustDomain: TrustDomain;
-  readonly clusterName: string;
   /** Such as `cluster.local`; empty where it is not told. */
   readonly clusterDomain: string;
   /** Renders the ID of a node's agent. */
@@ -70,8 +70,8 @@ export interface PodFacts {
 }
 
 /**
- * The entry that a rule gives a pod. Fails with TEMPLATE_*, RULE_PREFIX and the codes of entries; the
- * message names the field of the rule.
+ * The entry that a rule gives a pod. Fails with TEMPLATE_*, RULE_PREFIX, RULE_LIMIT and the codes of entries;
+ * the message names the field of the rule.
  */
 export function renderPodEntry(
   rule: PodRule,
@@ -87,7 +87,7 @@ export function renderPodEntry(
   const selectors = renderAll('workloadSelectorTemplates', rule.selectorTemplates, pod.data);
   if (!selectors.ok) return selectors;
   const services = rule.autoPopulateDnsNames ? serviceNames(rule, pod, cluster) : [];
-  return checkEntryDraft(
+  const draft = checkEntryDraft(
     {
       ...rule,
       ...NO_MORE,
@@ -101,6 +101,9 @@ export function renderPodEntry(
     },
     cluster.trustDomain,
   );
+  if (!draft.ok) return draft;
+  const allowed = checkClusterLimit(draft.value, cluster);
+  return allowed.ok ? draft : allowed;
 }
 
 /** The path that a grant gives a namespace. What lies in `/spire` is refused with the entry. */
@@ -121,7 +124,7 @@ export function renderPrefix(
 function checkPrefix(rule: PodRule, id: SpiffeId, prefixes: readonly string[]): Result<void> {
   if (rule.origin.kind !== 'WorkloadIdentity') return ok(undefined);
   // On whole segments: /tenant/shop does not cover /tenant/shopping.
-  if (prefixes.some((prefix) => id.path.startsWith(`${prefix}/`))) return ok(undefined);
+  if (liesBelow(id, prefixes)) return ok(undefined);
   const granted = prefixes.length === 0 ? 'nothing' : prefixes.join(', ');
   return fail('RULE_PREFIX', `${id.uri}: namespace ${rule.origin.namespace} is granted ${granted}`);
 }
