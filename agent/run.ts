@@ -1,6 +1,7 @@
 import { ok, type Result } from '../src/base/result.ts';
 import { onSignals, watchLifeline } from '../src/runtime/lifecycle.ts';
 import { createLogger } from '../src/runtime/log.ts';
+import { nameSetting } from '../src/runtime/named-files.ts';
 import { startAgent } from './agent.ts';
 import type { AgentConfig } from './config.ts';
 
@@ -22,7 +23,7 @@ export async function runAgent(load: LoadConfig, version = 'signet'): Promise<Re
   const unwatch = watchLifeline(process.env, () => stop('the parent process is gone'));
   try {
     const started = await startAgent(config.value, { log, version });
-    if (!started.ok) return started;
+    if (!started.ok) return { ok: false, error: nameSetting(started.error, config.value) };
     const agent = started.value;
     const ending = await Promise.race([asked, agent.ended]);
     if (typeof ending === 'string') {

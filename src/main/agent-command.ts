@@ -1,6 +1,5 @@
 import { agentConfigSchema } from '../../agent/config.ts';
 import manifest from '../../package.json' with { type: 'json' };
-import { ok } from '../base/result.ts';
 import type { CommandSpec } from '../cli/spec.ts';
 import {
   configSourceOf,
@@ -9,6 +8,7 @@ import {
   loadFrom,
   type OverrideFlag,
 } from './config-source.ts';
+import { validateCommand } from './validate-command.ts';
 
 const DEFAULT_CONFIG = '/etc/signet/agent.yaml';
 
@@ -133,15 +133,9 @@ export const agentRun: CommandSpec = {
 };
 
 /** `signet agent validate`. */
-export const agentValidate: CommandSpec = {
-  flags: [CONFIG_FLAG, EXPAND_ENV_FLAG],
-  examples: ['signet agent validate --config /etc/signet/agent.yaml'],
-  run: async (input, io) => {
-    const source = configSourceOf(input, io, { fallback: DEFAULT_CONFIG, flags: [] });
-    if (!source.ok) return source;
-    const config = await loadFrom({ ...source.value, required: true }, agentConfigSchema);
-    if (!config.ok) return config;
-    io.out(`${source.value.path} is valid.\n`);
-    return ok(undefined);
-  },
-};
+export const agentValidate: CommandSpec = validateCommand({
+  program: 'agent',
+  fallback: DEFAULT_CONFIG,
+  configFlag: CONFIG_FLAG,
+  schema: agentConfigSchema,
+});

@@ -1,4 +1,3 @@
-import { ok } from '../base/result.ts';
 import type { CommandSpec } from '../cli/spec.ts';
 import { serverConfigSchema } from '../server/config.ts';
 import {
@@ -8,6 +7,7 @@ import {
   loadFrom,
   type OverrideFlag,
 } from './config-source.ts';
+import { validateCommand } from './validate-command.ts';
 
 /** The server's configuration file unless one is given. */
 export const DEFAULT_CONFIG = '/etc/signet/server.yaml';
@@ -91,17 +91,9 @@ export const serverRun: CommandSpec = {
 };
 
 /** `signet server validate`. */
-export const serverValidate: CommandSpec = {
-  about:
-    'Checks the form of the configuration, and that its settings agree. Files that it names, such as keys and manifests, are read when the server starts.',
-  flags: [CONFIG_FLAG, EXPAND_ENV_FLAG],
-  examples: ['signet server validate --config /etc/signet/server.yaml'],
-  run: async (input, io) => {
-    const source = configSourceOf(input, io, { fallback: DEFAULT_CONFIG, flags: [] });
-    if (!source.ok) return source;
-    const config = await loadFrom({ ...source.value, required: true }, serverConfigSchema);
-    if (!config.ok) return config;
-    io.out(`${source.value.path} is valid.\n`);
-    return ok(undefined);
-  },
-};
+export const serverValidate: CommandSpec = validateCommand({
+  program: 'server',
+  fallback: DEFAULT_CONFIG,
+  configFlag: CONFIG_FLAG,
+  schema: serverConfigSchema,
+});

@@ -1,6 +1,7 @@
 import { ok, type Result } from '../base/result.ts';
 import { onSignals, watchLifeline } from '../runtime/lifecycle.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
+import { nameSetting } from '../runtime/named-files.ts';
 import type { ServerConfig } from './config.ts';
 import { type RunningServer, startServer } from './server.ts';
 
@@ -24,7 +25,7 @@ export async function runServer(load: LoadConfig): Promise<Result<void>> {
   const unwatch = watchLifeline(process.env, () => stop('the parent process is gone'));
   try {
     const started = await startServer(config.value, { log });
-    if (!started.ok) return started;
+    if (!started.ok) return { ok: false, error: nameSetting(started.error, config.value) };
     server = started.value;
     await server.stop(await asked);
     return ok(undefined);

@@ -157,7 +157,10 @@ items:
       assert.match(stderr, wanted);
     }
     const window = await done('dpu', 'baseline', 'MT3', '--window', '2h', '--reason', 'firmware');
-    assert.match(window, /DPU MT3 is enrolling/);
+    assert.match(
+      window,
+      /^DPU MT3 takes another baseline until .* \(in (1h 59m|2h)[^)]*\); it is enrolling$/m,
+    );
     assert.match(await done('dpu', 'show', 'MT3'), /^Baseline till +: .*\(in (1h 59m|2h)/m);
   });
 });

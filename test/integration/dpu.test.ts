@@ -129,6 +129,8 @@ describe('a node that attests by its DPU', () => {
     assert.equal(released.code, 0, released.stderr);
     await fleet.startAgent();
     await soon(async () => (await state()) === 'trusted');
+    const kept = await fleet.cli('dpu', 'evidence', SERIAL, '--list');
+    assert.match(kept.stdout, /^EVIDENCE +KEPT\n\d+-[0-9a-f]{16} +\d{4}-\d\d-\d\dT/);
     const evidence = await fleet.cli('dpu', 'evidence', SERIAL);
     assert.equal(evidence.code, 0, evidence.stderr);
   });

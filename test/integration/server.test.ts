@@ -203,6 +203,14 @@ describe('a server that does not start', () => {
     });
   }
 
+  test('says so: a file that a setting names, by the setting', async () => {
+    const child = new ChildServer();
+    child.writeConfig('svid: { blockedKeys: /nonexistent/keys }\n');
+    assert.equal(await child.fail(), 1);
+    assert.match(child.stderr, /svid\.blockedKeys: \/nonexistent\/keys does not exist/);
+    await child.remove();
+  });
+
   test('a configuration that is not there', async () => {
     const loaded = await loadServerConfig('/nonexistent/server.yaml');
     assert.equal(loaded.ok ? '' : loaded.error.code, 'CONFIG_UNREADABLE');

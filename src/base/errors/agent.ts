@@ -68,13 +68,14 @@ export const agentErrors = defineErrors({
     retryable: false,
     means: 'The server refused the node attestation.',
     action:
-      "Read the server's log for the same moment. A join token works once and expires: make a new one.",
+      'The message says why; the server\'s log of the same moment says more. A join token works once and expires: make a new one. For a DPU, "signet dpu show SERIAL" names its state and reason.',
   },
   AGENT_MUST_ATTEST: {
     status: 'Unauthenticated',
     retryable: false,
     means: 'The server no longer accepts the SVID of this agent; it has to attest again.',
-    action: 'Give the agent a new join token and start it again.',
+    action:
+      'Agents that attest by hardware, certificate or Kubernetes do so by themselves. Give one that joined by a token a new token and start it again.',
   },
   AGENT_SERVER_UNAVAILABLE: {
     status: 'Unavailable',

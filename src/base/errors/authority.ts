@@ -43,9 +43,10 @@ export const authorityErrors = defineErrors({
   AUTHORITY_NOT_PROPAGATED: {
     status: 'FailedPrecondition',
     retryable: true,
-    means: 'Agents do not have the bundle that contains the prepared authority yet.',
+    means:
+      'Agents, servers below this one or clusters do not have the bundle with the prepared authority yet.',
     action:
-      'Try again in a moment: agents that stay silent for two minutes are no longer waited for. `--force` activates it now, and workloads of agents left behind refuse what it signs.',
+      'Try again in a moment; the message says who is waited for. Agents that stay silent for two minutes no longer are. `--force` activates it now, and workloads that were left behind refuse what it signs.',
   },
   AUTHORITY_NO_UPSTREAM: {
     status: 'FailedPrecondition',

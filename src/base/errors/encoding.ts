@@ -14,6 +14,14 @@ const tooLarge = (means: string): ErrorRow => ({
   action: 'Send less at once; the message names the limit.',
 });
 
+const pem = (means: string): ErrorRow => ({
+  status: 'InvalidArgument',
+  retryable: false,
+  means,
+  action:
+    'Look at the text or the file that the message names: PEM as openssl writes it, with the kind and number of blocks that its place asks for.',
+});
+
 /** Refusals of DER and PEM. */
 export const encodingErrors = defineErrors({
   DER_TRUNCATED: malformed('An element ends after the bytes that hold it.'),
@@ -24,7 +32,7 @@ export const encodingErrors = defineErrors({
   DER_TIME: malformed('A time is not a valid UTCTime or GeneralizedTime in the form of RFC 5280.'),
   DER_TOO_DEEP: malformed('Elements are nested deeper than 16 levels.'),
   DER_TOO_LARGE: tooLarge('The encoding is longer than its limit.'),
-  PEM_MALFORMED: malformed('A PEM block is broken: its lines, its label or its base64.'),
+  PEM_MALFORMED: pem('A PEM block is broken: its lines, its label or its base64.'),
   PEM_TOO_LARGE: tooLarge('The PEM text is longer, or holds more blocks, than its limit.'),
-  PEM_LABEL: malformed('A PEM block has another label than its place demands.'),
+  PEM_LABEL: pem('A PEM block has another label than its place demands.'),
 });

@@ -8,7 +8,7 @@ import { flagError, wholeSecondsFlag } from '../flags.ts';
 import type { UnaryCall } from '../remote.ts';
 import { withServer } from '../server-connection.ts';
 import type { CliIo, CommandSpec, FlagSpec, Input } from '../spec.ts';
-import { safe, safeJson } from '../text.ts';
+import { formatTable, formatTime, safe, safeJson } from '../text.ts';
 import { serialArg } from './dpu-list.ts';
 
 /** Why an operator does what they do. */
@@ -88,7 +88,7 @@ export const dpuConfirmHost: CommandSpec = {
       input,
       io,
       (client, request) => (m, o, done) => client.confirmHost({ ...request, tpm }, m, o, done),
-      'takes the next key of its host; it',
+      () => 'takes the next key of its host; it',
     );
   },
 };
@@ -122,6 +122,10 @@ export const dpuBaseline: CommandSpec = {
       io,
       (client, request) => (m, o, done) =>
         client.baselineDpu({ ...request, windowSeconds }, m, o, done),
+      ({ baselineWindowEnds }) =>
+        baselineWindowEnds === 0n
+          ? 'takes no other baseline; it'
+          : `takes another baseline until ${formatTime(Number(baselineWindowEnds), io.clock.nowMs())}; it`,
     );
   },
 };
@@ -133,7 +137,7 @@ export const dpuEvidence: CommandSpec = {
   about: 'Prints evidence that this server keeps, as JSON: that of the last verdict unless told.',
   flags: [
     { name: 'id', value: 'name', help: 'another piece of evidence' },
-    { name: 'list', help: 'print the names of what is kept, newest first' },
+    { name: 'list', help: 'list what is kept, newest first' },
   ],
   examples: [
     'signet dpu evidence MT2333X01234 > evidence.json',
@@ -150,12 +154,20 @@ export const dpuEvidence: CommandSpec = {
       );
       if (!answer.ok) return answer;
       const { evidence, kept } = answer.value;
-      if (input.has('list')) io.out(kept.map((name) => `${safe(name)}\n`).join(''));
+      if (input.has('list')) io.out(formatKept(kept, io));
       else io.out(`${safe(Buffer.from(evidence).toString('utf8').trimEnd())}\n`);
       return ok(undefined);
     });
   },
 };
+
+/** Names begin with the moment at which the evidence was kept, in Unix milliseconds. */
+function formatKept(kept: readonly string[], { clock }: Pick<CliIo, 'clock'>): string {
+  const rows = kept.map((name) => {
+    return [name, formatTime(Math.floor(Number.parseInt(name, 10) / 1000), clock.nowMs())];
+  });
+  return formatTable(['EVIDENCE', 'KEPT'], rows);
+}
 
 type Call = (
   client: DpuInventoryClient,
@@ -171,7 +183,7 @@ export async function act(
   input: Input,
   io: CliIo,
   call: Call,
-  said = '',
+  said: (dpu: Dpu) => string = () => '',
 ): Promise<Result<void>> {
   const serial = serialArg(input);
   if (!serial.ok) return serial;
@@ -186,10 +198,12 @@ export async function act(
     const waits = mustAttest && state !== 'quarantined' && state !== 'retired';
     const more = waits ? ', and has to attest in full' : '';
     const json = input.text('output') === 'json';
+    const told = said(dpu.value);
+    const before = told === '' ? '' : `${told} `;
     io.out(
       json
         ? `${safeJson(Dpu.toJSON(dpu.value))}\n`
-        : `DPU ${safe(dpu.value.serial)} ${said}${said && ' '}is ${state}${more}\n`,
+        : `DPU ${safe(dpu.value.serial)} ${before}is ${state}${more}\n`,
     );
     return ok(undefined);
   });
