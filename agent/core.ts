@@ -122,6 +122,10 @@ function createIdentities(
       random,
       keyType: config.svid.keyType,
       mint: createX509Minter(current),
+      onMinted: (entry, { serial }, missedMs) => {
+        if (missedMs !== undefined) metrics.mintedFirst(missedMs);
+        log.debug({ entryId: entry.id, spiffeId: entry.spiffeId.uri, serial, missedMs }, 'minted');
+      },
       onFailure: (entry, error) => {
         metrics.mintFailed(error);
         log.warn(
@@ -142,6 +146,7 @@ function createIdentities(
       maxTokens: config.limits.jwtSvids,
       maxRequests: config.limits.jwtRequests,
     },
+    onEntries: (upserted, removed) => log.debug({ upserted, removed }, 'entries changed'),
     onBadAnswer: ({ code, message }) => log.error({ code, reason: message }, 'left out'),
     onOwnBundle: save,
     onTaint: taint,

@@ -11,6 +11,8 @@ import type { AttestationOutcome } from './workload/attestation.ts';
 export interface AgentMetrics {
   attested(outcome: AttestationOutcome): void;
   mintFailed(error: SignetError): void;
+  /** An entry has an SVID that had none, so many milliseconds after it was wanted. */
+  mintedFirst(missedMs: number): void;
 }
 
 /** What the agent's readings are taken from. */
@@ -40,12 +42,17 @@ export function createAgentMetrics(metrics: Metrics): AgentMetrics {
     'X.509-SVIDs that the server did not mint when asked.',
     ['code'],
   );
+  const missed = metrics.seconds(
+    'x509_svid_missing_seconds',
+    'Time from when an X.509-SVID was wanted, which is when its entry came, until it was held.',
+  );
   return {
     attested(outcome) {
       seconds.observe(outcome.seconds);
       if (outcome.error !== undefined) failures.inc({ code: outcome.error.code });
     },
     mintFailed: (error) => mints.inc({ code: error.code }),
+    mintedFirst: (missedMs) => missed.observe(missedMs / 1000),
   };
 }
 

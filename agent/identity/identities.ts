@@ -17,6 +17,8 @@ export interface IdentitiesParts {
   readonly trustDomain: TrustDomain;
   readonly x509: Omit<X509CacheParts, 'onChange'>;
   readonly jwt: JwtCacheParts;
+  /** Entries changed: how many came or are different, and how many are gone. */
+  readonly onEntries?: (upserted: number, removed: number) => void;
   /** An entry or bundle of the server was left out. */
   readonly onBadAnswer: (error: SignetError) => void;
   /** The own bundle changed. */
@@ -233,6 +235,7 @@ export class Identities implements SyncSink {
     this.x509.apply(changed);
     this.jwt.dropEntries(new Set(changed.replaced.map(({ id }) => id)));
     this.#views.entriesChanged(changed);
+    this.#parts.onEntries?.(changed.upserted.length, changed.removedIds.length);
   }
 
   #bundles(names: ReadonlySet<string>): readonly TrustBundle[] {

@@ -29,6 +29,11 @@ export interface X509CacheParts extends X509MintParts {
   /** The SVIDs of these entries came, went, or are known not to come now. */
   readonly onChange: (entryIds: readonly string[]) => void;
   readonly onFailure: (entry: AgentEntry, error: SignetError) => void;
+  /**
+   * An SVID is held from now on, of an entry that had none for so long since it was wanted: since the
+   * entry came, where it is minted before anybody asks. Undefined where it renews one.
+   */
+  readonly onMinted?: (entry: AgentEntry, svid: X509Svid, missedMs: number | undefined) => void;
 }
 
 /**
@@ -43,6 +48,8 @@ interface Slot {
   demand: number;
   /** Failures in a row. */
   failures: number;
+  /** Since when it is wanted and not held, in monotonic milliseconds. */
+  missingSinceMs: number | undefined;
   cancel: Cancel | undefined;
 }
 
@@ -196,6 +203,7 @@ export class X509Cache {
       held: undefined,
       demand: 0,
       failures: 0,
+      missingSinceMs: undefined,
       cancel: undefined,
     };
     if (known === undefined) this.#slots.set(entry.id, slot);
@@ -232,6 +240,7 @@ export class X509Cache {
     if (slot.state === 'queued') return;
     // In a call already: what comes back may be of an older revision, so it is asked for again.
     slot.state = 'queued';
+    if (slot.held === undefined) slot.missingSinceMs ??= this.#parts.clock.monotonicMs();
     this.#queue.push(slot, slot.held === undefined ? 'first' : 'renewal');
   }
 
@@ -264,6 +273,7 @@ export class X509Cache {
     if (svid.ok) {
       slot.held = svid.value;
       slot.failures = 0;
+      this.#minted(slot, svid.value);
       const dueMs = Math.max(svid.value.renewAtMs - nowMs, SHORTEST_RENEWAL_MS);
       // A server may need a moment to go over to another authority.
       this.#wait(slot, this.#isTainted(svid.value) ? TAINTED_RETRY_MS : dueMs);
@@ -276,6 +286,15 @@ export class X509Cache {
     const untilOverMs = slot.held === undefined ? retryMs : slot.held.notAfterMs - nowMs;
     this.#wait(slot, Math.min(retryMs, untilOverMs));
     return dropped || slot.failures === 1;
+  }
+
+  #minted(slot: Slot, svid: X509Svid): void {
+    const { missingSinceMs } = slot;
+    slot.missingSinceMs = undefined;
+    const { onMinted, clock } = this.#parts;
+    const missedMs =
+      missingSinceMs === undefined ? undefined : clock.monotonicMs() - missingSinceMs;
+    onMinted?.(slot.entry, svid, missedMs);
   }
 
   #wait(slot: Slot, delayMs: number): void {
@@ -297,6 +316,7 @@ export class X509Cache {
     slot.cancel = undefined;
     slot.state = 'idle';
     slot.held = undefined;
+    slot.missingSinceMs = undefined;
   }
 
   #dropIfOver(slot: Slot, nowMs: number): boolean {

@@ -15,8 +15,8 @@ export interface KubeRig {
   readonly kubeconfig: string;
   /** Runs kubectl as the admin; fails with what it says. */
   kubectl(args: readonly string[], input?: string): Promise<string>;
-  /** A kubeconfig for somebody with a client certificate. */
-  user(name: string): Promise<string>;
+  /** A kubeconfig for somebody with a client certificate, of these groups. */
+  user(name: string, ...groups: readonly string[]): Promise<string>;
   /** Runs a kubelet that registers a node; answers the address of its own API. */
   node(name: string): Promise<string>;
   stop(): Promise<void>;
@@ -54,7 +54,7 @@ export async function startKubeRig(
         await setTimeout(250);
       }
     },
-    user: (name) => rig('user', dir, name),
+    user: (name, ...groups) => rig('user', dir, name, ...groups),
     node: (name) => rig('node', dir, name),
     async stop() {
       await rig('stop', dir);
