@@ -11,6 +11,7 @@ import { textAt } from './objects.ts';
 
 const LEASES = '/apis/coordination.k8s.io/v1/leases';
 const RETRY_MS = 2_000;
+const RENEW_MS = 4_000;
 
 /** One process that stands for the lease, with a clock of its own. */
 interface Candidate {
@@ -60,8 +61,9 @@ async function settled(holds: () => boolean): Promise<void> {
 /** Lets one candidate look at the lease so many times. */
 async function looks(candidate: Candidate, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
-    const before = candidate.kube.begun('get');
-    await moved(candidate, () => candidate.kube.begun('get') > before);
+    const calls = (): number => candidate.kube.begun('get') + candidate.kube.begun('update');
+    const before = calls();
+    await moved(candidate, () => calls() > before);
     await settled(() => !candidate.kube.busy());
   }
 }
@@ -168,8 +170,36 @@ describe('a lease', () => {
       spec: { holderIdentity: 'x', leaseDurationSeconds: 15 },
     });
     await moved(a, () => !a.election.isLeader());
-    assert.ok(a.clock.monotonicMs() <= 2 * RETRY_MS);
+    assert.ok(a.clock.monotonicMs() <= 1.25 * RENEW_MS);
     assert.deepEqual(a.told, [true, false]);
+  });
+
+  test('costs its leader one call for each renewal', async (context) => {
+    const fake = await rig(context);
+    const a = await candidate(context, fake, 'a');
+    await settled(() => a.election.isLeader() && !a.kube.busy());
+    const reads = a.kube.begun('get');
+    await moved(a, () => a.clock.monotonicMs() >= 60_000);
+    assert.equal(a.kube.begun('get'), reads);
+    assert.ok(a.kube.begun('update') <= 60_000 / RENEW_MS);
+    assert.deepEqual(a.told, [true]);
+  });
+
+  test('stays with a leader whose lease somebody annotated, or whose renewals failed for a while', async (context) => {
+    const fake = await rig(context);
+    const a = await candidate(context, fake, 'a');
+    await settled(() => a.election.isLeader());
+    fake.put(LEASES, leaseOf(fake));
+    const written = a.kube.begun('update');
+    // A conflict, a look, and the renewal.
+    await moved(a, () => a.kube.begun('update') >= written + 2);
+    await settled(() => !a.kube.busy());
+    const fromMs = a.clock.monotonicMs();
+    fake.fault = () => 'reset';
+    await moved(a, () => a.clock.monotonicMs() >= fromMs + RENEW_MS + RETRY_MS);
+    fake.fault = () => undefined;
+    await looks(a, 3);
+    assert.deepEqual([a.election.isLeader(), a.told], [true, [true]]);
   });
 
   test('counts from when a renewal was sent, not from its answer', async (context) => {
