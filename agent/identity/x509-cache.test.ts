@@ -24,6 +24,7 @@ function setUp() {
   const ca = new TestAgentCa(() => clock.nowMs());
   const changes: string[] = [];
   const failures: string[] = [];
+  const minted: string[] = [];
   const cache = new X509Cache({
     clock,
     random: seededRandom(3),
@@ -31,6 +32,7 @@ function setUp() {
     mint: ca.mintX509,
     onChange: (ids) => changes.push(...ids),
     onFailure: (entry, error) => failures.push(`${entry.id} ${error.code}`),
+    onMinted: ({ id }, _svid, missedMs) => minted.push(`${id} ${missedMs}`),
   });
   const entries = new EntrySet();
   const put = (...wires: Entry[]): void => {
@@ -43,7 +45,7 @@ function setUp() {
     await settle(() => serial(id) !== before);
     assert.notEqual(serial(id), before);
   };
-  return { clock, ca, cache, changes, failures, put, remove, serial, renewed };
+  return { clock, ca, cache, changes, failures, minted, put, remove, serial, renewed };
 }
 
 test('the entries of one message are minted at once, in one call', async () => {
@@ -55,6 +57,27 @@ test('the entries of one message are minted at once, in one call', async () => {
   assert.deepEqual(changes, ['a', 'b', 'c']);
   assert.equal(cache.get('b')?.spiffeId.uri, 'spiffe://example.org/b');
   assert.ok(!cache.isPending('a'));
+});
+
+test('it is told how long an SVID was missing: from its entry on, over failures, and not at renewals', async () => {
+  const { clock, cache, ca, put, remove, minted, failures, serial, renewed } = setUp();
+  ca.down = true;
+  put(wireEntry('a'));
+  await settle(() => failures.length === 1);
+  clock.advance(400);
+  ca.down = false;
+  cache.recheck();
+  await settle(() => cache.size === 1);
+  assert.deepEqual(minted, ['a 400']);
+  const first = serial('a');
+  clock.advance(HALF_MS);
+  await renewed('a', first);
+  assert.deepEqual(minted, ['a 400', 'a undefined']);
+  remove('a');
+  clock.advance(1000);
+  put(wireEntry('a'));
+  await settle(() => cache.size === 1);
+  assert.deepEqual(minted, ['a 400', 'a undefined', 'a 0']);
 });
 
 test('calls hold at most 500 requests', async () => {

@@ -3,7 +3,6 @@
  * long an entry takes from its creation to the SVID on an open stream. Prints a table and writes
  * `bench-fleet.json`.
  */
-import { readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { credentials } from '@grpc/grpc-js';
 import { unwrap } from '../../src/base/result.ts';
@@ -15,15 +14,11 @@ import {
 } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
 import { Entry } from '../../src/gen/spire/api/types/entry.ts';
 import { Fleet } from '../support/fleet.ts';
+import { residentMib } from './process-figures.ts';
 import { quantile, report } from './report.ts';
 
 const STARTS = 7;
 const ENTRIES = 100;
-
-function residentMiB(pid: number): number {
-  const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kib ?? 0) / 1024;
-}
 
 async function timed(work: () => Promise<unknown>): Promise<number> {
   const startMs = performance.now();
@@ -80,7 +75,7 @@ async function measurePush(fleet: Fleet): Promise<readonly number[]> {
 
 const fleet = await Fleet.start();
 try {
-  const atRest = { server: residentMiB(fleet.serverPid), agent: residentMiB(fleet.agentPid) };
+  const atRest = { server: residentMib(fleet.serverPid), agent: residentMib(fleet.agentPid) };
   await fleet.register('/first');
   const serverMs: number[] = [];
   const agentMs: number[] = [];

@@ -20,6 +20,7 @@ import type { KubePod } from '../../src/rules/kube/objects.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import { CLUSTER, clusterRule, node, USUAL_TEMPLATE } from '../support/kube-rules.ts';
 import { agentRecord, id } from '../support/state.ts';
+import { podObject } from './kube/pod-object.ts';
 import { report } from './report.ts';
 
 const PODS = 10_000;
@@ -29,34 +30,18 @@ const RULES = 10_000;
 const SLICE = 100;
 const MIB = 1024 * 1024;
 
-/** A pod as API servers hold them: two containers, volumes, tolerations, status and managed fields. */
-function podObject(index: number): JsonObject {
-  const name = `web-${index}`;
-  const env = Array.from({ length: 12 }, (_, at) => ({ name: `VAR_${at}`, value: `value-${at}` }));
-  const container = (of: string): JsonObject => ({
-    name: of,
-    image: `registry.example.org/team/${of}:1.2.${index % 10}`,
-    args: ['--listen=:8443', '--log-level=info', `--shard=${index}`],
-    env,
-    ports: [{ name: 'https', containerPort: 8443, protocol: 'TCP' }],
-    resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { memory: '256Mi' } },
-    volumeMounts: [
-      { name: 'config', mountPath: '/etc/config', readOnly: true },
-      { name: 'token', mountPath: '/var/run/secrets/kubernetes.io/serviceaccount' },
-    ],
-    livenessProbe: { httpGet: { path: '/live', port: 8443, scheme: 'HTTPS' }, periodSeconds: 10 },
-    terminationMessagePath: '/dev/termination-log',
-    imagePullPolicy: 'IfNotPresent',
+/** A pod as API servers hold them, with status and managed fields. */
+function wholePod(index: number): JsonObject {
+  const { metadata, spec } = podObject(index, {
+    namespace: `ns-${index % 50}`,
+    serviceAccountName: `sa-${index % 100}`,
   });
   return {
     metadata: {
-      name,
-      namespace: `ns-${index % 50}`,
+      ...metadata,
       uid: `0e4d6c2a-0000-4000-8000-${String(index).padStart(12, '0')}`,
       resourceVersion: String(1_000_000 + index),
       creationTimestamp: '2027-01-01T00:00:00Z',
-      labels: { app: `app-${index % 500}`, 'pod-template-hash': `7d4f${index % 500}`, tier: 'web' },
-      annotations: { 'checksum/config': 'a'.repeat(64) },
       ownerReferences: [
         { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web', uid: `rs-${index % 500}` },
       ],
@@ -64,21 +49,7 @@ function podObject(index: number): JsonObject {
         { manager: 'kubelet', fieldsV1: { 'f:status': { 'f:x': 'y'.repeat(1500) } } },
       ],
     },
-    spec: {
-      nodeName: `node-${index % NODES}`,
-      serviceAccountName: `sa-${index % 100}`,
-      containers: [container('main'), container('sidecar')],
-      volumes: [
-        { name: 'config', configMap: { name: 'web' } },
-        { name: 'token', projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } },
-      ],
-      tolerations: [
-        { key: 'node.kubernetes.io/not-ready', operator: 'Exists', effect: 'NoExecute' },
-      ],
-      restartPolicy: 'Always',
-      dnsPolicy: 'ClusterFirst',
-      schedulerName: 'default-scheduler',
-    },
+    spec: { ...spec, nodeName: `node-${index % NODES}`, schedulerName: 'default-scheduler' },
     status: { phase: 'Running', podIP: '10.0.0.1', message: 's'.repeat(1000) },
   };
 }
@@ -137,7 +108,7 @@ for (let index = 0; index < 50; index += 1) {
 rules.putRule(clusterRule('all'));
 
 const baseMib = usedMib();
-for (let index = 0; index < PODS; index += 1) rules.putPod(podOf(podObject(index)));
+for (let index = 0; index < PODS; index += 1) rules.putPod(podOf(wholePod(index)));
 const [firstMs, firstSliceMs] = await settle(rules, registry);
 const appeared = told.size;
 const pushedMib = usedMib() - baseMib;
@@ -149,7 +120,7 @@ const changed = told.size;
 
 const podStartedMs = performance.now();
 for (let index = 0; index < 1000; index += 1) {
-  const before = podObject(index);
+  const before = wholePod(index);
   rules.putPod(podOf({ ...before, metadata: { ...(before.metadata as object), labels: {} } }));
   registry.derived.apply(rules.settle());
 }

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
 /** Clock ticks a second in `/proc`, on all that Linux runs on. */
 const TICKS_PER_SECOND = 100;
@@ -13,14 +13,9 @@ export function residentMib(pid: number): number {
   return statusMib(pid, 'VmRSS');
 }
 
-/** The most that it ever was, or has been since {@link forgetPeak}, in MiB. */
+/** The most that it ever was, in MiB. */
 export function peakMib(pid: number): number {
   return statusMib(pid, 'VmHWM');
-}
-
-/** Has the peak begin anew. */
-export function forgetPeak(pid: number): void {
-  writeFileSync(`/proc/${pid}/clear_refs`, '5');
 }
 
 /** Milliseconds of CPU that a process has taken, all its threads, user and system. */

@@ -13,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { Fleet } from '../support/fleet.ts';
 import { freePort, run, waitForSocket } from '../support/processes.ts';
 import { sharedDir } from '../support/shared.ts';
+import { residentMib } from './process-figures.ts';
 
 /** A pair of server and agent under load. */
 interface Target {
@@ -156,12 +157,6 @@ async function measure(loadgen: string, target: Target, load: Load): Promise<rea
     .map((line) => JSON.parse(line) as Line);
 }
 
-/** Resident set of a process in MiB. */
-function residentMiB(pid: number): number {
-  const kib = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Math.round(Number(kib ?? 0) / 1024);
-}
-
 async function measureAll(
   loadgen: string,
   target: Target,
@@ -169,7 +164,10 @@ async function measureAll(
   const rest = {
     name: 'at rest',
     load: 'memory',
-    figures: { server_mib: residentMiB(target.serverPid), agent_mib: residentMiB(target.agentPid) },
+    figures: {
+      server_mib: Math.round(residentMib(target.serverPid)),
+      agent_mib: Math.round(residentMib(target.agentPid)),
+    },
   };
   const wanted = options.only === '' ? [] : options.only.split(',');
   const lines: (Line & { load: string })[] = [rest];
