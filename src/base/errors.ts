@@ -12,6 +12,7 @@ import { dpuErrors } from './errors/dpu.ts';
 import { dpuAttestationErrors } from './errors/dpu-attestation.ts';
 import { encodingErrors } from './errors/encoding.ts';
 import { issuanceErrors } from './errors/issuance.ts';
+import { istioErrors } from './errors/istio.ts';
 import { k8sPsatErrors } from './errors/k8s-psat.ts';
 import { keysErrors } from './errors/keys.ts';
 import { kubeErrors } from './errors/kube.ts';
@@ -59,6 +60,7 @@ export const ERRORS = {
   ...kubeErrors,
   ...k8sPsatErrors,
   ...podErrors,
+  ...istioErrors,
   ...authorityErrors,
   ...upstreamErrors,
   ...ledgerErrors,

@@ -60,6 +60,7 @@ async function rig(context: TestContext, setting: Setting = {}) {
         return state.isReady;
       },
       entriesOf: (key) => derived.entriesOf(key),
+      podsOn: (name) => derived.podsOn(name),
       node: (name) => derived.node(name),
       onSettled: () => () => {},
     },

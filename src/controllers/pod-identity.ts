@@ -50,10 +50,17 @@ export type PodVerdict =
   /** No, and waiting does not help. */
   | { readonly kind: 'refused'; readonly error: SignetError };
 
+/** What may not be done for a pod. */
+export type PodRefusal = Exclude<PodVerdict, { readonly kind: 'granted' }>;
+
+/** Who is meant by a claim. */
+export type PodFound = { readonly kind: 'found'; readonly pod: KubePod } | PodRefusal;
+
 /** The pods of a cluster with what rules give them. */
 export interface PodSource {
   readonly isReady: boolean;
   entriesOf(pod: string): PodEntries | undefined;
+  podsOn(node: string): Iterable<KubePod>;
   node(name: string): KubeNode | undefined;
   onSettled(listener: () => void): () => void;
 }
@@ -124,10 +131,31 @@ export class PodIdentities {
     return grant.ok ? { kind: 'granted', grant: grant.value, source, pod } : verdictOf(grant.error);
   }
 
+  /** The pod alone, if it is what is claimed of it, whatever it may have. */
+  who(claim: PodClaim): PodFound {
+    const known = this.#known(claim);
+    return known.ok ? { kind: 'found', pod: known.value.pod } : verdictOf(known.error);
+  }
+
+  /** The pods on a node that have a service account. */
+  podsOn(node: string, namespace: string, serviceAccount: string): readonly KubePod[] {
+    return [...this.#parts.pods.podsOn(node)].filter(
+      (pod) => pod.namespace === namespace && accountOf(pod) === serviceAccount,
+    );
+  }
+
   #find(
     claim: PodClaim,
     wish: PodWish,
   ): Result<{ readonly pod: KubePod; readonly chosen: DerivedEntry }> {
+    const known = this.#known(claim);
+    if (!known.ok) return known;
+    const { pod, entries } = known.value;
+    const chosen = choose(entries, wish);
+    return chosen.ok ? ok({ pod, chosen: chosen.value }) : chosen;
+  }
+
+  #known(claim: PodClaim): Result<PodEntries> {
     const { pods, serviceAccounts } = this.#parts;
     if (!pods.isReady || (claim.serviceAccountUid !== undefined && !serviceAccounts.synced)) {
       return fail('POD_RULES_PENDING', 'pods and rules of the cluster are still being read');
@@ -135,9 +163,7 @@ export class PodIdentities {
     const known = pods.entriesOf(podKey(claim));
     if (known === undefined) return fail('POD_UNKNOWN', `there is no pod ${podKey(claim)}`);
     const same = this.#compare(claim, known.pod);
-    if (!same.ok) return same;
-    const chosen = choose(known.entries, wish);
-    return chosen.ok ? ok({ pod: known.pod, chosen: chosen.value }) : chosen;
+    return same.ok ? ok(known) : same;
   }
 
   /** Forged requests fail here: whoever may create them may write anything into them. */
@@ -153,8 +179,7 @@ export class PodIdentities {
     if (claim.nodeUid !== undefined && node?.uid !== claim.nodeUid) {
       return fail('POD_UNKNOWN', `node ${pod.nodeName} of pod ${key} has another UID`);
     }
-    // What was left out of a pod's spec, admission has filled in.
-    const account = textAt(partsOf(pod.json).spec, 'serviceAccountName') ?? '';
+    const account = accountOf(pod);
     const { serviceAccountName = account } = claim;
     if (serviceAccountName !== account) {
       return fail('POD_MISMATCH', `pod ${key} has another service account`);
@@ -167,6 +192,11 @@ export class PodIdentities {
   }
 }
 
+/** What was left out of a pod's spec, admission has filled in. */
+function accountOf({ json }: KubePod): string {
+  return textAt(partsOf(json).spec, 'serviceAccountName') ?? '';
+}
+
 /** The entry that is meant; the first by its ID where several are of one SPIFFE ID. */
 function choose(entries: readonly DerivedEntry[], { spiffeId }: PodWish): Result<DerivedEntry> {
   const own = entries
@@ -177,13 +207,16 @@ function choose(entries: readonly DerivedEntry[], { spiffeId }: PodWish): Result
   );
   const [first] = fitting;
   if (own.length === 0) return fail('POD_NO_IDENTITY', 'no rule gives the pod an identity');
-  if (first === undefined) return fail('POD_CHOICE', 'the pod does not have the wished SPIFFE ID');
+  if (first === undefined) {
+    const has = own.map(({ entry, source }) => `${entry.spiffeId.uri} by ${ruleName(source.rule)}`);
+    return fail('POD_CHOICE', `the pod has not that SPIFFE ID, but ${has.join(', ')}`);
+  }
   const ids = new Set(fitting.map(({ entry }) => entry.spiffeId.uri));
   if (ids.size === 1) return ok(first);
   return fail('POD_CHOICE', `the pod has several identities: ${[...ids].sort().join(', ')}`);
 }
 
-function verdictOf(error: SignetError): PodVerdict {
+function verdictOf(error: SignetError): PodRefusal {
   if (BLIND.has(error.code)) return { kind: 'wait', error };
   return { kind: PASSING.has(error.code) ? 'hold' : 'refused', error };
 }

@@ -11,7 +11,7 @@ import type { DerivedView } from '../registry/derived-entries.ts';
 import type { AgentRecord } from '../rules/entry.ts';
 import { Derivation, type PodEntries, type RuleStanding } from '../rules/kube/derivation.ts';
 import type { PodExplanation } from '../rules/kube/explain.ts';
-import type { KubeNode } from '../rules/kube/objects.ts';
+import type { KubeNode, KubePod } from '../rules/kube/objects.ts';
 import { type PrefixGrant, parsePrefixGrant, type RuleKind } from '../rules/kube/pod-rule.ts';
 import { DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -112,6 +112,11 @@ export class RuleController {
   /** A pod and what rules give it now, by `namespace/name`; undefined where there is no such pod. */
   entriesOf(pod: string): PodEntries | undefined {
     return this.#derivation.entriesOf(pod);
+  }
+
+  /** The pods on a node. */
+  podsOn(node: string): Iterable<KubePod> {
+    return this.#derivation.podsOn(node);
   }
 
   /** A node by its name. */

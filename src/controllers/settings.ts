@@ -4,6 +4,7 @@ import { DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
 import { parseTemplate } from '../rules/template/template.ts';
 import { parsedSetting } from '../runtime/config.ts';
 import { bundleSettings } from './bundle/settings.ts';
+import { istioSchema } from './istio/settings.ts';
 import { kubeName, podCertificatesSchema } from './pod-certificate/settings.ts';
 
 const pattern = z
@@ -86,6 +87,11 @@ const clusterSchema = z.strictObject({
   podCertificates: podCertificatesSchema
     .optional()
     .describe('Signs PodCertificateRequests (docs/kubernetes-objects.md); off unless set.'),
+  istio: istioSchema
+    .optional()
+    .describe(
+      "Serves Istio's CreateCertificate to the cluster's mesh clients (docs/istio.md); off unless set.",
+    ),
   ...bundleSettings,
 });
 

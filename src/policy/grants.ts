@@ -141,15 +141,18 @@ export function recheckCaGrant(grant: CaGrant, context: PolicyContext): Result<v
   return same ? ok(undefined) : fail('GRANT_OUTDATED', `entry of ${grant.spiffeId.uri} changed`);
 }
 
-/** The server's own SVID. */
-export function grantServerX509(trustDomain: TrustDomain): Result<X509Grant> {
+/** The server's own SVID, with the DNS names that clients without SPIFFE know it by. */
+export function grantServerX509(
+  trustDomain: TrustDomain,
+  dnsNames: readonly string[] = [],
+): Result<X509Grant> {
   const spiffeId = parseSpiffeId(serverUri(trustDomain));
   if (!spiffeId.ok) return spiffeId;
   return seal<X509Grant>({
     svid: 'x509',
     purpose: 'server',
     spiffeId: spiffeId.value,
-    dnsNames: [],
+    dnsNames,
     ...NO_ORIGIN,
     requestedBy: 'self',
     ttlSeconds: 0,

@@ -4,6 +4,7 @@ import type { Caller } from './grant.ts';
 export type CallerKind = Caller['kind'];
 
 const ANYONE: readonly CallerKind[] = ['local', 'admin', 'downstream', 'agent', 'anonymous'];
+const ANYONE_OVER_TCP: readonly CallerKind[] = ['admin', 'downstream', 'agent', 'anonymous'];
 const OPERATORS: readonly CallerKind[] = ['local', 'admin'];
 const OPERATORS_AND_AGENTS: readonly CallerKind[] = ['local', 'admin', 'agent'];
 const AGENTS: readonly CallerKind[] = ['agent'];
@@ -79,6 +80,9 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
   ['/signet.attestation.v1.Attestation/GetAssurance', OPERATORS],
   ['/signet.rule.v1.Rule/ExplainPod', OPERATORS],
   ['/signet.rule.v1.Rule/GetEntrySources', OPERATORS],
+
+  // By the token that comes with the call.
+  ['/istio.v1.auth.IstioCertificateService/CreateCertificate', ANYONE_OVER_TCP],
 
   ['/grpc.health.v1.Health/Check', LOCAL],
   ['/grpc.health.v1.Health/Watch', LOCAL],

@@ -10,6 +10,7 @@ import {
 } from '../../test/support/state.ts';
 import { type Result, unwrap } from '../base/result.ts';
 import { HealthService } from '../gen/grpc/health/v1/health.ts';
+import { IstioCertificateServiceService } from '../gen/istio/v1/auth/ca.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
 import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
@@ -38,6 +39,7 @@ const SERVED = [
   DpuInventoryService,
   AttestationService,
   RuleService,
+  IstioCertificateServiceService,
   HealthService,
 ].flatMap((service) => Object.values(service).map(({ path }) => path as string));
 
@@ -90,6 +92,7 @@ const AGENT = [
 ];
 const DOWNSTREAM = ['SVID/NewDownstreamX509CA', 'Bundle/PublishJWTAuthority'];
 const ANYONE = ['Agent/AttestAgent', 'Bundle/GetBundle'];
+const OVER_TCP = ['IstioCertificateService/CreateCertificate'];
 const LOCAL = ['Health/Check', 'Health/Watch', 'ServerReflection/ServerReflectionInfo'];
 
 function expectedCallers(path: string): readonly string[] {
@@ -98,6 +101,7 @@ function expectedCallers(path: string): readonly string[] {
   if (AGENT.includes(short)) return ['agent'];
   if (DOWNSTREAM.includes(short)) return ['downstream'];
   if (ANYONE.includes(short)) return ['local', 'admin', 'downstream', 'agent', 'anonymous'];
+  if (OVER_TCP.includes(short)) return ['admin', 'downstream', 'agent', 'anonymous'];
   if (LOCAL.includes(short)) return ['local'];
   if (short === 'Bundle/GetFederatedBundle') return ['local', 'admin', 'agent'];
   return [];

@@ -13,6 +13,7 @@ import {
 } from '../rpc/limit-settings.ts';
 import { ANONYMOUS_LIMITS, SERVER_LIMITS } from '../rpc/limits.ts';
 import { socketPathSetting } from '../rpc/socket-setting.ts';
+import { checkDnsNames } from '../rules/dns-name.ts';
 import {
   absolutePathSetting,
   configJsonSchema,
@@ -44,6 +45,14 @@ const spiffeIdSetting: z.ZodType<SpiffeId, string> = parsedSetting(parseSpiffeId
 /** Text that goes into a certificate's subject (RFC 5280: at most 64 characters). */
 const nameText = z.string().min(1).max(64);
 
+const dnsNamesSetting = z
+  .array(z.string().max(253))
+  .max(16)
+  .superRefine((names, context) => {
+    const checked = checkDnsNames(names);
+    if (!checked.ok) context.addIssue({ code: 'custom', message: checked.error.message });
+  });
+
 const listenSchema = z
   .strictObject({
     address: hostSetting.default('::').describe(':: is IPv4 and IPv6.'),
@@ -55,6 +64,9 @@ const listenSchema = z
     maxConnectionAge: durationSetting({ max: '24h' })
       .prefault('3m')
       .describe('Connections without an open push stream end after so long; 0s is never.'),
+    dnsNames: dnsNamesSetting
+      .default([])
+      .describe('DNS names of the certificate, for clients that look for one, such as Istio.'),
   })
   .prefault({});
 

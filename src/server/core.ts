@@ -6,7 +6,6 @@ import type { UpstreamLink } from '../authority/upstream/upstream-link.ts';
 import { refuseNotWhole } from '../backup/whole.ts';
 import type { SignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
-import type { RuleController } from '../controllers/rule-controller.ts';
 import { createDownstreamCaIssuer, type DownstreamCaIssuer } from '../issuance/downstream-ca.ts';
 import type { FindIssued } from '../issuance/find-issued.ts';
 import { createIssuer } from '../issuance/issuer.ts';
@@ -32,7 +31,7 @@ import { startAuthorities, subjectOf } from './authorities.ts';
 import { loadBlockedKeys } from './blocked-keys.ts';
 import { type ServerCrl, startCrl, withCrlPoints } from './crl.ts';
 import { logKeptHold, type ServerDpus, startDpus } from './dpu.ts';
-import { startKubernetes } from './kubernetes.ts';
+import { type ServerClusters, startKubernetes } from './kubernetes.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
 import { protectionOf } from './protection.ts';
 import { Receivers } from './receivers.ts';
@@ -58,8 +57,7 @@ export interface ServerCore {
   /** Undefined where it is turned off. */
   readonly crl: ServerCrl | undefined;
   readonly dpus: ServerDpus;
-  /** The rules of each configured Kubernetes cluster. */
-  readonly rules: readonly RuleController[];
+  readonly clusters: ServerClusters;
 }
 
 /** Starts state, keys, authorities and issuance. */
@@ -106,6 +104,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   const api: ApiContext = { ...issuance, crl: crl?.pushed, findIssuerName };
   const identity = await createServerIdentity({
     trustDomain: base.config.trustDomain,
+    dnsNames: base.config.listen.dnsNames,
     issuer: api.issuer,
     clock: base.clock,
     log: base.log,
@@ -114,12 +113,12 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   });
   if (!identity.ok) return identity;
   base.life.add('server identity', () => identity.value.close());
-  const rules = await startKubernetes(base, api, propagation);
-  if (!rules.ok) return rules;
+  const clusters = await startKubernetes(base, api, propagation);
+  if (!clusters.ok) return clusters;
   if (base.life.stopping) return fail('START_INTERRUPTED', 'told to stop while starting');
   return ok({
     registry,
-    rules: rules.value,
+    clusters: clusters.value,
     issueCa: downstreamCas(base, {
       api,
       authority: manager,

@@ -1,5 +1,6 @@
 import type { ApiContext } from '../api/context.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import { MeshCallers } from '../controllers/istio/mesh-callers.ts';
 import {
   createPodCertificateMetrics,
   type PodCertificateMetrics,
@@ -24,6 +25,14 @@ interface KubernetesParts extends Pick<ApiContext, 'registry' | 'issuer' | 'poli
   readonly podCertificates: PodCertificateMetrics;
 }
 
+/** What the clusters of configuration give to other parts. */
+export interface ServerClusters {
+  /** The rules of each. */
+  readonly rules: readonly RuleController[];
+  /** The mesh clients of those that have them served. */
+  readonly meshes: readonly MeshCallers[];
+}
+
 /**
  * Begins to derive entries from the rules of the clusters of configuration, and to answer the objects
  * that configuration has answered. None of them has to answer for the server to start. Fails with
@@ -33,16 +42,18 @@ export async function startKubernetes(
   base: ServerBase,
   api: Pick<ApiContext, 'registry' | 'issuer' | 'policy'>,
   receivers: Receivers,
-): Promise<Result<readonly RuleController[]>> {
+): Promise<Result<ServerClusters>> {
   const { config, metrics } = base;
-  if (config.kubernetes.clusters.length === 0) return ok([]);
+  if (config.kubernetes.clusters.length === 0) return ok({ rules: [], meshes: [] });
   const parts = { ...api, podCertificates: createPodCertificateMetrics(metrics) };
   const controllers: RuleController[] = [];
+  const meshes: MeshCallers[] = [];
   const publishing: PublishingCluster[] = [];
   for (const cluster of config.kubernetes.clusters) {
     const started = await startCluster(base, cluster, parts);
     if (!started.ok) return started;
     controllers.push(started.value.rules);
+    meshes.push(...meshOf(started.value));
     publishing.push(started.value);
   }
   startBundles(base, { registry: api.registry, receivers, clusters: publishing });
@@ -52,7 +63,14 @@ export async function startKubernetes(
   metrics.kept('gauge', 'rule_entries', 'Entries that rules give.', ['cluster'], () =>
     controllers.map(({ name: cluster, entryCount }) => [{ cluster }, entryCount]),
   );
-  return ok(controllers);
+  return ok({ rules: controllers, meshes });
+}
+
+/** The mesh clients of a cluster, where configuration has them served. */
+function meshOf({ cluster, api, identities }: ClusterParts): readonly MeshCallers[] {
+  const { name, istio: settings } = cluster;
+  if (settings === undefined) return [];
+  return [new MeshCallers({ name, api, settings, identities: identities() })];
 }
 
 async function startCluster(

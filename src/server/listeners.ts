@@ -5,6 +5,7 @@ import { createBundleService } from '../api/bundle-service.ts';
 import { createDpuService } from '../api/dpu-service.ts';
 import { createEntryService } from '../api/entry-service.ts';
 import { createGuard } from '../api/guard.ts';
+import { createIstioMetrics, createIstioService } from '../api/istio-service.ts';
 import { createLocalAuthorityService } from '../api/local-authority-service.ts';
 import { oneAtATime } from '../api/one-at-a-time.ts';
 import { createPushStreams, type PushStreams } from '../api/push-streams.ts';
@@ -13,6 +14,7 @@ import { createRuleService } from '../api/rule-service.ts';
 import { createSvidService } from '../api/svid-service.ts';
 import type { NodeAttestor } from '../attestation/attestor.ts';
 import { ok, type Result } from '../base/result.ts';
+import { IstioCertificateServiceService } from '../gen/istio/v1/auth/ca.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
 import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
@@ -86,7 +88,7 @@ interface Services {
 /** The same services on both listeners; the matrix of policy says who may call what. */
 function services(
   base: ServerBase,
-  { api, authority, issuingCa, issueCa, dpus, rules }: ServerCore,
+  { api, authority, issuingCa, issueCa, dpus, clusters }: ServerCore,
   attestors: ReadonlyMap<string, NodeAttestor>,
   judged: JudgedDpus | undefined,
 ): Services {
@@ -106,7 +108,7 @@ function services(
     watch: judged?.watch,
   });
   const nodes = createAttestationService(api);
-  const rule = createRuleService(api, rules);
+  const rule = createRuleService(api, clusters.rules);
   const sync = createAgentSyncService(api, streams);
   const guard = createGuard(api, callLimits);
   const serve = (host: RpcHost): void => {
@@ -165,7 +167,7 @@ async function startAdmin(
 
 async function startTcp(
   base: ServerBase,
-  { registry, identity }: ServerCore,
+  { api, registry, identity, clusters }: ServerCore,
   metrics: RpcMetrics,
   { serve, guard }: Services,
 ): Promise<Result<TlsListener>> {
@@ -175,6 +177,10 @@ async function startTcp(
   const limits = tcpLimits(config);
   const host = createRpcHost({ name: 'tcp', log, metrics, clock, limits, guards: [guard] });
   serve(host);
+  if (clusters.meshes.length > 0) {
+    const istio = createIstioService(api, clusters.meshes, createIstioMetrics(base.metrics));
+    host.addService(IstioCertificateServiceService, istio, [guard]);
+  }
   const { address, port, minTlsVersion, maxConnectionAge } = config.listen;
   const { anonymousConnections, pendingHandshakes, pendingHandshakesPerAddress } = config.limits;
   const listener = await listenTls(

@@ -19,6 +19,7 @@ const RETRY_MS = 5_000;
 /** What the server's own SVID stands on. */
 export interface ServerIdentityOptions {
   readonly trustDomain: TrustDomain;
+  readonly dnsNames: readonly string[];
   readonly issuer: Pick<Issuer, 'issueX509ForKey'>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -139,8 +140,8 @@ class RenewedIdentity implements ServerIdentity {
 const makeKeyPair = promisify(generateKeyPair);
 
 async function issue(options: ServerIdentityOptions): Promise<Result<Issued>> {
-  const { trustDomain, issuer, clock } = options;
-  const grant = grantServerX509(trustDomain);
+  const { trustDomain, dnsNames, issuer, clock } = options;
+  const grant = grantServerX509(trustDomain, dnsNames);
   if (!grant.ok) return grant;
   try {
     const { privateKey } = await makeKeyPair('ec', { namedCurve: 'P-256' });

@@ -20,6 +20,12 @@ export function nameAttributeOf(nameDer: Uint8Array, wanted: string): string | u
   return attribute === undefined || found.length > 1 ? undefined : textOf(attribute);
 }
 
+/** Whether a Name has an attribute with one of the OIDs; one that cannot be read counts as such. */
+export function hasAttribute(nameDer: Uint8Array, oids: readonly string[]): boolean {
+  const name = readDer('name', nameDer, (cursor) => readName(cursor, 'name'));
+  return !name.ok || name.value.flat().some(({ oid }) => oids.includes(oid));
+}
+
 function textOf({ tag, value }: NameAttribute): string | undefined {
   if (tag === TAG.utf8String) return decode('utf-8', value);
   if (tag === TAG.bmpString) return decode('utf-16be', value);

@@ -67,6 +67,7 @@ describe('parseCsr', () => {
       'info',
       'publicKey',
       'requestedDnsNames',
+      'requestedNames',
       'requestedUris',
       'signature',
       'signatureAlgorithm',

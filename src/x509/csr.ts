@@ -95,6 +95,7 @@ function readCsr(cursor: DerCursor): CertificateRequest {
     signature,
     requestedUris: textsOf(names, 'uri'),
     requestedDnsNames: textsOf(names, 'dns'),
+    requestedNames: names,
   };
 }
 

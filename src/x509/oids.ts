@@ -23,6 +23,7 @@ export const OID = {
   organizationalUnit: '2.5.4.11',
   commonName: '2.5.4.3',
   serialNumber: '2.5.4.5',
+  emailAddress: '1.2.840.113549.1.9.1',
   authorityInfoAccess: '1.3.6.1.5.5.7.1.1',
   caIssuers: '1.3.6.1.5.5.7.48.2',
   subjectKeyId: '2.5.29.14',

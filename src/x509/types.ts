@@ -106,4 +106,6 @@ export interface CertificateRequest {
   /** URI SANs that the request asks for: what `MintX509SVID` reads, and nothing else does. */
   readonly requestedUris: readonly string[];
   readonly requestedDnsNames: readonly string[];
+  /** Every name asked for, of all kinds, in order. */
+  readonly requestedNames: readonly GeneralName[];
 }

@@ -293,9 +293,12 @@ export interface TestCsrOptions {
   readonly signer?: TestKey;
   /** SubjectPublicKeyInfo instead of the key's. */
   readonly spki?: Uint8Array;
-  readonly subject?: SubjectName;
+  /** Parts, or a whole Name DER. */
+  readonly subject?: SubjectName | Uint8Array;
   readonly uris?: readonly string[];
   readonly dnsNames?: readonly string[];
+  readonly emails?: readonly string[];
+  readonly ips?: readonly Uint8Array[];
   /** Whole Extension elements that are asked for beside the names. */
   readonly extraExtensions?: readonly Uint8Array[];
   /** Whole Attribute elements, instead of the extension request. */
@@ -320,7 +323,9 @@ export function makeCsr(options: TestCsrOptions = {}): Uint8Array {
   const key = options.key ?? makeKey();
   const signer = options.signer ?? key;
   const scheme = options.scheme ?? keyScheme(signer);
-  const names = generalNames({ uris: options.uris ?? [], dnsNames: options.dnsNames ?? [] });
+  const { uris = [], dnsNames = [], emails = [], ips = [] } = options;
+  const names = generalNames({ uris, dnsNames, emails, ips });
+  const { subject = { country: 'US', organization: 'SPIRE' } } = options;
   const extensions = [
     ...(names.length === 0 ? [] : [sanExtension(names)]),
     ...(options.extraExtensions ?? []),
@@ -328,7 +333,7 @@ export function makeCsr(options: TestCsrOptions = {}): Uint8Array {
   const requested = extensions.length === 0 ? [] : [extensionRequest(extensions)];
   const info = derSequence(
     derNumber(options.version ?? 0),
-    derName(options.subject ?? { country: 'US', organization: 'SPIRE' }),
+    subject instanceof Uint8Array ? subject : derName(subject),
     options.spki ?? key.spki,
     derElement(contextConstructed(0), ...(options.attributes ?? requested)),
     ...(options.afterAttributes ?? []),

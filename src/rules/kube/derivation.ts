@@ -177,6 +177,11 @@ export class Derivation {
     return { pod: state.pod, entries: [...new Set<DerivedEntry>(winners)] };
   }
 
+  /** The pods on a node. */
+  *podsOn(node: string): Generator<KubePod> {
+    for (const { pod } of this.#pods.at(`node:${node}`)) yield pod;
+  }
+
   /** A node by its name. */
   node(name: string): KubeNode | undefined {
     return this.#around.node(name);
