@@ -6,6 +6,7 @@ import { authorityErrors } from './errors/authority.ts';
 import { backupErrors } from './errors/backup.ts';
 import { cliErrors } from './errors/cli.ts';
 import { configErrors } from './errors/config.ts';
+import { csiErrors } from './errors/csi.ts';
 import { type ErrorRow, GRPC_STATUS, type GrpcStatusName } from './errors/define.ts';
 import { diceErrors } from './errors/dice.ts';
 import { dpuErrors } from './errors/dpu.ts';
@@ -61,6 +62,7 @@ export const ERRORS = {
   ...k8sPsatErrors,
   ...podErrors,
   ...istioErrors,
+  ...csiErrors,
   ...authorityErrors,
   ...upstreamErrors,
   ...ledgerErrors,

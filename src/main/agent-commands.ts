@@ -13,6 +13,11 @@ export const runningAgents: readonly CommandEntry[] = [
     summary: "Check an agent's configuration file",
     load: async () => (await import('./agent-command.ts')).agentValidate,
   },
+  {
+    path: 'csi run',
+    summary: "Run the driver that hands an agent's socket to pods",
+    load: async () => (await import('./csi-command.ts')).csiRun,
+  },
 ];
 
 /** What a node with an agent and no server needs of the command line. */
