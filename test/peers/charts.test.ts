@@ -103,6 +103,33 @@ describe('the charts', () => {
     }
   });
 
+  it('run the driver beside the agent, privileged and with nothing of its, where asked', async (t) => {
+    if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
+    const manifests = await rendered('everything-values.yaml');
+    const csi = at(podOf(manifests, 'DaemonSet'), 'containers', '1');
+    assert.equal(at(csi, 'securityContext', 'privileged'), true);
+    assert.equal(at(csi, 'securityContext', 'readOnlyRootFilesystem'), true);
+    const mounts = (at(csi, 'volumeMounts') as readonly Manifest[]).map(
+      ({ mountPath }) => mountPath,
+    );
+    assert.deepEqual(mounts, [
+      '/run/signet/agent',
+      '/data/kubelet/pods',
+      '/data/kubelet/plugins/csi.acme.io',
+      '/data/kubelet/plugins_registry',
+    ]);
+    const flags = (await commands.find(({ path }) => path === 'csi run')?.load())?.flags ?? [];
+    const [first, second, ...args] = at(csi, 'args') as readonly string[];
+    assert.deepEqual([first, second], ['csi', 'run']);
+    const known = flags.map(({ name }) => `--${name}`);
+    for (const arg of args) assert.ok(known.includes(arg.split('=')[0] ?? ''), arg);
+    const driver = manifests.find(({ kind }) => kind === 'CSIDriver');
+    assert.equal(at(driver ?? {}, 'metadata', 'name'), 'csi.acme.io');
+    const without = await rendered('default-values.yaml');
+    assert.ok(!without.some(({ kind }) => kind === 'CSIDriver'));
+    assert.equal(at(podOf(without, 'DaemonSet'), 'containers', '1'), undefined);
+  });
+
   /** Rights as `group/resource verb`, of all roles. */
   const rights = (manifests: readonly Manifest[], suffix: string): readonly string[] =>
     manifests
@@ -217,6 +244,17 @@ describe('the charts', () => {
     ['a port past the last', ['--set', 'metrics.port=65536'], /65[,']?535/],
     ['a trust domain in capitals', ['--set', 'trustDomain=Prod'], /trustDomain/],
     ['a folder that is relative', ['--set', 'agent.socket.hostPath=run'], /hostPath/],
+    ['a driver of a name that is none', ['--set', 'agent.socket.csi.driver=a/b'], /driver/],
+    [
+      'two drivers',
+      ['--set', 'agent.socket.mode=csi,agent.socket.csiDriver=csi.acme.io'],
+      /agent\.socket\.csiDriver/,
+    ],
+    [
+      'two processes on one port',
+      ['--set', 'agent.socket.mode=csi,metrics.port=9989'],
+      /metricsPort/,
+    ],
     ['an image by a broken digest', ['--set', 'server.image.digest=sha256:00'], /digest/],
   ];
 

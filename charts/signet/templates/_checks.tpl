@@ -15,6 +15,8 @@
 {{- if and $v.agent.enabled (get $v.agent.config "voucher") (not $v.agent.hostNetwork) }}{{ fail "\n\nagent.config.voucher listens on a link of the node: set agent.hostNetwork: true." }}{{ end }}
 {{- if and $v.agent.enabled (dig "attestation" "dpuHost" "address" "" $v.agent.config) (not $v.agent.hostNetwork) }}{{ fail "\n\nagent.config.attestation.dpuHost asks over a link of the node: set agent.hostNetwork: true." }}{{ end }}
 {{- if and $v.server.enabled (eq (dig "keys" "manager" "disk" $v.server.config) "pkcs11") }}{{ fail "\n\nserver.config.keys.manager pkcs11 needs the library of your HSM, which is not in the image of containers/: use aws-kms, vault-transit or disk." }}{{ end }}
+{{- if and $v.agent.socket.csiDriver (eq $v.agent.socket.mode "csi") }}{{ fail "\n\nagent.socket.csiDriver names a driver of yours, and agent.socket.mode csi brings one: set the mode to hostPath, or leave csiDriver empty." }}{{ end }}
+{{- if and (include "signet.agent.csi" .) (eq (int $v.agent.socket.csi.metricsPort) (int $v.metrics.port)) }}{{ fail "\n\nagent.socket.csi.metricsPort and metrics.port are the same, of two processes in one pod: change one of them." }}{{ end }}
 {{- range list $v.server $v.agent }}{{- range .files }}
 {{- if eq (empty .secret) (empty .configMap) }}{{ fail (printf "\n\nfiles: %s names neither or both of secret and configMap: exactly one of them." .name) }}{{ end }}
 {{- end }}{{- end }}

@@ -131,3 +131,8 @@ livenessProbe:
 {{- define "signet.agent.usesApi" -}}
 {{- if without (splitList " " (include "signet.agent.podSources" .)) "" "kubelet-socket" }}yes{{ end }}
 {{- end }}
+
+{{- /* Whether pods get the socket by our driver. */}}
+{{- define "signet.agent.csi" -}}
+{{- if and .Values.agent.enabled (eq .Values.agent.socket.mode "csi") }}yes{{ end }}
+{{- end }}
