@@ -16,6 +16,7 @@ import { pathToFileURL } from 'node:url';
 /** Named by the launcher and by package.json's exports. */
 const ENTRIES = {
   main: 'src/main/main.ts',
+  kubectl: 'src/main/kubectl-main.ts',
   client: 'src/client/index.ts',
   'demo-workload': 'src/main/demo/workload.ts',
   'demo-card': 'src/main/demo/dpu/card.ts',

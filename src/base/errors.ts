@@ -29,6 +29,7 @@ import { spiffeErrors } from './errors/spiffe.ts';
 import { storeErrors } from './errors/store.ts';
 import { tpmErrors } from './errors/tpm.ts';
 import { transportErrors } from './errors/transport.ts';
+import { trustErrors } from './errors/trust.ts';
 import { upstreamErrors } from './errors/upstream.ts';
 import { voucherErrors } from './errors/voucher.ts';
 import { x509Errors } from './errors/x509.ts';
@@ -71,6 +72,7 @@ export const ERRORS = {
   ...apiErrors,
   ...agentErrors,
   ...cliErrors,
+  ...trustErrors,
   INTERNAL: {
     status: 'Internal',
     retryable: false,

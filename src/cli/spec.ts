@@ -29,6 +29,8 @@ export interface CliIo {
   readonly random: Random;
   /** Aborts when the user interrupts the command. */
   readonly signal: AbortSignal;
+  /** Whether what is printed may bear colours; not unless told. */
+  readonly colours?: boolean;
   out(text: string): void;
   err(text: string): void;
   /** All of standard input, or a refusal beyond `maxBytes`. */

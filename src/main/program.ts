@@ -71,6 +71,7 @@ function realProcess(): Process {
       }
       return abort.signal;
     },
+    colours: process.stdout.isTTY && !process.env.NO_COLOR && process.env.TERM !== 'dumb',
     out: (text) => process.stdout.write(text),
     err: (text) => process.stderr.write(text),
     readStdin,

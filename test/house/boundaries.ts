@@ -70,7 +70,8 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
     'src/dpu/inspect.ts',
     'src/keys/pem-key-file.ts',
   ],
-  'src/main': ['src/server', 'agent', 'src/cli'],
+  'src/kubectl': ['src/cli', 'src/kube'],
+  'src/main': ['src/server', 'agent', 'src/cli', 'src/kubectl'],
 };
 
 /** One import that the table does not allow. */

@@ -36,6 +36,7 @@ function checkout(context: TestContext, main: string): string {
   writeFileSync(join(root, 'src/client/index.ts'), 'export {};\n');
   writeFileSync(join(root, 'src/main/demo/workload.ts'), 'export {};\n');
   writeFileSync(join(root, 'src/main/demo/dpu/card.ts'), 'export {};\n');
+  writeFileSync(join(root, 'src/main/kubectl-main.ts'), 'export {};\n');
   writeFileSync(join(root, 'src/main/main.ts'), main);
   return root;
 }

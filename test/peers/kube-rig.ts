@@ -13,6 +13,8 @@ export interface KubeRig {
   /** Its state; the kubeconfig of an admin is in it. */
   readonly dir: string;
   readonly kubeconfig: string;
+  /** Folder of its programs, such as kubectl. */
+  readonly bin: string;
   /** Runs kubectl as the admin; fails with what it says. */
   kubectl(args: readonly string[], input?: string): Promise<string>;
   /** A kubeconfig for somebody with a client certificate, of these groups. */
@@ -42,6 +44,7 @@ export async function startKubeRig(
   return {
     dir,
     kubeconfig,
+    bin,
     async kubectl(args, input = '') {
       const options = { input };
       const full = ['--kubeconfig', kubeconfig, ...args];

@@ -2,7 +2,7 @@ import { type Clock, ManualClock } from '../../src/base/clock.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { ok } from '../../src/base/result.ts';
 import { runCli } from '../../src/cli/run.ts';
-import type { CliIo, CommandEntry } from '../../src/cli/spec.ts';
+import type { CliIo, CommandEntry, ProgramSpec } from '../../src/cli/spec.ts';
 
 /** What a command line came to. */
 export interface CliOutcome {
@@ -30,6 +30,7 @@ export async function cli(
   table: readonly CommandEntry[],
   argv: readonly string[],
   surroundings: CliSurroundings = {},
+  program?: ProgramSpec,
 ): Promise<CliOutcome> {
   let out = '';
   let err = '';
@@ -48,6 +49,6 @@ export async function cli(
     ask: async (question) => surroundings.answer?.(question),
     readStdin: () => Promise.resolve(ok(Buffer.from(surroundings.stdin ?? ''))),
   };
-  const code = await runCli(argv, io, table);
+  const code = await runCli(argv, io, table, program);
   return { code, out, err };
 }

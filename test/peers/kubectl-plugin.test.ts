@@ -1,0 +1,345 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { kubectlCommands, kubectlProgram } from '../../src/kubectl/commands.ts';
+import { type CliOutcome, cli } from '../support/cli.ts';
+import { type Finished, run } from '../support/processes.ts';
+import { needsShared } from '../support/shared.ts';
+import { fleetNamespace, type TrustFleet, trustFleet } from '../support/trust-fleet.ts';
+import {
+  makeCertificate,
+  makeIntermediate,
+  makeLeaf,
+  type TestCertificate,
+} from '../support/x509.ts';
+import { type KubeRig, startKubeRig } from './kube-rig.ts';
+
+const NAMESPACES = 50;
+/** The one namespace that Jane may not read. */
+const HIDDEN = fleetNamespace(NAMESPACES - 1);
+
+/** Jane sees namespaces and ClusterTrustBundles, and the ConfigMaps of all namespaces but one. */
+function rights(): string {
+  const role = (name: string, group: string, resource: string): object => ({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRole',
+    metadata: { name },
+    rules: [{ apiGroups: [group], resources: [resource], verbs: ['get', 'list'] }],
+  });
+  const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'jane' }];
+  const binding = (kind: string, name: string, namespace?: string): object => ({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind,
+    metadata: { name, ...(namespace === undefined ? {} : { namespace }) },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name },
+    subjects,
+  });
+  const items = [
+    role('see-namespaces', '', 'namespaces'),
+    role('see-maps', '', 'configmaps'),
+    role('see-bundles', 'certificates.k8s.io', 'clustertrustbundles'),
+    binding('ClusterRoleBinding', 'see-namespaces'),
+    binding('ClusterRoleBinding', 'see-bundles'),
+    ...Array.from({ length: NAMESPACES - 1 }, (_, index) =>
+      binding('RoleBinding', 'see-maps', fleetNamespace(index)),
+    ),
+  ];
+  return JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
+}
+
+describe('kubectl signet', needsShared('rig/kube.sh'), () => {
+  let rig: KubeRig;
+  let fleet: TrustFleet;
+  let dir: string;
+
+  before(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'sgn-plugin-'));
+    rig = await startKubeRig();
+    fleet = trustFleet(NAMESPACES);
+    // Not by apply: its annotation would double every object.
+    await rig.kubectl(['create', '-f', '-'], fleet.manifest);
+    await rig.kubectl(['create', '-f', '-'], rights());
+  });
+  after(async () => {
+    await rig?.stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  /** As a user runs it: kubectl finds the plugin of this checkout on PATH. */
+  function signet(args: readonly string[], more: Record<string, string> = {}): Promise<Finished> {
+    const env = {
+      ...process.env,
+      PATH: `${resolve('bin')}:${rig.bin}:${process.env.PATH}`,
+      KUBECONFIG: rig.kubeconfig,
+      ...more,
+    };
+    return run(join(rig.bin, 'kubectl'), ['signet', ...args], { env });
+  }
+  /** The same within this process, where a start for each of many questions would take too long. */
+  function within(args: readonly string[]): Promise<CliOutcome> {
+    const env = { KUBECONFIG: rig.kubeconfig };
+    return cli(kubectlCommands, args, { env }, kubectlProgram);
+  }
+  async function json(args: readonly string[], code: number, more = {}): Promise<PrintedList> {
+    const { stdout, ...finished } = await signet([...args, '-o', 'json'], more);
+    assert.equal(finished.code, code, finished.stderr);
+    return JSON.parse(stdout);
+  }
+  interface PrintedList {
+    readonly kind: string;
+    readonly apiVersion: string;
+    readonly items: readonly {
+      readonly source: string;
+      readonly namespace: string;
+      readonly name: string;
+      readonly context: string;
+      readonly state: string;
+      readonly states: readonly string[];
+      readonly extra: readonly string[];
+      readonly error?: { readonly code: string };
+    }[];
+  }
+  const statesOf = ({ items }: PrintedList): Record<string, string> =>
+    Object.fromEntries(
+      items
+        .filter(({ state }) => state !== 'InSync')
+        .map(({ namespace, name, state }) => [`${namespace}/${name}`, state]),
+    );
+  const lines = (text: string): string[] => text.trimEnd().split('\n');
+
+  it('is a plugin that kubectl lists without a warning', async () => {
+    const env = { ...process.env, PATH: `${resolve('bin')}:${process.env.PATH}` };
+    const { code, stdout, stderr } = await run(join(rig.bin, 'kubectl'), ['plugin', 'list'], {
+      env,
+    });
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /\/bin\/kubectl-signet$/m);
+    assert.doesNotMatch(stderr, /warning/i);
+  });
+
+  it('lists every copy with its state, as a table of 80 columns and as JSON', async () => {
+    const listed = await json(['-A'], 0);
+    assert.deepEqual([listed.apiVersion, listed.kind], ['kubectl.signet.dev/v1', 'BundleList']);
+    assert.equal(listed.items.length, fleet.copies);
+    assert.deepEqual(statesOf(listed), Object.fromEntries(fleet.states));
+    const { stdout } = await signet(['list', '-A']);
+    const [head = '', ...rows] = lines(stdout);
+    assert.deepEqual(head.split(/ {2,}/).slice(0, 3), ['TRUST DOMAIN', 'SOURCE', 'NAMESPACE/NAME']);
+    assert.equal(rows.length, fleet.copies);
+    assert.ok(
+      lines(stdout).every((line) => line.length <= 80),
+      stdout,
+    );
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not reach a terminal.
+    assert.doesNotMatch(stdout, /[\u0000-\u0009\u001b\u202e]/);
+    const wide = lines((await signet(['list', '-A', '-owide'])).stdout)[0] ?? '';
+    const heads =
+      'CONTEXT|TRUST DOMAIN|SOURCE|NAMESPACE/NAME|X509|JWT|MIN EXPIRY|FINGERPRINT|SEQ|REFRESH|STATE';
+    assert.equal(wide.split(/ {2,}/).join('|'), heads);
+  });
+
+  it('looks into one namespace unless told otherwise, and chooses by labels', async () => {
+    const one = await json(['-n', fleetNamespace(3)], 0);
+    assert.deepEqual(
+      one.items.map(({ source, name, state }) => [source, name, state]),
+      [
+        ['ctb', 'example.org', 'InSync'],
+        ['cm', 'spiffe-bundle', 'Stale'],
+      ],
+    );
+    const chosen = await json(['-A', '-l', 'trust.cert-manager.io/bundle=targets'], 0);
+    assert.deepEqual(
+      chosen.items.map(({ name }) => name),
+      ['targets'],
+    );
+    const names = await signet(['-n', fleetNamespace(3), '-o', 'name']);
+    assert.equal(names.stdout, `ctb/example.org\ncm/${fleetNamespace(3)}/spiffe-bundle\n`);
+  });
+
+  it('drift names what differs, and ends with 1', async () => {
+    const drift = await json(['drift', '-A'], 1);
+    const differing = [...fleet.states].filter(
+      ([, state]) => !['Expired', 'Reissued'].includes(state),
+    );
+    assert.deepEqual(statesOf(drift), Object.fromEntries(differing));
+    const extra = drift.items.find(({ state }) => state === 'Extra')?.extra;
+    const { stdout: shown } = await signet(['show', 'example.org', '-A']);
+    assert.match(shown, new RegExp(`X\\.509 +: CN=foreign\nSHA-256 +: ${extra?.[0]}\n`));
+    assert.match(shown, new RegExp(`CN=foreign[^]*Held by +: 1 of ${fleet.copies - 2}\n`));
+    const quiet = await signet(['drift', '-n', fleetNamespace(5)]);
+    assert.deepEqual([quiet.code, quiet.stdout], [0, '2 copies, none differs\n'], quiet.stderr);
+    assert.equal((await signet(['drift', '-n', fleetNamespace(7)])).code, 1);
+  });
+
+  it('ends with 1 for the states that it is told, and with 2 where it cannot look', async () => {
+    const expired = ['-n', fleetNamespace(0), '--fail-on', 'Expired'];
+    assert.equal((await signet(expired)).code, 1);
+    assert.equal((await signet(['-n', fleetNamespace(0), '--fail-on', 'drift'])).code, 0);
+    assert.equal((await signet(['--context', 'absent'])).code, 2);
+    assert.equal((await signet(['frobnicate'])).code, 2);
+    assert.equal(
+      (await signet(['-n', fleetNamespace(0), '--server', 'https://127.0.0.1:1'])).code,
+      2,
+    );
+    const none = await signet(['list', '-A', '--trust-domain', 'nobody.example']);
+    assert.equal(none.code, 2);
+    assert.match(none.stderr, /code: TRUST_NOT_FOUND/);
+  });
+
+  it('tells a namespace that the user may not read, and shows the others', async () => {
+    const jane = await json(['-A', '--as', 'jane'], 0);
+    const hidden = jane.items.find(({ namespace }) => namespace === HIDDEN);
+    assert.deepEqual(
+      [hidden?.name, hidden?.state, hidden?.error?.code],
+      ['*', 'Unreadable', 'KUBE_FORBIDDEN'],
+    );
+    assert.equal(
+      jane.items.filter(({ state }) => state === 'InSync').length,
+      fleet.copies - fleet.states.size - 1,
+    );
+    const nobody = await signet(['-A', '--as', 'nobody', '--as-group', 'a', '--as-group', 'b']);
+    assert.match(nobody.stdout, /^- +ctb +\* .*Unreadable$/m);
+  });
+
+  it('looks into several contexts at once', async () => {
+    const other = await rig.user('jane');
+    const path = join(dir, 'jane');
+    writeFileSync(path, (await run('cat', [other])).stdout.replaceAll('rig', 'jane'));
+    await rig.kubectl(['--kubeconfig', path, 'version']);
+    const contexts = ['--context', 'rig', '--context', 'jane', '-n', fleetNamespace(8)];
+    const both = await json(contexts, 0, { KUBECONFIG: `${rig.kubeconfig}:/absent:${path}` });
+    assert.deepEqual(
+      both.items.map(({ context, name, state }) => [context, name, state]),
+      ['rig', 'jane'].flatMap((context) => [
+        [context, 'example.org', 'InSync'],
+        [context, 'spiffe-bundle', 'Missing'],
+      ]),
+    );
+  });
+
+  it('diff names the authorities that only one side has', async () => {
+    const [a, b] = [
+      `cm/${fleetNamespace(7)}/spiffe-bundle`,
+      `cm/${fleetNamespace(8)}/spiffe-bundle`,
+    ];
+    const { code, stdout } = await signet(['diff', a, b]);
+    assert.equal(code, 1);
+    assert.deepEqual(
+      lines(stdout)
+        .slice(1)
+        .map((line) => [line.slice(0, 1), line.split(/ +/).at(-1)]),
+      [
+        ['<', 'CN=second'],
+        ['<', 'CN=foreign'],
+      ],
+    );
+    assert.equal((await signet(['diff', 'ctb/example.org', a.replace('07', '05')])).code, 0);
+    assert.equal((await signet(['diff', 'ctb/example.org', 'ctb/absent'])).code, 2);
+  });
+
+  it('export prints the bundle of the reference', async () => {
+    const { stdout } = await signet(['export', 'example.org', '-A']);
+    const { first, second } = fleet.roots;
+    assert.equal(stdout, first.pem + second.pem);
+    const spiffe = JSON.parse(
+      (await signet(['export', 'example.org', '-A', '--format', 'spiffe'])).stdout,
+    );
+    assert.deepEqual([spiffe.keys.length, spiffe.spiffe_sequence], [2, SEQUENCE]);
+    assert.equal((await signet(['export', '-A'])).code, 2);
+  });
+
+  it('expiring tells what is past and what is near', async () => {
+    const { code, stdout } = await signet(['expiring', '-A']);
+    assert.equal(code, 1);
+    assert.match(
+      lines(stdout)[1] ?? '',
+      /^-\d+d +x509 +\w{8} +CN=past +cm\/ns-00\/spire-bundle +Expired$/,
+    );
+    assert.equal(lines(stdout).length, 2);
+  });
+
+  const SEQUENCE = 7;
+
+  it('verify says of each chain why it holds or does not', async () => {
+    const { first, foreign } = fleet.roots;
+    const now = Date.now();
+    const hour = 3_600_000;
+    const sub = makeIntermediate(first);
+    const leaf = (issuer: TestCertificate, more = {}): TestCertificate =>
+      makeLeaf(issuer, 'spiffe://example.org/web', { notAfterMs: now + hour, ...more });
+    const cases: readonly (readonly [string, readonly TestCertificate[], string | undefined])[] = [
+      ['good', [leaf(first)], undefined],
+      ['below', [leaf(sub), sub], undefined],
+      ['gap', [leaf(sub)], 'PATH_NOT_FOUND'],
+      ['other', [leaf(foreign)], 'PATH_NOT_FOUND'],
+      ['past', [leaf(first, { notAfterMs: now - hour })], 'PATH_EXPIRED'],
+      [
+        'early',
+        [leaf(first, { notBeforeMs: now + hour, notAfterMs: now + 2 * hour })],
+        'PATH_NOT_YET_VALID',
+      ],
+      [
+        'two-ids',
+        [leaf(first, { uris: ['spiffe://example.org/a', 'spiffe://example.org/b'] })],
+        'X509_SVID_URI_SAN',
+      ],
+      ['no-id', [makeCertificate({ issuer: first })], 'X509_SVID_URI_SAN'],
+      ['a-ca', [leaf(first, { ca: true })], 'X509_SVID_CA'],
+      ['stranger', [makeLeaf(first, 'spiffe://nobody.example/web')], 'X509_SVID_TRUST_DOMAIN'],
+    ];
+    const items = cases.map(([name, chain]) => ({
+      apiVersion: 'v1',
+      kind: 'Secret',
+      type: 'kubernetes.io/tls',
+      metadata: { name: `tls-${name}`, namespace: fleetNamespace(0) },
+      stringData: {
+        'tls.crt': chain.map(({ pem }) => pem).join(''),
+        'tls.key': chain[0]?.key.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+      },
+    }));
+    await rig.kubectl(
+      ['create', '-f', '-'],
+      JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
+    );
+    for (const [name, chain, code] of cases) {
+      const secret = `secret/${fleetNamespace(0)}/tls-${name}`;
+      const done = await within(['verify', secret, '-o', 'json']);
+      assert.equal(done.code, code === undefined ? 0 : 1, `${name}: ${done.err}`);
+      const { checks, valid } = JSON.parse(done.out);
+      const codes = checks.flatMap(({ code }: { code?: string }) => code ?? []);
+      assert.equal(valid, code === undefined, name);
+      assert.ok(
+        code === undefined ? codes.length === 0 : codes.includes(code),
+        `${name}: ${codes}`,
+      );
+      const key = String(chain[0]?.key.privateKey.export({ type: 'pkcs8', format: 'pem' }));
+      assert.ok(!done.out.includes(key.slice(40, 90)));
+    }
+    const text = await signet(['svid', `secret/${fleetNamespace(0)}/tls-good`]);
+    assert.match(text.stdout, /^URI +: spiffe:\/\/example\.org\/web$/m);
+    const keyed = await signet(['svid', `secret/${fleetNamespace(0)}/tls-good:tls.key`]);
+    assert.deepEqual([keyed.code, keyed.stdout], [2, '']);
+    assert.doesNotMatch(keyed.stderr, /PRIVATE|MIG|MC4/);
+    const soon = await signet(['expiring', '-n', fleetNamespace(1), '--secrets', '-A']);
+    assert.match(
+      soon.stdout,
+      /^\d+m +leaf +\w{8} +spiffe:\/\/example\.org\/web +secret\/ns-00\/tls-below +Expiring$/m,
+    );
+  });
+
+  it('completes commands, flags and their values, as kubectl asks', async () => {
+    const ask = async (...words: string[]): Promise<string[]> => {
+      const env = { ...process.env, PATH: `${resolve('bin')}:${process.env.PATH}` };
+      const { stdout } = await run(join(rig.bin, 'kubectl'), ['__complete', 'signet', ...words], {
+        env,
+      });
+      return lines(stdout).map((line) => line.split('\t')[0] ?? '');
+    };
+    assert.deepEqual(await ask('dr'), ['drift', ':4']);
+    assert.deepEqual(await ask('list', '-o', 'j'), ['json', 'jwks', ':4']);
+    assert.deepEqual(await ask('list', '--all'), ['--all-namespaces', ':4']);
+    assert.deepEqual(await ask('diff', 'ct'), ['ctb/', ':0']);
+  });
+});
