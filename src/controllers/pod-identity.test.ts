@@ -53,7 +53,11 @@ async function rig(context: TestContext, setting: Setting = {}) {
     maxStalenessMs: DEFAULT_MAX_STALENESS_MS,
     zones,
   };
-  const state = { isReady: true, synced: true };
+  const state = { isReady: true, synced: true, listed: true };
+  let names: readonly string[] = ['web.shop.svc', 'web.shop.svc.cluster.local'];
+  const setNames = (next: readonly string[]): void => {
+    names = next;
+  };
   const identities = new PodIdentities({
     pods: {
       get isReady() {
@@ -70,12 +74,24 @@ async function rig(context: TestContext, setting: Setting = {}) {
       },
       get: (key) => (key === 'shop/web' ? 'uid-account' : undefined),
     },
+    services: {
+      get synced() {
+        return state.listed;
+      },
+      namesOf: () => names,
+    },
     policy,
     requireAttestedNode,
   });
   const resolve = (claim: Partial<PodClaim> = {}, wish: Partial<PodWish> = {}): PodVerdict =>
     identities.resolve({ ...CLAIM, ...claim }, { requestedBy: 'test:rack', ...wish });
-  return { resolve, registry, derived, policy, state, clock };
+  const who = (claim: Partial<PodClaim>): string => {
+    const found = identities.who({ ...CLAIM, ...claim });
+    return found.kind === 'found' ? 'found' : `${found.kind} ${found.error.code}`;
+  };
+  const podsOn = (...where: Parameters<PodIdentities['podsOn']>): readonly string[] =>
+    identities.podsOn(...where).map(({ name }) => name);
+  return { who, podsOn, resolve, registry, derived, policy, state, clock, setNames };
 }
 
 function told(verdict: PodVerdict): string {
@@ -152,6 +168,41 @@ describe('a pod that an object of Kubernetes names', () => {
     const one = resolve({}, { dnsNames: ['b.test'] });
     assert.deepEqual(one.kind === 'granted' && one.grant.dnsNames, ['b.test']);
     assert.equal(told(resolve({}, { dnsNames: ['b.test', 'c.test'] })), 'hold POD_DNS_NAMES');
+  });
+
+  it('has the names of its services in place of its own where they are asked for', async (context) => {
+    const { resolve, setNames, state } = await rig(context, {
+      rules: [{ dnsNameTemplates: ['a.test'] }],
+    });
+    const namesOf = (wish: Partial<PodWish>): unknown => {
+      const verdict = resolve({}, { ofServices: true, ...wish });
+      return verdict.kind === 'granted' ? verdict.grant.dnsNames : told(verdict);
+    };
+    assert.deepEqual(namesOf({}), ['web.shop.svc', 'web.shop.svc.cluster.local']);
+    assert.deepEqual(namesOf({ dnsNames: ['web.shop.svc'] }), ['web.shop.svc']);
+    assert.equal(namesOf({ dnsNames: ['a.test'] }), 'hold POD_DNS_NAMES');
+    assert.deepEqual(namesOf({ ofServices: false }), ['a.test']);
+    assert.equal(namesOf({ ofServices: false, dnsNames: ['web.shop.svc'] }), 'hold POD_DNS_NAMES');
+    setNames([]);
+    assert.equal(namesOf({}), 'hold POD_NO_SERVICE');
+    setNames(Array.from({ length: 65 }, (_, index) => `s${index}.shop.svc`));
+    assert.equal(namesOf({}), 'refused DNS_NAMES_TOO_MANY');
+    state.listed = false;
+    assert.equal(namesOf({}), 'wait POD_RULES_PENDING');
+    assert.deepEqual(namesOf({ ofServices: undefined }), ['a.test']);
+  });
+
+  it('is told apart from others on its node by its service account', async (context) => {
+    const { derived, who, podsOn } = await rig(context);
+    derived.putPod(pod('shop', 'web-2', { sa: 'web', nodeName: 'node-b' }));
+    derived.putPod(pod('bank', 'web', { sa: 'web' }));
+    assert.deepEqual(podsOn('node-a', 'shop', 'web'), ['web']);
+    assert.deepEqual(podsOn('node-b', 'shop', 'web'), ['web-2']);
+    assert.deepEqual(podsOn('node-a', 'shop', 'other'), []);
+    assert.deepEqual(podsOn('node-c', 'shop', 'web'), []);
+    assert.equal(who({}), 'found');
+    assert.equal(who({ uid: 'x' }), 'hold POD_UNKNOWN');
+    assert.equal(who({ nodeName: 'node-b' }), 'refused POD_MISMATCH');
   });
 
   const nodes: readonly [string, Partial<AgentRecord> | 'none', string][] = [

@@ -9,6 +9,7 @@ import type { PodEntries } from '../rules/kube/derivation.ts';
 import { type KubeNode, type KubePod, podKey } from '../rules/kube/objects.ts';
 import { ruleName } from '../rules/kube/pod-rule.ts';
 import { partsOf } from '../rules/kube/render.ts';
+import type { ServiceNames } from './service-names.ts';
 
 /** What a request, or a TokenReview, says of the pod that it is for; what is absent is not compared. */
 export interface PodClaim {
@@ -25,8 +26,10 @@ export interface PodClaim {
 export interface PodWish {
   /** One of the pod's SPIFFE IDs; needed where it has several. */
   readonly spiffeId?: string | undefined;
-  /** Some of the DNS names of the entry; all of them unless given. */
+  /** Some of its DNS names; all of them unless given. */
   readonly dnsNames?: readonly string[] | undefined;
+  /** Whether its DNS names are those of the services that select it, in place of the entry's. */
+  readonly ofServices?: boolean | undefined;
   /** Who asks, as the ledger has it: `pod-certificate:<cluster>`. */
   readonly requestedBy: string;
   /** Most seconds between the two dates. */
@@ -75,6 +78,8 @@ export interface ServiceAccountUids {
 export interface PodIdentityParts {
   readonly pods: PodSource;
   readonly serviceAccounts: ServiceAccountUids;
+  /** Undefined where nothing asks for names of services. */
+  readonly services?: ServiceNames | undefined;
   readonly policy: PolicyContext;
   /** Whether a pod's node has to be attested where no demand of zones says so. */
   readonly requireAttestedNode: boolean;
@@ -86,6 +91,7 @@ const PASSING: ReadonlySet<string> = new Set([
   'POD_NO_IDENTITY',
   'POD_CHOICE',
   'POD_DNS_NAMES',
+  'POD_NO_SERVICE',
   'POD_NODE_NOT_ATTESTED',
   'ENTRY_NOT_AUTHORIZED',
 ]);
@@ -119,9 +125,12 @@ export class PodIdentities {
     if (!found.ok) return verdictOf(found.error);
     const { pod, chosen } = found.value;
     const { source } = chosen;
+    const services = this.#servicesOf(pod, wish);
+    if (!services.ok) return verdictOf(services.error);
     const grant = grantPodX509(
       {
         ...wish,
+        serviceNames: services.value,
         pod: { uid: pod.uid, rule: ruleName(source.rule) },
         entryId: chosen.entry.id,
         requireAttestedNode: this.#parts.requireAttestedNode,
@@ -129,6 +138,17 @@ export class PodIdentities {
       this.#parts.policy,
     );
     return grant.ok ? { kind: 'granted', grant: grant.value, source, pod } : verdictOf(grant.error);
+  }
+
+  #servicesOf(pod: KubePod, { ofServices }: PodWish): Result<readonly string[] | undefined> {
+    if (ofServices !== true) return ok(undefined);
+    const { services } = this.#parts;
+    if (services?.synced !== true) {
+      return fail('POD_RULES_PENDING', 'services of the cluster are still being read');
+    }
+    const names = services.namesOf(pod);
+    if (names.length > 0) return ok(names);
+    return fail('POD_NO_SERVICE', `no service selects pod ${podKey(pod)}`);
   }
 
   /** The pod alone, if it is what is claimed of it, whatever it may have. */

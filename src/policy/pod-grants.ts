@@ -1,4 +1,5 @@
 import { fail, ok, type Result } from '../base/result.ts';
+import { checkDnsNames } from '../rules/dns-name.ts';
 import type { AgentRecord, Entry } from '../rules/entry.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import { quarantinedAgent } from './caller.ts';
@@ -20,8 +21,10 @@ export interface PodGrantRequest {
   readonly pod: GrantedPod;
   /** Entry of the pod; its parent is the agent of the pod's node. */
   readonly entryId: string;
-  /** Some of the entry's; all of them unless given. */
+  /** Some of those that it may have; all of them unless given. */
   readonly dnsNames?: readonly string[] | undefined;
+  /** Names of the services that lead to the pod: it may have these in place of the entry's. */
+  readonly serviceNames?: readonly string[] | undefined;
   /** Who asks, such as `pod-certificate:<cluster>`. */
   readonly requestedBy: string;
   /** Most seconds between the two dates; no such bound unless given. */
@@ -43,11 +46,8 @@ export function grantPodX509(asked: PodGrantRequest, context: PolicyContext): Re
   if (!fresh.ok) return fresh;
   const entry = context.registry.entry(asked.entryId);
   if (entry === undefined) return fail('POD_NO_IDENTITY', 'its entry is being made');
-  const dnsNames = asked.dnsNames ?? entry.dnsNames;
-  const foreign = dnsNames.find((name) => !entry.dnsNames.includes(name));
-  if (foreign !== undefined) {
-    return fail('POD_DNS_NAMES', `${JSON.stringify(foreign)} is no DNS name of its entry`);
-  }
+  const names = dnsNamesOf(entry, asked);
+  if (!names.ok) return names;
   const through = throughNode(entry, asked, context);
   if (!through.ok) return through;
   const { requestedBy, pod, maxLifeSeconds, notBeforeSeconds } = asked;
@@ -55,7 +55,7 @@ export function grantPodX509(asked: PodGrantRequest, context: PolicyContext): Re
     svid: 'x509',
     purpose: 'workload',
     spiffeId: entry.spiffeId,
-    dnsNames,
+    dnsNames: names.value,
     ttlSeconds: entry.x509SvidTtlSeconds,
     hint: entry.hint,
     ...through.value,
@@ -64,6 +64,20 @@ export function grantPodX509(asked: PodGrantRequest, context: PolicyContext): Re
     maxLifeSeconds,
     notBeforeSeconds,
   });
+}
+
+/** Asking chooses among the names that the pod may have, and adds none. */
+function dnsNamesOf(
+  entry: Entry,
+  { dnsNames, serviceNames }: PodGrantRequest,
+): Result<readonly string[]> {
+  const allowed = serviceNames ?? entry.dnsNames;
+  const chosen = checkDnsNames(dnsNames ?? allowed);
+  if (!chosen.ok) return chosen;
+  const foreign = chosen.value.find((name) => !allowed.includes(name));
+  if (foreign === undefined) return chosen;
+  const whose = serviceNames === undefined ? 'its entry' : 'a service that selects it';
+  return fail('POD_DNS_NAMES', `${JSON.stringify(foreign)} is no DNS name of ${whose}`);
 }
 
 type Through = ReturnType<typeof throughAgent> | (typeof NO_ORIGIN & Pick<X509Grant, 'entry'>);

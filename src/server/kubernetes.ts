@@ -9,10 +9,16 @@ import { PodIdentities } from '../controllers/pod-identity.ts';
 import { RuleController } from '../controllers/rule-controller.ts';
 import { SERVICE_ACCOUNTS } from '../controllers/rule-kinds.ts';
 import { StatusWriter } from '../controllers/rule-status.ts';
+import {
+  createServiceNames,
+  SERVICES,
+  type ServiceNames,
+  serviceFrom,
+} from '../controllers/service-names.ts';
 import type { KubernetesCluster } from '../controllers/settings.ts';
 import { type KubeApi, openKubeApi } from '../kube/kube-api.ts';
 import { kubeMetricsOf } from '../kube/metrics.ts';
-import { metaOf } from '../kube/objects.ts';
+import { type KubeObject, metaOf } from '../kube/objects.ts';
 import { watchKube } from '../kube/watch.ts';
 import { type PublishingCluster, startBundles } from './bundle-publishing.ts';
 import { startLeader } from './kube-leader.ts';
@@ -164,19 +170,20 @@ function podIdentities(
   { policy }: KubernetesParts,
 ): PodIdentities {
   const { clock, random, life, config } = base;
-  const serviceAccounts = watchKube<string>({
-    api,
-    resource: SERVICE_ACCOUNTS,
-    project: (object) => metaOf(object).uid,
-    clock,
-    random,
-    log: base.log.child({ cluster: cluster.name }),
-    metrics: kubeMetricsOf(base.metrics),
-  });
+  const log = base.log.child({ cluster: cluster.name });
+  const watching = { api, clock, random, log, metrics: kubeMetricsOf(base.metrics) };
+  const project = (object: KubeObject): string => metaOf(object).uid;
+  const serviceAccounts = watchKube({ ...watching, resource: SERVICE_ACCOUNTS, project });
   life.add(`service accounts of ${cluster.name}`, () => serviceAccounts.stop());
+  const names = (): ServiceNames => {
+    const services = watchKube({ ...watching, resource: SERVICES, project: serviceFrom });
+    life.add(`services of ${cluster.name}`, () => services.stop());
+    return createServiceNames(services, cluster.rules.clusterDomain);
+  };
   return new PodIdentities({
     pods: rules,
     serviceAccounts,
+    services: cluster.podCertificates?.serviceDns === true ? names() : undefined,
     policy,
     requireAttestedNode: cluster.requireAttestedNode ?? config.zones.rules.length > 0,
   });

@@ -1,4 +1,5 @@
 import { RequestFeed } from '../controllers/pod-certificate/feed.ts';
+import type { PodSigner } from '../controllers/pod-certificate/judge.ts';
 import type { PodCertificateMetrics } from '../controllers/pod-certificate/metrics.ts';
 import type { PodCertificateSettings } from '../controllers/pod-certificate/settings.ts';
 import { PodCertificateSigner } from '../controllers/pod-certificate/signer.ts';
@@ -21,18 +22,24 @@ export interface PodCertificateParts {
   readonly metrics: PodCertificateMetrics;
 }
 
-/** Begins to sign the PodCertificateRequests of a cluster. */
+/** Begins to sign the PodCertificateRequests of a cluster, for each signer of ours. */
 export function startPodCertificates(base: ServerBase, parts: PodCertificateParts): void {
+  startSigner(base, parts, 'spiffe');
+  if (parts.settings.serviceDns) startSigner(base, parts, 'service-dns');
+}
+
+function startSigner(base: ServerBase, parts: PodCertificateParts, kind: PodSigner): void {
   const { clock, random, life, settings: live } = base;
   const { cluster, settings, api, identities, issuer, leader, metrics } = parts;
   const { signerDomain, grace } = settings;
-  const log = base.log.child({ cluster, part: 'pod certificates' });
+  const log = base.log.child({ cluster, part: 'pod certificates', signer: kind });
   const events = new PodEvents({ api, clock, random });
   const signer = new PodCertificateSigner({
     api,
     judge: {
       cluster,
       signerDomain,
+      signer: kind,
       identities,
       issuer,
       defaultTtlSeconds: () => live.config.svid.x509Ttl,
@@ -50,7 +57,7 @@ export function startPodCertificates(base: ServerBase, parts: PodCertificatePart
   });
   const feed = new RequestFeed({
     api,
-    signerName: `${signerDomain}/spiffe`,
+    signerName: `${signerDomain}/${kind}`,
     clock,
     random,
     log,
@@ -58,7 +65,7 @@ export function startPodCertificates(base: ServerBase, parts: PodCertificatePart
     onChange: (change) => signer.take(change),
   });
   const stopListening = identities.onSettled(() => signer.lookAgain());
-  life.add(`pod certificates of ${cluster}`, async () => {
+  life.add(`pod certificates of ${cluster}, ${kind}`, async () => {
     stopListening();
     await feed.stop();
     await signer.stop();

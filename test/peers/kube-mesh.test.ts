@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { soon } from '../support/processes.ts';
@@ -9,18 +10,24 @@ import { type GoTool, goTool } from './go-tool.ts';
 import { type KubeRig, startKubeRig } from './kube-rig.ts';
 
 const CRDS = 'charts/signet-crds/files';
+const SIGNER = 'signet.test/service-dns';
 const NAME = 'signet.signet.svc';
 
-/** What docs/istio.md and docs/kubernetes-rules.md say that the account needs, and nothing else. */
+/** What docs/istio.md and docs/kubernetes-objects.md say that the account needs, and nothing else. */
 const ACCOUNT = `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: { name: signet }
 rules:
-- { apiGroups: [""], resources: [pods, nodes, namespaces, serviceaccounts], verbs: [list, watch] }
+- { apiGroups: [""], resources: [pods, nodes, namespaces, serviceaccounts, services], verbs: [list, watch] }
 - { apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch] }
 - { apiGroups: [spire.spiffe.io, signet.dev], resources: ["*"], verbs: [list, watch] }
 - { apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create] }
+- { apiGroups: [certificates.k8s.io], resources: [podcertificaterequests], verbs: [list, watch] }
+- { apiGroups: [certificates.k8s.io], resources: [podcertificaterequests/status], verbs: [patch] }
+- { apiGroups: [certificates.k8s.io], resources: [signers], resourceNames: [signet.test/spiffe, ${SIGNER}], verbs: [sign] }
+- { apiGroups: [""], resources: [events], verbs: [create] }
+- { apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update] }
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -62,6 +69,27 @@ spec:
 `;
 }
 
+const SERVED = `
+apiVersion: v1
+kind: Pod
+metadata: { name: served, namespace: shop, labels: { app: served } }
+spec:
+  automountServiceAccountToken: false
+  containers: [{ name: c, image: none, volumeMounts: [{ name: id, mountPath: /id }] }]
+  volumes:
+  - name: id
+    projected:
+      sources:
+      - podCertificate: { signerName: ${SIGNER}, keyType: ECDSAP256, credentialBundlePath: bundle.pem }
+`;
+
+const SERVICE = `
+apiVersion: v1
+kind: Service
+metadata: { name: front, namespace: shop }
+spec: { selector: { app: served }, ports: [{ port: 80 }] }
+`;
+
 interface Outcome {
   readonly code: string;
   readonly message: string;
@@ -94,6 +122,7 @@ describe('a mesh of Istio on a real API server', needsShared('rig/kube.sh'), () 
       name: 'rack',
       kubeconfigPath: await rig.user('signet'),
       istio: { trustedNodeAccounts: ['shop/ztunnel'] },
+      podCertificates: { signerDomain: 'signet.test', serviceDns: true, leaseNamespace: 'shop' },
     };
     server = await TestServer.start({
       listen: { address: '127.0.0.1', port: 0, dnsNames: [NAME] },
@@ -160,5 +189,35 @@ describe('a mesh of Istio on a real API server', needsShared('rig/kube.sh'), () 
     await rig.kubectl(['delete', 'pod', '-n', 'shop', 'web-node-a', '--grace-period=0', '--force']);
     const gone = await create(web, idOf('web'));
     assert.deepEqual([gone.code, gone.attempts], ['Unauthenticated', 1], gone.message);
+  });
+
+  it('has pods start with the names of the services that select them', async () => {
+    await rig.kubectl(['apply', '-f', '-'], SERVED);
+    // It is waited for: the service may come after the pod.
+    await soon(async () => {
+      const args = ['get', 'podcertificaterequests', '-n', 'shop', '-o', 'name'];
+      return (await rig.kubectl(args)).includes('podcertificaterequest');
+    });
+    await rig.kubectl(['apply', '-f', '-'], SERVICE);
+    const wait = ['wait', '-n', 'shop', 'pod/served', '--timeout=60s'];
+    await rig.kubectl([...wait, '--for=jsonpath={.status.phase}=Running']);
+    const uid = await rig.kubectl([
+      'get',
+      'pod',
+      '-n',
+      'shop',
+      'served',
+      '-o',
+      'jsonpath={.metadata.uid}',
+    ]);
+    const nodes = ['node-a', 'node-b'].map((node) =>
+      join(rig.dir, `node-${node}/pods/${uid}/volumes/kubernetes.io~projected/id/bundle.pem`),
+    );
+    await soon(async () => nodes.some((file) => existsSync(file)));
+    const text = readFileSync(nodes.find((file) => existsSync(file)) ?? '', 'utf8');
+    const leaf = new X509Certificate(text.slice(text.indexOf('-----BEGIN CERTIFICATE')));
+    const names = ['URI:spiffe://example.org/ns/shop/sa/default', 'DNS:front.shop.svc'];
+    const told = (leaf.subjectAltName ?? '').split(', ').sort();
+    assert.deepEqual(told, [...names, 'DNS:front.shop.svc.cluster.local'].sort());
   });
 });

@@ -40,8 +40,16 @@ export const podErrors = defineErrors({
   POD_DNS_NAMES: {
     status: 'PermissionDenied',
     retryable: true,
-    means: 'A DNS name was asked for that the entry of the pod does not have.',
-    action: 'Ask for names of the entry only, or have the rule give them (dnsNameTemplates).',
+    means: 'A DNS name was asked for that the pod does not have.',
+    action:
+      'Ask for names of the entry only, or have the rule give them (dnsNameTemplates); of the signer service-dns, for names of services that select the pod.',
+  },
+  POD_NO_SERVICE: {
+    status: 'NotFound',
+    retryable: true,
+    means: 'A certificate for the services of a pod was asked for, and no service selects it.',
+    action:
+      'Make the service before the pod, with a selector that fits its labels; then make the pod anew.',
   },
   POD_NODE_NOT_ATTESTED: {
     status: 'FailedPrecondition',

@@ -9,6 +9,9 @@ import { partsOf } from '../../rules/kube/render.ts';
 import type { PodIdentities, PodVerdict } from '../pod-identity.ts';
 import type { PodCertificateRequest, PodKeyProof } from './request.ts';
 
+/** Which signer of ours, by what follows its domain: DNS names of the entry, or of services. */
+export type PodSigner = 'spiffe' | 'service-dns';
+
 /** What a request comes to. */
 export type PodCertificatePlan =
   | { readonly kind: 'issue'; readonly grant: X509Grant; readonly proof: PodKeyProof }
@@ -19,6 +22,7 @@ export interface PodCertificateJudge {
   readonly cluster: string;
   /** What annotations begin with, before the slash. */
   readonly signerDomain: string;
+  readonly signer: PodSigner;
   readonly identities: Pick<PodIdentities, 'resolve'>;
   readonly issuer: Pick<Issuer, 'planX509'>;
   /** Seconds that a certificate lives where its rule does not say. */
@@ -56,13 +60,14 @@ export function judgePodCertificate(
   const serverSeconds = (judge.clock.nowMs() + (judge.serverAheadMs() ?? 0)) / 1000;
   const verdict = judge.identities.resolve(request.claim, {
     ...annotations.value,
+    ofServices: judge.signer === 'service-dns',
     requestedBy: `pod-certificate:${judge.cluster}`,
     maxLifeSeconds: maxExpirationSeconds,
     notBeforeSeconds: Math.ceil(serverSeconds - CLOCK_FENCE_SECONDS),
   });
   if (verdict.kind !== 'granted') return verdict;
   const { grant, pod } = verdict;
-  if (!hasVolume(pod, `${judge.signerDomain}/spiffe`)) {
+  if (!hasVolume(pod, `${judge.signerDomain}/${judge.signer}`)) {
     const bare = `pod ${podKey(pod)} has no podCertificate volume of this signer`;
     return refused(fail('POD_MISMATCH', bare).error);
   }

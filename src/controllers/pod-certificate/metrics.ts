@@ -6,7 +6,7 @@ export interface PodCertificateMetrics {
   answered(cluster: string, outcome: string, seconds: number): void;
   /** A request could not be answered, by the code of the reason. */
   postponed(cluster: string, code: string): void;
-  /** Says how many requests of a cluster wait. */
+  /** Says how many requests of a cluster wait; of several signers, one after another. */
   waiting(cluster: string, count: () => number): void;
 }
 
@@ -27,13 +27,17 @@ export function createPodCertificateMetrics(metrics: Metrics): PodCertificateMet
     'Time from seeing a PodCertificateRequest to its answer.',
     ['cluster', 'outcome'],
   );
-  const counts = new Map<string, () => number>();
+  const counts = new Map<string, (() => number)[]>();
   metrics.kept(
     'gauge',
     'pod_certificates_waiting',
     'PodCertificateRequests without an answer.',
     ['cluster'],
-    () => [...counts].map(([cluster, count]) => [{ cluster }, count()]),
+    () =>
+      [...counts].map(([cluster, each]) => [
+        { cluster },
+        each.reduce((sum, count) => sum + count(), 0),
+      ]),
   );
   return {
     answered(cluster, outcome, took) {
@@ -41,6 +45,6 @@ export function createPodCertificateMetrics(metrics: Metrics): PodCertificateMet
       seconds.observe({ cluster, outcome }, took);
     },
     postponed: (cluster, code) => postponed.inc({ cluster, code }),
-    waiting: (cluster, count) => void counts.set(cluster, count),
+    waiting: (cluster, count) => void counts.set(cluster, [...(counts.get(cluster) ?? []), count]),
   };
 }

@@ -17,6 +17,12 @@ export const podCertificatesSchema = z.strictObject({
       message: 'must be a domain of your own',
     })
     .describe('The signer is called <signerDomain>/spiffe, its annotations <signerDomain>/….'),
+  serviceDns: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether <signerDomain>/service-dns signs too: with the DNS names of the services that select the pod.',
+    ),
   grace: durationSetting({ min: '1s', max: '15m' })
     .prefault('2m')
     .describe(

@@ -104,6 +104,7 @@ class Rig {
   readonly judge: PodCertificateJudge = {
     cluster: 'rack',
     signerDomain: 'signet.test',
+    signer: 'spiffe',
     identities: {
       resolve: (_, wish) => {
         this.wishes.push(wish);
@@ -254,6 +255,7 @@ describe('a request for a pod certificate', () => {
       {
         spiffeId: 'x',
         dnsNames: ['a', 'b'],
+        ofServices: false,
         requestedBy: 'pod-certificate:rack',
         maxLifeSeconds: 7200,
         notBeforeSeconds: NOW - 270,
@@ -276,6 +278,22 @@ describe('a request for a pod certificate', () => {
       assert.equal(rig.signed, 0);
       await rig.signer.stop();
     }
+  });
+
+  it('to the signer of services is about their names, for pods with a volume of that one', () => {
+    const rig = new Rig();
+    const judge = { ...rig.judge, signer: 'service-dns' } as const;
+    const name = 'signet.test/service-dns';
+    const request = podCertificateRequestFrom(object('a', { signerName: name }), name);
+    assert.ok(request !== undefined);
+    const other = judgePodCertificate(request, judge);
+    assert.equal(other.kind === 'refused' && other.error.code, 'POD_MISMATCH');
+    rig.pod = { ...POD, json: JSON.stringify({ spec: volumes(name) }) };
+    assert.equal(judgePodCertificate(request, judge).kind, 'issue');
+    assert.deepEqual(
+      rig.wishes.map((wish) => (wish as { ofServices: boolean }).ofServices),
+      [true, true],
+    );
   });
 
   it('is denied at once where policy refuses, without any other field', async () => {
