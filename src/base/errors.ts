@@ -13,6 +13,7 @@ import { dpuErrors } from './errors/dpu.ts';
 import { dpuAttestationErrors } from './errors/dpu-attestation.ts';
 import { encodingErrors } from './errors/encoding.ts';
 import { issuanceErrors } from './errors/issuance.ts';
+import { issuerErrors } from './errors/issuer.ts';
 import { istioErrors } from './errors/istio.ts';
 import { k8sPsatErrors } from './errors/k8s-psat.ts';
 import { keysErrors } from './errors/keys.ts';
@@ -64,6 +65,7 @@ export const ERRORS = {
   ...podErrors,
   ...istioErrors,
   ...csiErrors,
+  ...issuerErrors,
   ...authorityErrors,
   ...upstreamErrors,
   ...ledgerErrors,

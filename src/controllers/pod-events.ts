@@ -4,8 +4,10 @@ import type { Random } from '../base/random.ts';
 import type { KubeApi } from '../kube/kube-api.ts';
 import { pathOf } from '../kube/resource.ts';
 
-/** What is told of a pod. */
+/** What is told of a pod, or of another object. */
 export interface PodEvent {
+  /** What `pod` is where it is none. */
+  readonly object?: { readonly apiVersion: string; readonly kind: string } | undefined;
   readonly pod: { readonly namespace: string; readonly name: string; readonly uid: string };
   readonly type: 'Normal' | 'Warning';
   /** In one word, such as `PodCertificateIssued`. */
@@ -55,8 +57,11 @@ export class PodEvents {
     });
   }
 
-  async #send({ pod, type, reason, message }: PodEvent): Promise<void> {
-    const { namespace, name, uid } = pod;
+  async #send({ pod, object, type, reason, message }: PodEvent): Promise<void> {
+    const { name, uid } = pod;
+    // Events of what has no namespace are kept in this one.
+    const namespace = pod.namespace === '' ? 'default' : pod.namespace;
+    const kind = object ?? { apiVersion: 'v1', kind: 'Pod' };
     const path = pathOf({ group: '', version: 'v1', plural: 'events', namespace });
     if (!path.ok) return;
     const now = `${new Date(this.#clock.nowMs()).toISOString().slice(0, 19)}Z`;
@@ -65,7 +70,7 @@ export class PodEvents {
       path: path.value,
       body: {
         metadata: { name: `${name.slice(0, 230)}.${toHex(this.#random.bytes(8))}`, namespace },
-        involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
+        involvedObject: { ...kind, namespace: pod.namespace || undefined, name, uid },
         type,
         reason,
         message: message.slice(0, 1024),

@@ -9,11 +9,16 @@ import { type KubeResource, NODES, PODS } from '../kube/resource.ts';
 import { type KubeWatch, watchKube } from '../kube/watch.ts';
 import type { DerivedView } from '../registry/derived-entries.ts';
 import type { AgentRecord } from '../rules/entry.ts';
-import { Derivation, type PodEntries, type RuleStanding } from '../rules/kube/derivation.ts';
+import {
+  Derivation,
+  type NamespaceStanding,
+  type PodEntries,
+  type RuleStanding,
+} from '../rules/kube/derivation.ts';
 import type { PodExplanation } from '../rules/kube/explain.ts';
 import type { KubeNode, KubePod } from '../rules/kube/objects.ts';
 import { type PrefixGrant, parsePrefixGrant, type RuleKind } from '../rules/kube/pod-rule.ts';
-import { DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
+import { type ClusterFacts, DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import {
@@ -54,6 +59,8 @@ const POLLS_PER_WARNING = 120;
  * nothing, so that they keep what they have across a restart of the server.
  */
 export class RuleController {
+  /** The cluster, as templates see it. */
+  readonly facts: ClusterFacts;
   readonly #options: RuleControllerOptions;
   readonly #derivation: Derivation;
   readonly #watches: KubeWatch<unknown>[] = [];
@@ -71,14 +78,15 @@ export class RuleController {
     const { cluster, trustDomain, derived } = options;
     const { rules, name } = cluster;
     this.#options = options;
+    this.facts = {
+      trustDomain,
+      clusterName: name,
+      clusterDomain: rules.clusterDomain,
+      pathPrefixes: rules.pathPrefixes,
+      parentIdTemplate: rules.parentIdTemplate,
+    };
     this.#derivation = new Derivation({
-      cluster: {
-        trustDomain,
-        clusterName: name,
-        clusterDomain: rules.clusterDomain,
-        pathPrefixes: rules.pathPrefixes,
-        parentIdTemplate: rules.parentIdTemplate,
-      },
+      cluster: this.facts,
       isIgnored: (namespace) => rules.ignoreNamespaces.some((pattern) => pattern.test(namespace)),
     });
     this.#release = derived.holdBack(agentsOf(cluster));
@@ -122,6 +130,11 @@ export class RuleController {
   /** A node by its name. */
   node(name: string): KubeNode | undefined {
     return this.#derivation.node(name);
+  }
+
+  /** A namespace by its name; undefined where there is none. */
+  namespace(name: string): NamespaceStanding | undefined {
+    return this.#derivation.namespace(name);
   }
 
   /** How every rule stands with a pod, by `namespace/name`; undefined where there is no such pod. */

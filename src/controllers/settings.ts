@@ -4,6 +4,7 @@ import { DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
 import { parseTemplate } from '../rules/template/template.ts';
 import { parsedSetting } from '../runtime/config.ts';
 import { bundleSettings } from './bundle/settings.ts';
+import { issuersSchema } from './issuer/settings.ts';
 import { istioSchema } from './istio/settings.ts';
 import { kubeName, podCertificatesSchema } from './pod-certificate/settings.ts';
 
@@ -91,6 +92,11 @@ const clusterSchema = z.strictObject({
     .optional()
     .describe(
       "Serves Istio's CreateCertificate to the cluster's mesh clients (docs/istio.md); off unless set.",
+    ),
+  issuers: issuersSchema
+    .optional()
+    .describe(
+      'Signs for SignetIssuers and SignetClusterIssuers (docs/cert-manager.md); off unless set.',
     ),
   ...bundleSettings,
 });

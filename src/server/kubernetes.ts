@@ -1,5 +1,6 @@
 import type { ApiContext } from '../api/context.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import { createIssuerMetrics, type IssuerMetrics } from '../controllers/issuer/metrics.ts';
 import { MeshCallers } from '../controllers/istio/mesh-callers.ts';
 import {
   createPodCertificateMetrics,
@@ -21,6 +22,7 @@ import { kubeMetricsOf } from '../kube/metrics.ts';
 import { type KubeObject, metaOf } from '../kube/objects.ts';
 import { watchKube } from '../kube/watch.ts';
 import { type PublishingCluster, startBundles } from './bundle-publishing.ts';
+import { startIssuers } from './kube-issuers.ts';
 import { startLeader } from './kube-leader.ts';
 import { startPodCertificates } from './pod-certificates.ts';
 import type { Receivers } from './receivers.ts';
@@ -29,6 +31,7 @@ import type { ServerBase } from './server.ts';
 /** What the clusters share. */
 interface KubernetesParts extends Pick<ApiContext, 'registry' | 'issuer' | 'policy'> {
   readonly podCertificates: PodCertificateMetrics;
+  readonly issuers: IssuerMetrics;
 }
 
 /** What the clusters of configuration give to other parts. */
@@ -51,7 +54,11 @@ export async function startKubernetes(
 ): Promise<Result<ServerClusters>> {
   const { config, metrics } = base;
   if (config.kubernetes.clusters.length === 0) return ok({ rules: [], meshes: [] });
-  const parts = { ...api, podCertificates: createPodCertificateMetrics(metrics) };
+  const parts = {
+    ...api,
+    podCertificates: createPodCertificateMetrics(metrics),
+    issuers: createIssuerMetrics(metrics),
+  };
   const controllers: RuleController[] = [];
   const meshes: MeshCallers[] = [];
   const publishing: PublishingCluster[] = [];
@@ -113,6 +120,9 @@ async function startCluster(
   };
   startStatus(base, one);
   startPodObjects(base, one, parts);
+  if (cluster.issuers !== undefined) {
+    startIssuers(base, { ...parts, ...one, settings: cluster.issuers, metrics: parts.issuers });
+  }
   return ok(one);
 }
 

@@ -78,6 +78,6 @@ function conditionOf(type: string, reason: string, message: string, nowMs: numbe
 }
 
 /** RFC 3339, to the second. */
-function timeOf(seconds: number): string {
+export function timeOf(seconds: number): string {
   return `${new Date(seconds * 1000).toISOString().slice(0, 19)}Z`;
 }

@@ -11,6 +11,7 @@ import { type KubeResource, pathOf } from '../../kube/resource.ts';
 import type { X509Grant } from '../../policy/grant.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { PodEvents } from '../pod-events.ts';
+import { isSameGrant } from '../same-grant.ts';
 import { isKeyRefusal, issuedAnswer, type PodCertificateAnswer, refusedAnswer } from './answer.ts';
 import { judgePodCertificate, type PodCertificateJudge, type PodCertificatePlan } from './judge.ts';
 import type { PodCertificateMetrics } from './metrics.ts';
@@ -210,15 +211,8 @@ export class PodCertificateSigner {
   /** Whether the answer of an earlier try is still right, so that nothing need be signed again. */
   #isKept({ kept }: Item, { grant }: IssuePlan): boolean {
     if (kept === undefined) return false;
-    const { entry, agentId, agentAttestedAtSeconds, dnsNames } = kept.grant;
-    return (
-      this.#options.clock.monotonicMs() - kept.atMs < KEEP_MS &&
-      entry?.id === grant.entry?.id &&
-      entry?.revision === grant.entry?.revision &&
-      agentId?.uri === grant.agentId?.uri &&
-      agentAttestedAtSeconds === grant.agentAttestedAtSeconds &&
-      dnsNames.join() === grant.dnsNames.join()
-    );
+    const isFresh = this.#options.clock.monotonicMs() - kept.atMs < KEEP_MS;
+    return isFresh && isSameGrant(kept.grant, grant);
   }
 
   async #withoutGrant(

@@ -4,7 +4,7 @@ import { anchorsOfPod } from './anchors.ts';
 import { type Claim, Claims } from './claims.ts';
 import { explainPod, type PodExplanation } from './explain.ts';
 import { judgePod } from './judge.ts';
-import { unmetRequirement } from './label-selector.ts';
+import { type Labels, unmetRequirement } from './label-selector.ts';
 import {
   type KubeEndpoints,
   type KubeNamespace,
@@ -40,6 +40,13 @@ export interface RuleStanding {
 export interface PodEntries {
   readonly pod: KubePod;
   readonly entries: readonly DerivedEntry[];
+}
+
+/** A namespace, as far as what it is granted goes. */
+export interface NamespaceStanding {
+  readonly labels: Labels;
+  /** Path prefixes below which it may choose. */
+  readonly prefixes: readonly string[];
 }
 
 /** What a derivation is made with. */
@@ -185,6 +192,13 @@ export class Derivation {
   /** A node by its name. */
   node(name: string): KubeNode | undefined {
     return this.#around.node(name);
+  }
+
+  /** A namespace by its name; undefined where there is none. */
+  namespace(name: string): NamespaceStanding | undefined {
+    const known = this.#around.namespaces.get(name);
+    if (known === undefined) return undefined;
+    return { labels: known.labels, prefixes: this.#around.prefixesOf(name) };
   }
 
   /** How every rule stands with a pod; undefined where there is no such pod. */

@@ -67,7 +67,7 @@ export class Surroundings {
         return data;
       },
       services: () => this.#servicesTo(pod),
-      prefixes: () => this.#prefixesOf(pod.namespace),
+      prefixes: () => this.prefixesOf(pod.namespace),
     };
   }
 
@@ -101,7 +101,8 @@ export class Surroundings {
     return [...new Set(services)];
   }
 
-  #prefixesOf(namespace: string): readonly string[] {
+  /** Path prefixes that a namespace is granted. */
+  prefixesOf(namespace: string): readonly string[] {
     const labels = this.namespaces.get(namespace)?.labels;
     if (labels === undefined) return [];
     return [...this.grants.values()].flatMap((grant) => {

@@ -1,0 +1,392 @@
+import type { Cancel, Clock } from '../../base/clock.ts';
+import { type SignetError, toSignetError } from '../../base/errors.ts';
+import { fail, ok, type Result } from '../../base/result.ts';
+import type { IssuedX509, Issuer } from '../../issuance/issuer.ts';
+import type { KubeApi } from '../../kube/kube-api.ts';
+import type { LeaderElection } from '../../kube/leader.ts';
+import type { KubeChange } from '../../kube/object-cache.ts';
+import { metaOf } from '../../kube/objects.ts';
+import { pathOf } from '../../kube/resource.ts';
+import type { X509Grant } from '../../policy/grant.ts';
+import type { Logger } from '../../runtime/log.ts';
+import type { PodEvents } from '../pod-events.ts';
+import { isSameGrant } from '../same-grant.ts';
+import {
+  type Answer,
+  deniedAnswer,
+  failedAnswer,
+  issuedAnswer,
+  objectOf,
+  pendingAnswer,
+  pendingCondition,
+} from './answer.ts';
+import { isShown } from './condition.ts';
+import { type IssuerJudge, type IssuerPlan, judgeRequest } from './judge.ts';
+import { FIELD_MANAGER, issuerName, REQUEST_RESOURCES } from './kinds.ts';
+import type { IssuerMetrics } from './metrics.ts';
+import type { SigningRequest } from './request.ts';
+
+/** What the signer of one cluster stands on. */
+export interface IssuerSignerOptions {
+  readonly api: KubeApi;
+  readonly judge: IssuerJudge;
+  readonly issuer: Pick<Issuer, 'issueX509Batch' | 'checkCsr'>;
+  /** The bundle of the trust domain in PEM; fails where it is empty. */
+  readonly bundlePem: () => Result<string>;
+  /** Whether all issuers have been read. */
+  readonly isSynced: () => boolean;
+  readonly leader: Pick<LeaderElection, 'term' | 'onChange'>;
+  readonly events: Pick<PodEvents, 'tell'>;
+  readonly retryMs: number;
+  readonly clock: Clock;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
+  readonly metrics: IssuerMetrics;
+}
+
+/** Requests that are signed for together: one record, one fsync. */
+const BATCH = 64;
+const MAX_BATCHES = 4;
+/** Between two looks at a request that waits, in milliseconds. */
+const LOOK_MS = 1_000;
+const MAX_LOOK_MS = 30_000;
+/** How long a certificate that could not be written is good for. */
+const KEEP_MS = 120_000;
+
+type IssuePlan = Extract<IssuerPlan, { readonly kind: 'issue' }>;
+
+interface Item {
+  request: SigningRequest;
+  readonly seenMs: number;
+  /** Since when it is tried in vain. */
+  triedSinceMs: number | undefined;
+  dueMs: number;
+  tries: number;
+  state: 'idle' | 'busy' | 'done';
+  /** Whether something came while it was looked at. */
+  isNews: boolean;
+  kept:
+    | { readonly issued: IssuedX509; readonly grant: X509Grant; readonly atMs: number }
+    | undefined;
+}
+
+/**
+ * Answers requests that name our issuers: CertificateRequests of cert-manager (its contract for external
+ * issuers) and CertificateSigningRequests of Kubernetes. One server does, by a lease, and each only once
+ * it is approved, once and for good. Neither is touched before, nor after.
+ */
+export class IssuerSigner {
+  readonly #options: IssuerSignerOptions;
+  /** Requests without an answer, by their kind, namespace and name. */
+  readonly #items = new Map<string, Item>();
+  readonly #ready = new Set<Item>();
+  readonly #batches = new Set<Promise<void>>();
+  readonly #release: () => void;
+  #immediate: NodeJS.Immediate | undefined;
+  #cancel: Cancel | undefined;
+  #isStopped = false;
+
+  constructor(options: IssuerSignerOptions) {
+    this.#options = options;
+    this.#release = options.leader.onChange((leads) => {
+      if (leads) this.lookAgain();
+    });
+    options.metrics.waiting(options.judge.cluster, () => this.waiting);
+  }
+
+  /** Approved requests without an answer. */
+  get waiting(): number {
+    return [...this.#items.values()].filter(({ state }) => state !== 'done').length;
+  }
+
+  /** Hears of a request of a kind. */
+  take(change: KubeChange<SigningRequest>): void {
+    if (change.kind === 'synced') return;
+    const { kind } = change.kind === 'put' ? change.value : change.before;
+    const key = `${kind} ${change.key}`;
+    const known = this.#items.get(key);
+    if (change.kind === 'delete') {
+      if (known?.request.uid === change.uid) this.#forget(key, known);
+      return;
+    }
+    if (known !== undefined && known.request.uid === change.uid) {
+      this.#update(known, change.value);
+      return;
+    }
+    if (known !== undefined) this.#forget(key, known);
+    const nowMs = this.#options.clock.monotonicMs();
+    const item: Item = {
+      request: change.value,
+      seenMs: nowMs,
+      triedSinceMs: undefined,
+      dueMs: nowMs,
+      tries: 0,
+      state: 'idle',
+      isNews: false,
+      kept: undefined,
+    };
+    this.#items.set(key, item);
+    this.#enqueue(item);
+  }
+
+  /** Looks at everything that waits: issuers or rules have changed, or this server leads now. */
+  lookAgain(): void {
+    for (const item of this.#items.values()) this.#enqueue(item);
+  }
+
+  /** Ends it; answers when what was under way has come to its end. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#release();
+    this.#cancel?.();
+    clearImmediate(this.#immediate);
+    await Promise.all(this.#batches);
+  }
+
+  #update(item: Item, request: SigningRequest): void {
+    const isNews = item.request.approval !== request.approval;
+    item.request = request;
+    if (isNews) this.#enqueue(item);
+  }
+
+  #forget(key: string, item: Item): void {
+    this.#items.delete(key);
+    this.#ready.delete(item);
+    item.state = 'done';
+  }
+
+  #enqueue(item: Item): void {
+    if (item.state === 'busy') item.isNews = true;
+    if (item.state !== 'idle') return;
+    this.#ready.add(item);
+    if (this.#immediate !== undefined || this.#isStopped) return;
+    this.#immediate = setImmediate(() => {
+      this.#immediate = undefined;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    while (this.#ready.size > 0 && this.#batches.size < MAX_BATCHES && !this.#isStopped) {
+      // Who does not lead keeps everything for when it does.
+      const { term } = this.#options.leader;
+      if (term === undefined || !this.#options.isSynced()) return;
+      const items = [...this.#ready.values().take(BATCH)];
+      for (const item of items) {
+        this.#ready.delete(item);
+        item.state = 'busy';
+        item.isNews = false;
+      }
+      const batch = this.#work(items, term)
+        .catch((thrown) => this.#warn(toSignetError(thrown, 'answering certificate requests')))
+        .finally(() => {
+          this.#batches.delete(batch);
+          for (const item of items) if (item.state === 'busy') this.#later(item, LOOK_MS);
+          this.#pump();
+        });
+      this.#batches.add(batch);
+    }
+  }
+
+  async #work(items: readonly Item[], term: AbortSignal): Promise<void> {
+    const issues: (readonly [Item, IssuePlan])[] = [];
+    const answers: Promise<void>[] = [];
+    for (const item of items) {
+      if (item.request.approval === 'denied') {
+        const denied = deniedAnswer(item.request, this.#options.clock.nowMs());
+        answers.push(this.#write(item, denied, term));
+        continue;
+      }
+      const plan = judgeRequest(item.request, this.#options.judge);
+      if (plan.kind === 'issue') issues.push([item, plan]);
+      else answers.push(this.#withoutGrant(item, plan, term));
+    }
+    const issued = await this.#issue(issues);
+    for (const [index, [item, plan]] of issues.entries()) {
+      const result = issued[index];
+      if (result !== undefined) answers.push(this.#settle(item, plan, result, term));
+    }
+    await Promise.all(answers);
+  }
+
+  /** In the order of what is asked; what an earlier try signed is not signed again. */
+  async #issue(
+    issues: readonly (readonly [Item, IssuePlan])[],
+  ): Promise<readonly (Result<IssuedX509> | undefined)[]> {
+    const keptOf = ([item, plan]: readonly [Item, IssuePlan]) => this.#kept(item, plan);
+    const fresh = issues.filter((issue) => keptOf(issue) === undefined);
+    const requests = fresh.map(([, { grant, csr }]) => ({ grant, csr }));
+    const signed = requests.length > 0 ? await this.#options.issuer.issueX509Batch(requests) : [];
+    return issues.map((issue) => {
+      const index = fresh.indexOf(issue);
+      const kept = index < 0 ? keptOf(issue) : undefined;
+      return kept === undefined ? signed[index] : ok(kept);
+    });
+  }
+
+  #kept({ kept }: Item, { grant }: IssuePlan): IssuedX509 | undefined {
+    const isFresh = kept !== undefined && this.#options.clock.monotonicMs() - kept.atMs < KEEP_MS;
+    return isFresh && isSameGrant(kept.grant, grant) ? kept.issued : undefined;
+  }
+
+  async #withoutGrant(
+    item: Item,
+    plan: Exclude<IssuerPlan, IssuePlan>,
+    term: AbortSignal,
+  ): Promise<void> {
+    if (plan.kind === 'standby') item.triedSinceMs = undefined;
+    if (plan.kind === 'refused') return this.#fail(item, plan.error, term);
+    return this.#retry(item, plan.error, term, plan.kind === 'later');
+  }
+
+  async #settle(
+    item: Item,
+    plan: IssuePlan,
+    issued: Result<IssuedX509>,
+    term: AbortSignal,
+  ): Promise<void> {
+    const { clock, judge, issuer, bundlePem } = this.#options;
+    if (!issued.ok) {
+      // Only what is wrong with the request itself is for good.
+      const key = issuer.checkCsr(plan.csr);
+      return key.ok ? this.#retry(item, issued.error, term) : this.#fail(item, key.error, term);
+    }
+    item.kept ??= { issued: issued.value, grant: plan.grant, atMs: clock.monotonicMs() };
+    // Issuers are none of the registry, by which grants are judged once more: so they are here.
+    const still = judgeRequest(item.request, judge);
+    const isStill = still.kind === 'issue' && isSameGrant(still.grant, plan.grant);
+    const bundle = bundlePem();
+    if (!isStill || !bundle.ok) {
+      item.kept = undefined;
+      const changed = fail('GRANT_OUTDATED', 'what gives the certificate changed meanwhile');
+      return this.#retry(item, bundle.ok ? changed.error : bundle.error, term);
+    }
+    return this.#write(
+      item,
+      issuedAnswer(item.request, issued.value, bundle.value, clock.nowMs()),
+      term,
+    );
+  }
+
+  #fail(item: Item, error: SignetError, term: AbortSignal): Promise<void> {
+    return this.#write(item, failedAnswer(item.request, error, this.#options.clock.nowMs()), term);
+  }
+
+  /** Leaves a request pending for now, for as long as it may be tried. */
+  async #retry(item: Item, error: SignetError, term: AbortSignal, isCounted = true): Promise<void> {
+    const { clock, retryMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (isCounted) {
+      item.triedSinceMs ??= nowMs;
+      if (nowMs - item.triedSinceMs >= retryMs) return this.#fail(item, error, term);
+    }
+    const { request } = item;
+    const isTold =
+      request.kind !== 'CertificateRequest' || isShown(pendingCondition(error), request.shown);
+    if (!isTold) await this.#write(item, pendingAnswer(request, error, clock.nowMs()), term);
+    this.#postpone(item, error);
+  }
+
+  /** One write of the status, by who leads; a leader whose term has ended writes nothing. */
+  async #write(item: Item, answer: Answer, term: AbortSignal): Promise<void> {
+    const { api, leader } = this.#options;
+    const { request } = item;
+    if (leader.term !== term || item.state !== 'busy') return;
+    const path = pathOf(resourceOf(request), request.name, 'status');
+    const { uid, resourceVersion, name, namespace } = request;
+    const written = path.ok
+      ? await api.request({
+          verb: 'patch',
+          patch: 'apply',
+          path: path.value,
+          query: { fieldManager: FIELD_MANAGER, force: 'true' },
+          body: {
+            ...objectOf(request.kind),
+            // Neither another object of this name, nor one that somebody has written to meanwhile.
+            metadata: { name, ...within(namespace), uid, resourceVersion },
+            status: answer.status,
+          },
+          signal: term,
+        })
+      : path;
+    if (item.state !== 'busy') return;
+    if (!written.ok) return this.#postpone(item, written.error);
+    if (answer.outcome === 'Pending') {
+      // What comes next is written over what was written now, unless the watch has told of it, or of more.
+      const { resourceVersion: next } = metaOf(written.value);
+      if (item.request === request) item.request = { ...request, resourceVersion: next };
+    } else {
+      this.#done(item, answer);
+    }
+  }
+
+  #done(item: Item, { outcome, message }: Answer): void {
+    const { judge, metrics, clock, events, log } = this.#options;
+    const { kind, name, namespace, uid, issuer } = item.request;
+    item.state = 'done';
+    item.kept = undefined;
+    const seconds = (clock.monotonicMs() - item.seenMs) / 1000;
+    metrics.answered(judge.cluster, kind, outcome.toLowerCase(), seconds);
+    const isIssued = outcome === 'Issued';
+    events.tell({
+      object: objectOf(kind),
+      pod: { namespace, name, uid },
+      type: isIssued ? 'Normal' : 'Warning',
+      reason: `Certificate${outcome}`,
+      message,
+    });
+    const request = namespace === '' ? name : `${namespace}/${name}`;
+    const facts = { kind, request, issuer: issuerName(issuer), message };
+    if (isIssued) log.info(facts, 'certificate request answered');
+    else log.warn({ ...facts, outcome }, 'certificate request refused');
+  }
+
+  /** Looks at a request again after longer and longer. */
+  #postpone(item: Item, error: SignetError): void {
+    const { metrics, judge } = this.#options;
+    if (item.state !== 'busy') return;
+    metrics.postponed(judge.cluster, item.request.kind, error.code);
+    if (item.tries === 0) this.#warn(error);
+    item.tries += 1;
+    const delayMs = LOOK_MS * 2 ** Math.min(item.tries - 1, 10);
+    this.#later(item, Math.min(delayMs, MAX_LOOK_MS));
+  }
+
+  #later(item: Item, delayMs: number): void {
+    if (item.state === 'done') return;
+    item.state = 'idle';
+    item.dueMs = this.#options.clock.monotonicMs() + delayMs;
+    if (item.isNews) this.#enqueue(item);
+    else this.#arm();
+  }
+
+  #arm(): void {
+    if (this.#cancel !== undefined || this.#isStopped) return;
+    this.#cancel = this.#options.clock.after(LOOK_MS, () => {
+      this.#cancel = undefined;
+      this.#lookAtDue();
+    });
+  }
+
+  #lookAtDue(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    let waits = false;
+    for (const item of this.#items.values()) {
+      if (item.state !== 'idle' || this.#ready.has(item)) continue;
+      if (item.dueMs <= nowMs) this.#enqueue(item);
+      else waits = true;
+    }
+    if (waits) this.#arm();
+  }
+
+  #warn({ code, message: reason, action, cause }: SignetError): void {
+    this.#options.log.warn({ code, reason, action, err: cause }, 'certificate requests wait');
+  }
+}
+
+function resourceOf({ kind, namespace }: SigningRequest) {
+  return { ...REQUEST_RESOURCES[kind], ...within(namespace) };
+}
+
+function within(namespace: string): { readonly namespace?: string } {
+  return namespace === '' ? {} : { namespace };
+}
