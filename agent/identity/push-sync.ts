@@ -113,6 +113,9 @@ class PushFollower {
         }
         this.#acknowledge();
         break;
+      case 'federation':
+        sink.keepFederated(new Set(kind.value.trustDomains));
+        break;
       case 'taint':
         sink.taint(new Set(kind.value.subjectKeyIds.map(toHex)));
         break;

@@ -129,6 +129,7 @@ class PushSession {
     this.#messages = pushMessages(api, caller.id, hello, wake);
     this.#closers.push(this.#messages.close, api.registry.onBundle(wake));
     this.#closers.push(api.registry.onIssuingCas(wake));
+    this.#closers.push(api.registry.federation.onChange(wake));
     if (api.crl !== undefined) this.#closers.push(api.crl.onChange(wake));
     const onAbort = (): void => this.end(ok(undefined));
     this.#signal.addEventListener('abort', onAbort, { once: true });

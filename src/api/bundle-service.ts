@@ -2,14 +2,16 @@ import { fail, type Result } from '../base/result.ts';
 import type { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
 import type { BundleMask, Bundle as WireBundle } from '../gen/spire/api/types/bundle.ts';
 import type { CallContext, Encoded, Handlers } from '../rpc/service.ts';
-import { parseTrustDomain } from '../spiffe/trust-domain.ts';
 import { type ApiContext, agentCaller } from './context.ts';
 import { answerBundle } from './convert/bundles.ts';
-import { inField } from './convert/ids.ts';
 import { type DownstreamContext, publishJwtAuthority } from './downstream.ts';
+import { federatedBundleHandlers } from './federated-bundles.ts';
 import type { CallLimits } from './rate-limits.ts';
 
-/** `spire.api.server.bundle.v1.Bundle`: the trust bundle of this server, to anyone; JWT keys of servers below. */
+/**
+ * `spire.api.server.bundle.v1.Bundle`: the trust bundle of this server, to anyone; those of other trust
+ * domains, to operators and agents; JWT keys of servers below.
+ */
 export function createBundleService(
   api: DownstreamContext,
   limits: CallLimits,
@@ -17,12 +19,7 @@ export function createBundleService(
   return {
     publishJwtAuthority: (request, context) => publishJwtAuthority(api, limits, request, context),
     getBundle: (request, context) => ownBundle(api, request.outputMask, context),
-    getFederatedBundle(request) {
-      const asked = parseTrustDomain(request.trustDomain);
-      if (!asked.ok) return inField(asked.error, 'trust_domain');
-      // Stock agents take NotFound as "not federated", and go on.
-      return fail('BUNDLE_NOT_FOUND', `no bundle of trust domain ${asked.value.name}`);
-    },
+    ...federatedBundleHandlers(api),
   };
 }
 

@@ -1,6 +1,7 @@
 import { fail, ok, type Result } from '../base/result.ts';
 import type { Entry } from '../rules/entry.ts';
 import { ruleName } from '../rules/kube/pod-rule.ts';
+import type { UnfederatedEntry } from '../store/store.ts';
 import type { ApiContext } from './context.ts';
 
 /** What the audit says of an entry. Selectors stay out: they may say more of a workload than a log should. */
@@ -23,4 +24,9 @@ export function refuseDerived(
   const source = registry.derived.sourceOf(id);
   if (source === undefined) return ok(id);
   return fail('ENTRY_DERIVED', `entry ${id} is derived from ${ruleName(source.rule)}`);
+}
+
+/** The refusal of an entry that federates with a trust domain whose bundle is not here. */
+export function unfederated({ trustDomain }: UnfederatedEntry): ReturnType<typeof fail> {
+  return fail('ENTRY_FEDERATES_UNKNOWN', `there is no bundle of trust domain ${trustDomain}`);
 }

@@ -19,7 +19,7 @@ import { type ApiContext, agentCaller, audit } from './context.ts';
 import { fromWireEntry, fromWireEntryFilter, toWireEntry } from './convert/entries.ts';
 import { maskEntry } from './convert/masks.ts';
 import { itemStatus, OK_STATUS } from './convert/status.ts';
-import { entryFacts, refuseDerived } from './entry-facts.ts';
+import { entryFacts, refuseDerived, unfederated } from './entry-facts.ts';
 import { updateEntries } from './entry-update.ts';
 import { peerFacts } from './peer-facts.ts';
 
@@ -86,6 +86,9 @@ async function createEntries(
   const outcomes = await runBatch(items, (valid) => api.registry.createEntries(valid));
   return outcomes.map((outcome) => {
     if (!outcome.ok) return { status: itemStatus(outcome.error), entry: undefined };
+    if (outcome.value.outcome === 'unfederated') {
+      return { status: itemStatus(unfederated(outcome.value).error), entry: undefined };
+    }
     const { entry } = outcome.value;
     const answer = maskEntry(toWireEntry(entry), request.outputMask);
     if (outcome.value.outcome === 'exists') {

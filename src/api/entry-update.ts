@@ -12,7 +12,7 @@ import { type ApiContext, audit } from './context.ts';
 import { fromWireEntry, toWireEntry } from './convert/entries.ts';
 import { maskEntry, mergeEntry } from './convert/masks.ts';
 import { itemStatus, OK_STATUS } from './convert/status.ts';
-import { entryFacts, refuseDerived } from './entry-facts.ts';
+import { entryFacts, refuseDerived, unfederated } from './entry-facts.ts';
 
 /** How often an item is merged anew when somebody else changed its entry in between. */
 const MAX_TRIES = 4;
@@ -106,6 +106,8 @@ function resultOf(
       return refused(missing(item.message.id));
     case 'conflict':
       return refused(fail('ENTRY_CHANGED', `entry ${item.message.id} keeps changing`));
+    case 'unfederated':
+      return refused(unfederated(outcome.value));
     case 'exists': {
       const { entry } = outcome.value;
       const failed = fail(

@@ -10,6 +10,7 @@ import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { ApiContext } from './context.ts';
 import { toWireBundle } from './convert/bundles.ts';
 import { entrySizeBound, toWireEntry } from './convert/entries.ts';
+import { federationMessages } from './push-federation.ts';
 
 /** Most bytes of entries in one Snapshot or Delta; a longer entry goes alone. */
 export const MAX_CHUNK_BYTES = 1024 * 1024;
@@ -38,6 +39,7 @@ export function pushMessages(
   const standing = standingMessages(registry, agentId, hello.quarantined);
   const resume = { feedId: hello.feedId, revision: hello.revision };
   const subscription = registry.subscribe(agentId, wake, hello.feedId === '' ? undefined : resume);
+  const federation = federationMessages(registry, agentId);
   let toldCrl = hello.crlNumber;
   const told = { begun: false, revision: hello.revision, bundleSequence: hello.bundleSequence };
   // All that are alive at the start of every stream: one that broke off, or a server that was killed
@@ -48,6 +50,7 @@ export function pushMessages(
     // Before anything else: an agent that is to stop must not be told what to begin.
     yield* standing();
     const update = subscription.take();
+    yield* federation.bundles();
     if (update?.kind === 'snapshot') {
       yield* snapshotMessages(update, registry.feedId, clock.nowMs());
     } else if (update !== undefined && (!told.begun || hasEntries(update))) {
@@ -58,6 +61,7 @@ export function pushMessages(
       told.begun = true;
       told.revision = update.revision;
     }
+    yield* federation.kept();
     // After the entries: what is to be replaced has to be there.
     const serials = new Set(serialsOf(registry.revocationsOf(agentId)));
     yield* revokeMessages([...serials.difference(revoked)]);

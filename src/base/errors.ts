@@ -12,6 +12,7 @@ import { diceErrors } from './errors/dice.ts';
 import { dpuErrors } from './errors/dpu.ts';
 import { dpuAttestationErrors } from './errors/dpu-attestation.ts';
 import { encodingErrors } from './errors/encoding.ts';
+import { federationErrors } from './errors/federation.ts';
 import { issuanceErrors } from './errors/issuance.ts';
 import { issuerErrors } from './errors/issuer.ts';
 import { istioErrors } from './errors/istio.ts';
@@ -49,6 +50,7 @@ export const ERRORS = {
   ...storeErrors,
   ...backupErrors,
   ...registryErrors,
+  ...federationErrors,
   ...ruleErrors,
   ...policyErrors,
   ...attestationErrors,

@@ -63,6 +63,56 @@ export const cliCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/bundle-show.ts')).bundleShow,
   },
   {
+    path: 'bundle set',
+    summary: 'Bring the bundle of another trust domain',
+    load: async () => (await import('./commands/bundle-federated.ts')).bundleSet,
+  },
+  {
+    path: 'bundle list',
+    summary: 'Print the bundles of other trust domains',
+    load: async () => (await import('./commands/bundle-federated.ts')).bundleList,
+  },
+  {
+    path: 'bundle delete',
+    summary: 'Forget the bundle of another trust domain',
+    load: async () => (await import('./commands/bundle-federated.ts')).bundleDelete,
+  },
+  {
+    path: 'bundle count',
+    summary: 'Count trust bundles',
+    load: async () => (await import('./commands/bundle-federated.ts')).bundleCount,
+  },
+  {
+    path: 'federation create',
+    summary: 'Federate with another trust domain',
+    load: async () => (await import('./commands/federation.ts')).federationCreate,
+  },
+  {
+    path: 'federation update',
+    summary: 'Change a federation relationship',
+    load: async () => (await import('./commands/federation.ts')).federationUpdate,
+  },
+  {
+    path: 'federation list',
+    summary: 'List federation relationships',
+    load: async () => (await import('./commands/federation.ts')).federationList,
+  },
+  {
+    path: 'federation show',
+    summary: 'Show one federation relationship',
+    load: async () => (await import('./commands/federation.ts')).federationShow,
+  },
+  {
+    path: 'federation refresh',
+    summary: 'Fetch the bundle of another trust domain now',
+    load: async () => (await import('./commands/federation.ts')).federationRefresh,
+  },
+  {
+    path: 'federation delete',
+    summary: 'End a federation relationship',
+    load: async () => (await import('./commands/federation.ts')).federationDelete,
+  },
+  {
     path: 'localauthority x509 show',
     summary: 'Show the X.509 authorities of the server',
     load: async () => (await import('./commands/local-authority.ts')).localAuthority.x509.show,

@@ -62,6 +62,18 @@ test('SPIRE flags of the commands that we have are known in both spellings', asy
       'parentID spiffeID selector federatesWith downstream hint matchSelectorsOn matchFederatesWithOn socketPath output instance',
     'entry delete': 'entryID file socketPath output instance',
     'bundle show': 'format socketPath output instance',
+    'bundle list': 'id format socketPath output instance',
+    'bundle set': 'id path format socketPath output instance',
+    'bundle delete': 'id mode socketPath output instance',
+    'bundle count': 'socketPath output instance',
+    'federation create':
+      'trustDomain bundleEndpointURL bundleEndpointProfile endpointSpiffeID trustDomainBundlePath trustDomainBundleFormat data socketPath output instance',
+    'federation update':
+      'trustDomain bundleEndpointURL bundleEndpointProfile endpointSpiffeID trustDomainBundlePath trustDomainBundleFormat data socketPath output instance',
+    'federation list': 'socketPath output instance',
+    'federation show': 'trustDomain socketPath output instance',
+    'federation refresh': 'id socketPath output instance',
+    'federation delete': 'id socketPath output instance',
     'agent list':
       'selector canReattest banned expiresBefore attestationType matchSelectorsOn socketPath output instance',
     'agent count':

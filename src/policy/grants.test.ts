@@ -56,7 +56,7 @@ async function attest(registry: Registry, agent: AgentRecord): Promise<AgentCall
 
 async function create(registry: Registry, entry: EntryDraft): Promise<Entry> {
   const [created] = unwrap(await registry.createEntries([{ draft: entry }]));
-  assert.ok(created);
+  assert.ok(created !== undefined && 'entry' in created);
   return created.entry;
 }
 

@@ -28,7 +28,20 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
 
   ['/spire.api.server.bundle.v1.Bundle/GetBundle', ANYONE],
   ['/spire.api.server.bundle.v1.Bundle/GetFederatedBundle', OPERATORS_AND_AGENTS],
+  ['/spire.api.server.bundle.v1.Bundle/CountBundles', OPERATORS],
+  ['/spire.api.server.bundle.v1.Bundle/ListFederatedBundles', OPERATORS],
+  ['/spire.api.server.bundle.v1.Bundle/BatchCreateFederatedBundle', OPERATORS],
+  ['/spire.api.server.bundle.v1.Bundle/BatchUpdateFederatedBundle', OPERATORS],
+  ['/spire.api.server.bundle.v1.Bundle/BatchSetFederatedBundle', OPERATORS],
+  ['/spire.api.server.bundle.v1.Bundle/BatchDeleteFederatedBundle', OPERATORS],
   ['/spire.api.server.bundle.v1.Bundle/PublishJWTAuthority', DOWNSTREAM],
+
+  ['/spire.api.server.trustdomain.v1.TrustDomain/ListFederationRelationships', OPERATORS],
+  ['/spire.api.server.trustdomain.v1.TrustDomain/GetFederationRelationship', OPERATORS],
+  ['/spire.api.server.trustdomain.v1.TrustDomain/BatchCreateFederationRelationship', OPERATORS],
+  ['/spire.api.server.trustdomain.v1.TrustDomain/BatchUpdateFederationRelationship', OPERATORS],
+  ['/spire.api.server.trustdomain.v1.TrustDomain/BatchDeleteFederationRelationship', OPERATORS],
+  ['/spire.api.server.trustdomain.v1.TrustDomain/RefreshBundle', OPERATORS],
 
   ['/spire.api.server.entry.v1.Entry/CountEntries', OPERATORS],
   ['/spire.api.server.entry.v1.Entry/ListEntries', OPERATORS],

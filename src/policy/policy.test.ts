@@ -21,6 +21,7 @@ import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../gen/spire/api/server/entry/v1/entry.ts';
 import { LocalAuthorityService } from '../gen/spire/api/server/localauthority/v1/localauthority.ts';
 import { SVIDService } from '../gen/spire/api/server/svid/v1/svid.ts';
+import { TrustDomainService } from '../gen/spire/api/server/trustdomain/v1/trustdomain.ts';
 import { PermissionDeniedDetails_Reason as Reason } from '../gen/spire/api/types/status.ts';
 import type { AgentRecord } from '../rules/entry.ts';
 import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
@@ -33,6 +34,7 @@ const SERVED = [
   BundleService,
   EntryService,
   SVIDService,
+  TrustDomainService,
   AgentSyncService,
   LocalAuthorityService,
   RevocationService,
@@ -62,6 +64,18 @@ const LOCAL_ADMIN = [
   'Entry/BatchCreateEntry',
   'Entry/BatchUpdateEntry',
   'Entry/BatchDeleteEntry',
+  'Bundle/CountBundles',
+  'Bundle/ListFederatedBundles',
+  'Bundle/BatchCreateFederatedBundle',
+  'Bundle/BatchUpdateFederatedBundle',
+  'Bundle/BatchSetFederatedBundle',
+  'Bundle/BatchDeleteFederatedBundle',
+  'TrustDomain/ListFederationRelationships',
+  'TrustDomain/GetFederationRelationship',
+  'TrustDomain/BatchCreateFederationRelationship',
+  'TrustDomain/BatchUpdateFederationRelationship',
+  'TrustDomain/BatchDeleteFederationRelationship',
+  'TrustDomain/RefreshBundle',
   'SVID/MintX509SVID',
   'SVID/MintJWTSVID',
   'Attestation/GetAssurance',

@@ -28,6 +28,7 @@ import { BanKeeper, type BanReach, bannedHere } from './ban-keeper.ts';
 import type { DerivedView } from './derived-entries.ts';
 import type { DpuView } from './dpus.ts';
 import { ExpiryTimer } from './expiry-timer.ts';
+import { type FederationRegistry, federationRegistry } from './federation.ts';
 import { Follower } from './follower.ts';
 import { HoldKeeper } from './hold-keeper.ts';
 import { countMatching, listPage } from './listing.ts';
@@ -57,6 +58,7 @@ export interface LiveRegistryParts extends RegistryOptions {
 /** The registry over one store: the view, what keeps it new, and the writes. */
 export class LiveRegistry implements Registry {
   readonly trustDomain: TrustDomain;
+  readonly federation: FederationRegistry;
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #random: Random;
@@ -82,6 +84,7 @@ export class LiveRegistry implements Registry {
     };
     const epoch = parts.derives ? `.${toHex(parts.random.bytes(8))}` : '';
     this.#view = new View(parts.trustDomain, () => this.#nowSeconds(), overlay, epoch);
+    this.federation = federationRegistry(this.#view.federation, parts.store, (w) => this.#write(w));
     this.#expiry = new ExpiryTimer(this.#view, parts.clock, () => void this.#prune());
     this.#follower = new Follower({
       store: parts.store,

@@ -29,7 +29,7 @@ function codeOf(result: Result<unknown>): string {
 
 async function create(registry: Registry, entry: EntryDraft, entryId?: string): Promise<Entry> {
   const [created] = unwrap(await registry.createEntries([{ id: entryId, draft: entry }]));
-  assert.ok(created);
+  assert.ok(created !== undefined && 'entry' in created);
   return created.entry;
 }
 
@@ -328,6 +328,8 @@ class FlakyStore {
       revocations: [],
       dpus: [],
       issuingCas: [],
+      federations: [],
+      federatedBundles: [],
     });
   }
 

@@ -24,6 +24,7 @@ import type {
 import type { BanReach, KeptBanEvent } from './ban-keeper.ts';
 import type { DerivedView } from './derived-entries.ts';
 import type { DpuView } from './dpus.ts';
+import type { FederationRegistry } from './federation.ts';
 import type { KeptEvent } from './kept-writer.ts';
 import { loadRegistry } from './live-registry.ts';
 import type { LocalBans } from './local-bans.ts';
@@ -170,6 +171,9 @@ export interface Registry {
   readonly distrustedIssuingCas: ReadonlySet<string>;
   /** Calls `listener` after issuing CAs came, went or changed. Returns what ends it. */
   onIssuingCas(listener: () => void): () => void;
+
+  /** Relationships with other trust domains, and their bundles. */
+  readonly federation: FederationRegistry;
 
   /** The inventory of DPUs. */
   readonly dpus: DpuView;

@@ -92,6 +92,8 @@ class World {
       revocations: [],
       dpus: [],
       issuingCas: [],
+      federations: [],
+      federatedBundles: [],
     });
   }
 

@@ -8,6 +8,7 @@ import { type Admitted, AgentViews, isAdmitted } from './agent-views.ts';
 import { DerivedEntries } from './derived-entries.ts';
 import { Dpus } from './dpus.ts';
 import { ExpiryQueue } from './expiry-queue.ts';
+import { Federations } from './federation.ts';
 import { type AgentNode, Graph } from './graph.ts';
 import { History } from './history.ts';
 import { IssuingCas } from './issuing-cas.ts';
@@ -16,6 +17,7 @@ import type { AgentSubscription, FeedPosition } from './registry.ts';
 import { Revocations } from './revocations.ts';
 import { SortedKeys } from './sorted-keys.ts';
 
+const FEDERATION_KINDS: ReadonlySet<Change['kind']> = new Set(['federation', 'federated-bundle']);
 const NO_AGENTS: ReadonlySet<AgentNode> = new Set();
 
 /**
@@ -27,6 +29,7 @@ export class View {
   readonly expiries = new ExpiryQueue();
   readonly revocations = new Revocations();
   readonly issuingCas = new IssuingCas();
+  readonly federation = new Federations();
   readonly dpus: Dpus;
   readonly derived: DerivedEntries;
   entryIds = new SortedKeys([]);
@@ -88,12 +91,14 @@ export class View {
     this.#loadRevocations(snapshot.revocations);
     this.issuingCas.clear();
     for (const issuingCa of snapshot.issuingCas) this.issuingCas.put(issuingCa);
+    this.federation.load(snapshot.federations, snapshot.federatedBundles);
     this.#agents.invalidateAll();
     if (snapshot.bundle !== undefined) this.#setBundle(snapshot.bundle);
     this.#agents.flush();
     this.revocations.notify();
     this.issuingCas.notify();
     this.dpus.notify();
+    this.federation.notify();
   }
 
   /** Applies changes in the order of the feed. */
@@ -106,6 +111,7 @@ export class View {
     if (changes.some(({ kind }) => kind === 'revocation')) this.revocations.notify();
     if (changes.some(({ kind }) => kind === 'issuing-ca')) this.issuingCas.notify();
     if (changes.some(({ kind }) => kind === 'dpu')) this.dpus.notify();
+    if (changes.some(({ kind }) => FEDERATION_KINDS.has(kind))) this.federation.notify();
   }
 
   /** Drops entries whose time is over, before the store has deleted them. Answers whether any was. */
@@ -213,6 +219,12 @@ export class View {
         return;
       case 'dpu':
         this.#changeDpu(change.dpu, this.sequence);
+        return;
+      case 'federation':
+        this.federation.putRelationship(change.trustDomain, change.federation);
+        return;
+      case 'federated-bundle':
+        this.federation.putBundle(change.trustDomain, change.federatedBundle);
         return;
       case 'ended':
         return;

@@ -3,6 +3,7 @@ import { auditSchema } from '../audit/settings.ts';
 import type { Result } from '../base/result.ts';
 import { kubernetesSchema } from '../controllers/settings.ts';
 import { dpuSchema } from '../dpu/settings.ts';
+import { federationSchema } from '../federation/settings.ts';
 import { KEY_TYPES } from '../keys/key-manager.ts';
 import { keysSchema } from '../keys/settings.ts';
 import { zonesSchema } from '../policy/zone-settings.ts';
@@ -254,6 +255,7 @@ export const serverConfigSchema = z
     ledger: ledgerSchema,
     crl: crlSchema,
     dpu: dpuSchema,
+    federation: federationSchema,
     zones: zonesSchema,
     kubernetes: kubernetesSchema,
     audit: auditSchema,

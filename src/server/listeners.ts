@@ -12,6 +12,7 @@ import { createPushStreams, type PushStreams } from '../api/push-streams.ts';
 import { createRevocationService } from '../api/revocation-service.ts';
 import { createRuleService } from '../api/rule-service.ts';
 import { createSvidService } from '../api/svid-service.ts';
+import { createTrustDomainService } from '../api/trust-domain-service.ts';
 import type { NodeAttestor } from '../attestation/attestor.ts';
 import { ok, type Result } from '../base/result.ts';
 import { IstioCertificateServiceService } from '../gen/istio/v1/auth/ca.ts';
@@ -25,6 +26,7 @@ import { BundleService } from '../gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../gen/spire/api/server/entry/v1/entry.ts';
 import { LocalAuthorityService } from '../gen/spire/api/server/localauthority/v1/localauthority.ts';
 import { SVIDService } from '../gen/spire/api/server/svid/v1/svid.ts';
+import { TrustDomainService } from '../gen/spire/api/server/trustdomain/v1/trustdomain.ts';
 import type { Registry } from '../registry/registry.ts';
 import { createHealthBoard } from '../rpc/health.ts';
 import { createRpcHost, type RpcHost } from '../rpc/host.ts';
@@ -42,6 +44,7 @@ import type { ServerConfig } from './config.ts';
 import type { ServerCore } from './core.ts';
 import { createDpuHost } from './dpu-host-attestor.ts';
 import type { JudgedDpus } from './dpu-judge.ts';
+import type { ServerFederation } from './federation.ts';
 import type { ServerBase } from './server.ts';
 
 /** Time that open calls have to send their last words at the end, in milliseconds. */
@@ -53,6 +56,7 @@ const REFLECTED = [
   'spire.api.server.entry.v1.Entry',
   'spire.api.server.bundle.v1.Bundle',
   'spire.api.server.svid.v1.SVID',
+  'spire.api.server.trustdomain.v1.TrustDomain',
   'spire.api.server.localauthority.v1.LocalAuthority',
   'signet.agent.v1.AgentSync',
   'signet.revocation.v1.Revocation',
@@ -62,11 +66,17 @@ const REFLECTED = [
   'grpc.health.v1.Health',
 ] as const;
 
+/** What services are about, beside the core. */
+export interface ListenerParts {
+  readonly dpu: JudgedDpus | undefined;
+  readonly federation: ServerFederation;
+}
+
 /** Opens the admin socket and the TCP port, in this order: operators can look in before agents come. */
 export async function startListeners(
   base: ServerBase,
   core: ServerCore,
-  dpu: JudgedDpus | undefined,
+  { dpu, federation }: ListenerParts,
 ): Promise<Result<TlsListener>> {
   const rpcMetrics = createRpcMetrics(base.metrics);
   const host = await createDpuHost(base, core);
@@ -74,7 +84,7 @@ export async function startListeners(
   const ofDpus = [dpu?.attestor, host.value].filter((one) => one !== undefined);
   const attestors = await createAttestors(base, core.registry, ofDpus);
   if (!attestors.ok) return attestors;
-  const served = services(base, core, attestors.value, dpu);
+  const served = services(base, core, attestors.value, { dpu, federation });
   const admin = await startAdmin(base, rpcMetrics, served);
   if (!admin.ok) return admin;
   return startTcp(base, core, rpcMetrics, served);
@@ -90,7 +100,7 @@ function services(
   base: ServerBase,
   { api, authority, issuingCa, issueCa, dpus, clusters }: ServerCore,
   attestors: ReadonlyMap<string, NodeAttestor>,
-  judged: JudgedDpus | undefined,
+  { dpu: judged, federation }: ListenerParts,
 ): Services {
   const { callLimits } = base.settings;
   const attestation = { attestors, oneAtATime: oneAtATime() };
@@ -109,6 +119,11 @@ function services(
   });
   const nodes = createAttestationService(api);
   const rule = createRuleService(api, clusters.rules);
+  const { fetcher } = federation;
+  const trustDomain = createTrustDomainService({
+    ...api,
+    refresh: (name) => fetcher.refresh(name),
+  });
   const sync = createAgentSyncService(api, streams);
   const guard = createGuard(api, callLimits);
   const serve = (host: RpcHost): void => {
@@ -116,6 +131,7 @@ function services(
     host.addService(AgentService, agent, guards);
     host.addService(EntryService, entry, guards);
     host.addService(BundleService, bundle, guards);
+    host.addService(TrustDomainService, trustDomain, guards);
     host.addService(SVIDService, svid, guards);
     host.addService(LocalAuthorityService, localAuthority, guards);
     host.addService(AgentSyncService, sync, guards);

@@ -41,7 +41,7 @@ export interface OwnSvid {
 /** The server's own X.509-SVID, which TLS clients see. */
 export interface ServerIdentity {
   readonly current: TlsIdentity;
-  /** Hands each new identity to the listener, and one that came before it did; there is one. */
+  /** Hands each new identity to a listener, and one that came before it did. */
   onRenewed(listener: (identity: TlsIdentity) => void): void;
   close(): void;
 }
@@ -69,7 +69,7 @@ export async function createServerIdentity(
 class RenewedIdentity implements ServerIdentity {
   readonly #options: ServerIdentityOptions;
   #issued: Issued;
-  #listener: (identity: TlsIdentity) => void = () => {};
+  readonly #listeners: ((identity: TlsIdentity) => void)[] = [];
   readonly #endWatch: () => void;
   #renewing = false;
   #renewed = false;
@@ -91,7 +91,7 @@ class RenewedIdentity implements ServerIdentity {
   }
 
   onRenewed(listener: (identity: TlsIdentity) => void): void {
-    this.#listener = listener;
+    this.#listeners.push(listener);
     if (this.#renewed) listener(this.#issued.identity);
   }
 
@@ -115,7 +115,7 @@ class RenewedIdentity implements ServerIdentity {
     this.#issued = next.value;
     this.#renewed = true;
     health.ready();
-    this.#listener(next.value.identity);
+    for (const listener of this.#listeners) listener(next.value.identity);
     this.#arm();
   }
 

@@ -11,6 +11,7 @@ import { formatDuration } from '../runtime/units.ts';
 import { fixedChanges, type ServerConfig } from './config.ts';
 import { startCore } from './core.ts';
 import { judgeDpus } from './dpu-judge.ts';
+import { startFederation } from './federation.ts';
 import { startListeners } from './listeners.ts';
 import { LiveSettings } from './live-settings.ts';
 import { protectionOf } from './protection.ts';
@@ -27,6 +28,8 @@ export interface RunningServer {
   /** Port of the TCP listener. */
   readonly port: number;
   readonly adminSocket: string;
+  /** Port of the bundle endpoint; undefined when off. */
+  readonly bundleEndpointPort: number | undefined;
   /** Port of /metrics, /live and /ready; undefined when off. */
   readonly telemetryPort: number | undefined;
   readonly health: Health;
@@ -84,7 +87,12 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
   if (!core.ok) return core;
   const dpu = await judgeDpus(base, core.value);
   if (!dpu.ok) return dpu;
-  const listeners = await startListeners(base, core.value, dpu.value);
+  const federation = await startFederation(base, core.value);
+  if (!federation.ok) return federation;
+  const listeners = await startListeners(base, core.value, {
+    dpu: dpu.value,
+    federation: federation.value,
+  });
   if (!listeners.ok) return listeners;
   const extra = [core.value.ledger?.pages, core.value.crl?.pages].flatMap((pages) => pages ?? []);
   const telemetry = await startTelemetry(config.telemetry, { ...base, extra });
@@ -108,6 +116,7 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
   return ok({
     port,
     adminSocket: config.adminSocket.path,
+    bundleEndpointPort: federation.value.endpointPort,
     telemetryPort: telemetry.value.port,
     health: base.health,
     reload(next) {

@@ -15,6 +15,7 @@ import {
 import { makeIntermediate, makeKey, makeRoot } from '../../test/support/x509.ts';
 import { type Result, unwrap } from '../base/result.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
+import type { FederationDraft } from '../rules/federation.ts';
 import type { IssuingCa } from '../rules/issuing-ca.ts';
 import { REVOCATION_GRACE_SECONDS } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
@@ -66,6 +67,16 @@ function makeBundle(): Bundle {
   };
 }
 
+const domain = (name: string) => unwrap(parseTrustDomain(name));
+
+async function putBundle(store: Store, name: string, extra: Partial<Bundle> = {}) {
+  const bundle = { ...makeBundle(), trustDomain: domain(name), ...extra };
+  const write = { bundle, origin: '', mode: 'set' } as const;
+  const [written] = unwrap(await store.writeFederatedBundles([write]));
+  assert.equal(written?.outcome, 'written');
+  return written.value;
+}
+
 async function changes(store: Store, after = 0n): Promise<readonly Change[]> {
   return unwrap(await store.changesAfter(after, 1000));
 }
@@ -106,6 +117,7 @@ for (const backend of BACKENDS) {
         jwtSvidIncludeJti: true,
       });
       const plain = draft('/db', '/spire/agent/a');
+      await putBundle(store, 'b.org');
       const stated = [await createOne(store, 'b', full), await createOne(store, 'a', plain)];
       assert.deepEqual(stated[0], { ...full, id: 'b', revision: 0n, createdAtSeconds: NOW });
       await store.close();
@@ -133,7 +145,7 @@ for (const backend of BACKENDS) {
         ),
       );
       assert.deepEqual(
-        outcomes.map(({ outcome, entry }) => [outcome, entry.id]),
+        outcomes.map((one) => [one.outcome, 'entry' in one ? one.entry.id : '']),
         [
           ['exists', 'one'],
           ['created', 'n1'],
@@ -142,7 +154,7 @@ for (const backend of BACKENDS) {
           ['exists', 'n3'],
         ],
       );
-      assert.deepEqual(outcomes[0]?.entry, first);
+      assert.deepEqual(outcomes[0], { outcome: 'exists', entry: first });
       assert.equal((await entries(store)).length, 4);
     });
 
@@ -735,6 +747,136 @@ for (const backend of BACKENDS) {
       assert.deepEqual(await kept(), []);
       assert.equal(unwrap(await reopened.changesAfter(0n, 1))[0]?.kind, 'ended');
       await reopened.close();
+    });
+  });
+
+  describe(`other trust domains in ${backend.name}`, () => {
+    const relationship = (name: string, extra: Partial<FederationDraft> = {}): FederationDraft => ({
+      trustDomain: domain(name),
+      bundleEndpointUrl: `https://${name}/`,
+      profile: { kind: 'https_spiffe', endpointId: id(`/endpoint`) },
+      origin: '',
+      ...extra,
+    });
+    const create = async (store: Store, draft: FederationDraft) =>
+      unwrap(await store.writeFederations([{ federation: draft, mode: 'create' }]))[0];
+
+    it('are kept as they were stated, with sequences of 64 bits, after a restart too', async (context) => {
+      const place = await temporaryFolder(context);
+      const store = await backend.open(place);
+      const web = relationship('a.test', { profile: { kind: 'https_web' }, origin: 'kube/one' });
+      await create(store, web);
+      await create(store, relationship('b.test'));
+      const sequence = 2n ** 64n - 1n;
+      const [jwt] = makeBundle().jwtAuthorities;
+      assert.ok(jwt);
+      const jwtAuthorities = [{ ...jwt, algorithm: 'ES256' as const }];
+      const held = await putBundle(store, 'a.test', { sequence, jwtAuthorities });
+      await store.close();
+      const again = await backend.open(place);
+      context.after(() => again.close());
+      const { federations, federatedBundles } = unwrap(await again.loadSnapshot());
+      assert.deepEqual(federations, [
+        { ...web, revision: 1n },
+        { ...relationship('b.test'), revision: 1n },
+      ]);
+      assert.deepEqual(federatedBundles, [held]);
+      assert.equal(federatedBundles[0]?.bundle.sequence, sequence);
+    });
+
+    it('are created once, updated where they are, and only from the revision that was read', async (context) => {
+      const store = await backend.open(await temporaryFolder(context));
+      context.after(() => store.close());
+      const one = relationship('a.test');
+      const write = async (mode: 'create' | 'update' | 'set', expectedRevision?: bigint) =>
+        unwrap(await store.writeFederations([{ federation: one, mode, expectedRevision }]))[0]
+          ?.outcome;
+      assert.equal(await write('update'), 'missing');
+      assert.equal(await write('create'), 'written');
+      assert.equal(await write('create'), 'exists');
+      assert.equal(await write('update', 0n), 'conflict');
+      assert.equal(await write('update', 1n), 'written');
+      assert.equal(await write('set', 1n), 'conflict');
+      const bundle = { ...makeBundle(), trustDomain: domain('a.test') };
+      const put = async (expectedFederation: bigint) =>
+        unwrap(
+          await store.writeFederatedBundles([
+            { bundle, origin: '', mode: 'set', expectedRevision: 0n, expectedFederation },
+          ]),
+        )[0]?.outcome;
+      assert.equal(await put(1n), 'conflict');
+      assert.deepEqual(unwrap(await store.deleteFederations([{ trustDomain: 'a.test' }])), [true]);
+      assert.equal(await put(2n), 'conflict', 'of a relationship that ended');
+    });
+
+    it('what an origin made goes with it, what an operator made or uses stays', async (context) => {
+      const store = await backend.open(await temporaryFolder(context));
+      context.after(() => store.close());
+      const names = ['mine.test', 'used.test', 'set.test'];
+      for (const name of names) {
+        const bundle = { ...makeBundle(), trustDomain: domain(name) };
+        const federation = relationship(name, { origin: 'kube/x' });
+        unwrap(await store.writeFederations([{ federation, mode: 'create', bundle }]));
+      }
+      await putBundle(store, 'set.test');
+      const user = draft('/web', '/spire/agent/a', { federatesWith: [domain('used.test')] });
+      await createOne(store, 'user', user);
+      await create(store, relationship('theirs.test'));
+      const deletes = [...names, 'theirs.test'].map((trustDomain) => ({
+        trustDomain,
+        origin: 'kube/x',
+      }));
+      assert.deepEqual(unwrap(await store.deleteFederations(deletes)), [true, true, true, false]);
+      const { federations, federatedBundles } = unwrap(await store.loadSnapshot());
+      assert.deepEqual(
+        federations.map(({ trustDomain }) => trustDomain.name),
+        ['theirs.test'],
+      );
+      assert.deepEqual(
+        federatedBundles.map(({ bundle }) => bundle.trustDomain.name),
+        ['set.test', 'used.test'],
+      );
+    });
+
+    it('an entry federates only with those whose bundle is here, or with its own', async (context) => {
+      const store = await backend.open(await temporaryFolder(context));
+      context.after(() => store.close());
+      const federating = (...names: string[]) =>
+        draft('/web', '/spire/agent/a', { federatesWith: names.map(domain) });
+      const refused = { outcome: 'unfederated', trustDomain: 'b.test' };
+      const entry = federating(TRUST_DOMAIN.name, 'b.test');
+      const creation = { id: 'one', draft: entry };
+      assert.deepEqual(unwrap(await store.createEntries([creation], NOW)), [refused]);
+      await createOne(store, 'one', federating(TRUST_DOMAIN.name));
+      assert.deepEqual(unwrap(await store.updateEntries([creation])), [refused]);
+      await putBundle(store, 'b.test');
+      assert.equal(unwrap(await store.updateEntries([creation]))[0]?.outcome, 'updated');
+    });
+
+    it('a bundle that entries federate with goes by its mode: never, with them, or from them', async (context) => {
+      const store = await backend.open(await temporaryFolder(context));
+      context.after(() => store.close());
+      await putBundle(store, 'b.test');
+      await putBundle(store, 'c.test');
+      const both = [domain('b.test'), domain('c.test')];
+      const one = draft('/web', '/spire/agent/a', { federatesWith: both });
+      const before = await createOne(store, 'one', one);
+      // The name alone, elsewhere in an entry, is no federation.
+      await createOne(store, 'two', draft('/db', '/spire/agent/a', { dnsNames: ['b.test'] }));
+      const remove = async (trustDomain: string, mode: 'restrict' | 'delete' | 'dissociate') =>
+        unwrap(await store.deleteFederatedBundles([{ trustDomain, mode }]))[0];
+      assert.deepEqual(await remove('x.test', 'delete'), { outcome: 'missing', entries: 0 });
+      assert.deepEqual(await remove('b.test', 'restrict'), { outcome: 'in-use', entries: 1 });
+      assert.deepEqual(await remove('b.test', 'dissociate'), { outcome: 'deleted', entries: 1 });
+      const left = (await entries(store)).find((entry) => entry.id === 'one');
+      assert.deepEqual(left, { ...before, federatesWith: [domain('c.test')], revision: 1n });
+      assert.deepEqual(await remove('c.test', 'delete'), { outcome: 'deleted', entries: 1 });
+      assert.deepEqual(
+        (await entries(store)).map((entry) => entry.id),
+        ['two'],
+      );
+      const kinds = (await changes(store)).map(({ kind }) => kind);
+      assert.deepEqual(kinds.slice(-2), ['entry-deleted', 'federated-bundle']);
     });
   });
 

@@ -2,11 +2,21 @@ import type { Result } from '../base/result.ts';
 import type { Assurance } from '../rules/assurance.ts';
 import type { DpuDraft, DpuRecord } from '../rules/dpu.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
+import type { FederatedBundle, Federation } from '../rules/federation.ts';
 import type { IssuingCa } from '../rules/issuing-ca.ts';
 import type { Revocation } from '../rules/revocation.ts';
 import type { Selector } from '../rules/selector.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
+import type {
+  DeletedFederatedBundle,
+  FederatedBundleDelete,
+  FederatedBundleWrite,
+  FederationDelete,
+  FederationWrite,
+  WrittenFederatedBundle,
+  WrittenFederation,
+} from './federation.ts';
 
 /** One line of the change feed: what changed, in commit order. Values are the state after it or newer. */
 export type Change =
@@ -18,6 +28,20 @@ export type Change =
   | { readonly kind: 'revocation'; readonly sequence: bigint; readonly revocation: Revocation }
   | { readonly kind: 'dpu'; readonly sequence: bigint; readonly dpu: DpuRecord }
   | { readonly kind: 'issuing-ca'; readonly sequence: bigint; readonly issuingCa: IssuingCa }
+  /** A relationship with another trust domain; undefined where it is gone. */
+  | {
+      readonly kind: 'federation';
+      readonly sequence: bigint;
+      readonly trustDomain: string;
+      readonly federation: Federation | undefined;
+    }
+  /** The bundle of another trust domain; undefined where it is gone. */
+  | {
+      readonly kind: 'federated-bundle';
+      readonly sequence: bigint;
+      readonly trustDomain: string;
+      readonly federatedBundle: FederatedBundle | undefined;
+    }
   /** A revocation or an issuing CA that was gone again before it was read: it has ended. */
   | { readonly kind: 'ended'; readonly sequence: bigint };
 
@@ -32,6 +56,8 @@ export interface StoreSnapshot {
   readonly revocations: readonly Revocation[];
   readonly dpus: readonly DpuRecord[];
   readonly issuingCas: readonly IssuingCa[];
+  readonly federations: readonly Federation[];
+  readonly federatedBundles: readonly FederatedBundle[];
 }
 
 /** An entry to be made, under an ID that nothing else has. */
@@ -44,7 +70,14 @@ export interface EntryCreation {
 export type CreatedEntry =
   | { readonly outcome: 'created'; readonly entry: Entry }
   /** Same parent, SPIFFE ID and selectors, or the same ID: nothing was written. */
-  | { readonly outcome: 'exists'; readonly entry: Entry };
+  | { readonly outcome: 'exists'; readonly entry: Entry }
+  | UnfederatedEntry;
+
+/** An entry that was not written: of a trust domain that it federates with (bare name) there is no bundle. */
+export interface UnfederatedEntry {
+  readonly outcome: 'unfederated';
+  readonly trustDomain: string;
+}
 
 /** A new state for an entry. */
 export interface EntryUpdate {
@@ -61,7 +94,8 @@ export type UpdatedEntry =
   /** The entry is as it stands now: another update came first. */
   | { readonly outcome: 'conflict'; readonly entry: Entry }
   /** The other entry with this parent, SPIFFE ID and selectors. */
-  | { readonly outcome: 'exists'; readonly entry: Entry };
+  | { readonly outcome: 'exists'; readonly entry: Entry }
+  | UnfederatedEntry;
 
 /** A join token at rest: its hash, never its text. */
 export interface JoinTokenRecord {
@@ -260,6 +294,21 @@ export interface Store {
   putIssuingCa(issuingCa: IssuingCa): Promise<Result<IssuingCa>>;
   /** Makes or replaces DPUs of the inventory in one transaction; answers in order. They are never deleted. */
   writeDpus(writes: readonly DpuWrite[]): Promise<Result<readonly WrittenDpu[]>>;
+  /** Makes or changes relationships in one transaction; answers in order. */
+  writeFederations(
+    writes: readonly FederationWrite[],
+  ): Promise<Result<readonly WrittenFederation[]>>;
+  /** Ends relationships in one transaction; answers in order, false where there was none. */
+  deleteFederations(deletes: readonly FederationDelete[]): Promise<Result<readonly boolean[]>>;
+  /** Makes or replaces bundles of other trust domains in one transaction; answers in order. */
+  writeFederatedBundles(
+    writes: readonly FederatedBundleWrite[],
+  ): Promise<Result<readonly WrittenFederatedBundle[]>>;
+  /** Deletes such bundles, and what the mode says of entries, in one transaction; answers in order. */
+  deleteFederatedBundles(
+    deletes: readonly FederatedBundleDelete[],
+  ): Promise<Result<readonly DeletedFederatedBundle[]>>;
+
   /** Deletes join tokens past their end and their retry window, expired entries, and revocations and issuing CAs that have ended. */
   prune(nowSeconds: number): Promise<Result<void>>;
 

@@ -2,13 +2,22 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Client } from '@grpc/grpc-js';
 import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
+import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
 import {
   EntryService,
   type ListEntriesRequest,
   type SyncAuthorizedEntriesResponse,
 } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
 import type { Entry, EntryMask } from '../../src/gen/spire/api/types/entry.ts';
-import { ask, assertStatus, open, TestServer, TRUST_DOMAIN, wireEntry } from '../support/server.ts';
+import {
+  ask,
+  assertStatus,
+  open,
+  TestServer,
+  TRUST_DOMAIN,
+  wireBundle,
+  wireEntry,
+} from '../support/server.ts';
 
 const OFF = { perSecond: 0 };
 let server: TestServer;
@@ -19,6 +28,8 @@ before(async () => {
     limits: { attestation: OFF, anonymousConnections: OFF, agentCalls: OFF, batchEntries: 2000 },
   });
   admin = server.admin();
+  const bundle = [wireBundle('other.test')];
+  await ask(admin, BundleService.batchSetFederatedBundle, { bundle, outputMask: undefined });
 });
 
 after(() => server.stop());
@@ -168,6 +179,7 @@ describe('BatchCreateEntry', () => {
     ['a hint of 1,024 bytes', { hint: 'h'.repeat(1024), spiffeId: td('/hint') }, 0],
     ['a hint of 1,025 bytes', { hint: 'h'.repeat(1025) }, 3],
     ['an ID with a slash', { id: 'a/b' }, 3],
+    ['a federated trust domain without a bundle', { federatesWith: ['unknown.test'] }, 9],
     ['a federated trust domain with a path', { federatesWith: ['spiffe://other.test/x'] }, 3],
   ];
   for (const [name, fields, code] of hostile) {

@@ -21,6 +21,7 @@ import {
 } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
 import { EntryService } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
+import type { Bundle as WireBundle } from '../../src/gen/spire/api/types/bundle.ts';
 import { Entry as WireEntry } from '../../src/gen/spire/api/types/entry.ts';
 import { checkConfigValue } from '../../src/runtime/config.ts';
 import { createLogger } from '../../src/runtime/log.ts';
@@ -30,7 +31,7 @@ import {
   type ServerSurroundings,
   startServer,
 } from '../../src/server/server.ts';
-import { makeCsr, makeKey, type TestKey } from './x509.ts';
+import { makeCsr, makeKey, makeRoot, type TestKey } from './x509.ts';
 
 /** Trust domain of test servers. */
 export const TRUST_DOMAIN = 'example.org';
@@ -267,6 +268,21 @@ export function wireEntry(entry: Partial<WireEntry>): WireEntry {
     parentId: { trustDomain: TRUST_DOMAIN, path: '/spire/agent/none' },
     selectors: [{ type: 'unix', value: 'uid:1000' }],
     ...entry,
+  };
+}
+
+/** A bundle of another trust domain as it travels: one fresh CA, one fresh JWT key. */
+export function wireBundle(trustDomain: string, extra: Partial<WireBundle> = {}): WireBundle {
+  const { certificate } = makeRoot(trustDomain);
+  const publicKey = Buffer.from(makeKey().spki);
+  return {
+    trustDomain,
+    x509Authorities: [{ asn1: Buffer.from(certificate.der), tainted: false }],
+    jwtAuthorities: [{ publicKey, keyId: 'key-1', expiresAt: 0n, tainted: false }],
+    refreshHint: 60n,
+    sequenceNumber: 1n,
+    witAuthorities: [],
+    ...extra,
   };
 }
 

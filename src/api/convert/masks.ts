@@ -1,6 +1,10 @@
 import type { Agent, AgentMask } from '../../gen/spire/api/types/agent.ts';
 import type { Bundle, BundleMask } from '../../gen/spire/api/types/bundle.ts';
 import type { Entry, EntryMask } from '../../gen/spire/api/types/entry.ts';
+import type {
+  FederationRelationship,
+  FederationRelationshipMask,
+} from '../../gen/spire/api/types/federationrelationship.ts';
 
 /** A message with the mask's fields, each with the value that stands for "left out". */
 type Blanks<T, M> = { readonly [K in keyof M & keyof T]-?: T[K] };
@@ -41,6 +45,12 @@ const BUNDLE_BLANKS: Blanks<Bundle, BundleMask> = {
   witAuthorities: [],
 };
 
+const FEDERATION_BLANKS: Blanks<FederationRelationship, FederationRelationshipMask> = {
+  bundleEndpointUrl: '',
+  bundleEndpointProfile: undefined,
+  trustDomainBundle: undefined,
+};
+
 /** An entry with the fields that the mask asks for; without a mask, whole. The ID always stays. */
 export function maskEntry(entry: Entry, mask: EntryMask | undefined): Entry {
   return applyMask(entry, mask, ENTRY_BLANKS);
@@ -61,10 +71,47 @@ export function maskBundle(bundle: Bundle, mask: BundleMask | undefined): Bundle
  * as it is. Without a mask every field is the request's.
  */
 export function mergeEntry(current: Entry, request: Entry, mask: EntryMask | undefined): Entry {
+  return merge(current, request, mask, ENTRY_BLANKS);
+}
+
+/** A relationship with the fields that the mask asks for; without a mask, whole. Its name always stays. */
+export function maskFederation(
+  message: FederationRelationship,
+  mask: FederationRelationshipMask | undefined,
+): FederationRelationship {
+  return applyMask(message, mask, FEDERATION_BLANKS);
+}
+
+/** A relationship to be written, as {@link mergeEntry} makes an entry. */
+export function mergeFederation(
+  current: FederationRelationship,
+  request: FederationRelationship,
+  mask: FederationRelationshipMask | undefined,
+): FederationRelationship {
+  return merge(current, request, mask, FEDERATION_BLANKS);
+}
+
+/** A bundle to be written, as {@link mergeEntry} makes an entry. */
+export function mergeBundle(
+  current: Bundle,
+  request: Bundle,
+  mask: BundleMask | undefined,
+): Bundle {
+  return merge(current, request, mask, BUNDLE_BLANKS);
+}
+
+function merge<T extends object, M extends { readonly [K in keyof M]: boolean }>(
+  current: T,
+  request: T,
+  mask: M | undefined,
+  blanks: Blanks<T, M>,
+): T {
   if (mask === undefined) return request;
-  const kept = { ...request };
-  for (const field of fieldsOf(ENTRY_BLANKS)) if (!mask[field]) copyField(kept, current, field);
-  return kept;
+  const merged = { ...request };
+  for (const field of fieldsOf(blanks)) {
+    if (!mask[field]) copyField<T, keyof M & keyof T>(merged, current, field);
+  }
+  return merged;
 }
 
 function applyMask<T extends object, M extends { readonly [K in keyof M]: boolean }>(

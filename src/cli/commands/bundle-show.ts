@@ -1,10 +1,10 @@
 import { ok, type Result } from '../../base/result.ts';
 import { BundleClient } from '../../gen/spire/api/server/bundle/v1/bundle.ts';
 import { Bundle as WireBundle } from '../../gen/spire/api/types/bundle.ts';
-import { formatPemBundle, formatSpiffeBundle } from '../../spiffe/bundle-format.ts';
+import { BUNDLE_FORMAT_FLAG, printBundle } from '../bundle-data.ts';
 import { type ServerConnection, withServer } from '../server-connection.ts';
 import type { CommandSpec } from '../spec.ts';
-import { safeJson, safeLines } from '../text.ts';
+import { safeJson } from '../text.ts';
 import { fromWireBundle } from '../wire-bundle.ts';
 
 /** `signet bundle show`. */
@@ -12,14 +12,7 @@ export const bundleShow: CommandSpec = {
   connects: 'server',
   prints: true,
   about: 'What verifies the SVIDs of this trust domain; agents are started with it.',
-  flags: [
-    {
-      name: 'format',
-      value: 'form',
-      choices: ['pem', 'spiffe'],
-      help: 'pem: the CA certificates; spiffe: the whole bundle as a JWK Set; pem unless told',
-    },
-  ],
+  flags: [BUNDLE_FORMAT_FLAG],
   refused: { instance: 'name the socket with --server-socket' },
   examples: ['signet bundle show > bundle.pem', 'signet bundle show --format spiffe'],
   run: (input, io) =>
@@ -32,13 +25,9 @@ export const bundleShow: CommandSpec = {
       }
       const bundle = fromWireBundle(wire.value);
       if (!bundle.ok) return bundle;
-      if (input.text('format') !== 'spiffe') {
-        io.out(formatPemBundle(bundle.value));
-        return ok(undefined);
-      }
-      const document = formatSpiffeBundle(bundle.value);
-      if (!document.ok) return document;
-      io.out(`${safeLines(Buffer.from(document.value).toString('utf8'))}\n`);
+      const text = printBundle(bundle.value, input.text('format'));
+      if (!text.ok) return text;
+      io.out(text.value);
       return ok(undefined);
     }),
 };

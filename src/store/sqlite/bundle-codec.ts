@@ -1,5 +1,6 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { Bundle, BundleJwtAuthority, BundleX509Authority } from '../../spiffe/bundle.ts';
+import type { JwsAlgorithm } from '../../spiffe/jws.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import { parseCertificate } from '../../x509/certificate.ts';
 import { type BundleRow, bundleChecksum } from './rows.ts';
@@ -12,6 +13,8 @@ interface BundleBody {
     readonly spki: string;
     readonly expiresAt: number;
     readonly tainted: boolean;
+    /** Where its publisher restricts it to one algorithm. */
+    readonly alg?: JwsAlgorithm;
   }[];
 }
 
@@ -22,11 +25,12 @@ export function encodeBundle(bundle: Bundle): { refreshHint: number; body: strin
       der: Buffer.from(certificate.der).toString('base64'),
       tainted,
     })),
-    jwt: bundle.jwtAuthorities.map(({ keyId, publicKeySpki, expiresAtSeconds, tainted }) => ({
-      keyId,
-      spki: Buffer.from(publicKeySpki).toString('base64'),
-      expiresAt: expiresAtSeconds,
-      tainted,
+    jwt: bundle.jwtAuthorities.map((authority) => ({
+      keyId: authority.keyId,
+      spki: Buffer.from(authority.publicKeySpki).toString('base64'),
+      expiresAt: authority.expiresAtSeconds,
+      tainted: authority.tainted,
+      ...(authority.algorithm === undefined ? {} : { alg: authority.algorithm }),
     })),
   };
   return { refreshHint: bundle.refreshHintSeconds, body: JSON.stringify(body) };
@@ -37,8 +41,22 @@ export function decodeBundle(row: BundleRow, trustDomain: TrustDomain): Result<B
   if (row.checksum !== bundleChecksum(row)) {
     return fail('STORE_CORRUPT', 'the bundle is damaged: checksum differs');
   }
-  // The checksum vouches that this program wrote it, in this shape.
-  const body = JSON.parse(row.body) as BundleBody;
+  const authorities = decodeAuthorities(row.body);
+  if (!authorities.ok) return authorities;
+  const { sequence, refreshHint } = row;
+  return ok({
+    trustDomain,
+    ...authorities.value,
+    sequence: BigInt(sequence),
+    refreshHintSeconds: refreshHint,
+  });
+}
+
+/** Decodes the authorities of a row whose checksum was right: this program wrote it, in this shape. */
+export function decodeAuthorities(
+  text: string,
+): Result<Pick<Bundle, 'x509Authorities' | 'jwtAuthorities'>> {
+  const body = JSON.parse(text) as BundleBody;
   const x509Authorities: BundleX509Authority[] = [];
   for (const { der, tainted } of body.x509) {
     const certificate = parseCertificate(Buffer.from(der, 'base64'));
@@ -49,13 +67,7 @@ export function decodeBundle(row: BundleRow, trustDomain: TrustDomain): Result<B
     }
     x509Authorities.push({ certificate: certificate.value, tainted });
   }
-  return ok({
-    trustDomain,
-    x509Authorities,
-    jwtAuthorities: body.jwt.map(decodeJwtAuthority),
-    sequence: BigInt(row.sequence),
-    refreshHintSeconds: row.refreshHint,
-  });
+  return ok({ x509Authorities, jwtAuthorities: body.jwt.map(decodeJwtAuthority) });
 }
 
 function decodeJwtAuthority(jwt: BundleBody['jwt'][number]): BundleJwtAuthority {
@@ -64,5 +76,6 @@ function decodeJwtAuthority(jwt: BundleBody['jwt'][number]): BundleJwtAuthority 
     publicKeySpki: new Uint8Array(Buffer.from(jwt.spki, 'base64')),
     expiresAtSeconds: jwt.expiresAt,
     tainted: jwt.tainted,
+    ...(jwt.alg === undefined ? {} : { algorithm: jwt.alg }),
   };
 }

@@ -6,6 +6,8 @@ import { allBundleAcks, recordBundleAcks } from './bundle-acks.ts';
 import type { Database } from './database.ts';
 import { writeDpus } from './dpus.ts';
 import { createEntries, deleteEntries, deleteExpiredEntries, updateEntries } from './entries.ts';
+import { writeFederatedBundles } from './federated-bundles.ts';
+import { deleteFederatedBundles, deleteFederations, writeFederations } from './federations.ts';
 import { changesAfter, lastSequence, pruneChanges } from './feed.ts';
 import { deleteEndedIssuingCas, putIssuingCa } from './issuing-cas.ts';
 import { claimJoinToken, createJoinToken, deleteExpiredTokens } from './join-tokens.ts';
@@ -170,6 +172,10 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
     revoke: (args) => ok(revoke(db, args)),
     writeDpus: (args) => ok(writeDpus(db, args)),
     putIssuingCa: (args) => ok(putIssuingCa(db, args)),
+    writeFederations: (args) => ok(writeFederations(db, args)),
+    deleteFederations: (args) => ok(deleteFederations(db, args)),
+    writeFederatedBundles: (args) => ok(writeFederatedBundles(db, args)),
+    deleteFederatedBundles: (args) => ok(deleteFederatedBundles(db, args)),
     prune: ({ now }) => {
       deleteExpiredEntries(db, now);
       deleteExpiredTokens(db, now);

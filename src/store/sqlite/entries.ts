@@ -1,5 +1,7 @@
 import { appendChange } from './changes.ts';
 import type { Database } from './database.ts';
+import { federatesWithOf, withoutFederation } from './entry-body.ts';
+import { hasBundleOf } from './federated-bundles.ts';
 import type {
   ArgsOf,
   CreatedRow,
@@ -7,7 +9,7 @@ import type {
   EntryUpdateRow,
   UpdatedRow,
 } from './protocol.ts';
-import { type EntryRow, entryChecksum } from './rows.ts';
+import { type EntryDraftRow, type EntryRow, entryChecksum } from './rows.ts';
 
 const COLUMNS = `id, spiffe_id AS spiffeId, parent_id AS parentId, identity, revision,
   created_at AS createdAt, expires_at AS expiresAt, body, checksum`;
@@ -42,6 +44,8 @@ export function createEntry(
 ): CreatedRow {
   const existing = findTwin(db, draft.identity) ?? findEntry(db, id);
   if (existing !== undefined) return { outcome: 'exists', row: existing };
+  const trustDomain = missingBundle(db, draft.body);
+  if (trustDomain !== undefined) return { outcome: 'unfederated', trustDomain };
   const row = sealed({ ...draft, id, revision: 0, createdAt: now });
   db.run(
     `INSERT INTO entries (id, spiffe_id, parent_id, identity, revision, created_at, expires_at,
@@ -77,7 +81,14 @@ function updateEntry(db: Database, { id, draft, expectedRevision }: EntryUpdateR
   }
   const twin = findTwin(db, draft.identity);
   if (twin !== undefined && twin.id !== id) return { outcome: 'exists', row: twin };
-  const row = sealed({ ...draft, id, revision: before.revision + 1, createdAt: before.createdAt });
+  const trustDomain = missingBundle(db, draft.body);
+  if (trustDomain !== undefined) return { outcome: 'unfederated', trustDomain };
+  return { outcome: 'updated', row: replaceEntry(db, before, draft) };
+}
+
+function replaceEntry(db: Database, before: EntryRow, draft: EntryDraftRow): EntryRow {
+  const { id, createdAt } = before;
+  const row = sealed({ ...draft, id, revision: before.revision + 1, createdAt });
   db.run(
     `UPDATE entries SET spiffe_id = ?, parent_id = ?, identity = ?, revision = ?, expires_at = ?,
       body = ?, checksum = ? WHERE id = ?`,
@@ -91,7 +102,31 @@ function updateEntry(db: Database, { id, draft, expectedRevision }: EntryUpdateR
     id,
   );
   appendChange(db, 'entry', id);
-  return { outcome: 'updated', row };
+  return row;
+}
+
+/** The first trust domain that an encoded entry federates with and of which there is no bundle. */
+function missingBundle(db: Database, body: string): string | undefined {
+  return federatesWithOf(body).find((name) => !hasBundleOf(db, name));
+}
+
+/** The entries that federate with a trust domain. */
+export function entriesFederatedWith(db: Database, trustDomain: string): readonly EntryRow[] {
+  // Few entries hold the name at all; only those are looked into.
+  const sql = `SELECT ${COLUMNS} FROM entries WHERE instr(body, ?) > 0`;
+  const rows = db.all<EntryRow>(sql, JSON.stringify(trustDomain));
+  return rows.filter(({ body }) => federatesWithOf(body).includes(trustDomain));
+}
+
+/** Has entries federate with a trust domain no longer. */
+export function dissociateEntries(
+  db: Database,
+  entries: readonly EntryRow[],
+  trustDomain: string,
+): void {
+  for (const row of entries) {
+    replaceEntry(db, row, { ...row, body: withoutFederation(row.body, trustDomain) });
+  }
 }
 
 /** Deletes entries. */

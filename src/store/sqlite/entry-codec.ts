@@ -3,22 +3,9 @@ import { fail, ok, type Result } from '../../base/result.ts';
 import type { Entry, EntryDraft } from '../../rules/entry.ts';
 import type { Selector } from '../../rules/selector.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
+import type { EntryBody } from './entry-body.ts';
 import type { Interner } from './interner.ts';
 import { type EntryDraftRow, type EntryRow, entryChecksum } from './rows.ts';
-
-/**
- * What is not a column of its own: an array, in this order, which never changes. New facts are
- * appended, and absent in rows that were written before them.
- */
-type EntryBody = readonly [
-  selectors: readonly (readonly [type: string, value: string])[],
-  x509SvidTtlSeconds: number,
-  jwtSvidTtlSeconds: number,
-  federatesWith: readonly string[],
-  flags: number,
-  dnsNames: readonly string[],
-  hint: string,
-];
 
 const ADMIN = 1;
 const DOWNSTREAM = 2;

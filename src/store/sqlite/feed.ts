@@ -4,6 +4,8 @@ import { findBundle } from './authorities.ts';
 import type { Database } from './database.ts';
 import { findDpu } from './dpus.ts';
 import { findEntry } from './entries.ts';
+import { findFederatedBundle } from './federated-bundles.ts';
+import { findFederation } from './federations.ts';
 import { findIssuingCa } from './issuing-cas.ts';
 import type { ArgsOf, ChangeRow } from './protocol.ts';
 import { findRevocation } from './revocations.ts';
@@ -65,5 +67,9 @@ function withRow(
       return { kind, sequence, ref, row: findDpu(db, ref) };
     case 'issuing-ca':
       return { kind, sequence, ref, row: findIssuingCa(db, ref) };
+    case 'federation':
+      return { kind, sequence, ref, row: findFederation(db, ref) };
+    case 'federated-bundle':
+      return { kind, sequence, ref, row: findFederatedBundle(db, ref) };
   }
 }

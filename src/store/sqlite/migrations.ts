@@ -183,6 +183,37 @@ export const MIGRATIONS: readonly string[] = [
     sha256 TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // As step 2. Sequences of others are unsigned 64-bit numbers, which no INTEGER holds.
+  `
+  CREATE TABLE changes_next (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('entry', 'agent', 'bundle', 'revocation', 'issuing-ca', 'dpu',
+      'federation', 'federated-bundle')),
+    ref TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO changes_next SELECT sequence, kind, ref FROM changes;
+  DROP TABLE changes;
+  ALTER TABLE changes_next RENAME TO changes;
+
+  CREATE TABLE federations (
+    trust_domain TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    url TEXT NOT NULL,
+    endpoint_id TEXT,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE federated_bundles (
+    trust_domain TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    sequence TEXT NOT NULL,
+    refresh_hint INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

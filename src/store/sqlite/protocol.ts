@@ -1,10 +1,17 @@
 import type { ErrorCode } from '../../base/errors.ts';
 import type {
+  DeletedFederatedBundle,
+  FederatedBundleDelete,
+  FederationDelete,
+  WriteMode,
+} from '../federation.ts';
+import type {
   AgentChange,
   AgentPrune,
   LedgerCopyHead,
   LedgerCopyWrite,
   ManifestMark,
+  UnfederatedEntry,
 } from '../store.ts';
 import type {
   AgentRow,
@@ -13,6 +20,8 @@ import type {
   DpuRow,
   EntryDraftRow,
   EntryRow,
+  FederatedBundleRow,
+  FederationRow,
   IssuingCaRow,
   RevocationRow,
   SealedKeyRow,
@@ -37,15 +46,15 @@ export interface EntryUpdateRow extends EntryCreationRow {
 }
 
 /** What became of an entry to be created. */
-export interface CreatedRow {
-  readonly outcome: 'created' | 'exists';
-  readonly row: EntryRow;
-}
+export type CreatedRow =
+  | { readonly outcome: 'created' | 'exists'; readonly row: EntryRow }
+  | UnfederatedEntry;
 
 /** What became of an entry to be updated. */
 export type UpdatedRow =
   | { readonly outcome: 'updated' | 'conflict' | 'exists'; readonly row: EntryRow }
-  | { readonly outcome: 'missing' };
+  | { readonly outcome: 'missing' }
+  | UnfederatedEntry;
 
 /** What became of a claim of a join token. */
 export type ClaimedRow =
@@ -67,6 +76,27 @@ export interface DpuWriteRow {
 export type WrittenDpuRow =
   | { readonly outcome: 'written'; readonly row: DpuRow }
   | { readonly outcome: 'conflict'; readonly row: DpuRow | undefined };
+
+/** The bundle of another trust domain to be written, encoded. */
+export interface FederatedBundleWriteRow {
+  readonly bundle: Omit<FederatedBundleRow, 'revision' | 'checksum'>;
+  readonly mode: WriteMode;
+  readonly expectedRevision: number | undefined;
+  readonly expectedFederation: number | undefined;
+}
+
+/** A relationship to be written, encoded. */
+export interface FederationWriteRow {
+  readonly federation: Omit<FederationRow, 'revision' | 'checksum'>;
+  readonly mode: WriteMode;
+  readonly expectedRevision: number | undefined;
+  readonly bundle: FederatedBundleWriteRow['bundle'] | undefined;
+}
+
+/** What became of a row to be written. */
+export type WrittenRow<Row> =
+  | { readonly outcome: 'written' | 'exists'; readonly row: Row }
+  | { readonly outcome: 'missing' | 'conflict' };
 
 /** A line of the change feed; without a row the thing is gone. */
 export type ChangeRow =
@@ -105,6 +135,18 @@ export type ChangeRow =
       readonly sequence: number;
       readonly ref: string;
       readonly row: IssuingCaRow | undefined;
+    }
+  | {
+      readonly kind: 'federation';
+      readonly sequence: number;
+      readonly ref: string;
+      readonly row: FederationRow | undefined;
+    }
+  | {
+      readonly kind: 'federated-bundle';
+      readonly sequence: number;
+      readonly ref: string;
+      readonly row: FederatedBundleRow | undefined;
     };
 
 /** Everything that the worker does. */
@@ -119,6 +161,8 @@ export interface Operations {
       readonly revocations: readonly RevocationRow[];
       readonly dpus: readonly DpuRow[];
       readonly issuingCas: readonly IssuingCaRow[];
+      readonly federations: readonly FederationRow[];
+      readonly federatedBundles: readonly FederatedBundleRow[];
     }
   >;
   /** The next page of the open snapshot; an empty one ends it. */
@@ -160,6 +204,22 @@ export interface Operations {
   >;
   putIssuingCa: Operation<Omit<IssuingCaRow, 'checksum'>, IssuingCaRow>;
   writeDpus: Operation<{ readonly writes: readonly DpuWriteRow[] }, readonly WrittenDpuRow[]>;
+  writeFederations: Operation<
+    { readonly writes: readonly FederationWriteRow[] },
+    readonly WrittenRow<FederationRow>[]
+  >;
+  deleteFederations: Operation<
+    { readonly deletes: readonly FederationDelete[] },
+    readonly boolean[]
+  >;
+  writeFederatedBundles: Operation<
+    { readonly writes: readonly FederatedBundleWriteRow[] },
+    readonly WrittenRow<FederatedBundleRow>[]
+  >;
+  deleteFederatedBundles: Operation<
+    { readonly deletes: readonly FederatedBundleDelete[] },
+    readonly DeletedFederatedBundle[]
+  >;
   prune: Operation<{ readonly now: number }, undefined>;
   raiseManifestMarks: Operation<
     { readonly marks: readonly ManifestMark[] },

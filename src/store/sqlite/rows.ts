@@ -95,6 +95,32 @@ export interface IssuingCaRow {
   readonly checksum: number;
 }
 
+/** A row of `federations`. */
+export interface FederationRow {
+  readonly trustDomain: string;
+  /** Counts the writes of this row; the first is 1. */
+  readonly revision: number;
+  readonly origin: string;
+  readonly url: string;
+  /** Null with https_web. */
+  readonly endpointId: string | null;
+  readonly checksum: number;
+}
+
+/** A row of `federated_bundles`. */
+export interface FederatedBundleRow {
+  readonly trustDomain: string;
+  /** Counts the writes of this row; the first is 1. */
+  readonly revision: number;
+  readonly origin: string;
+  /** Decimal, unsigned 64-bit. */
+  readonly sequence: string;
+  readonly refreshHint: number;
+  /** Authorities, JSON. */
+  readonly body: string;
+  readonly checksum: number;
+}
+
 /** A row of `dpus` as it leaves the worker. */
 export interface DpuRow {
   readonly serial: string;
@@ -167,6 +193,23 @@ export function issuingCaChecksum(row: Omit<IssuingCaRow, 'checksum'>): number {
 /** Checksum of a DPU's row. */
 export function dpuChecksum(row: Omit<DpuRow, 'checksum'>): number {
   return checksum([row.serial, row.revision, row.state, row.body]);
+}
+
+/** Checksum of a federation's row. */
+export function federationChecksum(row: Omit<FederationRow, 'checksum'>): number {
+  return checksum([row.trustDomain, row.revision, row.origin, row.url, row.endpointId]);
+}
+
+/** Checksum of a federated bundle's row. */
+export function federatedBundleChecksum(row: Omit<FederatedBundleRow, 'checksum'>): number {
+  return checksum([
+    row.trustDomain,
+    row.revision,
+    row.origin,
+    row.sequence,
+    row.refreshHint,
+    row.body,
+  ]);
 }
 
 /** Checksum of a bundle's row. */

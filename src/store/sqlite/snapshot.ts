@@ -4,6 +4,8 @@ import { findBundle } from './authorities.ts';
 import { type Database, openReader } from './database.ts';
 import { allDpus } from './dpus.ts';
 import { ALL_ENTRIES } from './entries.ts';
+import { allFederatedBundles } from './federated-bundles.ts';
+import { allFederations } from './federations.ts';
 import { lastSequence } from './feed.ts';
 import { allIssuingCas } from './issuing-cas.ts';
 import type { AnswerOf } from './protocol.ts';
@@ -35,6 +37,8 @@ export class SnapshotReader {
       revocations: allRevocations(reader.value),
       dpus: allDpus(reader.value),
       issuingCas: allIssuingCas(reader.value),
+      federations: allFederations(reader.value),
+      federatedBundles: allFederatedBundles(reader.value),
     });
   }
 

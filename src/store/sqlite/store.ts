@@ -1,4 +1,4 @@
-import { fail, ok, type Result } from '../../base/result.ts';
+import { ok, type Result } from '../../base/result.ts';
 import type { AgentRecord, Entry } from '../../rules/entry.ts';
 import type { IssuingCa } from '../../rules/issuing-ca.ts';
 import type { Revocation } from '../../rules/revocation.ts';
@@ -6,6 +6,15 @@ import type { FileLock } from '../../runtime/file-lock.ts';
 import type { Bundle } from '../../spiffe/bundle.ts';
 import type { SpiffeId } from '../../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
+import type {
+  DeletedFederatedBundle,
+  FederatedBundleDelete,
+  FederatedBundleWrite,
+  FederationDelete,
+  FederationWrite,
+  WrittenFederatedBundle,
+  WrittenFederation,
+} from '../federation.ts';
 import type {
   AgentChange,
   AgentPrune,
@@ -31,11 +40,20 @@ import type {
 } from '../store.ts';
 import { decodeAgent, encodeAgent } from './agent-codec.ts';
 import { decodeBundle, encodeBundle } from './bundle-codec.ts';
+import { all, decodeChange } from './decode-change.ts';
 import { decodeDpu, encodeDpu } from './dpu-codec.ts';
 import { decodeEntry, encodeDraft } from './entry-codec.ts';
+import {
+  decodeFederatedBundle,
+  decodeFederation,
+  decodeWrittenFederatedBundle,
+  decodeWrittenFederation,
+  encodeFederatedBundleWrite,
+  encodeFederationWrite,
+} from './federation-codec.ts';
 import { createInterner, type Interner } from './interner.ts';
 import { decodeIssuingCa, encodeIssuingCa } from './issuing-ca-codec.ts';
-import type { ChangeRow, CreatedRow, DpuWriteRow, UpdatedRow, WrittenDpuRow } from './protocol.ts';
+import type { CreatedRow, DpuWriteRow, UpdatedRow, WrittenDpuRow } from './protocol.ts';
 import { decodeRevocation, encodeRevocation } from './revocation-codec.ts';
 import type { BundleRow, TokenRow } from './rows.ts';
 import type { WorkerClient } from './worker-client.ts';
@@ -78,6 +96,10 @@ export class SqliteStore implements Store {
     if (!dpus.ok) return dpus;
     const issuingCas = all(start.value.issuingCas, decodeIssuingCa);
     if (!issuingCas.ok) return issuingCas;
+    const federations = all(start.value.federations, decodeFederation);
+    if (!federations.ok) return federations;
+    const federatedBundles = all(start.value.federatedBundles, decodeFederatedBundle);
+    if (!federatedBundles.ok) return federatedBundles;
     return ok({
       feedId: this.#feedId,
       sequence: BigInt(start.value.sequence),
@@ -87,12 +109,16 @@ export class SqliteStore implements Store {
       revocations: revocations.value,
       dpus: dpus.value,
       issuingCas: issuingCas.value,
+      federations: federations.value,
+      federatedBundles: federatedBundles.value,
     });
   }
 
   async changesAfter(sequence: bigint, limit: number): Promise<Result<readonly Change[]>> {
     const rows = await this.#worker.call('changesAfter', { sequence: Number(sequence), limit });
-    return rows.ok ? all(rows.value, (row) => this.#decodeChange(row)) : rows;
+    return rows.ok
+      ? all(rows.value, (row) => decodeChange(row, this.#intern, this.#trustDomain))
+      : rows;
   }
 
   onWake(wake: () => void): () => void {
@@ -186,6 +212,32 @@ export class SqliteStore implements Store {
   async writeDpus(writes: readonly DpuWrite[]): Promise<Result<readonly WrittenDpu[]>> {
     const rows = await this.#worker.call('writeDpus', { writes: writes.map(encodeDpuWrite) });
     return rows.ok ? all(rows.value, (row) => this.#decodeWrittenDpu(row)) : rows;
+  }
+
+  async writeFederations(
+    writes: readonly FederationWrite[],
+  ): Promise<Result<readonly WrittenFederation[]>> {
+    const args = { writes: writes.map(encodeFederationWrite) };
+    const rows = await this.#worker.call('writeFederations', args);
+    return rows.ok ? all(rows.value, decodeWrittenFederation) : rows;
+  }
+
+  deleteFederations(deletes: readonly FederationDelete[]): Promise<Result<readonly boolean[]>> {
+    return this.#worker.call('deleteFederations', { deletes });
+  }
+
+  async writeFederatedBundles(
+    writes: readonly FederatedBundleWrite[],
+  ): Promise<Result<readonly WrittenFederatedBundle[]>> {
+    const args = { writes: writes.map(encodeFederatedBundleWrite) };
+    const rows = await this.#worker.call('writeFederatedBundles', args);
+    return rows.ok ? all(rows.value, decodeWrittenFederatedBundle) : rows;
+  }
+
+  deleteFederatedBundles(
+    deletes: readonly FederatedBundleDelete[],
+  ): Promise<Result<readonly DeletedFederatedBundle[]>> {
+    return this.#worker.call('deleteFederatedBundles', { deletes });
   }
 
   prune(nowSeconds: number): Promise<Result<void>> {
@@ -294,62 +346,18 @@ export class SqliteStore implements Store {
     }
   }
 
-  #decodeChange(change: ChangeRow): Result<Change> {
-    const sequence = BigInt(change.sequence);
-    switch (change.kind) {
-      case 'entry': {
-        if (change.row === undefined) {
-          return ok({ kind: 'entry-deleted', sequence, entryId: change.ref });
-        }
-        const entry = decodeEntry(change.row, this.#intern);
-        return entry.ok ? ok({ kind: 'entry', sequence, entry: entry.value }) : entry;
-      }
-      case 'agent': {
-        if (change.row === undefined) {
-          return ok({ kind: 'agent-deleted', sequence, agentId: change.ref });
-        }
-        const agent = decodeAgent(change.row, this.#intern);
-        return agent.ok ? ok({ kind: 'agent', sequence, agent: agent.value }) : agent;
-      }
-      case 'bundle': {
-        const bundle = this.#decodeBundle(change.row);
-        if (!bundle.ok) return bundle;
-        if (bundle.value === undefined) return fail('STORE_CORRUPT', 'the bundle is missing');
-        return ok({ kind: 'bundle', sequence, bundle: bundle.value });
-      }
-      case 'revocation': {
-        if (change.row === undefined) return ok({ kind: 'ended', sequence });
-        const revocation = decodeRevocation(change.row, this.#intern);
-        if (!revocation.ok) return revocation;
-        return ok({ kind: 'revocation', sequence, revocation: revocation.value });
-      }
-      case 'dpu': {
-        if (change.row === undefined) {
-          return fail('STORE_CORRUPT', `the DPU ${change.ref} is missing`);
-        }
-        const dpu = decodeDpu(change.row, this.#intern);
-        return dpu.ok ? ok({ kind: 'dpu', sequence, dpu: dpu.value }) : dpu;
-      }
-      case 'issuing-ca': {
-        if (change.row === undefined) return ok({ kind: 'ended', sequence });
-        const issuingCa = decodeIssuingCa(change.row);
-        if (!issuingCa.ok) return issuingCa;
-        return ok({ kind: 'issuing-ca', sequence, issuingCa: issuingCa.value });
-      }
-    }
-  }
-
   #decodeBundle(row: BundleRow | undefined): Result<Bundle | undefined> {
     return row === undefined ? ok(undefined) : decodeBundle(row, this.#trustDomain);
   }
 
-  #decodeCreated({ outcome, row }: CreatedRow): Result<CreatedEntry> {
-    const entry = decodeEntry(row, this.#intern);
-    return entry.ok ? ok({ outcome, entry: entry.value }) : entry;
+  #decodeCreated(created: CreatedRow): Result<CreatedEntry> {
+    if (created.outcome === 'unfederated') return ok(created);
+    const entry = decodeEntry(created.row, this.#intern);
+    return entry.ok ? ok({ outcome: created.outcome, entry: entry.value }) : entry;
   }
 
   #decodeUpdated(updated: UpdatedRow): Result<UpdatedEntry> {
-    if (updated.outcome === 'missing') return ok(updated);
+    if (!('row' in updated)) return ok(updated);
     const entry = decodeEntry(updated.row, this.#intern);
     return entry.ok ? ok({ outcome: updated.outcome, entry: entry.value }) : entry;
   }
@@ -369,18 +377,4 @@ export class SqliteStore implements Store {
 
 function encodeDpuWrite({ dpu, expectedRevision }: DpuWrite): DpuWriteRow {
   return { dpu: encodeDpu(dpu), expectedRevision: Number(expectedRevision) };
-}
-
-/** Decodes every row, or answers with the first refusal. */
-function all<Row, Value>(
-  rows: readonly Row[],
-  decode: (row: Row) => Result<Value>,
-): Result<readonly Value[]> {
-  const values: Value[] = [];
-  for (const row of rows) {
-    const value = decode(row);
-    if (!value.ok) return value;
-    values.push(value.value);
-  }
-  return ok(values);
 }

@@ -71,6 +71,7 @@ export interface ServerMessage {
     | { $case: "reattest"; value: Reattest }
     | { $case: "rebalance"; value: Rebalance }
     | { $case: "crl"; value: Crl }
+    | { $case: "federation"; value: Federation }
     | undefined;
 }
 
@@ -131,6 +132,14 @@ export interface Rebalance {
 export interface Crl {
   der: Buffer;
   number: bigint;
+}
+
+/**
+ * The trust domains, by bare name, whose federated bundles the agent holds from
+ * now on; it drops all others. Their bundles come as `bundle`, before.
+ */
+export interface Federation {
+  trustDomains: string[];
 }
 
 function createBaseAgentMessage(): AgentMessage {
@@ -491,6 +500,9 @@ export const ServerMessage: MessageFns<ServerMessage> = {
       case "crl":
         Crl.encode(message.kind.value, writer.uint32(74).fork()).join();
         break;
+      case "federation":
+        Federation.encode(message.kind.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -580,6 +592,14 @@ export const ServerMessage: MessageFns<ServerMessage> = {
             message.kind = { $case: "crl", value: Crl.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.kind = { $case: "federation", value: Federation.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -612,6 +632,8 @@ export const ServerMessage: MessageFns<ServerMessage> = {
         ? { $case: "rebalance", value: Rebalance.fromJSON(object.rebalance) }
         : isSet(object.crl)
         ? { $case: "crl", value: Crl.fromJSON(object.crl) }
+        : isSet(object.federation)
+        ? { $case: "federation", value: Federation.fromJSON(object.federation) }
         : undefined,
     };
   },
@@ -636,6 +658,8 @@ export const ServerMessage: MessageFns<ServerMessage> = {
       obj.rebalance = Rebalance.toJSON(message.kind.value);
     } else if (message.kind?.$case === "crl") {
       obj.crl = Crl.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "federation") {
+      obj.federation = Federation.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -1270,6 +1294,70 @@ export const Crl: MessageFns<Crl> = {
     }
     if (message.number !== 0n) {
       obj.number = message.number.toString();
+    }
+    return obj;
+  },
+};
+
+function createBaseFederation(): Federation {
+  return { trustDomains: [] };
+}
+
+export const Federation: MessageFns<Federation> = {
+  encode(message: Federation, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.trustDomains) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Federation {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFederation();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trustDomains.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Federation {
+    return {
+      trustDomains: globalThis.Array.isArray(object?.trustDomains)
+        ? object.trustDomains.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.trust_domains)
+        ? object.trust_domains.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Federation): unknown {
+    const obj: any = {};
+    if (message.trustDomains?.length) {
+      obj.trustDomains = message.trustDomains;
     }
     return obj;
   },

@@ -16,6 +16,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Bundle, BundleMask, JWTKey } from "../../../types/bundle.ts";
+import { Status } from "../../../types/status.ts";
 
 export const protobufPackage = "spire.api.server.bundle.v1";
 
@@ -38,6 +39,135 @@ export interface GetFederatedBundleRequest {
   /** Bare name. */
   trustDomain: string;
   outputMask: BundleMask | undefined;
+}
+
+export interface CountBundlesRequest {
+}
+
+export interface CountBundlesResponse {
+  /** The own one included. */
+  count: number;
+}
+
+export interface ListFederatedBundlesRequest {
+  outputMask: BundleMask | undefined;
+  pageSize: number;
+  pageToken: string;
+}
+
+export interface ListFederatedBundlesResponse {
+  bundles: Bundle[];
+  nextPageToken: string;
+}
+
+export interface BatchCreateFederatedBundleRequest {
+  bundle: Bundle[];
+  outputMask: BundleMask | undefined;
+}
+
+export interface BatchCreateFederatedBundleResponse {
+  results: BatchCreateFederatedBundleResponse_Result[];
+}
+
+export interface BatchCreateFederatedBundleResponse_Result {
+  status: Status | undefined;
+  bundle: Bundle | undefined;
+}
+
+export interface BatchUpdateFederatedBundleRequest {
+  bundle: Bundle[];
+  inputMask: BundleMask | undefined;
+  outputMask: BundleMask | undefined;
+}
+
+export interface BatchUpdateFederatedBundleResponse {
+  results: BatchUpdateFederatedBundleResponse_Result[];
+}
+
+export interface BatchUpdateFederatedBundleResponse_Result {
+  status: Status | undefined;
+  bundle: Bundle | undefined;
+}
+
+export interface BatchSetFederatedBundleRequest {
+  bundle: Bundle[];
+  outputMask: BundleMask | undefined;
+}
+
+export interface BatchSetFederatedBundleResponse {
+  results: BatchSetFederatedBundleResponse_Result[];
+}
+
+export interface BatchSetFederatedBundleResponse_Result {
+  status: Status | undefined;
+  bundle: Bundle | undefined;
+}
+
+export interface BatchDeleteFederatedBundleRequest {
+  /** Bare names. */
+  trustDomains: string[];
+  mode: BatchDeleteFederatedBundleRequest_Mode;
+}
+
+/** What becomes of the entries that federate with the trust domain. */
+export const BatchDeleteFederatedBundleRequest_Mode = {
+  /** RESTRICT - With any of them the bundle stays. */
+  RESTRICT: 0,
+  /** DELETE - They are deleted. */
+  DELETE: 1,
+  /** DISSOCIATE - They no longer federate with it. */
+  DISSOCIATE: 2,
+} as const;
+
+export type BatchDeleteFederatedBundleRequest_Mode =
+  typeof BatchDeleteFederatedBundleRequest_Mode[keyof typeof BatchDeleteFederatedBundleRequest_Mode];
+
+export namespace BatchDeleteFederatedBundleRequest_Mode {
+  export type RESTRICT = typeof BatchDeleteFederatedBundleRequest_Mode.RESTRICT;
+  export type DELETE = typeof BatchDeleteFederatedBundleRequest_Mode.DELETE;
+  export type DISSOCIATE = typeof BatchDeleteFederatedBundleRequest_Mode.DISSOCIATE;
+}
+
+export function batchDeleteFederatedBundleRequest_ModeFromJSON(object: any): BatchDeleteFederatedBundleRequest_Mode {
+  switch (object) {
+    case 0:
+    case "RESTRICT":
+      return BatchDeleteFederatedBundleRequest_Mode.RESTRICT;
+    case 1:
+    case "DELETE":
+      return BatchDeleteFederatedBundleRequest_Mode.DELETE;
+    case 2:
+    case "DISSOCIATE":
+      return BatchDeleteFederatedBundleRequest_Mode.DISSOCIATE;
+    default:
+      throw new globalThis.Error(
+        "Unrecognized enum value " + object + " for enum BatchDeleteFederatedBundleRequest_Mode",
+      );
+  }
+}
+
+export function batchDeleteFederatedBundleRequest_ModeToJSON(object: BatchDeleteFederatedBundleRequest_Mode): string {
+  switch (object) {
+    case BatchDeleteFederatedBundleRequest_Mode.RESTRICT:
+      return "RESTRICT";
+    case BatchDeleteFederatedBundleRequest_Mode.DELETE:
+      return "DELETE";
+    case BatchDeleteFederatedBundleRequest_Mode.DISSOCIATE:
+      return "DISSOCIATE";
+    default:
+      throw new globalThis.Error(
+        "Unrecognized enum value " + object + " for enum BatchDeleteFederatedBundleRequest_Mode",
+      );
+  }
+}
+
+export interface BatchDeleteFederatedBundleResponse {
+  results: BatchDeleteFederatedBundleResponse_Result[];
+}
+
+export interface BatchDeleteFederatedBundleResponse_Result {
+  status: Status | undefined;
+  trustDomain: string;
 }
 
 function createBaseGetBundleRequest(): GetBundleRequest {
@@ -315,6 +445,1176 @@ export const GetFederatedBundleRequest: MessageFns<GetFederatedBundleRequest> = 
   },
 };
 
+function createBaseCountBundlesRequest(): CountBundlesRequest {
+  return {};
+}
+
+export const CountBundlesRequest: MessageFns<CountBundlesRequest> = {
+  encode(_: CountBundlesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountBundlesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountBundlesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): CountBundlesRequest {
+    return {};
+  },
+
+  toJSON(_: CountBundlesRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+};
+
+function createBaseCountBundlesResponse(): CountBundlesResponse {
+  return { count: 0 };
+}
+
+export const CountBundlesResponse: MessageFns<CountBundlesResponse> = {
+  encode(message: CountBundlesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0) {
+      writer.uint32(8).int32(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountBundlesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountBundlesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.count = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CountBundlesResponse {
+    return { count: isSet(object.count) ? globalThis.Number(object.count) : 0 };
+  },
+
+  toJSON(message: CountBundlesResponse): unknown {
+    const obj: any = {};
+    if (message.count !== 0) {
+      obj.count = Math.round(message.count);
+    }
+    return obj;
+  },
+};
+
+function createBaseListFederatedBundlesRequest(): ListFederatedBundlesRequest {
+  return { outputMask: undefined, pageSize: 0, pageToken: "" };
+}
+
+export const ListFederatedBundlesRequest: MessageFns<ListFederatedBundlesRequest> = {
+  encode(message: ListFederatedBundlesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.outputMask !== undefined) {
+      BundleMask.encode(message.outputMask, writer.uint32(10).fork()).join();
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(16).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(26).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListFederatedBundlesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListFederatedBundlesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.outputMask = BundleMask.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListFederatedBundlesRequest {
+    return {
+      outputMask: isSet(object.outputMask)
+        ? BundleMask.fromJSON(object.outputMask)
+        : isSet(object.output_mask)
+        ? BundleMask.fromJSON(object.output_mask)
+        : undefined,
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ListFederatedBundlesRequest): unknown {
+    const obj: any = {};
+    if (message.outputMask !== undefined) {
+      obj.outputMask = BundleMask.toJSON(message.outputMask);
+    }
+    if (message.pageSize !== 0) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
+    return obj;
+  },
+};
+
+function createBaseListFederatedBundlesResponse(): ListFederatedBundlesResponse {
+  return { bundles: [], nextPageToken: "" };
+}
+
+export const ListFederatedBundlesResponse: MessageFns<ListFederatedBundlesResponse> = {
+  encode(message: ListFederatedBundlesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.bundles) {
+      Bundle.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListFederatedBundlesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListFederatedBundlesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.bundles.push(Bundle.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListFederatedBundlesResponse {
+    return {
+      bundles: globalThis.Array.isArray(object?.bundles) ? object.bundles.map((e: any) => Bundle.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ListFederatedBundlesResponse): unknown {
+    const obj: any = {};
+    if (message.bundles?.length) {
+      obj.bundles = message.bundles.map((e) => Bundle.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchCreateFederatedBundleRequest(): BatchCreateFederatedBundleRequest {
+  return { bundle: [], outputMask: undefined };
+}
+
+export const BatchCreateFederatedBundleRequest: MessageFns<BatchCreateFederatedBundleRequest> = {
+  encode(message: BatchCreateFederatedBundleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.bundle) {
+      Bundle.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.outputMask !== undefined) {
+      BundleMask.encode(message.outputMask, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchCreateFederatedBundleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchCreateFederatedBundleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.bundle.push(Bundle.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outputMask = BundleMask.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchCreateFederatedBundleRequest {
+    return {
+      bundle: globalThis.Array.isArray(object?.bundle) ? object.bundle.map((e: any) => Bundle.fromJSON(e)) : [],
+      outputMask: isSet(object.outputMask)
+        ? BundleMask.fromJSON(object.outputMask)
+        : isSet(object.output_mask)
+        ? BundleMask.fromJSON(object.output_mask)
+        : undefined,
+    };
+  },
+
+  toJSON(message: BatchCreateFederatedBundleRequest): unknown {
+    const obj: any = {};
+    if (message.bundle?.length) {
+      obj.bundle = message.bundle.map((e) => Bundle.toJSON(e));
+    }
+    if (message.outputMask !== undefined) {
+      obj.outputMask = BundleMask.toJSON(message.outputMask);
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchCreateFederatedBundleResponse(): BatchCreateFederatedBundleResponse {
+  return { results: [] };
+}
+
+export const BatchCreateFederatedBundleResponse: MessageFns<BatchCreateFederatedBundleResponse> = {
+  encode(message: BatchCreateFederatedBundleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      BatchCreateFederatedBundleResponse_Result.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchCreateFederatedBundleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchCreateFederatedBundleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(BatchCreateFederatedBundleResponse_Result.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchCreateFederatedBundleResponse {
+    return {
+      results: globalThis.Array.isArray(object?.results)
+        ? object.results.map((e: any) => BatchCreateFederatedBundleResponse_Result.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: BatchCreateFederatedBundleResponse): unknown {
+    const obj: any = {};
+    if (message.results?.length) {
+      obj.results = message.results.map((e) => BatchCreateFederatedBundleResponse_Result.toJSON(e));
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchCreateFederatedBundleResponse_Result(): BatchCreateFederatedBundleResponse_Result {
+  return { status: undefined, bundle: undefined };
+}
+
+export const BatchCreateFederatedBundleResponse_Result: MessageFns<BatchCreateFederatedBundleResponse_Result> = {
+  encode(message: BatchCreateFederatedBundleResponse_Result, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.status !== undefined) {
+      Status.encode(message.status, writer.uint32(10).fork()).join();
+    }
+    if (message.bundle !== undefined) {
+      Bundle.encode(message.bundle, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchCreateFederatedBundleResponse_Result {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchCreateFederatedBundleResponse_Result();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.status = Status.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.bundle = Bundle.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchCreateFederatedBundleResponse_Result {
+    return {
+      status: isSet(object.status) ? Status.fromJSON(object.status) : undefined,
+      bundle: isSet(object.bundle) ? Bundle.fromJSON(object.bundle) : undefined,
+    };
+  },
+
+  toJSON(message: BatchCreateFederatedBundleResponse_Result): unknown {
+    const obj: any = {};
+    if (message.status !== undefined) {
+      obj.status = Status.toJSON(message.status);
+    }
+    if (message.bundle !== undefined) {
+      obj.bundle = Bundle.toJSON(message.bundle);
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchUpdateFederatedBundleRequest(): BatchUpdateFederatedBundleRequest {
+  return { bundle: [], inputMask: undefined, outputMask: undefined };
+}
+
+export const BatchUpdateFederatedBundleRequest: MessageFns<BatchUpdateFederatedBundleRequest> = {
+  encode(message: BatchUpdateFederatedBundleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.bundle) {
+      Bundle.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.inputMask !== undefined) {
+      BundleMask.encode(message.inputMask, writer.uint32(18).fork()).join();
+    }
+    if (message.outputMask !== undefined) {
+      BundleMask.encode(message.outputMask, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchUpdateFederatedBundleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchUpdateFederatedBundleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.bundle.push(Bundle.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.inputMask = BundleMask.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.outputMask = BundleMask.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchUpdateFederatedBundleRequest {
+    return {
+      bundle: globalThis.Array.isArray(object?.bundle) ? object.bundle.map((e: any) => Bundle.fromJSON(e)) : [],
+      inputMask: isSet(object.inputMask)
+        ? BundleMask.fromJSON(object.inputMask)
+        : isSet(object.input_mask)
+        ? BundleMask.fromJSON(object.input_mask)
+        : undefined,
+      outputMask: isSet(object.outputMask)
+        ? BundleMask.fromJSON(object.outputMask)
+        : isSet(object.output_mask)
+        ? BundleMask.fromJSON(object.output_mask)
+        : undefined,
+    };
+  },
+
+  toJSON(message: BatchUpdateFederatedBundleRequest): unknown {
+    const obj: any = {};
+    if (message.bundle?.length) {
+      obj.bundle = message.bundle.map((e) => Bundle.toJSON(e));
+    }
+    if (message.inputMask !== undefined) {
+      obj.inputMask = BundleMask.toJSON(message.inputMask);
+    }
+    if (message.outputMask !== undefined) {
+      obj.outputMask = BundleMask.toJSON(message.outputMask);
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchUpdateFederatedBundleResponse(): BatchUpdateFederatedBundleResponse {
+  return { results: [] };
+}
+
+export const BatchUpdateFederatedBundleResponse: MessageFns<BatchUpdateFederatedBundleResponse> = {
+  encode(message: BatchUpdateFederatedBundleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      BatchUpdateFederatedBundleResponse_Result.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchUpdateFederatedBundleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchUpdateFederatedBundleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(BatchUpdateFederatedBundleResponse_Result.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchUpdateFederatedBundleResponse {
+    return {
+      results: globalThis.Array.isArray(object?.results)
+        ? object.results.map((e: any) => BatchUpdateFederatedBundleResponse_Result.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: BatchUpdateFederatedBundleResponse): unknown {
+    const obj: any = {};
+    if (message.results?.length) {
+      obj.results = message.results.map((e) => BatchUpdateFederatedBundleResponse_Result.toJSON(e));
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchUpdateFederatedBundleResponse_Result(): BatchUpdateFederatedBundleResponse_Result {
+  return { status: undefined, bundle: undefined };
+}
+
+export const BatchUpdateFederatedBundleResponse_Result: MessageFns<BatchUpdateFederatedBundleResponse_Result> = {
+  encode(message: BatchUpdateFederatedBundleResponse_Result, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.status !== undefined) {
+      Status.encode(message.status, writer.uint32(10).fork()).join();
+    }
+    if (message.bundle !== undefined) {
+      Bundle.encode(message.bundle, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchUpdateFederatedBundleResponse_Result {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchUpdateFederatedBundleResponse_Result();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.status = Status.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.bundle = Bundle.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchUpdateFederatedBundleResponse_Result {
+    return {
+      status: isSet(object.status) ? Status.fromJSON(object.status) : undefined,
+      bundle: isSet(object.bundle) ? Bundle.fromJSON(object.bundle) : undefined,
+    };
+  },
+
+  toJSON(message: BatchUpdateFederatedBundleResponse_Result): unknown {
+    const obj: any = {};
+    if (message.status !== undefined) {
+      obj.status = Status.toJSON(message.status);
+    }
+    if (message.bundle !== undefined) {
+      obj.bundle = Bundle.toJSON(message.bundle);
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchSetFederatedBundleRequest(): BatchSetFederatedBundleRequest {
+  return { bundle: [], outputMask: undefined };
+}
+
+export const BatchSetFederatedBundleRequest: MessageFns<BatchSetFederatedBundleRequest> = {
+  encode(message: BatchSetFederatedBundleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.bundle) {
+      Bundle.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.outputMask !== undefined) {
+      BundleMask.encode(message.outputMask, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchSetFederatedBundleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchSetFederatedBundleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.bundle.push(Bundle.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outputMask = BundleMask.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchSetFederatedBundleRequest {
+    return {
+      bundle: globalThis.Array.isArray(object?.bundle) ? object.bundle.map((e: any) => Bundle.fromJSON(e)) : [],
+      outputMask: isSet(object.outputMask)
+        ? BundleMask.fromJSON(object.outputMask)
+        : isSet(object.output_mask)
+        ? BundleMask.fromJSON(object.output_mask)
+        : undefined,
+    };
+  },
+
+  toJSON(message: BatchSetFederatedBundleRequest): unknown {
+    const obj: any = {};
+    if (message.bundle?.length) {
+      obj.bundle = message.bundle.map((e) => Bundle.toJSON(e));
+    }
+    if (message.outputMask !== undefined) {
+      obj.outputMask = BundleMask.toJSON(message.outputMask);
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchSetFederatedBundleResponse(): BatchSetFederatedBundleResponse {
+  return { results: [] };
+}
+
+export const BatchSetFederatedBundleResponse: MessageFns<BatchSetFederatedBundleResponse> = {
+  encode(message: BatchSetFederatedBundleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      BatchSetFederatedBundleResponse_Result.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchSetFederatedBundleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchSetFederatedBundleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(BatchSetFederatedBundleResponse_Result.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchSetFederatedBundleResponse {
+    return {
+      results: globalThis.Array.isArray(object?.results)
+        ? object.results.map((e: any) => BatchSetFederatedBundleResponse_Result.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: BatchSetFederatedBundleResponse): unknown {
+    const obj: any = {};
+    if (message.results?.length) {
+      obj.results = message.results.map((e) => BatchSetFederatedBundleResponse_Result.toJSON(e));
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchSetFederatedBundleResponse_Result(): BatchSetFederatedBundleResponse_Result {
+  return { status: undefined, bundle: undefined };
+}
+
+export const BatchSetFederatedBundleResponse_Result: MessageFns<BatchSetFederatedBundleResponse_Result> = {
+  encode(message: BatchSetFederatedBundleResponse_Result, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.status !== undefined) {
+      Status.encode(message.status, writer.uint32(10).fork()).join();
+    }
+    if (message.bundle !== undefined) {
+      Bundle.encode(message.bundle, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchSetFederatedBundleResponse_Result {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchSetFederatedBundleResponse_Result();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.status = Status.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.bundle = Bundle.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchSetFederatedBundleResponse_Result {
+    return {
+      status: isSet(object.status) ? Status.fromJSON(object.status) : undefined,
+      bundle: isSet(object.bundle) ? Bundle.fromJSON(object.bundle) : undefined,
+    };
+  },
+
+  toJSON(message: BatchSetFederatedBundleResponse_Result): unknown {
+    const obj: any = {};
+    if (message.status !== undefined) {
+      obj.status = Status.toJSON(message.status);
+    }
+    if (message.bundle !== undefined) {
+      obj.bundle = Bundle.toJSON(message.bundle);
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchDeleteFederatedBundleRequest(): BatchDeleteFederatedBundleRequest {
+  return { trustDomains: [], mode: 0 };
+}
+
+export const BatchDeleteFederatedBundleRequest: MessageFns<BatchDeleteFederatedBundleRequest> = {
+  encode(message: BatchDeleteFederatedBundleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.trustDomains) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(16).int32(message.mode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchDeleteFederatedBundleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchDeleteFederatedBundleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.trustDomains.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchDeleteFederatedBundleRequest {
+    return {
+      trustDomains: globalThis.Array.isArray(object?.trustDomains)
+        ? object.trustDomains.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.trust_domains)
+        ? object.trust_domains.map((e: any) => globalThis.String(e))
+        : [],
+      mode: isSet(object.mode) ? batchDeleteFederatedBundleRequest_ModeFromJSON(object.mode) : 0,
+    };
+  },
+
+  toJSON(message: BatchDeleteFederatedBundleRequest): unknown {
+    const obj: any = {};
+    if (message.trustDomains?.length) {
+      obj.trustDomains = message.trustDomains;
+    }
+    if (message.mode !== 0) {
+      obj.mode = batchDeleteFederatedBundleRequest_ModeToJSON(message.mode);
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchDeleteFederatedBundleResponse(): BatchDeleteFederatedBundleResponse {
+  return { results: [] };
+}
+
+export const BatchDeleteFederatedBundleResponse: MessageFns<BatchDeleteFederatedBundleResponse> = {
+  encode(message: BatchDeleteFederatedBundleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      BatchDeleteFederatedBundleResponse_Result.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchDeleteFederatedBundleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchDeleteFederatedBundleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(BatchDeleteFederatedBundleResponse_Result.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchDeleteFederatedBundleResponse {
+    return {
+      results: globalThis.Array.isArray(object?.results)
+        ? object.results.map((e: any) => BatchDeleteFederatedBundleResponse_Result.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: BatchDeleteFederatedBundleResponse): unknown {
+    const obj: any = {};
+    if (message.results?.length) {
+      obj.results = message.results.map((e) => BatchDeleteFederatedBundleResponse_Result.toJSON(e));
+    }
+    return obj;
+  },
+};
+
+function createBaseBatchDeleteFederatedBundleResponse_Result(): BatchDeleteFederatedBundleResponse_Result {
+  return { status: undefined, trustDomain: "" };
+}
+
+export const BatchDeleteFederatedBundleResponse_Result: MessageFns<BatchDeleteFederatedBundleResponse_Result> = {
+  encode(message: BatchDeleteFederatedBundleResponse_Result, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.status !== undefined) {
+      Status.encode(message.status, writer.uint32(10).fork()).join();
+    }
+    if (message.trustDomain !== "") {
+      writer.uint32(18).string(message.trustDomain);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchDeleteFederatedBundleResponse_Result {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchDeleteFederatedBundleResponse_Result();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.status = Status.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.trustDomain = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BatchDeleteFederatedBundleResponse_Result {
+    return {
+      status: isSet(object.status) ? Status.fromJSON(object.status) : undefined,
+      trustDomain: isSet(object.trustDomain)
+        ? globalThis.String(object.trustDomain)
+        : isSet(object.trust_domain)
+        ? globalThis.String(object.trust_domain)
+        : "",
+    };
+  },
+
+  toJSON(message: BatchDeleteFederatedBundleResponse_Result): unknown {
+    const obj: any = {};
+    if (message.status !== undefined) {
+      obj.status = Status.toJSON(message.status);
+    }
+    if (message.trustDomain !== "") {
+      obj.trustDomain = message.trustDomain;
+    }
+    return obj;
+  },
+};
+
 export type BundleService = typeof BundleService;
 export const BundleService = {
   /** Anonymous callers included: a bundle is public. */
@@ -337,6 +1637,78 @@ export const BundleService = {
     responseSerialize: (value: Bundle): Buffer => Buffer.from(Bundle.encode(value).finish()),
     responseDeserialize: (value: Buffer): Bundle => Bundle.decode(value),
   },
+  countBundles: {
+    path: "/spire.api.server.bundle.v1.Bundle/CountBundles" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CountBundlesRequest): Buffer => Buffer.from(CountBundlesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CountBundlesRequest => CountBundlesRequest.decode(value),
+    responseSerialize: (value: CountBundlesResponse): Buffer =>
+      Buffer.from(CountBundlesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CountBundlesResponse => CountBundlesResponse.decode(value),
+  },
+  listFederatedBundles: {
+    path: "/spire.api.server.bundle.v1.Bundle/ListFederatedBundles" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListFederatedBundlesRequest): Buffer =>
+      Buffer.from(ListFederatedBundlesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListFederatedBundlesRequest => ListFederatedBundlesRequest.decode(value),
+    responseSerialize: (value: ListFederatedBundlesResponse): Buffer =>
+      Buffer.from(ListFederatedBundlesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListFederatedBundlesResponse => ListFederatedBundlesResponse.decode(value),
+  },
+  batchCreateFederatedBundle: {
+    path: "/spire.api.server.bundle.v1.Bundle/BatchCreateFederatedBundle" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BatchCreateFederatedBundleRequest): Buffer =>
+      Buffer.from(BatchCreateFederatedBundleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BatchCreateFederatedBundleRequest =>
+      BatchCreateFederatedBundleRequest.decode(value),
+    responseSerialize: (value: BatchCreateFederatedBundleResponse): Buffer =>
+      Buffer.from(BatchCreateFederatedBundleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BatchCreateFederatedBundleResponse =>
+      BatchCreateFederatedBundleResponse.decode(value),
+  },
+  batchUpdateFederatedBundle: {
+    path: "/spire.api.server.bundle.v1.Bundle/BatchUpdateFederatedBundle" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BatchUpdateFederatedBundleRequest): Buffer =>
+      Buffer.from(BatchUpdateFederatedBundleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BatchUpdateFederatedBundleRequest =>
+      BatchUpdateFederatedBundleRequest.decode(value),
+    responseSerialize: (value: BatchUpdateFederatedBundleResponse): Buffer =>
+      Buffer.from(BatchUpdateFederatedBundleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BatchUpdateFederatedBundleResponse =>
+      BatchUpdateFederatedBundleResponse.decode(value),
+  },
+  batchSetFederatedBundle: {
+    path: "/spire.api.server.bundle.v1.Bundle/BatchSetFederatedBundle" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BatchSetFederatedBundleRequest): Buffer =>
+      Buffer.from(BatchSetFederatedBundleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BatchSetFederatedBundleRequest => BatchSetFederatedBundleRequest.decode(value),
+    responseSerialize: (value: BatchSetFederatedBundleResponse): Buffer =>
+      Buffer.from(BatchSetFederatedBundleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BatchSetFederatedBundleResponse =>
+      BatchSetFederatedBundleResponse.decode(value),
+  },
+  batchDeleteFederatedBundle: {
+    path: "/spire.api.server.bundle.v1.Bundle/BatchDeleteFederatedBundle" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: BatchDeleteFederatedBundleRequest): Buffer =>
+      Buffer.from(BatchDeleteFederatedBundleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BatchDeleteFederatedBundleRequest =>
+      BatchDeleteFederatedBundleRequest.decode(value),
+    responseSerialize: (value: BatchDeleteFederatedBundleResponse): Buffer =>
+      Buffer.from(BatchDeleteFederatedBundleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BatchDeleteFederatedBundleResponse =>
+      BatchDeleteFederatedBundleResponse.decode(value),
+  },
   /** For servers below this one: their JWT keys verify tokens everywhere in the trust domain. */
   publishJwtAuthority: {
     path: "/spire.api.server.bundle.v1.Bundle/PublishJWTAuthority" as const,
@@ -355,6 +1727,12 @@ export interface BundleServer extends UntypedServiceImplementation {
   /** Anonymous callers included: a bundle is public. */
   getBundle: handleUnaryCall<GetBundleRequest, Bundle>;
   getFederatedBundle: handleUnaryCall<GetFederatedBundleRequest, Bundle>;
+  countBundles: handleUnaryCall<CountBundlesRequest, CountBundlesResponse>;
+  listFederatedBundles: handleUnaryCall<ListFederatedBundlesRequest, ListFederatedBundlesResponse>;
+  batchCreateFederatedBundle: handleUnaryCall<BatchCreateFederatedBundleRequest, BatchCreateFederatedBundleResponse>;
+  batchUpdateFederatedBundle: handleUnaryCall<BatchUpdateFederatedBundleRequest, BatchUpdateFederatedBundleResponse>;
+  batchSetFederatedBundle: handleUnaryCall<BatchSetFederatedBundleRequest, BatchSetFederatedBundleResponse>;
+  batchDeleteFederatedBundle: handleUnaryCall<BatchDeleteFederatedBundleRequest, BatchDeleteFederatedBundleResponse>;
   /** For servers below this one: their JWT keys verify tokens everywhere in the trust domain. */
   publishJwtAuthority: handleUnaryCall<PublishJWTAuthorityRequest, PublishJWTAuthorityResponse>;
 }
@@ -390,6 +1768,96 @@ export interface BundleClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Bundle) => void,
+  ): ClientUnaryCall;
+  countBundles(
+    request: CountBundlesRequest,
+    callback: (error: ServiceError | null, response: CountBundlesResponse) => void,
+  ): ClientUnaryCall;
+  countBundles(
+    request: CountBundlesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CountBundlesResponse) => void,
+  ): ClientUnaryCall;
+  countBundles(
+    request: CountBundlesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CountBundlesResponse) => void,
+  ): ClientUnaryCall;
+  listFederatedBundles(
+    request: ListFederatedBundlesRequest,
+    callback: (error: ServiceError | null, response: ListFederatedBundlesResponse) => void,
+  ): ClientUnaryCall;
+  listFederatedBundles(
+    request: ListFederatedBundlesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListFederatedBundlesResponse) => void,
+  ): ClientUnaryCall;
+  listFederatedBundles(
+    request: ListFederatedBundlesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListFederatedBundlesResponse) => void,
+  ): ClientUnaryCall;
+  batchCreateFederatedBundle(
+    request: BatchCreateFederatedBundleRequest,
+    callback: (error: ServiceError | null, response: BatchCreateFederatedBundleResponse) => void,
+  ): ClientUnaryCall;
+  batchCreateFederatedBundle(
+    request: BatchCreateFederatedBundleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: BatchCreateFederatedBundleResponse) => void,
+  ): ClientUnaryCall;
+  batchCreateFederatedBundle(
+    request: BatchCreateFederatedBundleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: BatchCreateFederatedBundleResponse) => void,
+  ): ClientUnaryCall;
+  batchUpdateFederatedBundle(
+    request: BatchUpdateFederatedBundleRequest,
+    callback: (error: ServiceError | null, response: BatchUpdateFederatedBundleResponse) => void,
+  ): ClientUnaryCall;
+  batchUpdateFederatedBundle(
+    request: BatchUpdateFederatedBundleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: BatchUpdateFederatedBundleResponse) => void,
+  ): ClientUnaryCall;
+  batchUpdateFederatedBundle(
+    request: BatchUpdateFederatedBundleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: BatchUpdateFederatedBundleResponse) => void,
+  ): ClientUnaryCall;
+  batchSetFederatedBundle(
+    request: BatchSetFederatedBundleRequest,
+    callback: (error: ServiceError | null, response: BatchSetFederatedBundleResponse) => void,
+  ): ClientUnaryCall;
+  batchSetFederatedBundle(
+    request: BatchSetFederatedBundleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: BatchSetFederatedBundleResponse) => void,
+  ): ClientUnaryCall;
+  batchSetFederatedBundle(
+    request: BatchSetFederatedBundleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: BatchSetFederatedBundleResponse) => void,
+  ): ClientUnaryCall;
+  batchDeleteFederatedBundle(
+    request: BatchDeleteFederatedBundleRequest,
+    callback: (error: ServiceError | null, response: BatchDeleteFederatedBundleResponse) => void,
+  ): ClientUnaryCall;
+  batchDeleteFederatedBundle(
+    request: BatchDeleteFederatedBundleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: BatchDeleteFederatedBundleResponse) => void,
+  ): ClientUnaryCall;
+  batchDeleteFederatedBundle(
+    request: BatchDeleteFederatedBundleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: BatchDeleteFederatedBundleResponse) => void,
   ): ClientUnaryCall;
   /** For servers below this one: their JWT keys verify tokens everywhere in the trust domain. */
   publishJwtAuthority(
