@@ -79,12 +79,25 @@ export async function bundle(root) {
 export async function bundleAgent(root, dist) {
   const { outputFiles, metafile } = await compile(root, { main: 'src/main/agent-main.ts' }, dist);
   writeOutputs(dist, outputFiles);
+  return packagesOf(metafile);
+}
+
+/** Builds the kubectl plugin into one file. Answers the names of the packages that are in it. */
+export async function bundlePlugin(root, outfile) {
+  const entries = { plugin: 'src/main/kubectl-main.ts' };
+  const whole = { splitting: false, minify: true };
+  const { outputFiles, metafile } = await compile(root, entries, join(root, 'dist'), whole);
+  writeFileSync(outfile, outputFiles[0].contents);
+  return packagesOf(metafile);
+}
+
+function packagesOf(metafile) {
   const inputs = Object.keys(metafile.inputs);
   const names = inputs.map((path) => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]);
   return [...new Set(names)].filter((name) => name !== undefined).sort();
 }
 
-async function compile(root, entryPoints, outdir) {
+async function compile(root, entryPoints, outdir, more = {}) {
   const esbuildUrl = pathToFileURL(join(root, 'node_modules/esbuild/lib/main.js'));
   const { build } = (await import(esbuildUrl.href)).default;
   return build({
@@ -104,6 +117,7 @@ async function compile(root, entryPoints, outdir) {
     legalComments: 'none',
     logLevel: 'silent',
     write: false,
+    ...more,
   }).catch((error) => {
     throw new Error(`bundling failed:\n${describe(error)}`);
   });

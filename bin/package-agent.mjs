@@ -90,7 +90,7 @@ function copyParts(from, to, files) {
 }
 
 /** Fetches packages by npm, at the version and with the hash that the lock file names. */
-async function fetchParts(root, folder, parts) {
+export async function fetchParts(root, folder, parts) {
   const lock = readJson(join(root, 'package-lock.json')).packages;
   const work = mkdtempSync(join(tmpdir(), 'signet-package-'));
   try {
@@ -126,7 +126,7 @@ function checkIntegrity(tarball, integrity, name) {
 }
 
 /** Licences of what was bundled, by package; those that are not bundled bring their own. */
-function copyLicences(root, folder, bundled) {
+export function copyLicences(root, folder, bundled) {
   const list = bundled.map((name) => {
     const from = join(root, 'node_modules', name);
     const { version, license } = readJson(join(from, 'package.json'));
@@ -138,7 +138,7 @@ function copyLicences(root, folder, bundled) {
 }
 
 /** The same input gives the same bytes: order, owners and times are fixed. */
-function writeArchive(out, name) {
+export function writeArchive(out, name) {
   const fixed = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0'];
   const args = ['-C', out, ...fixed, '--use-compress-program=gzip -6n', '-cf', `${name}.tar.gz`];
   execFileSync('tar', [...args, name], { cwd: out });
@@ -151,7 +151,7 @@ function sizeOf(folder) {
     .reduce((sum, file) => sum + statSync(join(file.parentPath ?? file.path, file.name)).size, 0);
 }
 
-function readJson(path) {
+export function readJson(path) {
   if (!existsSync(path)) throw new Error(`${path} is not there`);
   return JSON.parse(readFileSync(path, 'utf8'));
 }

@@ -7,6 +7,7 @@ import { availableParallelism, constants, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packageAgent } from './package-agent.mjs';
+import { packagePlugin } from './package-kubectl.mjs';
 import { orExit, ROOT, setUp } from './setup.mjs';
 
 const UNIT_TESTS = [
@@ -61,22 +62,30 @@ const TASKS = {
   },
 };
 
-/** Bundles; with `--agent --target linux-arm64` puts a package of the agent together. */
+/** Bundles; with `--agent` or `--kubectl` packages of that, for `--target` such as linux-arm64. */
 async function build(args) {
   const { values } = parseArgs({
     args,
-    options: { agent: { type: 'boolean' }, target: { type: 'string' }, out: { type: 'string' } },
+    options: {
+      agent: { type: 'boolean' },
+      kubectl: { type: 'boolean' },
+      target: { type: 'string' },
+      out: { type: 'string' },
+    },
   });
-  if (values.agent !== true && (values.target ?? values.out) !== undefined) {
-    throw new Error('--target and --out are for the agent: say --agent too');
+  const { agent = false, kubectl = false, target, out } = values;
+  if (!agent && !kubectl && (target ?? out) !== undefined) {
+    throw new Error('--target and --out are for packages: say --agent or --kubectl too');
   }
-  await setUp({ alwaysBundle: values.agent !== true });
-  if (values.agent !== true) return;
-  const { target = 'linux-arm64', out } = values;
-  const built = await packageAgent(ROOT, { target, ...(out && { out: resolve(out) }) });
+  await setUp({ alwaysBundle: !agent && !kubectl });
+  const built = [];
+  const options = { ...(out && { out: resolve(out) }) };
+  if (agent) built.push(await packageAgent(ROOT, { target: target ?? 'linux-arm64', ...options }));
+  if (kubectl) built.push(...(await packagePlugin(ROOT, node26(), { target, ...options })));
   const mib = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-  process.stdout.write(`${built.folder} (${mib(built.bytes)})\n`);
-  process.stdout.write(`${built.archive} (${mib(built.archiveBytes)})\n`);
+  for (const { folder, bytes, archive, archiveBytes } of built) {
+    process.stdout.write(`${folder} (${mib(bytes)})\n${archive} (${mib(archiveBytes)})\n`);
+  }
 }
 
 /** The demo needs what Linux alone has: peer credentials of Unix sockets, /proc. */

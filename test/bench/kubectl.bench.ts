@@ -5,7 +5,9 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { unwrap } from '../../src/base/result.ts';
 import { openKubeApi } from '../../src/kube/kube-api.ts';
@@ -13,6 +15,7 @@ import { objectsAt, textAt } from '../../src/kube/objects.ts';
 import { pathOf } from '../../src/kube/resource.ts';
 import { inParallel } from '../../src/kubectl/clusters.ts';
 import { startKubeRig } from '../peers/kube-rig.ts';
+import { run } from '../support/processes.ts';
 import { trustFleet } from '../support/trust-fleet.ts';
 import { quantile, report } from './report.ts';
 
@@ -29,9 +32,13 @@ interface Run {
 }
 
 /** One start of the plugin, with the most memory that it had. */
-async function start(args: readonly string[], kubeconfig: string): Promise<Run> {
+async function start(
+  args: readonly string[],
+  kubeconfig: string,
+  program = 'bin/kubectl-signet',
+): Promise<Run> {
   const startedMs = performance.now();
-  const child = spawn('bin/kubectl-signet', args, {
+  const child = spawn(program, args, {
     env: { ...process.env, KUBECONFIG: kubeconfig },
     stdio: ['ignore', 'pipe', 'ignore'],
   });
@@ -57,12 +64,17 @@ async function start(args: readonly string[], kubeconfig: string): Promise<Run> 
   return { ms: performance.now() - startedMs, mib: kib / 1024, cpuMs, code, lines };
 }
 
-async function measure(args: readonly string[], kubeconfig: string, code: number) {
+async function measure(
+  args: readonly string[],
+  kubeconfig: string,
+  code: number,
+  program?: string,
+) {
   const runs: Run[] = [];
   for (let index = 0; index < RUNS; index += 1) {
-    const run = await start(args, kubeconfig);
-    if (run.code !== code) throw new TypeError(`${args.join(' ')} ended with ${run.code}`);
-    runs.push(run);
+    const one = await start(args, kubeconfig, program);
+    if (one.code !== code) throw new TypeError(`${args.join(' ')} ended with ${one.code}`);
+    runs.push(one);
   }
   const times = runs.map(({ ms }) => ms);
   return {
@@ -78,6 +90,7 @@ async function measure(args: readonly string[], kubeconfig: string, code: number
 }
 
 process.env.RIG_CONTROLLERS = '0';
+const dir = mkdtempSync(join(tmpdir(), 'sgn-plugin-'));
 const rig = await startKubeRig();
 try {
   const { kubeconfig } = rig;
@@ -105,12 +118,22 @@ try {
   await inParallel([...kind('ConfigMap'), ...kind('ClusterTrustBundle')], 8, put);
   api.close();
   await start(['version'], kubeconfig);
+  const target = `linux-${process.arch}`;
+  const build = ['build', '--kubectl', '--target', target, '--out', dir];
+  const built = await run(process.execPath, ['bin/run.mjs', ...build]);
+  if (built.code !== 0) throw new TypeError(built.stderr);
+  const [folder] = readdirSync(dir).filter((name) => name.endsWith(target));
+  const executable = join(dir, folder ?? '', 'kubectl-signet');
   report('kubectl', {
     '--help': await measure(['--help'], kubeconfig, 0),
     'list -A, 1,000 namespaces': await measure(['list', '-A'], kubeconfig, 0),
     'list -A -o json': await measure(['list', '-A', '-o', 'json'], kubeconfig, 0),
     'drift -A, 1,000 copies': await measure(['drift', '-A'], kubeconfig, 1),
+    'executable: --help': await measure(['--help'], kubeconfig, 0, executable),
+    'executable: list -A': await measure(['list', '-A'], kubeconfig, 0, executable),
+    'size of the executable, in MiB': { MiB: statSync(executable).size / 2 ** 20 },
   });
 } finally {
   await rig.stop();
+  rmSync(dir, { recursive: true, force: true });
 }

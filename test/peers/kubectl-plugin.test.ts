@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { kubectlCommands, kubectlProgram } from '../../src/kubectl/commands.ts';
 import { type CliOutcome, cli } from '../support/cli.ts';
@@ -327,6 +327,23 @@ describe('kubectl signet', needsShared('rig/kube.sh'), () => {
       soon.stdout,
       /^\d+m +leaf +\w{8} +spiffe:\/\/example\.org\/web +secret\/ns-00\/tls-below +Expiring$/m,
     );
+  });
+
+  it('is one file beside Node.js too, and says the same', async () => {
+    const args = ['bin/run.mjs', 'build', '--kubectl', '--target', 'any', '--out', dir];
+    const built = await run(process.execPath, args);
+    assert.equal(built.code, 0, built.stderr);
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+    const folder = join(dir, `kubectl-signet-${version}-any`);
+    const path = `${folder}:${dirname(process.execPath)}:/usr/bin:/bin`;
+    const env = { PATH: path, KUBECONFIG: rig.kubeconfig };
+    const listed = await run(join(rig.bin, 'kubectl'), ['signet', '-A', '-o', 'name'], { env });
+    assert.deepEqual(listed, await signet(['-A', '-o', 'name']));
+    const asked = await run(join(rig.bin, 'kubectl'), ['__complete', 'signet', 'dr'], { env });
+    assert.match(asked.stdout, /^drift\t/);
+    const manifest = readFileSync(join(dir, 'kubectl-signet.krew.yaml'), 'utf8');
+    const short = /shortDescription: (.*)/.exec(manifest)?.[1] ?? '';
+    assert.ok(short.length > 0 && short.length <= 50);
   });
 
   it('completes commands, flags and their values, as kubectl asks', async () => {
