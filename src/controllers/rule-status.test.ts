@@ -14,7 +14,10 @@ let rules: Derivation;
 let clock: ManualClock;
 let calls: KubeRequest[];
 let faults: SignetError[];
-let leads: boolean;
+let term: AbortController | undefined;
+/** Holds an answer back, by the path of the call. */
+let held: (path: string) => Promise<void> | undefined;
+let refusals: (path: string) => Result<KubeObject> | undefined;
 let refusal: Result<KubeObject> | undefined;
 let settled: () => void;
 
@@ -29,7 +32,8 @@ function start(): StatusWriter {
     serverAheadMs: undefined,
     request: async (request) => {
       calls.push(request);
-      return refusal ?? ok({});
+      await held(request.path);
+      return refusals(request.path) ?? refusal ?? ok({});
     },
     stream: async () => ok(undefined),
     close: () => {},
@@ -37,7 +41,12 @@ function start(): StatusWriter {
   return new StatusWriter({
     api,
     clock,
-    leader: { isLeader: () => leads, onChange: () => () => {} },
+    leader: {
+      get term() {
+        return term?.signal;
+      },
+      onChange: () => () => {},
+    },
     rules: {
       standings: () => rules.standings(),
       onSettled(listener) {
@@ -69,8 +78,10 @@ beforeEach(() => {
   clock = new ManualClock(1_800_000_000_000);
   calls = [];
   faults = [];
-  leads = true;
+  term = new AbortController();
   refusal = undefined;
+  held = () => undefined;
+  refusals = () => undefined;
 });
 
 describe('the status of rules', () => {
@@ -135,10 +146,10 @@ describe('the status of rules', () => {
 
   it('is written by who leads alone, and not for rules of other classes', async () => {
     const writer = start();
-    leads = false;
+    term = undefined;
     await change(() => rules.putRule(clusterRule('all')));
     assert.equal(calls.length, 0);
-    leads = true;
+    term = new AbortController();
     const { origin } = clusterRule('theirs');
     await change(() => rules.putRule({ kind: 'other-class', origin, className: 'x' }));
     assert.equal(calls.length, 1);
@@ -156,6 +167,62 @@ describe('the status of rules', () => {
     assert.deepEqual([calls.length, faults.length], [2, 1]);
     await change();
     assert.equal(calls.length, 2);
+    await writer.stop();
+  });
+
+  it('is written by one pass at a time, however often something changes meanwhile', async () => {
+    const writer = start();
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    held = () => answered;
+    await change(
+      () => rules.putRule(clusterRule('a')),
+      () => rules.putRule(clusterRule('b')),
+    );
+    for (const name of ['c', 'd', 'e']) await change(() => rules.putRule(clusterRule(name)));
+    assert.equal(calls.length, 1, 'the first write is not answered yet');
+    answer();
+    await settledDown();
+    clock.advance(1_000);
+    await settledDown();
+    const paths = calls.map(({ path }) => path);
+    assert.equal(new Set(paths).size, 5);
+    assert.equal(paths.length, 5, 'each is written once');
+    await writer.stop();
+  });
+
+  it('that is refused for one object keeps no other waiting', async () => {
+    const writer = start();
+    refusals = (path) =>
+      path.includes('/bad/') || path.includes('/worse/')
+        ? fail('KUBE_REFUSED', 'by an admission policy')
+        : undefined;
+    await change(
+      () => rules.putRule(clusterRule('bad')),
+      () => rules.putRule(clusterRule('worse')),
+      () => rules.putRule(clusterRule('good')),
+    );
+    assert.deepEqual([calls.length, faults.length], [3, 1]);
+    refusals = () => undefined;
+    clock.advance(30_000);
+    await settledDown();
+    assert.deepEqual([calls.length, faults.length], [5, 1]);
+    await writer.stop();
+  });
+
+  it('is not written on after the term in which that began', async () => {
+    const writer = start();
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    held = () => answered;
+    await change(
+      () => rules.putRule(clusterRule('a')),
+      () => rules.putRule(clusterRule('b')),
+    );
+    term?.abort();
+    term = undefined;
+    assert.equal(calls[0]?.signal?.aborted, true);
+    answer();
+    await settledDown();
+    assert.deepEqual([calls.length, faults.length], [1, 0]);
     await writer.stop();
   });
 });

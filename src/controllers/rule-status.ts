@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Clock } from '../base/clock.ts';
 import type { SignetError } from '../base/errors.ts';
 import type { KubeApi } from '../kube/kube-api.ts';
@@ -17,8 +18,9 @@ export interface StatusSource {
 export interface StatusWriterOptions {
   readonly api: KubeApi;
   readonly rules: StatusSource;
-  readonly leader: Pick<LeaderElection, 'isLeader' | 'onChange'>;
+  readonly leader: Pick<LeaderElection, 'term' | 'onChange'>;
   readonly clock: Clock;
+  /** Hears the first refusal of each pass over the rules. */
   readonly onFault: (error: SignetError) => void;
 }
 
@@ -27,6 +29,9 @@ const GATHER_MS = 1_000;
 
 /** Wait after a write that was refused, in milliseconds. */
 const RETRY_MS = 30_000;
+
+/** Rules that are looked at before others get their turn. */
+const SLICE = 100;
 
 /** Longest message of a condition. */
 const MAX_MESSAGE = 1024;
@@ -51,6 +56,8 @@ export class StatusWriter {
   readonly #stopped = new AbortController();
   #cancel: (() => void) | undefined;
   #writing: Promise<void> | undefined;
+  /** Whether something has changed since the pass that is under way began. */
+  #isDue = false;
 
   constructor(options: StatusWriterOptions) {
     this.#options = options;
@@ -69,29 +76,43 @@ export class StatusWriter {
   #arm(delayMs: number): void {
     if (this.#cancel !== undefined || this.#stopped.signal.aborted) return;
     this.#cancel = this.#options.clock.after(delayMs, () => {
+      this.#cancel = undefined;
+      // One pass at a time: what comes while it writes is gathered for the next.
+      if (this.#writing !== undefined) {
+        this.#isDue = true;
+        return;
+      }
       this.#writing = this.#writeAll().finally(() => {
         this.#writing = undefined;
+        if (this.#isDue) this.#arm(GATHER_MS);
+        this.#isDue = false;
       });
     });
   }
 
-  /** What comes while it writes is gathered for the next time. */
   async #writeAll(): Promise<void> {
-    const standings = [...this.#options.rules.standings()];
-    this.#cancel = undefined;
-    const known = new Set(standings.map(({ known: { origin } }) => origin.uid));
-    for (const uid of this.#written.keys()) if (!known.has(uid)) this.#written.delete(uid);
-    for (const standing of standings) {
-      if (this.#stopped.signal.aborted || !this.#options.leader.isLeader()) return;
-      const refused = await this.#write(standing);
-      if (refused === undefined) continue;
-      this.#options.onFault(refused);
+    const { rules, leader, onFault } = this.#options;
+    const seen = new Set<string>();
+    let refused: SignetError | undefined;
+    for (const standing of rules.standings()) {
+      if (seen.size % SLICE === SLICE - 1) await setImmediate();
+      const { term } = leader;
+      if (this.#stopped.signal.aborted || term === undefined) return;
+      seen.add(standing.known.origin.uid);
+      const failure = await this.#write(standing, term);
+      refused ??= failure;
+      // One object that is refused keeps no other waiting; what else goes wrong is about all of them.
+      if (failure !== undefined && failure.code !== 'KUBE_REFUSED') break;
+    }
+    if (refused !== undefined) {
+      onFault(refused);
       this.#arm(RETRY_MS);
       return;
     }
+    for (const uid of this.#written.keys()) if (!seen.has(uid)) this.#written.delete(uid);
   }
 
-  async #write(standing: RuleStanding): Promise<SignetError | undefined> {
+  async #write(standing: RuleStanding, term: AbortSignal): Promise<SignetError | undefined> {
     const { origin, kind } = standing.known;
     if (kind === 'other-class') return undefined;
     const status = statusOf(standing);
@@ -107,12 +128,12 @@ export class StatusWriter {
       path: path.value,
       patch: 'merge',
       body: { metadata: { uid: origin.uid }, status: withTime(status, sinceMs) },
-      signal: this.#stopped.signal,
+      signal: AbortSignal.any([this.#stopped.signal, term]),
     });
     // Gone meanwhile, or another object bears its name.
     const isGone = !answer.ok && ['KUBE_NOT_FOUND', 'KUBE_CONFLICT'].includes(answer.error.code);
     if (!answer.ok && !isGone) {
-      return this.#stopped.signal.aborted ? undefined : answer.error;
+      return this.#stopped.signal.aborted || term.aborted ? undefined : answer.error;
     }
     this.#written.set(origin.uid, { text, ready, sinceMs });
     return undefined;
