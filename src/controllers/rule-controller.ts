@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Cancel, Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import type { KubeApi } from '../kube/kube-api.ts';
@@ -182,18 +183,21 @@ export class RuleController {
     const limit = { clusterName: cluster.name, pathPrefixes };
     const reading = { filter: cluster.rules, limit, trustDomain };
     const project = (object: KubeObject): RuleObject => ruleFrom(kind, object);
-    const uids = new Map<string, string>();
+    const taken = new Map<string, RuleObject>();
     this.#watch(
       RULE_RESOURCES[kind],
       project,
       (key, rule) => {
-        const uid = uids.get(key);
+        const before = taken.get(key);
+        // Its status has changed, which we write ourselves: no pod is to be looked at for that.
+        if (rule !== undefined && isDeepStrictEqual(before, rule)) return;
+        const uid = before?.origin.uid;
         if (uid !== undefined && uid !== rule?.origin.uid) this.#derivation.deleteRule(uid);
         if (rule === undefined) {
-          uids.delete(key);
+          taken.delete(key);
           return;
         }
-        uids.set(key, rule.origin.uid);
+        taken.set(key, rule);
         this.#derivation.putRule(readRule(rule, reading));
       },
       true,

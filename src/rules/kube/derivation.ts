@@ -131,9 +131,12 @@ export class Derivation {
   setGrant(name: string, grant: PrefixGrant | undefined): void {
     if (grant === undefined) this.#around.grants.delete(name);
     else this.#around.grants.set(name, grant);
+    // By namespace, not by rule: of ten thousand, many have the same.
+    const namespaces = new Set<string>();
     for (const { known } of this.#rules.all()) {
-      if (known.origin.kind === 'WorkloadIdentity') this.#touchRule(known);
+      if (known.origin.kind === 'WorkloadIdentity') namespaces.add(known.origin.namespace);
     }
+    for (const namespace of namespaces) this.#touch(`in:${namespace}`);
   }
 
   putRule(known: KnownRule): void {
