@@ -34,6 +34,17 @@ for (const [name, text, message] of refused) {
   test(`refuses ${name}, with its place`, () => assert.match(problems(text), message));
 }
 
+test('the first bundle is taken from whoever answers only where that is written', () => {
+  const least = 'trustDomain: a\nserver: {address: a.org}\n';
+  const asked = (bootstrap: string) =>
+    checkConfig(`${least}bootstrap: ${bootstrap}\n`, agentConfigSchema);
+  const byFile = asked('{bundlePath: /bundle}');
+  assert.ok(byFile.ok && !byFile.value.bootstrap.insecure);
+  for (const neither of ['{}', '{insecure: false}', '{bundlePath: /b, insecure: true}']) {
+    assert.ok(!asked(neither).ok, neither);
+  }
+});
+
 test('takes a socket path of 107 bytes', () => {
   assert.equal(problems(`workloadSocket: {path: /${'x'.repeat(106)}}`), '');
 });

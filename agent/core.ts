@@ -74,8 +74,10 @@ function assemble(base: AgentBase, state: StateFile, events: CoreEvents): AgentC
       port: base.config.server.port,
       trustDomain: base.config.trustDomain,
       clock,
-      onRefused: ({ code, message }) =>
-        base.log.warn({ code, reason: `${message}${offset.explain()}` }, 'server not accepted'),
+      onRefused: ({ code, message }) => {
+        base.log.warn({ code, reason: `${message}${offset.explain()}` }, 'server not accepted');
+        void standing.unverified();
+      },
     }),
     bundle: () => identities.ownBundle,
     onBundle: (bundle) => identities.installBundle(bundle),

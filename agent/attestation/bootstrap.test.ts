@@ -9,7 +9,7 @@ import { AGENT_TEST_DOMAIN } from '../../test/support/agent-ca.ts';
 import { assertRefused, assertValue } from '../../test/support/refused.ts';
 import { testFolder } from '../../test/support/workload-api.ts';
 import { makeRoot } from '../../test/support/x509.ts';
-import { type BootstrapParts, bootstrapTrust } from './bootstrap.ts';
+import { type BootstrapParts, bootstrapTrust, hasOtherAuthorities } from './bootstrap.ts';
 
 const NOW_MS = Date.UTC(2030, 0, 1);
 
@@ -27,6 +27,7 @@ function parts(changes: Partial<BootstrapParts>): BootstrapParts {
     trustDomain: AGENT_TEST_DOMAIN,
     clock: new ManualClock(NOW_MS),
     held: undefined,
+    onIgnored: () => assert.fail('the file was ignored'),
     ...changes,
   };
 }
@@ -57,14 +58,47 @@ test('the file counts together with what is held, in either format', async (cont
   }
 });
 
-test('a file that is absent, broken or empty is refused, whatever is held', async (context) => {
+test('a file that is absent, broken or empty is refused, unless something valid is held', async (context) => {
   const dir = testFolder(context);
   const bundlePath = join(dir, 'bundle');
   const bootstrap = { bundlePath, bundleFormat: 'spiffe', insecure: false } as const;
-  const judge = () => bootstrapTrust(parts({ bootstrap, held: bundle() }));
-  assertRefused(await judge(), 'AGENT_BOOTSTRAP_BUNDLE');
-  for (const text of ['', 'junk', '{"keys":[]}']) {
-    writeFileSync(bundlePath, text);
-    assertRefused(await judge(), 'AGENT_BOOTSTRAP_BUNDLE');
+  const held = bundle();
+  const lapsed = bundle(NOW_MS - 10_000);
+  for (const text of [undefined, '', 'junk', '{"keys":[]}']) {
+    if (text !== undefined) writeFileSync(bundlePath, text);
+    assertRefused(await bootstrapTrust(parts({ bootstrap })), 'AGENT_BOOTSTRAP_BUNDLE');
+    const stale = parts({ bootstrap, held: lapsed });
+    assertRefused(await bootstrapTrust(stale), 'AGENT_BOOTSTRAP_BUNDLE');
+    const ignored: string[] = [];
+    const onIgnored = ({ code }: { readonly code: string }) => ignored.push(code);
+    const trust = assertValue(await bootstrapTrust(parts({ bootstrap, held, onIgnored })));
+    assert.ok(trust.kind === 'bundle');
+    assert.deepEqual(trust.bundle(), held);
+    assert.deepEqual(ignored, ['AGENT_BOOTSTRAP_BUNDLE']);
   }
+});
+
+test('only a file with valid authorities, none of which is held, tells of a trust domain made anew', async (context) => {
+  const dir = testFolder(context);
+  const bundlePath = join(dir, 'bundle');
+  const bootstrap = { bundlePath, bundleFormat: 'pem', insecure: false } as const;
+  const held = bundle();
+  const other = bundle();
+  const asked = (changes: Partial<BootstrapParts> = {}) =>
+    hasOtherAuthorities(parts({ bootstrap, held, ...changes }));
+  assert.equal(await asked(), false, 'no file');
+  const both = { ...held, x509Authorities: [...other.x509Authorities, ...held.x509Authorities] };
+  for (const [content, answer, what] of [
+    [formatPemBundle(other), true, 'other authorities'],
+    [formatPemBundle(both), false, 'one of those held among them'],
+    [formatPemBundle(held), false, 'the same'],
+    [formatPemBundle(bundle(NOW_MS - 10_000)), false, 'lapsed ones'],
+    ['junk', false, 'nothing'],
+  ] as const) {
+    writeFileSync(bundlePath, content);
+    assert.equal(await asked(), answer, what);
+  }
+  writeFileSync(bundlePath, formatPemBundle(other));
+  assert.equal(await asked({ held: undefined }), false, 'nothing is held');
+  assert.equal(await asked({ bootstrap: parts({}).bootstrap }), false, 'no file is named');
 });

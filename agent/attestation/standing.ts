@@ -10,7 +10,7 @@ import type { AgentConfig } from '../config.ts';
 import type { TrustBundle } from '../identity/trust-bundle.ts';
 import { renewalTime, validityProblem } from '../identity/x509-svid.ts';
 import { type Attested, attestNode } from './attest.ts';
-import { bootstrapTrust } from './bootstrap.ts';
+import { bootstrapTrust, hasOtherAuthorities } from './bootstrap.ts';
 import type { NodeAttestor } from './node-attestor.ts';
 import { type OwnSvid, storedSvid } from './own-svid.ts';
 import { renewSvid } from './renew.ts';
@@ -29,6 +29,9 @@ const SHORTEST_RENEWAL_MS = 500;
 
 /** When an SVID is renewed again that a tainted authority signed once more, in milliseconds. */
 const TAINTED_RETRY_MS = 5000;
+
+/** Shortest time between two attestations to what the bootstrap file says, in milliseconds. */
+const BOOTSTRAP_RETRY_MS = 30_000;
 
 /** Longest wait when the version is reported, in milliseconds. */
 const REPORT_TIMEOUT_MS = 30_000;
@@ -78,6 +81,8 @@ export class Standing {
   #renewing: OwnSvid | undefined;
   #cancel: Cancel | undefined;
   #reported = false;
+  /** When the agent may attest again to what the bootstrap file says, on the monotonic clock. */
+  #bootstrapAtMs = Number.NEGATIVE_INFINITY;
   #tainted: ReadonlySet<string> = new Set();
 
   constructor(parts: StandingParts) {
@@ -117,11 +122,25 @@ export class Standing {
     void this.#attest('end', message);
   }
 
-  /** The server wants another attestation; where none is possible the SVID stays in use. */
+  /** Another attestation is wanted, by the server most of all; where none is possible the SVID stays in use. */
   reattest(reason: string): void {
     if (this.#attesting || this.#over) return;
-    this.#parts.log.info({ reason }, 'the server asks for another attestation');
+    this.#parts.log.info({ reason }, 'attesting once more');
     void this.#attest('go on');
+  }
+
+  /**
+   * The server was not verified by what is held. Where the bootstrap file names other authorities, the
+   * trust domain was made anew, and the agent attests to what the file says.
+   */
+  async unverified(): Promise<void> {
+    const { clock } = this.#parts;
+    if (this.#svid === undefined || this.#attesting || this.#over) return;
+    if (clock.monotonicMs() < this.#bootstrapAtMs) return;
+    const held = this.#parts.bundle()?.bundle;
+    if (!(await hasOtherAuthorities({ ...this.#parts, held }))) return;
+    this.#bootstrapAtMs = clock.monotonicMs() + BOOTSTRAP_RETRY_MS;
+    this.reattest('the bootstrap bundle names other authorities than those that are held');
   }
 
   /** Opens another channel under the same SVID: the server asked to reconnect. */
@@ -213,10 +232,10 @@ export class Standing {
 
   async #attemptAttestation(): Promise<Result<Attested>> {
     const trust = await bootstrapTrust({
-      bootstrap: this.#parts.bootstrap,
-      trustDomain: this.#parts.trustDomain,
-      clock: this.#parts.clock,
+      ...this.#parts,
       held: this.#parts.bundle()?.bundle,
+      onIgnored: ({ code, message }) =>
+        this.#parts.log.warn({ code, reason: message }, 'attesting by the bundle that is held'),
     });
     if (!trust.ok) return trust;
     if (trust.value.kind === 'insecure') {

@@ -46,10 +46,10 @@ export const agentErrors = defineErrors({
   },
   AGENT_BOOTSTRAP_BUNDLE: {
     status: 'FailedPrecondition',
-    retryable: false,
+    retryable: true,
     means: 'The bootstrap bundle cannot be read, or holds no X.509 authority.',
     action:
-      'Write the bundle with `signet bundle show` and check bootstrap.bundlePath and bundleFormat.',
+      'Write the bundle with `signet bundle show`, or have the server publish it, and check bootstrap.bundlePath and bundleFormat; the agent reads the file at each attempt.',
   },
   AGENT_STATE_CORRUPT: {
     status: 'DataLoss',
