@@ -34,7 +34,9 @@ const bootstrapSchema = z
   .strictObject({
     bundlePath: absolutePathSetting
       .optional()
-      .describe('File with the trust bundle that the server is verified against the first time; read at each attempt.'),
+      .describe(
+        'File with the trust bundle that the server is verified against the first time; read at each attempt.',
+      ),
     bundleFormat: z.enum(['pem', 'spiffe']).default('pem').describe('Form of that file.'),
     insecure: z
       .boolean()
