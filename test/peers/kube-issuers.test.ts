@@ -8,7 +8,7 @@ import { encodePem } from '../../src/der/pem.ts';
 import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
 import { ask, TestServer } from '../support/server.ts';
 import { needsShared } from '../support/shared.ts';
-import { makeCsr, type TestCsrOptions } from '../support/x509.ts';
+import { makeCsr, makeKey, type TestCsrOptions } from '../support/x509.ts';
 import { type KubeRig, startKubeRig } from './kube-rig.ts';
 
 const CRDS = 'charts/signet-crds/files';
@@ -207,7 +207,7 @@ describe(
     }
 
     async function until<T>(ask: () => Promise<T | undefined>): Promise<T> {
-      for (let tries = 0; tries < 600; tries += 1) {
+      for (let tries = 0; tries < 300; tries += 1) {
         const found = await ask();
         if (found !== undefined) return found;
         await pause(100);
@@ -431,6 +431,8 @@ spec: { certificates: [{ pathPrefix: /tenant/shop/web, dnsNames: [web.shop.svc] 
           ],
           ['other-dns', { dnsNames: ['web.bank.svc'] }, {}, /ISSUER_NOT_ALLOWED/],
           ['edge-id', {}, { issuerRef: cluster }, /ISSUER_NOT_ALLOWED/],
+          ['ed25519', { key: makeKey('ed25519') }, {}, /KEY_/],
+          ['p521', { key: makeKey('ec-p521') }, {}, /KEY_/],
           ['garbage', {}, { request: Buffer.from('garbage').toString('base64') }, /ISSUER_REQUEST/],
           [
             'long',
@@ -455,6 +457,30 @@ spec: { certificates: [{ pathPrefix: /tenant/shop/web, dnsNames: [web.shop.svc] 
         assert.equal(answered.status?.certificate, undefined);
         if (name !== 'broken-issuer') assert.ok(answered.status?.failureTime);
       }
+    });
+
+    /** Waits for an event about somebody of this kind. */
+    function event(kind: string, reason: string, namespace: string): Promise<unknown> {
+      interface Events {
+        readonly items: readonly { reason: string; involvedObject: { kind: string } }[];
+      }
+      return until(async () => {
+        const { items } = await read<Events>('events', '-n', namespace);
+        return items.find((one) => one.reason === reason && one.involvedObject.kind === kind);
+      });
+    }
+
+    it('shorten what is asked for too long, and do not touch what is answered', async () => {
+      const before = await told('is-ca', 'Failed');
+      await rig.kubectl(['annotate', '-n', 'shop', 'certificaterequest', 'is-ca', 'a=b']);
+      await request(['longest', {}, { duration: '87600h' }]);
+      const { status } = await told('longest', 'Issued');
+      const leaf = await verifies(decode(status?.certificate), decode(status?.ca));
+      const lifeMs = leaf.validToDate.getTime() - leaf.validFromDate.getTime();
+      assert.equal(lifeMs, (3 * 3600 + 60) * 1000);
+      assert.deepEqual((await told('is-ca', 'Failed')).status, before.status);
+      await event('CertificateRequest', 'CertificateIssued', 'shop');
+      await event('CertificateRequest', 'CertificateFailed', 'shop');
     });
 
     it('give a pod its own identity, and nothing to who is not as he says', async () => {
@@ -526,6 +552,7 @@ spec: { certificates: [{ pathPrefix: /tenant/shop/web, dnsNames: [web.shop.svc] 
         return found.status?.conditions?.find(({ type }) => type === 'Failed');
       });
       assert.match(failed.message, /POD_CHOICE/);
+      await event('CertificateSigningRequest', 'CertificateIssued', 'default');
       const { status: untouched } = await read<Request>('csr', 'not-approved');
       assert.deepEqual([untouched?.certificate, untouched?.conditions], [undefined, undefined]);
     });

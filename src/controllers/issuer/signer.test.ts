@@ -422,6 +422,20 @@ describe('an approved request', () => {
     await rig.signer.stop();
   });
 
+  it('is counted and told of, though the watch tells of its answer before the call does', async () => {
+    const rig = new Rig();
+    rig.answer = async () => {
+      const before = certificateRequestFrom(object('a')) ?? assert.fail('no request of ours');
+      rig.signer.take({ kind: 'delete', key: 'shop/a', uid: 'uid-a', before });
+      return ok({});
+    };
+    rig.put('a');
+    await rig.rest();
+    assert.deepEqual([rig.counted, rig.events], [['issued'], ['CertificateIssued']]);
+    assert.equal(rig.signer.waiting, 0);
+    await rig.signer.stop();
+  });
+
   it('is forgotten with its object, and another of its name is another', async () => {
     const rig = new Rig();
     rig.found = fail('ISSUER_UNKNOWN', 'as the test says');

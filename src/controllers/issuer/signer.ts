@@ -1,4 +1,4 @@
-import type { Cancel, Clock } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import { type SignetError, toSignetError } from '../../base/errors.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { IssuedX509, Issuer } from '../../issuance/issuer.ts';
@@ -10,6 +10,7 @@ import { pathOf } from '../../kube/resource.ts';
 import type { X509Grant } from '../../policy/grant.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { PodEvents } from '../pod-events.ts';
+import { LOOK_MS, type Queued, RequestQueue } from '../request-queue.ts';
 import { isSameGrant } from '../same-grant.ts';
 import {
   type Answer,
@@ -43,27 +44,19 @@ export interface IssuerSignerOptions {
   readonly metrics: IssuerMetrics;
 }
 
-/** Requests that are signed for together: one record, one fsync. */
-const BATCH = 64;
-const MAX_BATCHES = 4;
-/** Between two looks at a request that waits, in milliseconds. */
-const LOOK_MS = 1_000;
+/** Longest wait between two looks at a request, in milliseconds. */
 const MAX_LOOK_MS = 30_000;
 /** How long a certificate that could not be written is good for. */
 const KEEP_MS = 120_000;
 
 type IssuePlan = Extract<IssuerPlan, { readonly kind: 'issue' }>;
 
-interface Item {
+interface Item extends Queued {
   request: SigningRequest;
   readonly seenMs: number;
   /** Since when it is tried in vain. */
   triedSinceMs: number | undefined;
-  dueMs: number;
   tries: number;
-  state: 'idle' | 'busy' | 'done';
-  /** Whether something came while it was looked at. */
-  isNews: boolean;
   kept:
     | { readonly issued: IssuedX509; readonly grant: X509Grant; readonly atMs: number }
     | undefined;
@@ -78,16 +71,20 @@ export class IssuerSigner {
   readonly #options: IssuerSignerOptions;
   /** Requests without an answer, by their kind, namespace and name. */
   readonly #items = new Map<string, Item>();
-  readonly #ready = new Set<Item>();
-  readonly #batches = new Set<Promise<void>>();
+  readonly #queue: RequestQueue<Item>;
   readonly #release: () => void;
-  #immediate: NodeJS.Immediate | undefined;
-  #cancel: Cancel | undefined;
-  #isStopped = false;
 
   constructor(options: IssuerSignerOptions) {
+    const { clock, leader, isSynced } = options;
     this.#options = options;
-    this.#release = options.leader.onChange((leads) => {
+    this.#queue = new RequestQueue({
+      clock,
+      term: () => (isSynced() ? leader.term : undefined),
+      all: () => this.#items.values(),
+      work: (items, term) => this.#work(items, term),
+      onFault: (thrown) => this.#warn(toSignetError(thrown, 'answering certificate requests')),
+    });
+    this.#release = leader.onChange((leads) => {
       if (leads) this.lookAgain();
     });
     options.metrics.waiting(options.judge.cluster, () => this.waiting);
@@ -125,66 +122,29 @@ export class IssuerSigner {
       kept: undefined,
     };
     this.#items.set(key, item);
-    this.#enqueue(item);
+    this.#queue.put(item);
   }
 
   /** Looks at everything that waits: issuers or rules have changed, or this server leads now. */
   lookAgain(): void {
-    for (const item of this.#items.values()) this.#enqueue(item);
+    for (const item of this.#items.values()) this.#queue.put(item);
   }
 
   /** Ends it; answers when what was under way has come to its end. */
   async stop(): Promise<void> {
-    this.#isStopped = true;
     this.#release();
-    this.#cancel?.();
-    clearImmediate(this.#immediate);
-    await Promise.all(this.#batches);
+    await this.#queue.stop();
   }
 
   #update(item: Item, request: SigningRequest): void {
     const isNews = item.request.approval !== request.approval;
     item.request = request;
-    if (isNews) this.#enqueue(item);
+    if (isNews) this.#queue.put(item);
   }
 
   #forget(key: string, item: Item): void {
     this.#items.delete(key);
-    this.#ready.delete(item);
-    item.state = 'done';
-  }
-
-  #enqueue(item: Item): void {
-    if (item.state === 'busy') item.isNews = true;
-    if (item.state !== 'idle') return;
-    this.#ready.add(item);
-    if (this.#immediate !== undefined || this.#isStopped) return;
-    this.#immediate = setImmediate(() => {
-      this.#immediate = undefined;
-      this.#pump();
-    });
-  }
-
-  #pump(): void {
-    while (this.#ready.size > 0 && this.#batches.size < MAX_BATCHES && !this.#isStopped) {
-      // Who does not lead keeps everything for when it does.
-      const { term } = this.#options.leader;
-      if (term === undefined || !this.#options.isSynced()) return;
-      const items = [...this.#ready.values().take(BATCH)];
-      for (const item of items) {
-        this.#ready.delete(item);
-        item.state = 'busy';
-        item.isNews = false;
-      }
-      const batch = this.#work(items, term)
-        .catch((thrown) => this.#warn(toSignetError(thrown, 'answering certificate requests')))
-        .finally(() => {
-          this.#batches.delete(batch);
-          for (const item of items) if (item.state === 'busy') this.#later(item, LOOK_MS);
-          this.#pump();
-        });
-      this.#batches.add(batch);
-    }
+    this.#queue.drop(item);
   }
 
   async #work(items: readonly Item[], term: AbortSignal): Promise<void> {
@@ -308,15 +268,13 @@ export class IssuerSigner {
           signal: term,
         })
       : path;
+    // The watch may have told of it before the answer to the call, and the request is forgotten by now.
+    if (written.ok && answer.outcome !== 'Pending') return this.#done(item, answer);
     if (item.state !== 'busy') return;
     if (!written.ok) return this.#postpone(item, written.error);
-    if (answer.outcome === 'Pending') {
-      // What comes next is written over what was written now, unless the watch has told of it, or of more.
-      const { resourceVersion: next } = metaOf(written.value);
-      if (item.request === request) item.request = { ...request, resourceVersion: next };
-    } else {
-      this.#done(item, answer);
-    }
+    // What comes next is written over what was written now, unless the watch has told of it, or of more.
+    const { resourceVersion: next } = metaOf(written.value);
+    if (item.request === request) item.request = { ...request, resourceVersion: next };
   }
 
   #done(item: Item, { outcome, message }: Answer): void {
@@ -348,34 +306,7 @@ export class IssuerSigner {
     if (item.tries === 0) this.#warn(error);
     item.tries += 1;
     const delayMs = LOOK_MS * 2 ** Math.min(item.tries - 1, 10);
-    this.#later(item, Math.min(delayMs, MAX_LOOK_MS));
-  }
-
-  #later(item: Item, delayMs: number): void {
-    if (item.state === 'done') return;
-    item.state = 'idle';
-    item.dueMs = this.#options.clock.monotonicMs() + delayMs;
-    if (item.isNews) this.#enqueue(item);
-    else this.#arm();
-  }
-
-  #arm(): void {
-    if (this.#cancel !== undefined || this.#isStopped) return;
-    this.#cancel = this.#options.clock.after(LOOK_MS, () => {
-      this.#cancel = undefined;
-      this.#lookAtDue();
-    });
-  }
-
-  #lookAtDue(): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    let waits = false;
-    for (const item of this.#items.values()) {
-      if (item.state !== 'idle' || this.#ready.has(item)) continue;
-      if (item.dueMs <= nowMs) this.#enqueue(item);
-      else waits = true;
-    }
-    if (waits) this.#arm();
+    this.#queue.later(item, Math.min(delayMs, MAX_LOOK_MS));
   }
 
   #warn({ code, message: reason, action, cause }: SignetError): void {

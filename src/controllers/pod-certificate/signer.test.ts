@@ -408,6 +408,19 @@ describe('a request for a pod certificate', () => {
     }
   });
 
+  it('is counted and told of, though the watch tells of its answer before the call does', async () => {
+    const rig = new Rig();
+    rig.answer = async () => {
+      rig.remove('a');
+      return ok({});
+    };
+    rig.put('a');
+    await rig.rest();
+    assert.deepEqual([rig.counted, rig.events], [['issued'], ['PodCertificateIssued']]);
+    assert.equal(rig.signer.waiting, 0);
+    await rig.signer.stop();
+  });
+
   it('is forgotten with its object', async () => {
     const rig = new Rig();
     rig.verdict = () => ({ kind: 'hold', error: code('POD_NO_IDENTITY') });

@@ -1,5 +1,5 @@
 import { utf8 } from '../../base/bytes.ts';
-import type { Cancel, Clock } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import { type SignetError, toSignetError } from '../../base/errors.ts';
 import type { Result } from '../../base/result.ts';
 import type { KeyProof } from '../../issuance/csr-key.ts';
@@ -11,6 +11,7 @@ import { type KubeResource, pathOf } from '../../kube/resource.ts';
 import type { X509Grant } from '../../policy/grant.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { PodEvents } from '../pod-events.ts';
+import { LOOK_MS, type Queued, RequestQueue } from '../request-queue.ts';
 import { isSameGrant } from '../same-grant.ts';
 import { isKeyRefusal, issuedAnswer, type PodCertificateAnswer, refusedAnswer } from './answer.ts';
 import { judgePodCertificate, type PodCertificateJudge, type PodCertificatePlan } from './judge.ts';
@@ -32,12 +33,7 @@ export interface PodCertificateSignerOptions {
   readonly metrics: PodCertificateMetrics;
 }
 
-/** Requests that are signed for together: one record, one fsync. */
-const BATCH = 64;
-/** Batches under way at a time: while answers of one go out, the next is signed. */
-const MAX_BATCHES = 4;
-/** Between two looks at a request that waits, in milliseconds. */
-const LOOK_MS = 1_000;
+/** Longest wait between two looks at a request, in milliseconds. */
 const MAX_LOOK_MS = 30_000;
 /** How long an answer that could not be written is good for: notBefore may be five minutes old. */
 const KEEP_MS = 120_000;
@@ -50,14 +46,12 @@ interface Kept {
   readonly atMs: number;
 }
 
-interface Item {
+interface Item extends Queued {
   request: PodCertificateRequest;
   readonly seenMs: number;
   /** Since when it waits for what may come by itself. */
   heldSinceMs: number | undefined;
-  dueMs: number;
   tries: number;
-  state: 'idle' | 'busy' | 'done';
   kept: Kept | undefined;
 }
 
@@ -72,17 +66,21 @@ export class PodCertificateSigner {
   readonly #options: PodCertificateSignerOptions;
   /** Requests without an answer, by `namespace/name`. */
   readonly #items = new Map<string, Item>();
-  readonly #ready = new Set<Item>();
-  readonly #batches = new Set<Promise<void>>();
+  readonly #queue: RequestQueue<Item>;
   readonly #told = new Map<string, number>();
   readonly #release: () => void;
-  #immediate: NodeJS.Immediate | undefined;
-  #cancel: Cancel | undefined;
-  #isStopped = false;
 
   constructor(options: PodCertificateSignerOptions) {
+    const { clock, leader } = options;
     this.#options = options;
-    this.#release = options.leader.onChange((leads) => {
+    this.#queue = new RequestQueue({
+      clock,
+      term: () => leader.term,
+      all: () => this.#items.values(),
+      work: (items, term) => this.#work(items, term),
+      onFault: (thrown) => this.#tell(toSignetError(thrown, 'answering pod certificates')),
+    });
+    this.#release = leader.onChange((leads) => {
       if (leads) this.lookAgain();
     });
     options.metrics.waiting(options.judge.cluster, () => this.waiting);
@@ -114,60 +112,27 @@ export class PodCertificateSigner {
       dueMs: nowMs,
       tries: 0,
       state: 'idle',
+      isNews: false,
       kept: undefined,
     };
     this.#items.set(change.key, item);
-    this.#enqueue(item);
+    this.#queue.put(item);
   }
 
   /** Looks at everything that waits: rules have changed, or this server leads now. */
   lookAgain(): void {
-    for (const item of this.#items.values()) if (item.state === 'idle') this.#enqueue(item);
+    for (const item of this.#items.values()) if (item.state === 'idle') this.#queue.put(item);
   }
 
   /** Ends it; answers when what was under way has come to its end. */
   async stop(): Promise<void> {
-    this.#isStopped = true;
     this.#release();
-    this.#cancel?.();
-    clearImmediate(this.#immediate);
-    await Promise.all(this.#batches);
+    await this.#queue.stop();
   }
 
   #forget(key: string, item: Item): void {
     this.#items.delete(key);
-    this.#ready.delete(item);
-    item.state = 'done';
-  }
-
-  #enqueue(item: Item): void {
-    this.#ready.add(item);
-    if (this.#immediate !== undefined || this.#isStopped) return;
-    this.#immediate = setImmediate(() => {
-      this.#immediate = undefined;
-      this.#pump();
-    });
-  }
-
-  #pump(): void {
-    while (this.#ready.size > 0 && this.#batches.size < MAX_BATCHES && !this.#isStopped) {
-      // Who does not lead keeps everything for when it does.
-      const { term } = this.#options.leader;
-      if (term === undefined) return;
-      const items = [...this.#ready.values().take(BATCH)];
-      for (const item of items) {
-        this.#ready.delete(item);
-        item.state = 'busy';
-      }
-      const batch = this.#work(items, term)
-        .catch((thrown) => this.#tell(toSignetError(thrown, 'answering pod certificates')))
-        .finally(() => {
-          this.#batches.delete(batch);
-          for (const item of items) if (item.state === 'busy') this.#later(item, LOOK_MS);
-          this.#pump();
-        });
-      this.#batches.add(batch);
-    }
+    this.#queue.drop(item);
   }
 
   async #work(items: readonly Item[], term: AbortSignal): Promise<void> {
@@ -275,12 +240,13 @@ export class PodCertificateSigner {
           signal: term,
         })
       : path;
-    if (item.state !== 'busy') return;
     if (!written.ok) {
+      if (item.state !== 'busy') return;
       // The watch tells what became of it; where it is still without an answer it is looked at again.
       const isStale = ['KUBE_CONFLICT', 'KUBE_NOT_FOUND'].includes(written.error.code);
       return this.#postpone(item, written.error, isStale ? LOOK_MS : undefined);
     }
+    // The watch may have told of it before the answer to the call: the request is forgotten then.
     item.state = 'done';
     item.kept = undefined;
     const seconds = (clock.monotonicMs() - item.seenMs) / 1000;
@@ -316,33 +282,10 @@ export class PodCertificateSigner {
     metrics.postponed(judge.cluster, error.code);
     this.#tell(error);
     item.tries += 1;
-    this.#later(item, delayMs ?? Math.min(LOOK_MS * 2 ** Math.min(item.tries, 10), MAX_LOOK_MS));
-  }
-
-  #later(item: Item, delayMs: number): void {
-    if (item.state === 'done') return;
-    item.state = 'idle';
-    item.dueMs = this.#options.clock.monotonicMs() + delayMs;
-    this.#arm();
-  }
-
-  #arm(): void {
-    if (this.#cancel !== undefined || this.#isStopped) return;
-    this.#cancel = this.#options.clock.after(LOOK_MS, () => {
-      this.#cancel = undefined;
-      this.#lookAtDue();
-    });
-  }
-
-  #lookAtDue(): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    let waits = false;
-    for (const item of this.#items.values()) {
-      if (item.state !== 'idle' || this.#ready.has(item)) continue;
-      if (item.dueMs <= nowMs) this.#enqueue(item);
-      else waits = true;
-    }
-    if (waits) this.#arm();
+    this.#queue.later(
+      item,
+      delayMs ?? Math.min(LOOK_MS * 2 ** Math.min(item.tries, 10), MAX_LOOK_MS),
+    );
   }
 
   #tell({ code, message: reason, action, cause }: SignetError): void {
