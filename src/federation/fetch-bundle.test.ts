@@ -219,6 +219,21 @@ describe('an answer', () => {
     assert.deepEqual(bundle, emptyBundle(OTHER));
   });
 
+  it('without an end is read no further than the longest length', async (context) => {
+    let sent = 0;
+    const endless = (response: ServerResponse): void => {
+      const more = (): void => {
+        const chunk = Buffer.alloc(65_536, ' ');
+        while (!response.destroyed && response.write(chunk)) sent += chunk.length;
+      };
+      response.writeHead(200).on('drain', more);
+      more();
+    };
+    assertCode(await fetchFrom(context, { answer: endless }), 'FEDERATION_ENDPOINT_ANSWER');
+    // What lies in the buffers between the two comes on top.
+    assert.ok(sent < 32 * MAX_BUNDLE_BYTES, `${sent} bytes`);
+  });
+
   it('that breaks off, or never comes, makes the endpoint unreachable', async (context) => {
     const half = (response: ServerResponse): void => {
       response.writeHead(200, { 'content-length': '100' });
