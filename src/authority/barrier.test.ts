@@ -85,8 +85,8 @@ describe('the propagation barrier', () => {
     await store.reached(8n);
     assert.deepEqual(state(), ['old', 'active']);
     const [x509, jwt] = fleet.asked;
-    assert.deepEqual(x509, { sequence: 3n, publishedAtMs: START_MS + 12 * HOUR_MS });
-    assert.deepEqual(jwt, { sequence: 4n, publishedAtMs: START_MS + 12 * HOUR_MS });
+    assert.deepEqual(x509, { kind: 'x509', sequence: 3n, publishedAtMs: START_MS + 12 * HOUR_MS });
+    assert.deepEqual(jwt, { kind: 'jwt', sequence: 4n, publishedAtMs: START_MS + 12 * HOUR_MS });
     await authorities.close();
   });
 

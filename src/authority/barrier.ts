@@ -7,6 +7,8 @@ import { endMs } from './schedule.ts';
 
 /** A bundle with a new authority in it: what agents must have before that authority signs. */
 export interface Publication {
+  /** What the authority signs. */
+  readonly kind?: AuthorityKind;
   /** Sequence of the first bundle with the authority. */
   readonly sequence: bigint;
   /** Unix milliseconds. */
@@ -88,7 +90,7 @@ export class Barrier {
     if (propagation === undefined) return ok({ kind: 'open' });
     const publishedAtMs = (entry.publishedAtSeconds ?? entry.issuedAtSeconds) * 1000;
     const sequence = BigInt(entry.publishedSequence ?? 0);
-    const missing = await propagation.missing({ sequence, publishedAtMs });
+    const missing = await propagation.missing({ kind: entry.kind, sequence, publishedAtMs });
     if (!missing.ok) return missing;
     const facts = { dueMs, publishedAtMs, waitMs, replaced };
     const endsMs = barrierDeadlineMs({ ...facts, longestLeafMs: longestLeafMs(entry.kind) });

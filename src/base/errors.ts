@@ -21,6 +21,7 @@ import { keysErrors } from './errors/keys.ts';
 import { kubeErrors } from './errors/kube.ts';
 import { ledgerErrors } from './errors/ledger.ts';
 import { manifestErrors } from './errors/manifest.ts';
+import { oidcErrors } from './errors/oidc.ts';
 import { podErrors } from './errors/pod.ts';
 import { policyErrors } from './errors/policy.ts';
 import { redfishErrors } from './errors/redfish.ts';
@@ -66,6 +67,7 @@ export const ERRORS = {
   ...k8sPsatErrors,
   ...podErrors,
   ...istioErrors,
+  ...oidcErrors,
   ...csiErrors,
   ...issuerErrors,
   ...authorityErrors,

@@ -31,6 +31,7 @@ import { attestationSchema } from './attestation-settings.ts';
 import { crlSchema } from './crl.ts';
 import { operatorGroupId } from './group.ts';
 import { ledgerSchema } from './ledger-settings.ts';
+import { oidcFaults, oidcSchema } from './oidc/settings.ts';
 import { protectionFaults } from './protection.ts';
 import { upstreamFaults, upstreamSchema } from './upstream-settings.ts';
 
@@ -238,6 +239,7 @@ export const serverConfigSchema = z
     ca: caSchema,
     upstream: upstreamSchema,
     jwt: jwtSchema,
+    oidc: oidcSchema,
     svid: svidSchema,
     agents: agentsSchema,
     attestation: attestationSchema,
@@ -267,7 +269,11 @@ export const serverConfigSchema = z
     context.addIssue({ code: 'custom', path: ['audit', 'sinks'], message });
   })
   .superRefine((config, context) => {
-    for (const { path, message } of [...protectionFaults(config), ...upstreamFaults(config)]) {
+    for (const { path, message } of [
+      ...protectionFaults(config),
+      ...upstreamFaults(config),
+      ...oidcFaults(config),
+    ]) {
       context.addIssue({ code: 'custom', path: [...path], message });
     }
   });

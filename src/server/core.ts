@@ -33,6 +33,7 @@ import { type ServerCrl, startCrl, withCrlPoints } from './crl.ts';
 import { logKeptHold, type ServerDpus, startDpus } from './dpu.ts';
 import { type ServerClusters, startKubernetes } from './kubernetes.ts';
 import { type ServerLedger, startLedger } from './ledger.ts';
+import { cachedKeys } from './oidc/cached-keys.ts';
 import { protectionOf } from './protection.ts';
 import { Receivers } from './receivers.ts';
 import type { ServerBase } from './server.ts';
@@ -74,6 +75,8 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   const recorder = ledger.value?.recorder;
   const propagation = new Receivers();
   propagation.add(bundleAcks);
+  const { oidc } = base.config;
+  if (oidc !== undefined) propagation.add(cachedKeys(oidc.cacheFor, base.clock));
   const authorities = await startAuthorities(base, {
     store,
     registry,

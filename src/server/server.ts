@@ -14,6 +14,7 @@ import { judgeDpus } from './dpu-judge.ts';
 import { startFederation } from './federation.ts';
 import { startListeners } from './listeners.ts';
 import { LiveSettings } from './live-settings.ts';
+import { startOidc } from './oidc/start.ts';
 import { protectionOf } from './protection.ts';
 
 /** What a server may be given in place of the machine's own; for tests. */
@@ -30,6 +31,8 @@ export interface RunningServer {
   readonly adminSocket: string;
   /** Port of the bundle endpoint; undefined when off. */
   readonly bundleEndpointPort: number | undefined;
+  /** Port of OIDC discovery; undefined when off, or on a Unix socket. */
+  readonly oidcPort: number | undefined;
   /** Port of /metrics, /live and /ready; undefined when off. */
   readonly telemetryPort: number | undefined;
   readonly health: Health;
@@ -94,6 +97,8 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
     federation: federation.value,
   });
   if (!listeners.ok) return listeners;
+  const oidc = await startOidc(base, core.value);
+  if (!oidc.ok) return oidc;
   const extra = [core.value.ledger?.pages, core.value.crl?.pages].flatMap((pages) => pages ?? []);
   const telemetry = await startTelemetry(config.telemetry, { ...base, extra });
   if (!telemetry.ok) return telemetry;
@@ -117,6 +122,7 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
     port,
     adminSocket: config.adminSocket.path,
     bundleEndpointPort: federation.value.endpointPort,
+    oidcPort: oidc.value?.port,
     telemetryPort: telemetry.value.port,
     health: base.health,
     reload(next) {
@@ -124,6 +130,7 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
       // Its files may be what changed.
       void core.value.upstream?.poll();
       void dpu.value?.references.reload();
+      void oidc.value?.reload();
       return reload(base, next);
     },
     stop: (reason) => life.stop(reason),
