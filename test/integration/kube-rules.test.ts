@@ -192,3 +192,82 @@ test('a pod is explained to people and to programs', async (context) => {
   assert.equal(removed.results[0]?.status?.code, 9);
   await server.stop();
 });
+
+test('a stored entry and a derived one that say the same are both served, each until it is gone', async (context) => {
+  const fake = await cluster(context);
+  const server = await serverOf(
+    fake,
+    'spiffe://example.org/spire/agent/join_token/{{ index .NodeMeta.Labels "token" }}',
+  );
+  const agent = await server.attest();
+  fake.put('/api/v1/nodes', { metadata: { name: 'node-a', labels: { token: agent.token } } });
+  await until(server, ['/ns/shop/web']);
+  const served = async (paths: readonly string[]): Promise<void> => {
+    while (JSON.stringify(await authorized(server, agent)) !== JSON.stringify(paths)) {
+      await pause(20);
+    }
+  };
+  await served(['/ns/shop/web']);
+  const { entries } = await ask(server.admin(), EntryService.listEntries, all);
+  const [derived = assert.fail()] = entries;
+  const { spiffeId, parentId, selectors } = derived;
+  const stored = await server.register({ spiffeId, parentId, selectors });
+  assert.notEqual(stored.id, derived.id);
+  await served(['/ns/shop/web', '/ns/shop/web']);
+  // The rule takes its own away, and no other.
+  fake.remove(RULES, 'all');
+  await served(['/ns/shop/web']);
+  const left = await ask(server.admin(), EntryService.listEntries, all);
+  assert.deepEqual(
+    left.entries.map(({ id }) => id),
+    [stored.id],
+  );
+  fake.put(RULES, { metadata: { name: 'all' }, spec: { spiffeIDTemplate: TEMPLATE } });
+  await served(['/ns/shop/web', '/ns/shop/web']);
+  await ask(server.admin(), EntryService.batchDeleteEntry, { ids: [stored.id] });
+  await served(['/ns/shop/web']);
+  const last = await ask(server.admin(), EntryService.listEntries, all);
+  assert.deepEqual(
+    last.entries.map(({ id }) => id),
+    [derived.id],
+  );
+  await server.stop();
+});
+
+test('what is explained cannot steer a terminal, whoever wrote the rule or asks', async (context) => {
+  const fake = await cluster(context);
+  const hostile = 'x\u001b]0;owned\u0007\u202e\r\nVerdict : in-force';
+  fake.put(RULES, { metadata: { name: hostile }, spec: { spiffeIDTemplate: '{{ nope }}' } });
+  fake.put(RULES, { metadata: { name: 'text' }, spec: { spiffeIDTemplate: `{{ "${hostile}` } });
+  fake.put(RULES, { metadata: { name: 'class' }, spec: { className: hostile } });
+  const server = await serverOf(fake);
+  await until(server, ['/ns/shop/web']);
+  const env = { SIGNET_SERVER_SOCKET: server.config.adminSocket.path };
+  const explain = (...argv: string[]) => cli(commands, ['rule', 'explain', ...argv], { env });
+  // Controls but the end of a line, and what turns the order of characters.
+  const steering = /(?!\n)[\p{Cc}\p{Bidi_Control}]/u;
+  assert.match(hostile, steering);
+  for (const argv of [['shop/web'], ['shop/web', '-o', 'json']]) {
+    const shown = await explain(...argv);
+    assert.equal(shown.code, 0, shown.err);
+    assert.match(shown.out, /owned/);
+    assert.doesNotMatch(shown.out, steering);
+    assert.doesNotMatch(shown.out, /^Verdict : in-force$/m);
+  }
+  const names = [
+    hostile,
+    '__proto__',
+    'constructor',
+    '..',
+    'a'.repeat(100_000),
+    '%2e%2e',
+    '\ud800',
+  ];
+  for (const name of names) {
+    const shown = await explain(`pod/shop/${name}`);
+    assert.ok(shown.code === 1 || shown.code === 2, name.slice(0, 40));
+    assert.doesNotMatch(shown.err, steering);
+    assert.ok(shown.err.length < 2_000, `${shown.err.length}`);
+  }
+  await server.stop();
+});
