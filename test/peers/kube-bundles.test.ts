@@ -82,7 +82,8 @@ describe('bundles on a real API server', needsShared('rig/kube.sh'), () => {
   let server: TestServer;
 
   before(async () => {
-    rig = await startKubeRig();
+    // Both versions are served.
+    rig = await startKubeRig({ apiArgs: '--runtime-config=certificates.k8s.io/v1beta1=true' });
     await rig.kubectl(['apply', '-f', '-'], OBJECTS);
   });
   after(async () => {
@@ -207,6 +208,8 @@ describe('bundles on a real API server', needsShared('rig/kube.sh'), () => {
       'k8s.spiffe.io/canarying': 'canary',
       'k8s.spiffe.io/workload-trust-domain': 'example.org',
     });
+    const written = '.metadata.managedFields[*].apiVersion';
+    assert.equal(await read('clustertrustbundle', LINKED, written), 'certificates.k8s.io/v1');
     assert.match(
       await read('clustertrustbundle', LINKED, '.metadata.managedFields[*].manager'),
       /^signet-bundle-publisher$/,
