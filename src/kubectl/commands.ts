@@ -45,6 +45,26 @@ export const kubectlCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/export.ts')).exportBundle,
   },
   {
+    path: 'federation',
+    summary: 'Ask the endpoints of partners, and compare',
+    load: async () => (await import('./commands/federation.ts')).federation,
+  },
+  {
+    path: 'whoami',
+    summary: 'Say which SPIFFE ID a pod gets, and why',
+    load: async () => (await import('./commands/whoami.ts')).whoami,
+  },
+  {
+    path: 'watch',
+    summary: 'Print what changes in the copies',
+    load: async () => (await import('./commands/watch.ts')).watch,
+  },
+  {
+    path: 'doctor',
+    summary: 'Look for what commonly goes wrong',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  {
     path: 'version',
     summary: 'Print the version',
     load: async () => (await import('../cli/commands/version.ts')).version,
@@ -56,9 +76,9 @@ export const kubectlProgram: ProgramSpec = {
   name: 'kubectl signet',
   about: 'See and check the trust bundles of a cluster. Nothing is ever changed.',
   notes: () => [
-    'Without a command: list. Flags of kubectl are understood (-n, -A, -l, --context, --as).',
+    'Without a command: list. Flags are those of kubectl (-n, -A, -l, --context, --as).',
     '"kubectl signet <command> --help" shows the flags of a command and examples.',
-    'Exit codes: 0 all is well, 1 there are findings, 2 usage, or it cannot be looked at.',
+    'Exit codes: 0 all is well, 1 findings, 2 usage, or it could not look.',
   ],
   globalFlags: [...CONNECTION_FLAGS, ...SCOPE_FLAGS, outputFlag([])],
   preset: 'list',

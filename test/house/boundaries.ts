@@ -78,7 +78,12 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
     'src/dpu/inspect.ts',
     'src/keys/pem-key-file.ts',
   ],
-  'src/kubectl': ['src/cli', 'src/kube'],
+  'src/kubectl': [
+    'src/cli',
+    'src/kube',
+    'src/federation/fetch-bundle.ts',
+    'src/federation/endpoint-agent.ts',
+  ],
   'src/main': ['src/server', 'agent', 'src/cli', 'src/kubectl'],
 };
 

@@ -1,17 +1,26 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { kubectlCommands, kubectlProgram } from '../../src/kubectl/commands.ts';
+import { emptyBundle } from '../../src/spiffe/bundle.ts';
+import { formatSpiffeBundle } from '../../src/spiffe/bundle-format.ts';
+import { parseTrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { type CliOutcome, cli } from '../support/cli.ts';
-import { type Finished, run } from '../support/processes.ts';
+import { type Finished, run, soon } from '../support/processes.ts';
+import { assertValue } from '../support/refused.ts';
 import { needsShared } from '../support/shared.ts';
 import { fleetNamespace, type TrustFleet, trustFleet } from '../support/trust-fleet.ts';
 import {
   makeCertificate,
   makeIntermediate,
   makeLeaf,
+  makeRoot,
   type TestCertificate,
 } from '../support/x509.ts';
 import { type KubeRig, startKubeRig } from './kube-rig.ts';
@@ -48,6 +57,34 @@ function rights(): string {
   ];
   return JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
 }
+
+const FEDERATION_CRD = 'clusterfederatedtrustdomains.spire.spiffe.io';
+/** As spire-controller-manager brings it, without its schema. */
+const FEDERATION_KIND = JSON.stringify({
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: FEDERATION_CRD },
+  spec: {
+    group: 'spire.spiffe.io',
+    scope: 'Cluster',
+    names: {
+      kind: 'ClusterFederatedTrustDomain',
+      listKind: 'ClusterFederatedTrustDomainList',
+      plural: 'clusterfederatedtrustdomains',
+      singular: 'clusterfederatedtrustdomain',
+    },
+    versions: [
+      {
+        name: 'v1alpha1',
+        served: true,
+        storage: true,
+        schema: {
+          openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+        },
+      },
+    ],
+  },
+});
 
 describe('kubectl signet', needsShared('rig/kube.sh'), () => {
   let rig: KubeRig;
@@ -327,6 +364,129 @@ describe('kubectl signet', needsShared('rig/kube.sh'), () => {
       soon.stdout,
       /^\d+m +leaf +\w{8} +spiffe:\/\/example\.org\/web +secret\/ns-00\/tls-below +Expiring$/m,
     );
+  });
+
+  it('federation asks live endpoints, and knows them by their SPIFFE ID', async () => {
+    const root = makeRoot('partner.example');
+    const key = makeLeaf(root, 'spiffe://partner.example/spire/server');
+    const trustDomain = assertValue(parseTrustDomain('partner.example'));
+    const document = assertValue(
+      formatSpiffeBundle({
+        ...emptyBundle(trustDomain),
+        x509Authorities: [{ certificate: root.certificate, tainted: false }],
+        sequence: 3n,
+        refreshHintSeconds: 300,
+      }),
+    );
+    const pem = key.key.privateKey.export({ type: 'pkcs8', format: 'pem' });
+    const endpoint = createServer({ cert: key.pem, key: pem }, (_, answer) => answer.end(document));
+    await once(endpoint.listen(0, '127.0.0.1'), 'listening');
+    try {
+      const { port } = endpoint.address() as AddressInfo;
+      const relationship = (name: string, id: string, more: object): object => ({
+        apiVersion: 'spire.spiffe.io/v1alpha1',
+        kind: 'ClusterFederatedTrustDomain',
+        metadata: { name },
+        spec: {
+          trustDomain: 'partner.example',
+          bundleEndpointURL: `https://127.0.0.1:${port}/`,
+          bundleEndpointProfile: { type: 'https_spiffe', endpointSPIFFEID: id },
+          ...more,
+        },
+      });
+      await rig.kubectl(['create', '-f', '-'], FEDERATION_KIND);
+      await rig.kubectl(['wait', '--for=condition=Established', 'crd', FEDERATION_CRD]);
+      const server = 'spiffe://partner.example/spire/server';
+      const trustDomainBundle = Buffer.from(document).toString();
+      const items = [
+        relationship('a-known', server, { trustDomainBundle }),
+        relationship('b-other', 'spiffe://partner.example/else', { trustDomainBundle }),
+        relationship('c-unknown', server, {}),
+        relationship('d-gone', server, {
+          trustDomainBundle,
+          bundleEndpointURL: 'https://127.0.0.1:1/',
+        }),
+      ];
+      await rig.kubectl(
+        ['create', '-f', '-'],
+        JSON.stringify({ apiVersion: 'v1', kind: 'List', items }),
+      );
+      const ask = async () => {
+        const { code, out, err } = await within(['federation', '-o', 'json']);
+        assert.equal(code, 1, err);
+        return JSON.parse(out).items.map((one: { name: string; state: string; error?: string }) => [
+          one.name,
+          one.state,
+          one.error?.split(':')[0],
+        ]);
+      };
+      assert.deepEqual(await ask(), [
+        ['a-known', 'Missing', undefined],
+        ['b-other', 'Failed', 'FEDERATION_ENDPOINT_UNTRUSTED'],
+        ['c-unknown', 'Failed', 'FEDERATION_ENDPOINT_BUNDLE'],
+        ['d-gone', 'Failed', 'FEDERATION_ENDPOINT_UNREACHABLE'],
+      ]);
+      const held = {
+        apiVersion: 'certificates.k8s.io/v1',
+        kind: 'ClusterTrustBundle',
+        metadata: { name: 'partner.example' },
+        spec: { trustBundle: root.pem },
+      };
+      await rig.kubectl(['create', '-f', '-'], JSON.stringify(held));
+      assert.deepEqual((await ask()).slice(0, 3), [
+        ['a-known', 'InSync', undefined],
+        ['b-other', 'Failed', 'FEDERATION_ENDPOINT_UNTRUSTED'],
+        ['c-unknown', 'InSync', undefined],
+      ]);
+    } finally {
+      endpoint.close();
+      endpoint.closeAllConnections();
+    }
+  });
+
+  it('watch prints what comes, goes and changes, until it is interrupted', async () => {
+    const args = [
+      'watch',
+      '-n',
+      fleetNamespace(20),
+      '--trust-domain',
+      'example.org',
+      '--interval',
+      '1s',
+    ];
+    const env = { ...process.env, KUBECONFIG: rig.kubeconfig };
+    const child = spawn('bin/kubectl-signet', args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    const ended = once(child, 'exit');
+    try {
+      await soon(async () => said.includes('watching 2 copies'));
+      const patch = JSON.stringify({ data: { 'bundle.crt': fleet.roots.first.pem } });
+      const object = ['-n', fleetNamespace(20), 'configmap', 'spiffe-bundle'];
+      await rig.kubectl(['patch', ...object, '--type=merge', '-p', patch]);
+      await soon(async () => said.includes('Missing'));
+      await rig.kubectl(['delete', ...object]);
+      await soon(async () => said.includes('gone'));
+      const what = lines(said).map((line) => line.replace(/^\S+ +(\w+@)?\S+ +/, ''));
+      assert.match(what[1] ?? '', /^-\w{8} {2}InSync > Missing$/);
+      assert.equal(what[2], 'gone');
+    } finally {
+      child.kill('SIGINT');
+    }
+    assert.deepEqual(await ended, [0, null]);
+  });
+
+  it('doctor names the rights that lack, and what to do', async () => {
+    const well = await within(['doctor', '-n', fleetNamespace(5)]);
+    assert.equal(well.code, 0, well.out + well.err);
+    assert.match(well.out, /^ClusterTrustBundles +served as v1 +Ok$/m);
+    const jane = await within(['doctor', '-A', '--as', 'jane']);
+    assert.equal(jane.code, 1);
+    assert.match(jane.out, /^may list configmaps +no +Failed$/m);
+    assert.match(jane.out, /^may list clustertrustbundles +yes +Ok$/m);
+    assert.match(jane.out, /^may list configmaps: bind a role with get and list on configmaps/m);
   });
 
   it('is one file beside Node.js too, and says the same', async () => {
