@@ -76,7 +76,7 @@ export const kubectlProgram: ProgramSpec = {
   name: 'kubectl signet',
   about: 'See and check the trust bundles of a cluster. Nothing is ever changed.',
   notes: () => [
-    'Without a command: list. Flags are those of kubectl (-n, -A, -l, --context, --as).',
+    "Without a command: list. Flags are kubectl's (-n, -A, -l, --context, --as).",
     '"kubectl signet <command> --help" shows the flags of a command and examples.',
     'Exit codes: 0 all is well, 1 findings, 2 usage, or it could not look.',
   ],
