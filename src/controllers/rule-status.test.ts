@@ -190,6 +190,27 @@ describe('the status of rules', () => {
     await writer.stop();
   });
 
+  it('of a rule that changes behind the pass is written by the next', async () => {
+    const writer = start();
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    held = (path) => (path.includes('/second/') ? answered : undefined);
+    await change(
+      () => rules.putRule(clusterRule('first')),
+      () => rules.putRule(clusterRule('second', { spiffeIDTemplate: '{{' })),
+    );
+    await change(() => rules.putPod(pod('shop', 'a')));
+    assert.equal(calls.length, 2, 'the second one is not answered yet');
+    answer();
+    await settledDown();
+    clock.advance(1_000);
+    await settledDown();
+    assert.deepEqual(
+      calls.map(({ path }) => path.split('/').at(-2)),
+      ['first', 'second', 'first'],
+    );
+    await writer.stop();
+  });
+
   it('that is refused for one object keeps no other waiting', async () => {
     const writer = start();
     refusals = (path) =>
