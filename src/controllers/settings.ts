@@ -38,6 +38,10 @@ const statusSchema = z
 
 const rulesSchema = z
   .strictObject({
+    enabled: z
+      .boolean()
+      .default(true)
+      .describe('Off where a cluster is only published to: then nothing of it is read for rules.'),
     clusterDomain: z
       .string()
       .max(253)
@@ -101,6 +105,12 @@ const clusterSchema = z.strictObject({
   ...bundleSettings,
 });
 
+/** Whether a cluster has something answered for its pods. */
+function asksForPods(cluster: z.output<typeof clusterSchema>): boolean {
+  const { podCertificates, istio, issuers } = cluster;
+  return [podCertificates, istio, issuers].some((one) => one !== undefined);
+}
+
 /** `kubernetes` of `server.yaml`. */
 export const kubernetesSchema = z
   .strictObject({
@@ -109,6 +119,10 @@ export const kubernetesSchema = z
       .max(64)
       .refine((clusters) => new Set(clusters.map(({ name }) => name)).size === clusters.length, {
         message: 'has two clusters of one name',
+      })
+      .refine((clusters) => clusters.every((one) => one.rules.enabled || !asksForPods(one)), {
+        message:
+          'has a cluster whose rules are not enabled: they say who the pods are that it serves',
       })
       .default([])
       .describe('Clusters whose pods get their entries from rules (docs/kubernetes-rules.md).'),

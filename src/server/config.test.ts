@@ -36,6 +36,10 @@ test('a trust domain is all that is needed; defaults are those of SPIRE where it
 });
 
 const refused: readonly (readonly [string, string])[] = [
+  [
+    'answers for pods that no rules tell of',
+    'trustDomain: a\nkubernetes: {clusters: [{name: r, rules: {enabled: false}, istio: {}}]}',
+  ],
   ['a trust domain in upper case', 'trustDomain: Example.org'],
   [
     'two upstreams',

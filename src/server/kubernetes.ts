@@ -65,9 +65,10 @@ export async function startKubernetes(
   for (const cluster of config.kubernetes.clusters) {
     const started = await startCluster(base, cluster, parts);
     if (!started.ok) return started;
+    publishing.push(started.value);
+    if (!isServed(started.value)) continue;
     controllers.push(started.value.rules);
     meshes.push(...meshOf(started.value));
-    publishing.push(started.value);
   }
   startBundles(base, { registry: api.registry, receivers, clusters: publishing });
   metrics.kept('gauge', 'rule_pods', 'Pods that rules are applied to.', ['cluster'], () =>
@@ -77,6 +78,11 @@ export async function startKubernetes(
     controllers.map(({ name: cluster, entryCount }) => [{ cluster }, entryCount]),
   );
   return ok({ rules: controllers, meshes });
+}
+
+/** Whether rules say who the pods of a cluster are; others are published to alone. */
+function isServed(cluster: PublishingCluster | ClusterParts): cluster is ClusterParts {
+  return 'rules' in cluster;
 }
 
 /** The mesh clients of a cluster, where configuration has them served. */
@@ -90,13 +96,14 @@ async function startCluster(
   base: ServerBase,
   cluster: KubernetesCluster,
   parts: KubernetesParts,
-): Promise<Result<ClusterParts>> {
+): Promise<Result<PublishingCluster | ClusterParts>> {
   const { config, clock, random, log, life } = base;
   const { name, kubeconfigPath, context } = cluster;
   const metrics = kubeMetricsOf(base.metrics);
   const api = await openKubeApi({ kubeconfigPath, context }, { clock, metrics, name });
   if (!api.ok) return fail('KUBE_CONFIG', `kubernetes.clusters, ${name}: ${api.error.message}`);
   life.add(`API server of ${name}`, () => api.value.close());
+  if (!cluster.rules.enabled) return ok({ cluster, api: api.value });
   const rules = new RuleController({
     cluster,
     api: api.value,

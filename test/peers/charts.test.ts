@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { parse, parseDocument } from 'yaml';
+import { parse } from 'yaml';
 import { commands } from '../../src/main/commands.ts';
 import { cli } from '../support/cli.ts';
 import { skipNow } from '../support/shared.ts';
+import { rightsOf } from './chart-rights.ts';
 import { type GoTool, goTool } from './go-tool.ts';
 import { at, type Manifest, podOf, render, textOf, VALUES } from './helm.ts';
 
@@ -65,15 +66,15 @@ describe('the charts', () => {
       const manifests = await rendered(name);
       assert.ok(!JSON.stringify(manifests).includes('helm.sh/hook'), name);
       for (const kind of ['server', 'agent']) {
-        const config = manifests.map((each) => at(each, 'data', `${kind}.yaml`)).find(Boolean);
-        const absent =
-          name === (kind === 'server' ? 'dpu-agents-values.yaml' : 'server-only-values.yaml');
-        assert.equal(config === undefined, absent, `${name}: ${kind}`);
-        if (config === undefined) continue;
-        const path = join(dir, `${name}-${kind}.yaml`);
-        writeFileSync(path, String(config));
-        const { code, out, err } = await cli(commands, [kind, 'validate', '--config', path]);
-        assert.equal(code, 0, `${name}: ${kind}: ${out}${err}`);
+        const configs = manifests.map((each) => at(each, 'data', `${kind}.yaml`)).filter(Boolean);
+        const absent = kind === 'server' ? /^(dpu-agents|account-only)-/ : /^server-only-/;
+        assert.equal(configs.length === 0, absent.test(name), `${name}: ${kind}`);
+        for (const config of configs) {
+          const path = join(dir, `${name}-${kind}.yaml`);
+          writeFileSync(path, String(config));
+          const { code, out, err } = await cli(commands, [kind, 'validate', '--config', path]);
+          assert.equal(code, 0, `${name}: ${kind}: ${out}${err}`);
+        }
       }
     }
   });
@@ -90,7 +91,7 @@ describe('the charts', () => {
     assert.equal(at(server, 'securityContext', 'runAsNonRoot'), true);
     assert.equal(at(server, 'hostPID'), undefined);
     assert.ok(!JSON.stringify(server).includes('hostPath'));
-    const agent = podOf(manifests, 'DaemonSet');
+    const agent = podOf(manifests, 'DaemonSet', 'r-signet-agent');
     assert.equal(at(agent, 'hostPID'), true);
     assert.equal(at(agent, 'hostNetwork'), undefined);
     assert.deepEqual(at(agent, 'containers', '0', 'securityContext', 'capabilities'), {
@@ -106,7 +107,7 @@ describe('the charts', () => {
   it('run the driver beside the agent, privileged and with nothing of its, where asked', async (t) => {
     if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
     const manifests = await rendered('everything-values.yaml');
-    const csi = at(podOf(manifests, 'DaemonSet'), 'containers', '1');
+    const csi = at(podOf(manifests, 'DaemonSet', 'r-signet-agent'), 'containers', '1');
     assert.equal(at(csi, 'securityContext', 'privileged'), true);
     assert.equal(at(csi, 'securityContext', 'readOnlyRootFilesystem'), true);
     const mounts = (at(csi, 'volumeMounts') as readonly Manifest[]).map(
@@ -130,48 +131,91 @@ describe('the charts', () => {
     assert.equal(at(podOf(without, 'DaemonSet'), 'containers', '1'), undefined);
   });
 
-  /** Rights as `group/resource verb`, of all roles. */
+  /** Rights as `group/resource verb`, of all roles whose name ends so. */
   const rights = (manifests: readonly Manifest[], suffix: string): readonly string[] =>
-    manifests
-      .filter(
-        ({ kind, metadata }) =>
-          /Role$/.test(String(kind)) && textOf(metadata, 'name').endsWith(suffix),
-      )
-      .flatMap((role) => (role.rules ?? []) as readonly Record<string, readonly string[]>[])
-      .flatMap(({ apiGroups, resources, verbs }) =>
-        (resources ?? []).map((each) => `${apiGroups?.[0]}/${each} ${verbs?.join(',')}`),
-      );
+    rightsOf(manifests.filter(({ metadata }) => textOf(metadata, 'name').endsWith(suffix))).map(
+      ({ verb, what, name }) => [what, verb, ...(name === undefined ? [] : [name])].join(' '),
+    );
 
+  // That each of them is needed, and none is missing: charts-rights.test.ts.
   it('give rights for what is switched on alone', async (t) => {
     if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
     assert.deepEqual(rights(await rendered('server-only-values.yaml'), ''), []);
-    assert.deepEqual(rights(await rendered('minimal-values.yaml'), ''), [
+    const minimal = ['agent.bootstrap.publish=false'];
+    const psat = rights(await rendered('minimal-values.yaml', ['--set', minimal.join()]), '');
+    assert.deepEqual(psat, [
       'authentication.k8s.io/tokenreviews create',
       '/pods get',
       '/nodes get',
     ]);
-    const noStatus = await rendered('default-values.yaml', ['--set', 'rules.status.enabled=false']);
-    assert.ok(!rights(noStatus, '').some((right) => /leases|patch/.test(right)));
-    const byToken = 'nodeAttestor.k8sPsat.enabled=false,agent.enabled=false';
-    const noPsat = await rendered('default-values.yaml', ['--set', byToken]);
-    assert.ok(!rights(noPsat, '').some((right) => /tokenreviews| get$/.test(right)));
     const all = await rendered('everything-values.yaml');
+    for (const [off, gone] of [
+      ['nodeAttestor.k8sPsat.enabled=false,agent.enabled=false', /(pods|nodes) get$/],
+      ['rules.status.enabled=false', /clusterspiffeids.status|-rules$/],
+      [
+        'podCertificates.enabled=false',
+        /podcertificate|sign signet\.acme|services |-certificates$/,
+      ],
+      ['issuers.enabled=false', /signetissuers|certificatesigning|-issuers$/],
+      ['trustBundles=null', /clustertrustbundles|attest/],
+      ['configMaps=null,agent.bootstrap.publish=false', /configmaps/],
+      [
+        'server.config.upstream.certManager.kubeconfigPath=/k',
+        /certificaterequests (create|get|delete)/,
+      ],
+    ] as const) {
+      const left = await rendered('everything-values.yaml', ['--set', off]);
+      assert.deepEqual(
+        rights(left, '-server').filter((right) => gone.test(right)),
+        [],
+        off,
+      );
+      assert.ok(
+        rights(all, '-server').some((right) => gone.test(right)),
+        off,
+      );
+    }
     assert.deepEqual(rights(all, '-agent'), [
       '/nodes/pods get',
-      '/pods get,list,watch',
+      '/pods list',
+      '/pods watch',
       '/namespaces get',
     ]);
-    assert.deepEqual(rights(all, '-upstream'), [
-      'cert-manager.io/certificaterequests create,get,delete',
-    ]);
-    assert.ok(!rights(all, '').some((right) => /\*|secrets|escalate|impersonate/.test(right)));
-    const old = await render(helm3, CHART, [
-      '-f',
-      join(VALUES, 'everything-values.yaml'),
-      '--kube-version',
-      '1.35',
-    ]);
+    assert.ok(!rights(all, '').some((right) => /^\*|\* |secrets|escalate|impersonate/.test(right)));
+    const signers = rights(all, '').filter((right) => /signers/.test(right));
+    const ours =
+      / (signet\.acme\.io\/(spiffe|service-dns)|signet(cluster)?issuers\.signet\.dev\/\*)$/;
+    assert.ok(signers.every((right) => ours.test(right)));
+    const version = ['-f', join(VALUES, 'everything-values.yaml'), '--kube-version', '1.35'];
+    const old = await render(helm3, CHART, version);
     assert.ok(rights(old, '-agent').includes('/nodes/proxy get'));
+    const accountOnly = await rendered('account-only-values.yaml');
+    assert.ok(rights(accountOnly, '-server').includes('/pods watch'));
+    assert.ok(!accountOnly.some(({ kind }) => kind === 'StatefulSet'));
+  });
+
+  it('give each node the agents of one pool', async (t) => {
+    if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
+    const all = await rendered('everything-values.yaml');
+    const expressions = at(
+      podOf(all, 'DaemonSet', 'r-signet-agent'),
+      ...['affinity', 'nodeAffinity', 'requiredDuringSchedulingIgnoredDuringExecution'],
+      ...['nodeSelectorTerms', '0', 'matchExpressions'],
+    );
+    const key = 'signet.dev/agent-pool';
+    assert.deepEqual(expressions, [{ key, operator: 'NotIn', values: ['dpu-host', 'slow'] }]);
+    const host = podOf(all, 'DaemonSet', 'r-signet-agent-dpu-host');
+    assert.equal(at(host, 'nodeSelector', key), 'dpu-host');
+    assert.equal(at(host, 'hostNetwork'), true);
+    const config = (name: string): unknown => {
+      const found = all.find((each) => at(each, 'metadata', 'name') === name && 'data' in each);
+      return parse(textOf(found, 'data', 'agent.yaml'));
+    };
+    const attestation = (name: string): readonly string[] =>
+      Object.keys(Object(at(config(name), 'attestation')));
+    assert.deepEqual(attestation('r-signet-agent'), ['k8sPsat']);
+    assert.deepEqual(attestation('r-signet-agent-dpu-host'), ['dpuHost']);
+    assert.deepEqual(attestation('r-signet-agent-slow'), ['k8sPsat']);
   });
 
   it('keep the definitions of kinds when the release goes, unchanged but for that', async (t) => {
@@ -216,6 +260,46 @@ describe('the charts', () => {
       ['--set-json', 'agent.config.voucher={"listen":{"address":"fe80::1%a","port":1}}'],
       /hostNetwork/,
     ],
+    ['a signer of nobody', ['--set', 'podCertificates.enabled=true'], /signerDomain is not set/],
+    [
+      "somebody else's signer",
+      ['--set', 'podCertificates.enabled=true,podCertificates.signerDomain=signet.example.com'],
+      /is an example/,
+    ],
+    [
+      'certificates for pods that nobody knows',
+      [
+        '--set',
+        'podCertificates.enabled=true,podCertificates.signerDomain=s.acme.io,rules.enabled=false',
+      ],
+      /need rules\.enabled/,
+    ],
+    [
+      'a bundle of two places',
+      ['--set-json', 'configMaps=[{"namespace":"a","nowhere":"b"}]'],
+      /'nowhere' not allowed/,
+    ],
+    [
+      'egress without an API server',
+      ['--set', 'networkPolicy.egress.enabled=true'],
+      /apiServerCidrs is not set/,
+    ],
+    [
+      'everything counted twice',
+      ['--set', 'metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true'],
+      /both enabled/,
+    ],
+    ['a pool that is all nodes', ['--set', 'agent.pools.default.hostNetwork=true'], /default/],
+    [
+      'a pool with a server of its own',
+      ['--set', 'agent.pools.a.serverAddress=x'],
+      /serverAddress/,
+    ],
+    [
+      'a pool that listens off the network',
+      ['--set-json', 'agent.pools.a.config.voucher={"listen":{"address":"fe80::1%a","port":1}}'],
+      /agent\.pools\.a\.hostNetwork/,
+    ],
     ['a library that is not there', ['--set', 'server.config.keys.manager=pkcs11'], /pkcs11/],
     ['a file of nothing', ['--set', 'server.files[0].name=a'], /exactly one/],
     ['an unknown key', ['--set', 'replicas=3'], /additional properties 'replicas' not allowed/],
@@ -259,90 +343,15 @@ describe('the charts', () => {
   ];
 
   it('refuse what is wrong, and say what to do', async (t) => {
-    for (const helm of [helm3, helm4]) {
-      if (helm.missing !== undefined) return skipNow(t, helm.missing);
+    for (const { missing } of [helm3, helm4]) if (missing !== undefined) return skipNow(t, missing);
+    const refuses = async (helm: GoTool): Promise<void> => {
       for (const [what, args, message] of REFUSED) {
         const full = ['template', 'r', CHART, '--kube-version', '1.37', '-f', DEFAULT, ...args];
         const { code, stderr } = await helm.run(full);
         assert.notEqual(code, 0, what);
         assert.match(stderr, message, what);
       }
-    }
-  });
-});
-
-const AGENT_ENDS = `
-rule_files: [alerts.yaml]
-evaluation_interval: 1m
-tests:
-  - interval: 1m
-    input_series:
-      - { series: 'signet_server_agents', values: '3x60' }
-      - { series: 'signet_server_svids_total{svid="x509",code="ok"}', values: '0+90x60' }
-      - { series: 'signet_server_svids_total{svid="x509",code="KEY_BLOCKED"}', values: '0+10x60' }
-      - { series: 'signet_server_svids_total{svid="jwt",code="ok"}', values: '0+90x60' }
-      - { series: 'signet_server_svids_total{svid="jwt",code="KEY_BLOCKED"}', values: '0+1x60' }
-      - { series: 'signet_server_crl_next_update_seconds', values: '0x60' }
-      - { series: 'signet_agent_pod_source{pod="a",source="kubelet"}', values: '0x60' }
-      - { series: 'signet_agent_pod_source{pod="a",source="api-server"}', values: '0x60' }
-      - { series: 'signet_agent_pod_source{pod="b",source="kubelet"}', values: '0x60' }
-      - { series: 'signet_agent_pod_source{pod="b",source="api-server"}', values: '1x60' }
-      - { series: 'signet_agent_svid_seconds_left{pod="a"}', values: '599x60' }
-      - { series: 'signet_agent_svid_seconds_left{pod="b"}', values: '600x60' }
-    promql_expr_test:
-      - expr: 'count by (alertname, pod, svid) (ALERTS{alertstate="firing"})'
-        eval_time: 45m
-        exp_samples:
-          - { labels: '{alertname="SignetAgentSvidEnds",pod="a"}', value: 1 }
-          - { labels: '{alertname="SignetAgentWithoutPods",pod="a"}', value: 1 }
-          - { labels: '{alertname="SignetIssuanceFails",svid="x509"}', value: 1 }
-  - interval: 1m
-    input_series: []
-    promql_expr_test:
-      - expr: 'count by (alertname) (ALERTS{alertstate="firing"})'
-        eval_time: 10m
-        exp_samples: [{ labels: '{alertname="SignetServerAbsent"}', value: 1 }]
-`;
-
-describe('alert rules and dashboards', () => {
-  let promtool: GoTool;
-  let dir: string;
-
-  before(async () => {
-    dir = mkdtempSync(join(tmpdir(), 'sgn-charts-'));
-    const program = 'github.com/prometheus/prometheus/cmd/promtool';
-    promtool = await goTool('promtool', program, ['remove_all_sd']);
-  });
-  after(() => rmSync(dir, { recursive: true, force: true }));
-
-  it('are what Prometheus takes, and fire when they should', async (t) => {
-    if (promtool.missing !== undefined) return skipNow(t, promtool.missing);
-    const rules = readFileSync(join(CHART, 'files/alerts.yaml'), 'utf8');
-    writeFileSync(join(dir, 'alerts.yaml'), rules);
-    writeFileSync(join(dir, 'test.yaml'), AGENT_ENDS);
-    for (const args of [
-      ['check', 'rules', '--lint=all', '--lint-fatal', join(dir, 'alerts.yaml')],
-      ['test', 'rules', join(dir, 'test.yaml')],
-    ]) {
-      const { code, stdout, stderr } = await promtool.run(args);
-      assert.equal(code, 0, stdout + stderr);
-    }
-  });
-
-  it('of dashboards are queries that Prometheus takes', async (t) => {
-    if (promtool.missing !== undefined) return skipNow(t, promtool.missing);
-    const board = parseDocument(readFileSync(join(CHART, 'files/dashboards/signet.json'), 'utf8'));
-    const { panels } = board.toJS() as {
-      panels: readonly { targets: readonly { expr: string }[] }[];
     };
-    const queries = panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
-    const rules = queries.map((query, index) => ({
-      record: `query:${index}`,
-      expr: query.replaceAll('$__rate_interval', '5m'),
-    }));
-    const path = join(dir, 'queries.yaml');
-    writeFileSync(path, JSON.stringify({ groups: [{ name: 'queries', rules }] }));
-    const { code, stdout, stderr } = await promtool.run(['check', 'rules', path]);
-    assert.equal(code, 0, stdout + stderr);
+    await Promise.all([refuses(helm3), refuses(helm4)]);
   });
 });

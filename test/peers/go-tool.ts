@@ -30,3 +30,12 @@ export async function goTool(
   const missing = await prepare();
   return { missing, run: (given, input = '') => run(binary, given, { input }) };
 }
+
+/** Where the sources of a module are that the folder's go.mod names; undefined where they cannot be had. */
+export async function goModule(folder: string, module: string): Promise<string | undefined> {
+  const cwd = join('test/peers', folder);
+  const { code, stdout } = await run('go', ['mod', 'download', '-json', module], { cwd });
+  const said: unknown = code === 0 ? JSON.parse(stdout) : undefined;
+  const dir = Object(said) as { readonly Dir?: string };
+  return dir.Dir;
+}

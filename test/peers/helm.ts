@@ -39,9 +39,11 @@ export function textOf(value: unknown, ...path: readonly string[]): string {
   return String(found);
 }
 
-/** The pod that the only workload of a kind makes. */
-export function podOf(manifests: readonly Manifest[], kind: string): unknown {
-  const found = manifests.filter((manifest) => manifest.kind === kind);
+/** The pod that the only workload of a kind, or that of a name, makes. */
+export function podOf(manifests: readonly Manifest[], kind: string, name?: string): unknown {
+  const found = manifests.filter(
+    (one) => one.kind === kind && (name === undefined || at(one, 'metadata', 'name') === name),
+  );
   assert.equal(found.length, 1, kind);
   return at(found[0], 'spec', 'template', 'spec');
 }

@@ -2,6 +2,12 @@
 {{- define "signet.server.config" -}}
 {{- $config := deepCopy .Values.server.config -}}
 {{- $listen := dict "port" 8081 -}}
+{{- if .Values.istio.enabled -}}
+{{- /* Mesh clients look for the name that they connect to. */}}
+{{- $host := printf "%s.%s.svc" (include "signet.server.name" .) .Release.Namespace -}}
+{{- $names := list $host (printf "%s.%s" $host .Values.clusterDomain) -}}
+{{- $_ := set $listen "dnsNames" (concat $names (dig "listen" "dnsNames" list $config) | uniq) -}}
+{{- end -}}
 {{- $fixed := dict "trustDomain" .Values.trustDomain "dataDir" "/var/lib/signet/server" "listen" $listen -}}
 {{- $_ := set $fixed "adminSocket" (dict "path" "/run/signet/server/private/api.sock") -}}
 {{- $_ := set $fixed "telemetry" (dict "address" "::" "port" (int .Values.metrics.port)) -}}
@@ -11,8 +17,8 @@
 {{- with .Values.jwtIssuer }}{{ $_ := set $fixed "jwt" (dict "issuer" .) }}{{ end -}}
 {{- $psat := include "signet.psatClusters" . | fromYamlArray -}}
 {{- if $psat }}{{ $_ := set $fixed "attestation" (dict "k8sPsat" (dict "clusters" $psat)) }}{{ end -}}
-{{- $ruled := include "signet.ruleClusters" . | fromYamlArray -}}
-{{- if $ruled }}{{ $_ := set $fixed "kubernetes" (dict "clusters" $ruled) }}{{ end -}}
+{{- $watched := include "signet.kubeClusters" . | fromYamlArray -}}
+{{- if $watched }}{{ $_ := set $fixed "kubernetes" (dict "clusters" $watched) }}{{ end -}}
 {{- mergeOverwrite $config $fixed | toYaml }}
 {{- end }}
 
@@ -30,19 +36,40 @@
 {{- concat $clusters $psat.extraClusters | toYaml }}
 {{- end }}
 
-{{- define "signet.ruleClusters" -}}
+{{- define "signet.kubeClusters" -}}
 {{- $clusters := list -}}
+{{- if include "signet.server.watches" . -}}
+{{- $here := dict "name" .Values.clusterName "rules" (include "signet.rules" . | fromYaml) -}}
+{{- if kindIs "bool" .Values.requireAttestedNode }}{{ $_ := set $here "requireAttestedNode" .Values.requireAttestedNode }}{{ end -}}
+{{- with .Values.podCertificates }}{{- if .enabled }}
+{{- $lease := dict "leaseNamespace" $.Release.Namespace "leaseName" (printf "%s-pod-certificates" (include "signet.fullname" $)) }}
+{{- $_ := set $here "podCertificates" (merge $lease (omit . "enabled")) }}
+{{- end }}{{ end -}}
+{{- with .Values.issuers }}{{ if .enabled }}
+{{- $lease := dict "leaseNamespace" $.Release.Namespace "leaseName" (printf "%s-issuers" (include "signet.fullname" $)) }}
+{{- $_ := set $here "issuers" (merge $lease (omit . "enabled" "approve")) }}
+{{- end }}{{ end -}}
+{{- with .Values.istio }}{{ if .enabled }}{{ $_ := set $here "istio" (omit . "enabled") }}{{ end }}{{ end -}}
+{{- with .Values.trustBundles }}{{ $_ := set $here "trustBundles" . }}{{ end -}}
+{{- with include "signet.configMaps" . | fromYamlArray }}{{ $_ := set $here "configMaps" . }}{{ end -}}
+{{- if or $here.trustBundles $here.configMaps }}{{ $_ := set $here "bundleSettle" .Values.bundleSettle }}{{ end -}}
+{{- $clusters = list $here -}}
+{{- end -}}
+{{- concat $clusters .Values.rules.extraClusters | toYaml }}
+{{- end }}
+
+{{- define "signet.rules" -}}
+{{- $rules := dict "enabled" false -}}
 {{- if .Values.rules.enabled -}}
-{{- $rules := dict "className" .Values.rules.className "watchClassless" .Values.rules.watchClassless -}}
+{{- $rules = dict "className" .Values.rules.className "watchClassless" .Values.rules.watchClassless -}}
 {{- $_ := set $rules "clusterDomain" .Values.clusterDomain -}}
 {{- $_ := set $rules "ignoreNamespaces" .Values.rules.ignoreNamespaces -}}
 {{- with .Values.rules.parentIdTemplate }}{{ $_ := set $rules "parentIdTemplate" . }}{{ end -}}
 {{- if .Values.rules.status.enabled }}
 {{- $_ := set $rules "status" (dict "leaseNamespace" .Release.Namespace "leaseName" (printf "%s-rules" (include "signet.fullname" .))) }}
 {{- end -}}
-{{- $clusters = list (dict "name" .Values.clusterName "rules" $rules) -}}
 {{- end -}}
-{{- concat $clusters .Values.rules.extraClusters | toYaml }}
+{{- toYaml $rules }}
 {{- end }}
 
 {{- /* agent.yaml, in the same way. */}}

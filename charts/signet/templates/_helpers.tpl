@@ -110,8 +110,49 @@ livenessProbe:
 {{- if and $issuer (not (hasKey $issuer "kubeconfigPath")) }}{{ $issuer.namespace }}{{ end }}
 {{- end }}
 
+{{- /* Whether the server keeps an eye on this cluster: kubernetes.clusters of server.yaml. */}}
+{{- define "signet.server.watches" -}}
+{{- if or .Values.rules.enabled .Values.podCertificates.enabled .Values.issuers.enabled .Values.istio.enabled .Values.trustBundles (include "signet.configMaps" . | fromYamlArray) }}yes{{ end }}
+{{- end }}
+
 {{- define "signet.server.usesApi" -}}
-{{- if or .Values.nodeAttestor.k8sPsat.enabled .Values.rules.enabled (include "signet.server.certManager" .) }}yes{{ end }}
+{{- if or .Values.nodeAttestor.k8sPsat.enabled (include "signet.server.watches" .) (include "signet.server.certManager" .) }}yes{{ end }}
+{{- end }}
+
+{{- /* Whether the server of this release publishes what its agents begin with. */}}
+{{- define "signet.bootstrap.publishes" -}}
+{{- if and .Values.server.enabled .Values.agent.enabled .Values.agent.bootstrap.publish (not .Values.agent.bootstrap.insecure) (not .Values.agent.serverAddress) }}yes{{ end }}
+{{- end }}
+
+{{- /* ConfigMaps that the server publishes into, as a YAML list. */}}
+{{- define "signet.configMaps" -}}
+{{- $maps := .Values.configMaps -}}
+{{- if include "signet.bootstrap.publishes" . -}}
+{{- $from := .Values.agent.bootstrap -}}
+{{- $isThere := false -}}
+{{- range $maps }}{{ if and (eq (.namespace | default "") $.Release.Namespace) (eq (.name | default "spire-bundle") $from.configMap) }}{{ $isThere = true }}{{ end }}{{ end -}}
+{{- if not $isThere }}{{ $maps = append $maps (dict "namespace" .Release.Namespace "name" $from.configMap "key" $from.key "format" $from.format) }}{{ end -}}
+{{- end -}}
+{{- toYaml $maps }}
+{{- end }}
+
+{{- /* Pools of agents: that of all nodes without the label is the empty name. */}}
+{{- define "signet.agent.pools" -}}
+{{- prepend (keys .Values.agent.pools | sortAlpha) "" | toYaml }}
+{{- end }}
+
+{{- /* Takes (root, pool): the values under `agent` as they are for a pool. */}}
+{{- define "signet.agent.values" -}}
+{{- $root := index . 0 -}}{{- $name := index . 1 -}}
+{{- $agent := omit (deepCopy $root.Values.agent) "pools" -}}
+{{- if $name -}}
+{{- $pool := deepCopy (get $root.Values.agent.pools $name) -}}
+{{- $config := get $pool "config" | default dict -}}
+{{- /* One method takes the place of another; beside it there is none. */}}
+{{- if hasKey $config "attestation" }}{{ $_ := set $agent "config" (omit $agent.config "attestation") }}{{ end -}}
+{{- $agent = mergeOverwrite $agent $pool -}}
+{{- end -}}
+{{- toYaml $agent }}
 {{- end }}
 
 {{- define "signet.agent.usesPsat" -}}
