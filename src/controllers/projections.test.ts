@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { podFrom } from './projections.ts';
+import { podReader } from './projections.ts';
 
 const POD = {
   metadata: { name: 'web', namespace: 'shop', uid: 'u', managedFields: [{ manager: 'm' }] },
@@ -9,7 +9,7 @@ const POD = {
 
 for (const phase of ['Pending', 'Running', 'Unknown', '', undefined]) {
   test(`a pod of phase ${phase} is one that rules see, without its status`, () => {
-    const pod = podFrom({ ...POD, status: { phase, hostIP: '10.0.0.1' } });
+    const pod = podReader()({ ...POD, status: { phase, hostIP: '10.0.0.1' } });
     assert.deepEqual([pod?.uid, pod?.nodeName], ['u', 'node-a']);
     assert.doesNotMatch(pod?.json ?? '', /10\.0\.0\.1|managedFields/);
   });
@@ -17,6 +17,6 @@ for (const phase of ['Pending', 'Running', 'Unknown', '', undefined]) {
 
 for (const phase of ['Succeeded', 'Failed']) {
   test(`a pod that has ended (${phase}) is none`, () => {
-    assert.equal(podFrom({ ...POD, status: { phase } }), undefined);
+    assert.equal(podReader()({ ...POD, status: { phase } }), undefined);
   });
 }

@@ -1,3 +1,4 @@
+import { type PackedText, TextPacker } from '../base/text-packer.ts';
 import { hasEnded, type KubeObject, metaOf, objectAt, objectsAt, textAt } from '../kube/objects.ts';
 import type { JsonObject } from '../rules/kube/fields.ts';
 import type { Labels } from '../rules/kube/label-selector.ts';
@@ -11,22 +12,41 @@ export interface RuleObject {
 }
 
 /**
- * A pod, as far as rules see it. Its status is not kept, nor who manages which field. Undefined for one that
- * has ended: its containers are gone for good, though the object may stay for days.
+ * Reads pods, as far as rules see them. Their status is not kept, nor who manages which field. Undefined for
+ * one that has ended: its containers are gone for good, though the object may stay for days.
  */
-export function podFrom(object: KubeObject): KubePod | undefined {
-  const { name, namespace, uid } = metaOf(object);
-  const phase = textAt(object, 'status', 'phase') ?? '';
-  if (hasEnded(phase)) return undefined;
-  return {
-    namespace,
-    name,
-    uid,
-    createdAtSeconds: Math.floor(timeAt(object, 'creationTimestamp') / 1000),
-    nodeName: textAt(object, 'spec', 'nodeName') ?? '',
-    labels: labelsOf(object),
-    json: jsonOf(object),
+export function podReader(): (object: KubeObject) => KubePod | undefined {
+  const packer = new TextPacker();
+  return (object) => {
+    const phase = textAt(object, 'status', 'phase') ?? '';
+    return hasEnded(phase) ? undefined : new ReadPod(object, packer);
   };
+}
+
+/** A pod whose JSON, by far the most of it, is packed: pods are many, and alike. */
+class ReadPod implements KubePod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly createdAtSeconds: number;
+  readonly nodeName: string;
+  readonly labels: Labels;
+  readonly #json: PackedText;
+
+  constructor(object: KubeObject, packer: TextPacker) {
+    const { name, namespace, uid } = metaOf(object);
+    this.namespace = namespace;
+    this.name = name;
+    this.uid = uid;
+    this.createdAtSeconds = Math.floor(timeAt(object, 'creationTimestamp') / 1000);
+    this.nodeName = textAt(object, 'spec', 'nodeName') ?? '';
+    this.labels = labelsOf(object);
+    this.#json = packer.pack(jsonOf(object));
+  }
+
+  get json(): string {
+    return this.#json.text;
+  }
 }
 
 /** A node, as far as rules see it. */

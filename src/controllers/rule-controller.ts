@@ -26,7 +26,7 @@ import {
   endpointsFrom,
   namespaceFrom,
   nodeFrom,
-  podFrom,
+  podReader,
   type RuleObject,
   ruleFrom,
 } from './projections.ts';
@@ -171,7 +171,7 @@ export class RuleController {
       else to.putNode(node);
     });
     this.#watch(SLICES, endpointsFrom, (key, endpoints) => to.setEndpoints(key, endpoints));
-    this.#watch(PODS, podFrom, (key, pod) => {
+    this.#watch(PODS, podReader(), (key, pod) => {
       if (pod === undefined) to.deletePod(key);
       else to.putPod(pod);
     });

@@ -12,7 +12,7 @@ import { runInNewContext } from 'node:vm';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { unwrap } from '../../src/base/result.ts';
-import { podFrom } from '../../src/controllers/projections.ts';
+import { podReader } from '../../src/controllers/projections.ts';
 import { createRegistry, type Registry } from '../../src/registry/registry.ts';
 import { Derivation } from '../../src/rules/kube/derivation.ts';
 import type { JsonObject } from '../../src/rules/kube/fields.ts';
@@ -57,8 +57,10 @@ function wholePod(index: number): JsonObject {
 setFlagsFromString('--expose-gc');
 const collect: () => void = runInNewContext('gc');
 
+const readPod = podReader();
+
 function podOf(object: JsonObject): KubePod {
-  const pod = podFrom(object);
+  const pod = readPod(object);
   if (pod === undefined) throw new TypeError('the pod has ended');
   return pod;
 }
