@@ -17,41 +17,64 @@ export interface PodEvent {
 
 /** Events that wait; what comes on top is not told. */
 const MAX_WAITING = 2_000;
-/** Calls at a time: answers to requests go first. */
+/** Calls at a time. */
 const MAX_CALLS = 2;
+/**
+ * Least time of one call, in milliseconds: 20 events a second at most. An event costs the API server as much
+ * as the answer that it tells of, and what a burst of requests waits for are answers.
+ */
+const PACE_MS = 100;
 
-/** Tells what was done for pods as events of Kubernetes, which nobody relies on: none is told twice. */
+/**
+ * Tells what was done for pods as events of Kubernetes, which nobody relies on: none is told twice. Refusals,
+ * which somebody looks for, are told before what went well.
+ */
 export class PodEvents {
-  readonly #api: KubeApi;
+  readonly #api: Pick<KubeApi, 'request'>;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #warnings: PodEvent[] = [];
   readonly #waiting: PodEvent[] = [];
   readonly #stopped = new AbortController();
   #calls = 0;
 
-  constructor(parts: { readonly api: KubeApi; readonly clock: Clock; readonly random: Random }) {
+  constructor(parts: {
+    readonly api: Pick<KubeApi, 'request'>;
+    readonly clock: Clock;
+    readonly random: Random;
+  }) {
     this.#api = parts.api;
     this.#clock = parts.clock;
     this.#random = parts.random;
   }
 
   tell(event: PodEvent): void {
-    if (this.#waiting.length >= MAX_WAITING || this.#stopped.signal.aborted) return;
-    this.#waiting.push(event);
+    const queue = event.type === 'Warning' ? this.#warnings : this.#waiting;
+    if (queue.length >= MAX_WAITING || this.#stopped.signal.aborted) return;
+    queue.push(event);
     this.#next();
   }
 
   stop(): void {
     this.#stopped.abort();
+    this.#warnings.length = 0;
     this.#waiting.length = 0;
   }
 
   #next(): void {
     if (this.#calls >= MAX_CALLS) return;
-    const event = this.#waiting.shift();
+    const event = this.#warnings.shift() ?? this.#waiting.shift();
     if (event === undefined) return;
     this.#calls += 1;
-    void this.#send(event).finally(() => {
+    const { promise: paced, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(PACE_MS, resolve);
+    const over = (): void => {
+      cancel();
+      resolve();
+    };
+    this.#stopped.signal.addEventListener('abort', over, { once: true });
+    void Promise.all([this.#send(event), paced]).finally(() => {
+      this.#stopped.signal.removeEventListener('abort', over);
       this.#calls -= 1;
       this.#next();
     });
