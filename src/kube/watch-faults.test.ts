@@ -134,7 +134,7 @@ describe('a watch, when something goes wrong,', () => {
     await until(rig, watch.whenSynced());
     assert.equal(watch.size, 100);
     const limits = fake.calls.map(({ query }) => query.get('limit'));
-    assert.deepEqual(limits.slice(0, 4), ['100', '13', '13', '13']);
+    assert.deepEqual(limits.slice(0, 4), ['25', '4', '4', '4']);
   });
 
   test('forgets its version when the server refuses it again and again', async (context) => {

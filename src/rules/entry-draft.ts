@@ -108,7 +108,9 @@ function checkMember(
   if (input === undefined) return fail(code, `${what} is missing`);
   const domain = parseTrustDomain(input.trustDomain);
   if (!domain.ok) return domain;
-  const id = spiffeIdFromPath(domain.value, input.path);
+  // Ours where it is ours: held once for all entries.
+  const own = domain.value.name === trustDomain.name ? trustDomain : domain.value;
+  const id = spiffeIdFromPath(own, input.path);
   if (!id.ok) return id;
   if (!isMemberOf(id.value, trustDomain)) {
     return fail(code, `${what} ${id.value.uri} is not of trust domain ${trustDomain.name}`);

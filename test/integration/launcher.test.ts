@@ -179,20 +179,33 @@ test('options of the environment do not reach the process', async (context) => {
   assert.deepEqual(JSON.parse(stdout), [['--disable-sigusr1'], null]);
 });
 
-test('gives an agent a small heap, and no other command', linux, async (context) => {
-  const root = checkout(
-    context,
-    "process.stdout.write(JSON.stringify([process.execArgv, process.env.MALLOC_ARENA_MAX ?? '']));\n",
-  );
-  const agent = await run(signet(root), ['agent', 'run', '--config', 'x']);
-  const small = ['--disable-sigusr1', '--max-semi-space-size=2'];
-  assert.deepEqual(JSON.parse(agent.stdout), [small, '2'], agent.stderr);
-  const inherited = process.env.MALLOC_ARENA_MAX ?? '';
-  for (const args of [[], ['agent', 'validate'], ['server', 'run'], ['agent run']]) {
-    const other = await run(signet(root), args);
-    assert.deepEqual(JSON.parse(other.stdout), [['--disable-sigusr1'], inherited], args.join(' '));
-  }
-});
+test(
+  'gives an agent and a server a small young generation, and no other command',
+  linux,
+  async (context) => {
+    const root = checkout(
+      context,
+      "process.stdout.write(JSON.stringify([process.execArgv, process.env.MALLOC_ARENA_MAX ?? '']));\n",
+    );
+    for (const [who, mebibytes] of [
+      ['agent', 2],
+      ['server', 4],
+    ] as const) {
+      const { stdout, stderr } = await run(signet(root), [who, 'run', '--config', 'x']);
+      const small = ['--disable-sigusr1', `--max-semi-space-size=${mebibytes}`];
+      assert.deepEqual(JSON.parse(stdout), [small, '2'], stderr);
+    }
+    const inherited = process.env.MALLOC_ARENA_MAX ?? '';
+    for (const args of [[], ['agent', 'validate'], ['server', 'validate'], ['agent run']]) {
+      const other = await run(signet(root), args);
+      assert.deepEqual(
+        JSON.parse(other.stdout),
+        [['--disable-sigusr1'], inherited],
+        args.join(' '),
+      );
+    }
+  },
+);
 
 test(
   'keeps the pid, writes no core file, and dies of the signal it gets',

@@ -103,7 +103,8 @@ export function renderPodEntry(
   );
   if (!draft.ok) return draft;
   const allowed = checkClusterLimit(draft.value, cluster);
-  return allowed.ok ? draft : allowed;
+  // The same ID, held once for all pods of a node.
+  return allowed.ok ? ok({ ...draft.value, parentId: pod.parentId }) : allowed;
 }
 
 /** The path that a grant gives a namespace. What lies in `/spire` is refused with the entry. */
