@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parse } from 'yaml';
 import { CHART_SCHEMA, renderChartSchema } from './chart-schema.ts';
 
 type Node = Readonly<Record<string, unknown>>;
@@ -91,4 +92,15 @@ test('alert rules and dashboards use metrics that are there', () => {
     used.filter((name) => !text.includes(`'${name}'`)),
     [],
   );
+});
+
+test('every alert names a page of docs/ that is there', () => {
+  const { groups } = parse(readFileSync('charts/signet/files/alerts.yaml', 'utf8')) as {
+    groups: { rules: { alert: string; annotations: { runbook?: string } }[] }[];
+  };
+  const rules = groups.flatMap(({ rules }) => rules);
+  assert.ok(rules.length > 15);
+  for (const { alert, annotations } of rules) {
+    assert.ok(existsSync(annotations.runbook ?? ''), `${alert}: ${annotations.runbook}`);
+  }
 });
