@@ -15,28 +15,24 @@ interface AuditLine {
 
 /** What the server asks of the API server while nothing happens, by the API server's audit log. */
 export async function measureAtRest(cluster: BenchCluster): Promise<Figures> {
-  // What came before has settled by then: status and events are written once.
-  await setTimeout(10_000);
+  // Events of what came before are told twenty a second.
+  let settled: readonly AuditLine[] = [];
+  do {
+    const since = statSync(cluster.auditPath).size;
+    await setTimeout(5_000);
+    settled = callsSince(cluster.auditPath, since);
+  } while (settled.some((call) => kindOf(call) === 'other calls'));
   const { serverPid } = cluster.fleet;
   const from = statSync(cluster.auditPath).size;
   const cpuBeforeMs = cpuMs(serverPid);
   await setTimeout(SECONDS * 1000);
   const cpu = cpuMs(serverPid) - cpuBeforeMs;
-  const lines = readFileSync(cluster.auditPath).toString('utf8', from).split('\n');
-  const counts: Record<string, number> = { 'lease renewals': 0, watches: 0, 'other calls': 0 };
+  const counts: Record<string, number> = {};
   const others: Record<string, number> = {};
-  for (const line of lines) {
-    if (line === '') continue;
-    const { stage, verb, objectRef } = JSON.parse(line) as AuditLine;
-    if (stage !== 'RequestReceived') continue;
-    const kind =
-      objectRef?.resource === 'leases'
-        ? 'lease renewals'
-        : verb === 'watch'
-          ? 'watches'
-          : 'other calls';
+  for (const call of callsSince(cluster.auditPath, from)) {
+    const kind = kindOf(call);
     counts[kind] = (counts[kind] ?? 0) + 1;
-    const what = `${verb} ${objectRef?.resource} ${objectRef?.name ?? ''}`;
+    const what = `${call.verb} ${call.objectRef?.resource} ${call.objectRef?.name ?? ''}`;
     if (kind !== 'watches') others[what] = (others[what] ?? 0) + 1;
   }
   console.table(others);
@@ -51,4 +47,18 @@ export async function measureAtRest(cluster: BenchCluster): Promise<Figures> {
     'watches begun again at rest': figures(counts.watches ?? 0),
     'CPU of the server at rest': { 'ms a minute': cpu / minutes },
   };
+}
+
+function kindOf({ verb, objectRef }: AuditLine): 'lease renewals' | 'watches' | 'other calls' {
+  if (objectRef?.resource === 'leases') return 'lease renewals';
+  return verb === 'watch' ? 'watches' : 'other calls';
+}
+
+/** What the server has asked since the log was so long. */
+function callsSince(path: string, bytes: number): readonly AuditLine[] {
+  const lines = readFileSync(path).toString('utf8', bytes).split('\n');
+  return lines
+    .filter((line) => line.endsWith('}'))
+    .map((line) => JSON.parse(line) as AuditLine)
+    .filter(({ stage }) => stage === 'RequestReceived');
 }
