@@ -86,6 +86,7 @@ class Rig {
   readonly calls: KubeRequest[] = [];
   readonly events: string[] = [];
   readonly counted: string[] = [];
+  readonly warned: object[] = [];
   signed = 0;
   isSynced = true;
   term: AbortController | undefined = new AbortController();
@@ -164,7 +165,7 @@ class Rig {
       events: { tell: ({ reason }) => void this.events.push(reason) },
       retryMs: 5_000,
       clock: this.clock,
-      log: { info: () => {}, warn: () => {} },
+      log: { info: () => {}, warn: (facts: object) => void this.warned.push(facts) },
       metrics: {
         answered: (_, __, outcome) => void this.counted.push(outcome),
         postponed: (_, __, code) => void this.counted.push(code),
@@ -227,6 +228,7 @@ function object(
 }
 
 const DENIED = [{ type: 'Denied', status: 'True' }];
+const FAILED = 'Ready False Failed';
 
 describe('an approved request', () => {
   it('is answered once, with chain, bundle and condition in one write', async () => {
@@ -448,6 +450,108 @@ describe('an approved request', () => {
     assert.equal(rig.signer.waiting, 1);
     rig.signer.take({ kind: 'delete', key: 'shop/a', uid: 'uid-a', before });
     assert.equal(rig.signer.waiting, 0);
+    await rig.signer.stop();
+  });
+
+  it('that is denied while it is signed for gets the denial, and nothing that was signed', async () => {
+    const rig = new Rig();
+    const { promise, resolve } = Promise.withResolvers<Result<IssuedX509>>();
+    rig.issue = () => promise;
+    rig.put('a');
+    await rig.rest();
+    rig.put('a', { conditions: DENIED });
+    resolve(ok(rig.issued));
+    await rig.pass(2);
+    assert.deepEqual([rig.conditions, rig.signed], [['Ready False Denied'], 1]);
+    await rig.signer.stop();
+  });
+
+  it('that asks for another key by then gets nothing that was signed for the first', async () => {
+    const rig = new Rig();
+    const { promise, resolve } = Promise.withResolvers<Result<IssuedX509>>();
+    rig.issue = () => promise;
+    rig.put('a');
+    await rig.rest();
+    const der = makeCsr({ key: makeKey(), uris: [URI] });
+    const request = Buffer.from(encodePem('CERTIFICATE REQUEST', der)).toString('base64');
+    rig.put('a', { spec: { request } });
+    resolve(ok(rig.issued));
+    await rig.rest();
+    assert.ok(!rig.conditions.includes('Ready True Issued'));
+    rig.issue = async () => ok(rig.issued);
+    await rig.pass(2);
+    assert.deepEqual([rig.conditions.at(-1), rig.signed], ['Ready True Issued', 2]);
+    await rig.signer.stop();
+  });
+
+  it('is signed five times at most for an API server that never takes it, then has failed', async () => {
+    const rig = new Rig();
+    rig.answer = async ({ body }) =>
+      (body as Body).status.certificate === undefined
+        ? ok({})
+        : fail('KUBE_REFUSED', 'as policy says');
+    rig.put('a');
+    for (let minute = 0; minute < 6 * 60 && rig.conditions.at(-1) !== FAILED; minute++) {
+      rig.clock.advance(60_000);
+      await rig.rest();
+    }
+    assert.deepEqual([rig.conditions.at(-1), rig.signed], [FAILED, 5]);
+    assert.match(rig.bodies.at(-1)?.status.conditions?.[0]?.message ?? '', /as policy says/);
+    // From the first to the fifth two, four, eight and ten minutes pass.
+    assert.ok(rig.clock.monotonicMs() >= 24 * 60_000);
+    await rig.signer.stop();
+  });
+
+  it('is signed ever more rarely while we may not write, and issued once we may', async () => {
+    const rig = new Rig();
+    rig.answer = async () => fail('KUBE_FORBIDDEN', 'no');
+    rig.put('a');
+    for (let minute = 0; minute < 120; minute++) {
+      rig.clock.advance(60_000);
+      rig.signer.lookAgain();
+      await rig.rest();
+    }
+    assert.ok(rig.signed >= 8 && rig.signed <= 14, `${rig.signed} signatures in two hours`);
+    assert.ok(!rig.conditions.includes(FAILED));
+    rig.answer = async () => ok({});
+    for (let minute = 0; minute < 12; minute++) {
+      rig.clock.advance(60_000);
+      await rig.rest();
+    }
+    assert.equal(rig.counted.at(-1), 'issued');
+    await rig.signer.stop();
+  });
+
+  it('is never written without saying over which version, whatever the API server answers', async () => {
+    const rig = new Rig();
+    rig.found = fail('ISSUER_UNKNOWN', 'as the test says');
+    rig.answer = async () => ok({});
+    rig.put('a');
+    await rig.rest();
+    rig.found = ok(ISSUER);
+    rig.signer.lookAgain();
+    await rig.rest();
+    const meta = { name: 'a', namespace: 'shop', uid: 'uid-a', resourceVersion: '7' };
+    assert.deepEqual(rig.bodies[1]?.metadata, meta);
+    await rig.signer.stop();
+  });
+
+  it('whose name is no place in the API is not signed for', async () => {
+    const rig = new Rig();
+    rig.put('-a');
+    await rig.pass(3);
+    assert.deepEqual([rig.signed, rig.calls.length, rig.signer.waiting], [0, 0, 0]);
+    assert.equal(rig.warned.length, 1);
+    await rig.signer.stop();
+  });
+
+  it('that waits is logged once for all that wait for the same', async () => {
+    const rig = new Rig();
+    rig.found = fail('ISSUER_UNKNOWN', 'x'.repeat(100_000));
+    for (let index = 0; index < 300; index++) rig.put(`a${index}`);
+    await rig.rest();
+    assert.equal(rig.warned.length, 1);
+    assert.ok(JSON.stringify(rig.warned).length < 3_000);
     await rig.signer.stop();
   });
 });

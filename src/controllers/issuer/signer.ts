@@ -1,3 +1,4 @@
+import { equalBytes } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import { type SignetError, toSignetError } from '../../base/errors.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
@@ -12,6 +13,8 @@ import type { Logger } from '../../runtime/log.ts';
 import type { PodEvents } from '../pod-events.ts';
 import { LOOK_MS, type Queued, RequestQueue } from '../request-queue.ts';
 import { isSameGrant } from '../same-grant.ts';
+import { KEEP_MS, NO_SIGNINGS, type Signings, signingBar } from '../signings.ts';
+import { createWaitLog } from '../wait-log.ts';
 import {
   type Answer,
   deniedAnswer,
@@ -21,7 +24,7 @@ import {
   pendingAnswer,
   pendingCondition,
 } from './answer.ts';
-import { isShown } from './condition.ts';
+import { clip, isShown } from './condition.ts';
 import { type IssuerJudge, type IssuerPlan, judgeRequest } from './judge.ts';
 import { FIELD_MANAGER, issuerName, REQUEST_RESOURCES } from './kinds.ts';
 import type { IssuerMetrics } from './metrics.ts';
@@ -46,8 +49,6 @@ export interface IssuerSignerOptions {
 
 /** Longest wait between two looks at a request, in milliseconds. */
 const MAX_LOOK_MS = 30_000;
-/** How long a certificate that could not be written is good for. */
-const KEEP_MS = 120_000;
 
 type IssuePlan = Extract<IssuerPlan, { readonly kind: 'issue' }>;
 
@@ -57,9 +58,16 @@ interface Item extends Queued {
   /** Since when it is tried in vain. */
   triedSinceMs: number | undefined;
   tries: number;
-  kept:
-    | { readonly issued: IssuedX509; readonly grant: X509Grant; readonly atMs: number }
-    | undefined;
+  signings: Signings;
+  kept: Kept | undefined;
+}
+
+/** What an earlier try has signed. */
+interface Kept {
+  readonly issued: IssuedX509;
+  readonly grant: X509Grant;
+  readonly csr: Uint8Array;
+  readonly atMs: number;
 }
 
 /**
@@ -73,10 +81,12 @@ export class IssuerSigner {
   readonly #items = new Map<string, Item>();
   readonly #queue: RequestQueue<Item>;
   readonly #release: () => void;
+  readonly #warn: (error: SignetError) => void;
 
   constructor(options: IssuerSignerOptions) {
-    const { clock, leader, isSynced } = options;
+    const { clock, leader, log, isSynced } = options;
     this.#options = options;
+    this.#warn = createWaitLog(clock, log, 'certificate requests wait');
     this.#queue = new RequestQueue({
       clock,
       term: () => (isSynced() ? leader.term : undefined),
@@ -110,6 +120,12 @@ export class IssuerSigner {
       return;
     }
     if (known !== undefined) this.#forget(key, known);
+    const path = pathOfStatus(change.value);
+    // Nothing could ever be written to it: nothing is signed for it either.
+    if (!path.ok) {
+      this.#warn(path.error);
+      return;
+    }
     const nowMs = this.#options.clock.monotonicMs();
     const item: Item = {
       request: change.value,
@@ -119,6 +135,7 @@ export class IssuerSigner {
       tries: 0,
       state: 'idle',
       isNews: false,
+      signings: NO_SIGNINGS,
       kept: undefined,
     };
     this.#items.set(key, item);
@@ -157,7 +174,10 @@ export class IssuerSigner {
         continue;
       }
       const plan = judgeRequest(item.request, this.#options.judge);
-      if (plan.kind === 'issue') issues.push([item, plan]);
+      const bar = plan.kind === 'issue' ? this.#bar(item, plan) : undefined;
+      if (bar?.isOver === true) answers.push(this.#fail(item, bar.error, term));
+      else if (bar !== undefined) this.#postpone(item, bar.error);
+      else if (plan.kind === 'issue') issues.push([item, plan]);
       else answers.push(this.#withoutGrant(item, plan, term));
     }
     const issued = await this.#issue(issues);
@@ -183,9 +203,16 @@ export class IssuerSigner {
     });
   }
 
-  #kept({ kept }: Item, { grant }: IssuePlan): IssuedX509 | undefined {
+  /** Why nothing is signed for it now, though it may have a certificate. */
+  #bar(item: Item, plan: IssuePlan): ReturnType<typeof signingBar> {
+    if (this.#kept(item, plan) !== undefined) return undefined;
+    return signingBar(item.signings, this.#options.clock.monotonicMs());
+  }
+
+  #kept({ kept }: Item, { grant, csr }: IssuePlan): IssuedX509 | undefined {
     const isFresh = kept !== undefined && this.#options.clock.monotonicMs() - kept.atMs < KEEP_MS;
-    return isFresh && isSameGrant(kept.grant, grant) ? kept.issued : undefined;
+    const isSame = isFresh && isSameGrant(kept.grant, grant) && equalBytes(kept.csr, csr);
+    return isSame ? kept.issued : undefined;
   }
 
   async #withoutGrant(
@@ -210,10 +237,15 @@ export class IssuerSigner {
       const key = issuer.checkCsr(plan.csr);
       return key.ok ? this.#retry(item, issued.error, term) : this.#fail(item, key.error, term);
     }
-    item.kept ??= { issued: issued.value, grant: plan.grant, atMs: clock.monotonicMs() };
+    if (item.kept?.issued !== issued.value) this.#keep(item, plan, issued.value);
+    // A denial that came meanwhile is answered as one.
+    if (item.request.approval !== 'approved') return this.#queue.later(item, 0);
     // Issuers are none of the registry, by which grants are judged once more: so they are here.
     const still = judgeRequest(item.request, judge);
-    const isStill = still.kind === 'issue' && isSameGrant(still.grant, plan.grant);
+    const isStill =
+      still.kind === 'issue' &&
+      isSameGrant(still.grant, plan.grant) &&
+      equalBytes(still.csr, plan.csr);
     const bundle = bundlePem();
     if (!isStill || !bundle.ok) {
       item.kept = undefined;
@@ -225,6 +257,12 @@ export class IssuerSigner {
       issuedAnswer(item.request, issued.value, bundle.value, clock.nowMs()),
       term,
     );
+  }
+
+  #keep(item: Item, { grant, csr }: IssuePlan, issued: IssuedX509): void {
+    const atMs = this.#options.clock.monotonicMs();
+    item.kept = { issued, grant, csr, atMs };
+    item.signings = { times: item.signings.times + 1, atMs, refusal: undefined };
   }
 
   #fail(item: Item, error: SignetError, term: AbortSignal): Promise<void> {
@@ -251,7 +289,7 @@ export class IssuerSigner {
     const { api, leader } = this.#options;
     const { request } = item;
     if (leader.term !== term || item.state !== 'busy') return;
-    const path = pathOf(resourceOf(request), request.name, 'status');
+    const path = pathOfStatus(request);
     const { uid, resourceVersion, name, namespace } = request;
     const written = path.ok
       ? await api.request({
@@ -271,10 +309,16 @@ export class IssuerSigner {
     // The watch may have told of it before the answer to the call, and the request is forgotten by now.
     if (written.ok && answer.outcome !== 'Pending') return this.#done(item, answer);
     if (item.state !== 'busy') return;
-    if (!written.ok) return this.#postpone(item, written.error);
+    if (!written.ok) {
+      if (answer.outcome === 'Issued') {
+        item.signings = { ...item.signings, refusal: written.error };
+      }
+      return this.#postpone(item, written.error);
+    }
     // What comes next is written over what was written now, unless the watch has told of it, or of more.
     const { resourceVersion: next } = metaOf(written.value);
-    if (item.request === request) item.request = { ...request, resourceVersion: next };
+    const isNext = item.request === request && next !== '';
+    if (isNext) item.request = { ...request, resourceVersion: next };
   }
 
   #done(item: Item, { outcome, message }: Answer): void {
@@ -293,7 +337,7 @@ export class IssuerSigner {
       message,
     });
     const request = namespace === '' ? name : `${namespace}/${name}`;
-    const facts = { kind, request, issuer: issuerName(issuer), message };
+    const facts = { kind, request, issuer: issuerName(issuer), message: clip(message) };
     if (isIssued) log.info(facts, 'certificate request answered');
     else log.warn({ ...facts, outcome }, 'certificate request refused');
   }
@@ -308,14 +352,10 @@ export class IssuerSigner {
     const delayMs = LOOK_MS * 2 ** Math.min(item.tries - 1, 10);
     this.#queue.later(item, Math.min(delayMs, MAX_LOOK_MS));
   }
-
-  #warn({ code, message: reason, action, cause }: SignetError): void {
-    this.#options.log.warn({ code, reason, action, err: cause }, 'certificate requests wait');
-  }
 }
 
-function resourceOf({ kind, namespace }: SigningRequest) {
-  return { ...REQUEST_RESOURCES[kind], ...within(namespace) };
+function pathOfStatus({ kind, namespace, name }: SigningRequest): Result<string> {
+  return pathOf({ ...REQUEST_RESOURCES[kind], ...within(namespace) }, name, 'status');
 }
 
 function within(namespace: string): { readonly namespace?: string } {

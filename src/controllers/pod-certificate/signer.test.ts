@@ -408,6 +408,38 @@ describe('a request for a pod certificate', () => {
     }
   });
 
+  it('is signed five times at most for an API server that never takes it, then has failed', async () => {
+    const rig = new Rig();
+    const isIssued = (body: unknown) => JSON.stringify(body).includes('certificateChain');
+    rig.answer = async ({ body }) => (isIssued(body) ? fail('KUBE_REFUSED', 'no') : ok({}));
+    rig.put('a');
+    for (let minute = 0; minute < 6 * 60 && rig.signer.waiting > 0; minute++) {
+      rig.clock.advance(60_000);
+      await rig.rest();
+    }
+    assert.deepEqual([rig.signed, rig.counted.at(-1)], [5, 'failed']);
+    assert.ok(rig.clock.monotonicMs() >= 24 * 60_000);
+    await rig.signer.stop();
+  });
+
+  it('is signed ever more rarely while we may not write, and issued once we may', async () => {
+    const rig = new Rig();
+    rig.answer = async () => fail('KUBE_FORBIDDEN', 'no');
+    rig.put('a');
+    for (let minute = 0; minute < 120; minute++) {
+      rig.clock.advance(60_000);
+      await rig.rest();
+    }
+    assert.ok(rig.signed >= 8 && rig.signed <= 14, `${rig.signed} signatures in two hours`);
+    rig.answer = async () => ok({});
+    for (let minute = 0; minute < 12; minute++) {
+      rig.clock.advance(60_000);
+      await rig.rest();
+    }
+    assert.equal(rig.counted.at(-1), 'issued');
+    await rig.signer.stop();
+  });
+
   it('is counted and told of, though the watch tells of its answer before the call does', async () => {
     const rig = new Rig();
     rig.answer = async () => {

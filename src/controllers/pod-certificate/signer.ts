@@ -13,6 +13,8 @@ import type { Logger } from '../../runtime/log.ts';
 import type { PodEvents } from '../pod-events.ts';
 import { LOOK_MS, type Queued, RequestQueue } from '../request-queue.ts';
 import { isSameGrant } from '../same-grant.ts';
+import { KEEP_MS, NO_SIGNINGS, type Signings, signingBar } from '../signings.ts';
+import { createWaitLog } from '../wait-log.ts';
 import { isKeyRefusal, issuedAnswer, type PodCertificateAnswer, refusedAnswer } from './answer.ts';
 import { judgePodCertificate, type PodCertificateJudge, type PodCertificatePlan } from './judge.ts';
 import type { PodCertificateMetrics } from './metrics.ts';
@@ -35,10 +37,6 @@ export interface PodCertificateSignerOptions {
 
 /** Longest wait between two looks at a request, in milliseconds. */
 const MAX_LOOK_MS = 30_000;
-/** How long an answer that could not be written is good for: notBefore may be five minutes old. */
-const KEEP_MS = 120_000;
-/** How often one reason is logged, in milliseconds. */
-const TELL_MS = 30_000;
 
 interface Kept {
   readonly answer: PodCertificateAnswer;
@@ -52,6 +50,8 @@ interface Item extends Queued {
   /** Since when it waits for what may come by itself. */
   heldSinceMs: number | undefined;
   tries: number;
+  signings: Signings;
+  /** An answer that could not be written; the API server takes a notBefore of five minutes ago. */
   kept: Kept | undefined;
 }
 
@@ -67,12 +67,13 @@ export class PodCertificateSigner {
   /** Requests without an answer, by `namespace/name`. */
   readonly #items = new Map<string, Item>();
   readonly #queue: RequestQueue<Item>;
-  readonly #told = new Map<string, number>();
   readonly #release: () => void;
+  readonly #tell: (error: SignetError) => void;
 
   constructor(options: PodCertificateSignerOptions) {
-    const { clock, leader } = options;
+    const { clock, leader, log } = options;
     this.#options = options;
+    this.#tell = createWaitLog(clock, log, 'pod certificates wait');
     this.#queue = new RequestQueue({
       clock,
       term: () => leader.term,
@@ -113,6 +114,7 @@ export class PodCertificateSigner {
       tries: 0,
       state: 'idle',
       isNews: false,
+      signings: NO_SIGNINGS,
       kept: undefined,
     };
     this.#items.set(change.key, item);
@@ -140,7 +142,10 @@ export class PodCertificateSigner {
     const answers: Promise<void>[] = [];
     for (const item of items) {
       const plan = judgePodCertificate(item.request, this.#options.judge);
-      if (plan.kind === 'issue') issues.push([item, plan]);
+      const bar = plan.kind === 'issue' ? this.#bar(item, plan) : undefined;
+      if (bar?.isOver === true) answers.push(this.#fail(item, bar.error, term));
+      else if (bar !== undefined) this.#postpone(item, bar.error);
+      else if (plan.kind === 'issue') issues.push([item, plan]);
       else answers.push(this.#withoutGrant(item, plan, term));
     }
     const kept = issues.filter(([item, plan]) => this.#isKept(item, plan));
@@ -180,6 +185,16 @@ export class PodCertificateSigner {
     return isFresh && isSameGrant(kept.grant, grant);
   }
 
+  /** Why nothing is signed for it now, though it may have a certificate. */
+  #bar(item: Item, plan: IssuePlan): ReturnType<typeof signingBar> {
+    if (this.#isKept(item, plan)) return undefined;
+    return signingBar(item.signings, this.#options.clock.monotonicMs());
+  }
+
+  #fail(item: Item, error: SignetError, term: AbortSignal): Promise<void> {
+    return this.#write(item, refusedAnswer('Failed', error, this.#options.clock.nowMs()), term);
+  }
+
   async #withoutGrant(
     item: Item,
     plan: Exclude<PodCertificatePlan, IssuePlan>,
@@ -205,7 +220,9 @@ export class PodCertificateSigner {
     const { clock } = this.#options;
     if (issued.ok) {
       const answer = issuedAnswer(issued.value, clock.nowMs());
-      item.kept = { answer, grant, atMs: clock.monotonicMs() };
+      const atMs = clock.monotonicMs();
+      item.kept = { answer, grant, atMs };
+      item.signings = { times: item.signings.times + 1, atMs, refusal: undefined };
       return this.#write(item, answer, term);
     }
     // Only what is wrong with the request itself is for good.
@@ -242,6 +259,9 @@ export class PodCertificateSigner {
       : path;
     if (!written.ok) {
       if (item.state !== 'busy') return;
+      if (answer.outcome === 'Issued') {
+        item.signings = { ...item.signings, refusal: written.error };
+      }
       // The watch tells what became of it; where it is still without an answer it is looked at again.
       const isStale = ['KUBE_CONFLICT', 'KUBE_NOT_FOUND'].includes(written.error.code);
       return this.#postpone(item, written.error, isStale ? LOOK_MS : undefined);
@@ -286,14 +306,6 @@ export class PodCertificateSigner {
       item,
       delayMs ?? Math.min(LOOK_MS * 2 ** Math.min(item.tries, 10), MAX_LOOK_MS),
     );
-  }
-
-  #tell({ code, message: reason, action, cause }: SignetError): void {
-    const { clock, log } = this.#options;
-    const nowMs = clock.monotonicMs();
-    if (nowMs - (this.#told.get(code) ?? Number.NEGATIVE_INFINITY) < TELL_MS) return;
-    this.#told.set(code, nowMs);
-    log.warn({ code, reason, action, err: cause }, 'pod certificates wait');
   }
 }
 
