@@ -74,20 +74,18 @@ export class Surroundings {
   #parentIdOn(nodeName: string): Result<SpiffeId> | undefined {
     const state = this.#nodes.get(nodeName);
     if (state === undefined) return undefined;
-    state.parentId ??= renderParentId(this.#cluster, this.#nodeData(state.node));
+    state.parentId ??= renderParentId(
+      this.#cluster,
+      withNode(clusterData(this.#cluster), state.node),
+    );
     return state.parentId;
-  }
-
-  #nodeData({ json }: KubeNode): TemplateData {
-    const { metadata, spec } = partsOf(json);
-    return { ...clusterData(this.#cluster), NodeMeta: metadata, NodeSpec: spec };
   }
 
   #dataOf(pod: KubePod): TemplateData {
     const { metadata, spec } = partsOf(pod.json);
+    const own = { ...clusterData(this.#cluster), PodMeta: metadata, PodSpec: spec };
     const node = this.#nodes.get(pod.nodeName)?.node;
-    const around = node === undefined ? clusterData(this.#cluster) : this.#nodeData(node);
-    return { ...around, PodMeta: metadata, PodSpec: spec };
+    return node === undefined ? own : withNode(own, node);
   }
 
   /**
@@ -111,4 +109,22 @@ export class Surroundings {
       return prefix.ok ? [prefix.value] : [];
     });
   }
+}
+
+/** The node's parts are read when a template asks for them: few do, and all pods of a node share its text. */
+function withNode(data: TemplateData, { json }: KubeNode): TemplateData {
+  let parts: ReturnType<typeof partsOf> | undefined;
+  const read = (): ReturnType<typeof partsOf> => {
+    parts ??= partsOf(json);
+    return parts;
+  };
+  return {
+    ...data,
+    get NodeMeta() {
+      return read().metadata;
+    },
+    get NodeSpec() {
+      return read().spec;
+    },
+  };
 }
