@@ -3,6 +3,7 @@ import { liesBelow } from '../../rules/kube/cluster-limit.ts';
 import type { NamespaceStanding } from '../../rules/kube/derivation.ts';
 import { unmetRequirement } from '../../rules/kube/label-selector.ts';
 import { type ClusterFacts, clusterData, renderPrefix } from '../../rules/kube/render.ts';
+import type { TemplateLimits } from '../../rules/template/evaluate.ts';
 import { renderTemplate } from '../../rules/template/template.ts';
 import type { Allowance } from './issuer-object.ts';
 import { type IssuerRef, issuerName } from './kinds.ts';
@@ -52,35 +53,51 @@ export function findAllowance(
     : ok(found);
 }
 
-function coversId(
-  { namespaceSelector, pathPrefix }: Allowance,
-  path: string,
-  at: Standpoint,
-): boolean {
-  if (unmetRequirement(namespaceSelector, at.standing.labels) !== undefined) return false;
-  const prefix = renderPrefix(pathPrefix, at.namespace, at.cluster);
+function coversId(allowance: Allowance, path: string, at: Standpoint): boolean {
+  if (unmetRequirement(allowance.namespaceSelector, at.standing.labels) !== undefined) return false;
+  const { prefix } = renderedFor(allowance, at);
   // On whole segments: /edge/shop does not cover /edge/shopping.
-  return prefix.ok && (path === prefix.value || path.startsWith(`${prefix.value}/`));
+  return prefix !== undefined && (path === prefix || path.startsWith(`${prefix}/`));
 }
 
-function coversName(
-  { dnsNames }: Allowance,
-  name: string,
-  { cluster, namespace }: Standpoint,
-): boolean {
+function coversName(allowance: Allowance, name: string, at: Standpoint): boolean {
   // What covers many names is given to nobody who is not known for each of them.
   if (name.startsWith('*')) return false;
-  const data = { ...clusterData(cluster), PodMeta: { namespace } };
+  const { names } = renderedFor(allowance, at);
   const lower = name.toLowerCase();
-  return dnsNames.some((template) => {
-    const pattern = renderTemplate(template, data);
-    if (!pattern.ok) return false;
-    const allowed = pattern.value.toLowerCase();
-    if (!allowed.startsWith('*.')) return allowed !== '' && allowed === lower;
-    // One label, never several: *.example.com does not cover a.b.example.com (RFC 6125 §6.4.3).
-    const dot = lower.indexOf('.');
-    return dot > 0 && lower.slice(dot) === allowed.slice(1);
+  // One label, never several: *.example.com does not cover a.b.example.com (RFC 6125 §6.4.3).
+  const dot = lower.indexOf('.');
+  return names.has(lower) || (dot > 0 && names.has(`*${lower.slice(dot)}`));
+}
+
+/** What an allowance says in one namespace. */
+interface Rendered {
+  readonly namespace: string;
+  readonly cluster: ClusterFacts;
+  readonly prefix: string | undefined;
+  /** In lower case. */
+  readonly names: ReadonlySet<string>;
+}
+
+/** Owners of namespaces write thousands of these templates: each is a name or a path. */
+const LIMITS: TemplateLimits = { steps: 200, outputBytes: 4096 };
+
+/** Of each allowance the last: thousands of names against thousands of templates took seconds otherwise. */
+const rendered = new WeakMap<Allowance, Rendered>();
+
+function renderedFor(allowance: Allowance, { namespace, cluster }: Standpoint): Rendered {
+  const known = rendered.get(allowance);
+  if (known?.namespace === namespace && known.cluster === cluster) return known;
+  const data = { ...clusterData(cluster), PodMeta: { namespace } };
+  const prefix = renderPrefix(allowance.pathPrefix, namespace, cluster, LIMITS);
+  const names = allowance.dnsNames.flatMap((template) => {
+    const name = renderTemplate(template, data, LIMITS);
+    return name.ok ? name.value.toLowerCase() : [];
   });
+  const fresh = { namespace, cluster, prefix: prefix.ok ? prefix.value : undefined };
+  const made = { ...fresh, names: new Set(names) };
+  rendered.set(allowance, made);
+  return made;
 }
 
 /** `<service>.<namespace>.svc`, with the domain of the cluster or without. */

@@ -273,6 +273,30 @@ describe('a request that no pod makes', () => {
       },
       'issue spiffe://example.org/edge/shop',
     ],
+    [
+      '64 DNS names',
+      { request: text({ dnsNames: Array.from({ length: 64 }, (_, n) => `a${n}.shop.svc`) }) },
+      `issue ${OWN}`,
+    ],
+    [
+      '65 DNS names, one of which it does not give',
+      {
+        request: text({
+          dnsNames: [...Array.from({ length: 64 }, (_, n) => `a${n}.shop.svc`), 'b.test'],
+        }),
+      },
+      'refused DNS_NAMES_TOO_MANY',
+    ],
+    [
+      'what reads like an address',
+      { request: text({ dnsNames: ['10.0.0.1'] }) },
+      'refused DNS_NAME_INVALID',
+    ],
+    [
+      'a DNS name with a dot at its end',
+      { request: text({ dnsNames: ['web.shop.svc.'] }) },
+      'refused DNS_NAME_INVALID',
+    ],
     ['a CA', { isCA: true }, 'refused ISSUER_CA'],
     ['the usage of a CA', { usages: ['digital signature', 'cert sign'] }, 'refused ISSUER_CA'],
     ['any usage', { usages: ['any'] }, 'refused ISSUER_USAGE'],

@@ -1,5 +1,6 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import { parsePem } from '../../der/pem.ts';
+import { checkDnsNames } from '../../rules/dns-name.ts';
 import { isMemberOf, parseSpiffeId, type SpiffeId } from '../../spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import { parseCsr } from '../../x509/csr.ts';
@@ -34,7 +35,8 @@ const USAGES: ReadonlySet<string> = new Set([
 
 /**
  * Reads what a request asks for, all of which is compared with what is granted; its signature is checked
- * when it is signed for. Fails with ISSUER_REQUEST, ISSUER_NAMES, ISSUER_CA, ISSUER_USAGE, ISSUER_LIFE.
+ * when it is signed for. Fails with ISSUER_REQUEST, ISSUER_NAMES, ISSUER_CA, ISSUER_USAGE, ISSUER_LIFE,
+ * DNS_*.
  */
 export function readWanted(request: SigningRequest, trustDomain: TrustDomain): Result<Wanted> {
   const { isCa, usages, lifeSeconds } = request;
@@ -52,10 +54,13 @@ export function readWanted(request: SigningRequest, trustDomain: TrustDomain): R
   if (!csr.ok) return csr;
   const spiffeId = readId(csr.value, trustDomain);
   if (!spiffeId.ok) return spiffeId;
+  // Also bounds their number before each is compared with what is granted.
+  const dnsNames = checkDnsNames(csr.value.requestedDnsNames);
+  if (!dnsNames.ok) return dnsNames;
   return ok({
     csr: csr.value.der,
     spiffeId: spiffeId.value,
-    dnsNames: csr.value.requestedDnsNames,
+    dnsNames: dnsNames.value,
     maxLifeSeconds: lifeSeconds === undefined ? undefined : Math.floor(lifeSeconds),
   });
 }

@@ -5,6 +5,7 @@ import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import type { EntryDraft } from '../entry.ts';
 import { checkEntryDraft } from '../entry-draft.ts';
 import { serverUri } from '../reserved-ids.ts';
+import type { TemplateLimits } from '../template/evaluate.ts';
 import { renderTemplate, type Template, type TemplateData } from '../template/template.ts';
 import { isRecord } from '../template/values.ts';
 import { type ClusterLimit, checkClusterLimit, liesBelow } from './cluster-limit.ts';
@@ -112,9 +113,10 @@ export function renderPrefix(
   template: Template,
   namespace: string,
   cluster: ClusterFacts,
+  limits?: TemplateLimits,
 ): Result<string> {
   const data = { ...clusterData(cluster), PodMeta: { namespace } };
-  const path = renderTemplate(template, data);
+  const path = renderTemplate(template, data, limits);
   if (!path.ok) return path;
   const id = spiffeIdFromPath(cluster.trustDomain, path.value);
   if (!id.ok) return id;
