@@ -77,7 +77,7 @@ export function startIssuers(base: ServerBase, parts: IssuerParts): void {
   const endings = [
     issuers.onChange(() => signer.lookAgain()),
     identities.onSettled(() => {
-      issuers.look();
+      issuers.glance();
       signer.lookAgain();
     }),
   ];

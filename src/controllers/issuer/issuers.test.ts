@@ -28,6 +28,7 @@ class Rig {
   term: AbortController | undefined = new AbortController();
   leads: (leader: boolean) => void = () => {};
   changes = 0;
+  asked = 0;
 
   readonly api: KubeApi = {
     name: 'rack',
@@ -55,7 +56,10 @@ class Rig {
       api: this.api,
       filter: { className: '', watchClassless: true },
       isReady: () => this.isReady,
-      canSign: () => this.signs,
+      canSign: () => {
+        this.asked += 1;
+        return this.signs;
+      },
       leader: {
         get term() {
           return rig.term?.signal;
@@ -185,5 +189,25 @@ describe('issuers', () => {
     rig.leads(true);
     await rig.rest();
     assert.deepEqual(rig.told, ['ca True Checked 3']);
+  });
+
+  it('are looked at together, however many come at once', async (context) => {
+    const rig = new Rig();
+    const many = Array.from({ length: 400 }, (_, index) =>
+      object({ ...CA, name: `ca${index}` }, {}),
+    );
+    rig.lists = { signetissuers: many };
+    const issuers = await rig.start(context);
+    assert.ok(rig.asked < 600, `${rig.asked} looks at the authority for 400 issuers`);
+    while (rig.told.length < 400) await rig.rest();
+    const [asked, changes] = [rig.asked, rig.changes];
+    for (let change = 0; change < 50; change++) issuers.glance();
+    await rig.rest();
+    assert.ok(rig.asked <= asked + 50);
+    assert.equal(rig.changes, changes);
+    rig.signs = fail('ISSUANCE_CLOSED', 'away');
+    issuers.glance();
+    await rig.rest();
+    assert.equal(rig.changes, changes + 1);
   });
 });

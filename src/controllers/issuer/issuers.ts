@@ -9,7 +9,7 @@ import { pathOf } from '../../kube/resource.ts';
 import { type KubeWatch, watchKube } from '../../kube/watch.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { ClassFilter } from '../rule-kinds.ts';
-import { type Condition, isShown, readyCondition } from './condition.ts';
+import { type Condition, clip, isShown, readyCondition } from './condition.ts';
 import { type IssuerObject, issuerFrom } from './issuer-object.ts';
 import {
   FIELD_MANAGER,
@@ -58,6 +58,9 @@ export class Issuers {
   /** How each stood at the last look. */
   #stood = new Map<string, string>();
   #writing: Promise<void> | undefined;
+  /** What all of them stood on at the last look. */
+  #ground: string | undefined;
+  #immediate: NodeJS.Immediate | undefined;
   #isWoken = false;
   #cancel: Cancel = () => {};
 
@@ -82,7 +85,7 @@ export class Issuers {
     const key = namespace === '' ? name : `${namespace}/${name}`;
     const issuer = this.#watches[ref.kind].get(key);
     if (issuer === undefined) return fail('ISSUER_UNKNOWN', `there is no ${issuerName(ref)}`);
-    const { status, reason, message } = this.#conditionOf(issuer);
+    const { status, reason, message } = conditionOf(issuer, this.#common());
     if (status === 'True') return ok(issuer);
     return fail('ISSUER_NOT_READY', `${issuerName(ref)} is ${reason}: ${message}`);
   }
@@ -90,7 +93,8 @@ export class Issuers {
   /** How many are ready, or not. */
   count(ready: boolean): number {
     const wanted = ready ? 'True' : 'False';
-    return [...this.#all()].filter((one) => this.#conditionOf(one).status === wanted).length;
+    const common = this.#common();
+    return [...this.#all()].filter((one) => conditionOf(one, common).status === wanted).length;
   }
 
   /** Calls back when an issuer has come, gone or changed, or stands otherwise. Returns what ends it. */
@@ -99,13 +103,29 @@ export class Issuers {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Looks how they stand now; what changed is told, and written by who leads. */
+  /** Looks soon how they stand; what changed is told, and written by who leads. */
   look(): void {
     if (this.#stopped.signal.aborted) return;
+    // Thousands may change at once, as when they are listed.
+    this.#immediate ??= setImmediate(() => {
+      this.#immediate = undefined;
+      this.#look();
+    });
+  }
+
+  /** As {@link Issuers.look}, where what all of them stand on is not as it was. */
+  glance(): void {
+    if (JSON.stringify(this.#common()) !== this.#ground) this.look();
+  }
+
+  #look(): void {
     this.#cancel();
     this.#cancel = this.#options.clock.after(LOOK_MS, () => this.look());
+    const common = this.#common();
+    this.#ground = JSON.stringify(common);
     const before = this.#stood;
-    this.#stood = new Map([...this.#all()].map((one) => [one.uid, this.#textOf(one)]));
+    this.#stood = new Map([...this.#all()].map((one) => [one.uid, textOf(one, common)]));
+    for (const uid of this.#written.keys()) if (!this.#stood.has(uid)) this.#written.delete(uid);
     const isSame =
       before.size === this.#stood.size &&
       [...this.#stood].every(([uid, text]) => before.get(uid) === text);
@@ -120,6 +140,7 @@ export class Issuers {
     this.#stopped.abort();
     this.#release();
     this.#cancel();
+    clearImmediate(this.#immediate);
     await Promise.all(KINDS.map((kind) => this.#watches[kind].stop()));
     await this.#writing;
   }
@@ -143,54 +164,47 @@ export class Issuers {
     for (const kind of KINDS) for (const [, issuer] of this.#watches[kind].entries()) yield issuer;
   }
 
-  /** How an issuer stands, in the words that cert-manager's own library has for it. */
-  #conditionOf({ allowances }: IssuerObject): Condition {
-    const no = (reason: string, { message, code, action }: SignetError): Condition => ({
-      status: 'False',
-      reason,
-      message: `${message} (${code}). ${action}`,
-    });
-    if (!allowances.ok) return no('Failed', allowances.error);
+  /** How those stand that can be read, in the words that cert-manager's own library has for it. */
+  #common(): Condition {
     if (!this.#options.isReady()) {
       const early = fail('POD_RULES_PENDING', 'pods and rules of the cluster are still being read');
-      return no('Initializing', early.error);
+      return notReady('Initializing', early.error);
     }
     const signs = this.#options.canSign();
-    if (!signs.ok) return no('Pending', signs.error);
+    if (!signs.ok) return notReady('Pending', signs.error);
     return { status: 'True', reason: 'Checked', message: 'requests are answered' };
-  }
-
-  #textOf(issuer: IssuerObject): string {
-    return JSON.stringify([issuer.generation, this.#conditionOf(issuer)]);
   }
 
   async #writeAll(): Promise<void> {
     while (this.#isWoken) {
       this.#isWoken = false;
+      let common = this.#common();
       for (const issuer of this.#all()) {
         const { term } = this.#options.leader;
         if (term === undefined || this.#stopped.signal.aborted) return;
-        await this.#write(issuer, term);
+        const isWritten = await this.#write(issuer, common, term);
+        if (isWritten) common = this.#common();
       }
     }
   }
 
-  async #write(issuer: IssuerObject, term: AbortSignal): Promise<void> {
+  /** Answers whether there was anything to write. */
+  async #write(issuer: IssuerObject, common: Condition, term: AbortSignal): Promise<boolean> {
     const { api, clock, log } = this.#options;
     const { ref, uid, generation, shown } = issuer;
-    const condition = this.#conditionOf(issuer);
-    const text = this.#textOf(issuer);
+    const condition = conditionOf(issuer, common);
+    const text = textOf(issuer, common);
     const isCurrent = isShown(condition, shown) && shown?.generation === generation;
     const last = this.#written.get(uid);
     const nowMs = clock.monotonicMs();
     // The watch tells of what was written a moment later.
     const isWritten = last?.text === text && nowMs - last.atMs < LOOK_MS;
-    if (isCurrent || isWritten) return;
+    if (isCurrent || isWritten) return false;
     this.#written.set(uid, { text, atMs: nowMs });
     const resource = ISSUER_RESOURCES[ref.kind];
     const within = ref.namespace === '' ? {} : { namespace: ref.namespace };
     const path = pathOf({ ...resource, ...within }, ref.name, 'status');
-    if (!path.ok) return;
+    if (!path.ok) return false;
     const ready = readyCondition(condition, shown, clock.nowMs());
     const written = await api.request({
       verb: 'patch',
@@ -212,5 +226,18 @@ export class Issuers {
       const { code, message, action } = written.error;
       log.warn({ issuer: issuerName(ref), code, reason: message, action }, 'status is not written');
     }
+    return true;
   }
+}
+
+function conditionOf({ allowances }: IssuerObject, common: Condition): Condition {
+  return allowances.ok ? common : notReady('Failed', allowances.error);
+}
+
+function notReady(reason: string, { message, code, action }: SignetError): Condition {
+  return { status: 'False', reason, message: clip(`${message} (${code}). ${action}`) };
+}
+
+function textOf(issuer: IssuerObject, common: Condition): string {
+  return JSON.stringify([issuer.generation, conditionOf(issuer, common)]);
 }
