@@ -11,6 +11,7 @@ type Node = Readonly<Record<string, unknown>>;
 const NOT_OF_SERVER = [
   ...['trustDomain', 'dataDir', 'adminSocket', 'telemetry', 'kubernetes'],
   ...['listen.address', 'listen.port', 'ca.subject', 'jwt.issuer', 'attestation.k8sPsat'],
+  ...['oidc', 'federation.bundleEndpoint'],
   // Needs a library of the HSM's maker in the image.
   ...['keys.pkcs11'],
 ];
@@ -74,6 +75,8 @@ export function renderChartSchema(): string {
     agentConfig: reduced(agentConfigJsonSchema(), NOT_OF_AGENT),
     psatClusters: { ...(at('attestation', 'k8sPsat', 'clusters') as Node), minItems: 0 },
     ruleClusters: at('kubernetes', 'clusters'),
+    oidc: at('oidc'),
+    bundleEndpoint: at('federation', 'bundleEndpoint'),
   };
   return `${JSON.stringify({ ...own, $defs }, null, 2)}\n`;
 }

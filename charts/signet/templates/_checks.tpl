@@ -14,6 +14,7 @@
 {{- if and $v.podCertificates.enabled (not $v.podCertificates.signerDomain) }}{{ fail "\n\npodCertificates.signerDomain is not set: a domain of yours, such as signet.your-company.com. The signer is called <signerDomain>/spiffe, and volumes of pods name it." }}{{ end }}
 {{- if and (or $v.podCertificates.enabled $v.issuers.enabled $v.istio.enabled) (not $v.rules.enabled) }}{{ fail "\n\npodCertificates, issuers and istio need rules.enabled: rules say who pods are." }}{{ end }}
 {{- if and $v.strictMode $v.podCertificates.enabled (regexMatch "(^|\\.)(example(\\.(com|net|org))?|test|invalid|localhost|local)$" $v.podCertificates.signerDomain) }}{{ fail (printf "\n\npodCertificates.signerDomain %s is an example: take a domain of your own, or set strictMode: false for a trial." $v.podCertificates.signerDomain) }}{{ end }}
+{{- include "signet.checks.endpoints" . }}
 {{- if $v.agent.enabled }}{{- range $pool := include "signet.agent.pools" . | fromYamlArray }}
 {{- $agent := include "signet.agent.values" (list $ $pool) | fromYaml }}
 {{- include "signet.checks.agent" (dict "Values" (set (deepCopy $v) "agent" $agent) "at" (ternary (printf "agent.pools.%s" $pool) "agent" (ne $pool ""))) }}
@@ -35,4 +36,18 @@
 {{- if and $v.server.enabled (include "signet.agent.usesPsat" .) (not $v.nodeAttestor.k8sPsat.enabled) (not $v.agent.serverAddress) }}{{ fail (printf "\n\nThe agents attest by k8s_psat, and nodeAttestor.k8sPsat.enabled is false: turn it on, or name another method in %s.config.attestation." .at) }}{{ end }}
 {{- if and (get $v.agent.config "voucher") (not $v.agent.hostNetwork) }}{{ fail (printf "\n\n%s.config.voucher listens on a link of the node: set %s.hostNetwork: true." .at .at) }}{{ end }}
 {{- if and (dig "attestation" "dpuHost" "address" "" $v.agent.config) (not $v.agent.hostNetwork) }}{{ fail (printf "\n\n%s.config.attestation.dpuHost asks over a link of the node: set %s.hostNetwork: true." .at .at) }}{{ end }}
+{{- end }}
+
+{{- /* Of what else the server serves. */}}
+{{- define "signet.checks.endpoints" -}}
+{{- $v := .Values -}}
+{{- if $v.oidc.enabled }}
+{{- if not (regexMatch "^https://[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*$" $v.jwtIssuer) }}{{ fail (printf "\n\noidc needs jwtIssuer, and it is %q: an https URL that does not end in a slash, such as https://id.your-company.com. It stands in every JWT-SVID." $v.jwtIssuer) }}{{ end }}
+{{- if eq (empty $v.oidc.tlsSecret) (not $v.oidc.ownCertificate) }}{{ fail "\n\noidc names neither or both of tlsSecret and ownCertificate: exactly one of them. A Secret with a public certificate where others reach the server itself; ownCertificate behind an Ingress." }}{{ end }}
+{{- else if $v.oidc.ingress.enabled }}{{ fail "\n\noidc.ingress.enabled needs oidc.enabled: there is nothing to lead to." }}
+{{- end }}
+{{- with $v.federation.bundleEndpoint }}{{ if .enabled }}
+{{- if ne (eq .profile "https_web") (not (empty .tlsSecret)) }}{{ fail "\n\nfederation.bundleEndpoint: https_web is known by the certificate of tlsSecret, https_spiffe by the server's SVID. Set tlsSecret with https_web, and with that alone." }}{{ end }}
+{{- end }}{{ end }}
+{{- if and $v.server.enabled (has (int $v.metrics.port) (list 8081 8443 8444)) }}{{ fail (printf "\n\nmetrics.port %d is taken: in its pod the server has 8081 for agents, 8443 for oidc, 8444 for federation.bundleEndpoint. Take another, such as 9988." (int $v.metrics.port)) }}{{ end }}
 {{- end }}

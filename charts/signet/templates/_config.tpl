@@ -2,12 +2,19 @@
 {{- define "signet.server.config" -}}
 {{- $config := deepCopy .Values.server.config -}}
 {{- $listen := dict "port" 8081 -}}
-{{- if .Values.istio.enabled -}}
-{{- /* Mesh clients look for the name that they connect to. */}}
-{{- $host := printf "%s.%s.svc" (include "signet.server.name" .) .Release.Namespace -}}
-{{- $names := list $host (printf "%s.%s" $host .Values.clusterDomain) -}}
-{{- $_ := set $listen "dnsNames" (concat $names (dig "listen" "dnsNames" list $config) | uniq) -}}
+{{- $services := list -}}
+{{- /* Mesh clients, and readers of keys, look for the name that they connect to. */}}
+{{- if .Values.istio.enabled }}{{ $services = append $services (include "signet.server.name" .) }}{{ end -}}
+{{- $names := list -}}
+{{- if and .Values.oidc.enabled .Values.oidc.ownCertificate -}}
+{{- $services = append $services (include "signet.oidc.name" .) -}}
+{{- $names = append $names (include "signet.oidc.host" .) -}}
 {{- end -}}
+{{- range $services -}}
+{{- $host := printf "%s.%s.svc" . $.Release.Namespace -}}
+{{- $names = append (append $names $host) (printf "%s.%s" $host $.Values.clusterDomain) -}}
+{{- end -}}
+{{- if $names }}{{ $_ := set $listen "dnsNames" (concat $names (dig "listen" "dnsNames" list $config) | uniq) }}{{ end -}}
 {{- $fixed := dict "trustDomain" .Values.trustDomain "dataDir" "/var/lib/signet/server" "listen" $listen -}}
 {{- $_ := set $fixed "adminSocket" (dict "path" "/run/signet/server/private/api.sock") -}}
 {{- $_ := set $fixed "telemetry" (dict "address" "::" "port" (int .Values.metrics.port)) -}}
@@ -15,6 +22,17 @@
 {{- with .Values.caSubject.commonName }}{{ $_ := set $subject "commonName" . }}{{ end -}}
 {{- $_ := set $fixed "ca" (dict "subject" $subject) -}}
 {{- with .Values.jwtIssuer }}{{ $_ := set $fixed "jwt" (dict "issuer" .) }}{{ end -}}
+{{- with .Values.oidc }}{{ if .enabled -}}
+{{- $oidc := dict "address" "::" "port" 8443 "cacheFor" .cacheFor -}}
+{{- with .jwksUri }}{{ $_ := set $oidc "jwksUri" . }}{{ end -}}
+{{- $by := ternary (dict "ownCertificate" true) (include "signet.tlsFiles" "oidc" | fromYaml) .ownCertificate -}}
+{{- $_ := set $fixed "oidc" (merge $oidc $by) -}}
+{{- end }}{{ end -}}
+{{- with .Values.federation.bundleEndpoint }}{{ if .enabled -}}
+{{- $endpoint := dict "address" "::" "port" 8444 "profile" .profile -}}
+{{- if .tlsSecret }}{{ $endpoint = merge $endpoint (include "signet.tlsFiles" "federation" | fromYaml) }}{{ end -}}
+{{- $_ := set $fixed "federation" (dict "bundleEndpoint" $endpoint) -}}
+{{- end }}{{ end -}}
 {{- $psat := include "signet.psatClusters" . | fromYamlArray -}}
 {{- if $psat }}{{ $_ := set $fixed "attestation" (dict "k8sPsat" (dict "clusters" $psat)) }}{{ end -}}
 {{- $watched := include "signet.kubeClusters" . | fromYamlArray -}}

@@ -177,3 +177,26 @@ livenessProbe:
 {{- define "signet.agent.csi" -}}
 {{- if and .Values.agent.enabled (eq .Values.agent.socket.mode "csi") }}yes{{ end }}
 {{- end }}
+
+{{- define "signet.oidc.name" -}}{{ include "signet.fullname" . }}-oidc{{- end }}
+
+{{- /* Host of the issuer. */}}
+{{- define "signet.oidc.host" -}}
+{{ regexReplaceAll "^https://([^/:]+).*$" .Values.jwtIssuer "${1}" }}
+{{- end }}
+
+{{- /* What else the server serves, by name: values of the switch, port of the container. */}}
+{{- define "signet.endpoints" -}}
+{{- $endpoints := dict -}}
+{{- if .Values.server.enabled -}}
+{{- if .Values.oidc.enabled }}{{ $_ := set $endpoints "oidc" (dict "port" 8443 "values" .Values.oidc) }}{{ end -}}
+{{- with .Values.federation.bundleEndpoint }}{{ if .enabled }}{{ $_ := set $endpoints "federation" (dict "port" 8444 "values" .) }}{{ end }}{{ end -}}
+{{- end -}}
+{{- toYaml $endpoints }}
+{{- end }}
+
+{{- /* Files of an endpoint's Secret. Takes the name of the endpoint. */}}
+{{- define "signet.tlsFiles" -}}
+certificatePath: /etc/signet/{{ . }}/tls.crt
+keyPath: /etc/signet/{{ . }}/tls.key
+{{- end }}
