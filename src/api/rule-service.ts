@@ -112,7 +112,7 @@ function reasonOf(verdict: RuleVerdict): string {
     case 'ignored':
       return 'the namespace is one of rules.ignoreNamespaces';
     case 'other-class':
-      return `className is ${JSON.stringify(verdict.className)}`;
+      return `className is ${JSON.stringify(verdict.className)}; see rules.className and rules.watchClassless of the server`;
     case 'invalid':
     case 'waiting':
     case 'not-selected':

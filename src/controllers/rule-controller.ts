@@ -271,7 +271,7 @@ export class RuleController {
   #becomeReady(): void {
     this.#isReady = true;
     this.#release();
-    const facts = { cluster: this.name, pods: this.podCount, entries: this.entryCount };
+    const facts = { pods: this.podCount, entries: this.entryCount };
     this.#options.log.info(facts, 'rules are in force');
   }
 }

@@ -19,6 +19,8 @@ interface Candidate {
   readonly election: LeaderElection;
   readonly clock: ManualClock;
   readonly told: boolean[];
+  /** Codes of what it warned of. */
+  readonly warnings: unknown[];
 }
 
 async function candidate(
@@ -29,6 +31,8 @@ async function candidate(
   const clock = new ManualClock(Date.UTC(2030, 0, 1));
   const { kubeconfigPath } = fake;
   const kube = busyKube(assertValue(await openKubeApi({ kubeconfigPath }, { clock })));
+  const warnings: unknown[] = [];
+  const warn = (facts: object): void => void warnings.push('code' in facts ? facts.code : facts);
   const election = startLeaderElection({
     api: kube.api,
     namespace: 'signet',
@@ -36,7 +40,7 @@ async function candidate(
     identity,
     clock,
     random: seededRandom(5),
-    log: { info: () => {}, warn: () => {} },
+    log: { info: () => {}, warn },
   });
   const told: boolean[] = [];
   election.onChange((leader) => told.push(leader));
@@ -44,7 +48,7 @@ async function candidate(
     await election.stop();
     kube.api.close();
   });
-  return { kube, election, clock, told };
+  return { kube, election, clock, told, warnings };
 }
 
 async function rig(context: TestContext): Promise<FakeKube> {
@@ -200,6 +204,22 @@ describe('a lease', () => {
     fake.fault = () => undefined;
     await looks(a, 3);
     assert.deepEqual([a.election.isLeader(), a.told], [true, [true]]);
+  });
+
+  test('that is out of reach is told of once a minute, and again after it was had', async (context) => {
+    const fake = await rig(context);
+    fake.fault = () => ({ status: 403 });
+    const a = await candidate(context, fake, 'a');
+    await looks(a, 5);
+    assert.deepEqual(a.warnings, ['KUBE_FORBIDDEN']);
+    a.clock.advance(60_000);
+    await looks(a, 5);
+    assert.deepEqual(a.warnings, ['KUBE_FORBIDDEN', 'KUBE_FORBIDDEN']);
+    fake.fault = () => undefined;
+    await moved(a, () => a.election.isLeader());
+    fake.fault = () => ({ status: 403 });
+    await looks(a, 2);
+    assert.equal(a.warnings.filter((code) => code === 'KUBE_FORBIDDEN').length, 3);
   });
 
   test('counts from when a renewal was sent, not from its answer', async (context) => {

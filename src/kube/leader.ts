@@ -1,5 +1,7 @@
 import type { Cancel, Clock } from '../base/clock.ts';
+import type { SignetError } from '../base/errors.ts';
 import { type Random, randomFraction } from '../base/random.ts';
+
 import type { Logger } from '../runtime/log.ts';
 import type { KubeApi } from './kube-api.ts';
 import { type KubeObjects, kubeObjects } from './kube-objects.ts';
@@ -49,6 +51,9 @@ const LEASES = { group: 'coordination.k8s.io', version: 'v1', plural: 'leases' }
 /** Part of the time that a renewal is good for after which the next is sent: two more tries are left. */
 const RENEW_AFTER = 0.4;
 
+/** Between two warnings of one problem that lasts. */
+const TELL_AGAIN_MS = 60_000;
+
 /** Two readings of one moment: neither a halt of the machine nor a set clock fools both. */
 interface Moment {
   readonly monotonicMs: number;
@@ -73,6 +78,8 @@ class Election implements LeaderElection {
   #held: KubeObject | undefined;
   /** Whether the last look renewed the lease. */
   #isFresh = false;
+  /** What kept it from the lease last, until that is written again, and when that was told. */
+  #problem: { readonly code: string; readonly toldAtMs: number } | undefined;
   /** The lease as it was seen last, and since when it has not changed, by our own clock. */
   #seen: { readonly version: string; readonly atMs: number } | undefined;
 
@@ -139,7 +146,7 @@ class Election implements LeaderElection {
     if (this.#stopped.signal.aborted) return;
     if (!read.ok) {
       if (read.error.code === 'KUBE_NOT_FOUND') await this.#create();
-      else this.#warn(read.error.code, read.error.message);
+      else this.#warn(read.error);
       return;
     }
     // Where somebody is faster, who holds it is read at the next look, and the fence holds until then.
@@ -170,7 +177,7 @@ class Election implements LeaderElection {
     };
     const made = await this.#objects.create(this.#lease, body, this.#stopped.signal);
     if (made.ok) this.#renewed(sentAt, made.value);
-    else this.#warn(made.error.code, made.error.message);
+    else this.#warn(made.error);
   }
 
   async #write(lease: KubeObject): Promise<'conflict' | undefined> {
@@ -184,7 +191,7 @@ class Election implements LeaderElection {
     const done = await this.#objects.replace(this.#lease, body, this.#stopped.signal);
     if (done.ok) this.#renewed(sentAt, done.value);
     else if (done.error.code === 'KUBE_CONFLICT') return 'conflict';
-    else this.#warn(done.error.code, done.error.message);
+    else this.#warn(done.error);
     return undefined;
   }
 
@@ -209,6 +216,7 @@ class Election implements LeaderElection {
     this.#renewedAt = sentAt;
     this.#held = lease;
     this.#isFresh = true;
+    this.#problem = undefined;
     this.#fence();
     const leftMs = sentAt.monotonicMs + this.#renewMs - clock.monotonicMs();
     this.#fence = clock.after(leftMs, () => void this.isLeader());
@@ -254,8 +262,14 @@ class Election implements LeaderElection {
     cancel();
   }
 
-  #warn(code: string, reason: string): void {
-    this.#options.log.warn({ lease: this.#lease.name, code, reason }, 'the lease is out of reach');
+  /** A problem is told when it begins, and once a minute while it lasts: it is met every two seconds. */
+  #warn({ code, message: reason, action }: SignetError): void {
+    const { monotonicMs: atMs } = this.#now();
+    const told = this.#problem;
+    if (told?.code === code && atMs - told.toldAtMs < TELL_AGAIN_MS) return;
+    this.#problem = { code, toldAtMs: atMs };
+    const facts = { lease: this.#lease.name, code, reason, action };
+    this.#options.log.warn(facts, 'the lease is out of reach');
   }
 
   #tell(leader: boolean): void {

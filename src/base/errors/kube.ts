@@ -25,7 +25,8 @@ export const kubeErrors = defineErrors({
     status: 'PermissionDenied',
     retryable: true,
     means: 'The Kubernetes API server knows this process, but does not let it do this.',
-    action: 'Bind a role that allows it; the page of the feature lists the verbs.',
+    action:
+      'Bind a role that allows what the message names; "What it may do" in docs/kubernetes-install.md lists what each setting needs.',
   },
   KUBE_NOT_FOUND: {
     status: 'NotFound',
@@ -43,7 +44,8 @@ export const kubeErrors = defineErrors({
     status: 'FailedPrecondition',
     retryable: true,
     means: 'The Kubernetes API server refused a request for a reason of its own.',
-    action: 'Correct what the message names; an admission policy may stand behind it.',
+    action:
+      'Correct what the message names: a field, a right, or what an admission policy asks for.',
   },
   KUBE_GONE: {
     status: 'OutOfRange',
