@@ -28,6 +28,9 @@ export const RULE_RESOURCES: Readonly<Record<RuleKind, KubeResource>> = {
   WorkloadIdentity: { ...SIGNET, plural: 'workloadidentities' },
 };
 
+/** Where the API server has the trust domains to federate with. */
+export const FEDERATED_DOMAINS: KubeResource = { ...SPIRE, plural: 'clusterfederatedtrustdomains' };
+
 /** Where the API server has grants of path prefixes. */
 export const GRANTS: KubeResource = { ...SIGNET, plural: 'workloadidentitygrants' };
 
@@ -54,14 +57,21 @@ export interface ClassFilter {
   readonly watchClassless: boolean;
 }
 
+/** Whether what bears this className, or none, is acted on. */
+export function isActedOn(
+  className: string,
+  { className: own, watchClassless }: ClassFilter,
+): boolean {
+  return className === own || (className === '' && watchClassless);
+}
+
 /** Reads a rule; one of another class is not looked into. */
 export function readRule(
   { origin, spec }: RuleObject,
   { filter, limit, trustDomain }: RuleReading,
 ): KnownRule {
   const className = classOf(spec);
-  const isOurs = className === filter.className || (className === '' && filter.watchClassless);
-  if (!isOurs) return { kind: 'other-class', origin, className };
+  if (!isActedOn(className, filter)) return { kind: 'other-class', origin, className };
   switch (origin.kind) {
     case 'ClusterSPIFFEID':
       return { kind: 'pods', origin, parsed: parseClusterSpiffeId(origin, spec) };

@@ -73,6 +73,12 @@ const rulesSchema = z
       .describe(
         'Paths below which the SPIFFE IDs of its rules have to lie; they have no admin and downstream then. Anywhere unless set.',
       ),
+    federatedTrustDomains: z
+      .boolean()
+      .optional()
+      .describe(
+        'Whether its ClusterFederatedTrustDomains make relationships (docs/federation.md). Unless set, where it has no pathPrefixes.',
+      ),
     status: statusSchema,
   })
   .prefault({});

@@ -18,10 +18,11 @@ import {
 } from '../controllers/service-names.ts';
 import type { KubernetesCluster } from '../controllers/settings.ts';
 import { type KubeApi, openKubeApi } from '../kube/kube-api.ts';
+import type { LeaderElection } from '../kube/leader.ts';
 import { kubeMetricsOf } from '../kube/metrics.ts';
 import { type KubeObject, metaOf } from '../kube/objects.ts';
 import { watchKube } from '../kube/watch.ts';
-import { type PublishingCluster, startBundles } from './bundle-publishing.ts';
+import { startBundles } from './bundle-publishing.ts';
 import { startIssuers } from './kube-issuers.ts';
 import { startLeader } from './kube-leader.ts';
 import { startPodCertificates } from './pod-certificates.ts';
@@ -40,6 +41,16 @@ export interface ServerClusters {
   readonly rules: readonly RuleController[];
   /** The mesh clients of those that have them served. */
   readonly meshes: readonly MeshCallers[];
+  /** The clusters themselves. */
+  readonly all: readonly ServerCluster[];
+}
+
+/** One cluster of configuration. */
+export interface ServerCluster {
+  readonly cluster: KubernetesCluster;
+  readonly api: KubeApi;
+  /** By whom status is written; undefined where it is not. */
+  readonly statusLeader?: LeaderElection | undefined;
 }
 
 /**
@@ -53,7 +64,7 @@ export async function startKubernetes(
   receivers: Receivers,
 ): Promise<Result<ServerClusters>> {
   const { config, metrics } = base;
-  if (config.kubernetes.clusters.length === 0) return ok({ rules: [], meshes: [] });
+  if (config.kubernetes.clusters.length === 0) return ok({ rules: [], meshes: [], all: [] });
   const parts = {
     ...api,
     podCertificates: createPodCertificateMetrics(metrics),
@@ -61,27 +72,27 @@ export async function startKubernetes(
   };
   const controllers: RuleController[] = [];
   const meshes: MeshCallers[] = [];
-  const publishing: PublishingCluster[] = [];
+  const all: ServerCluster[] = [];
   for (const cluster of config.kubernetes.clusters) {
     const started = await startCluster(base, cluster, parts);
     if (!started.ok) return started;
-    publishing.push(started.value);
+    all.push(started.value);
     if (!isServed(started.value)) continue;
     controllers.push(started.value.rules);
     meshes.push(...meshOf(started.value));
   }
-  startBundles(base, { registry: api.registry, receivers, clusters: publishing });
+  startBundles(base, { registry: api.registry, receivers, clusters: all });
   metrics.kept('gauge', 'rule_pods', 'Pods that rules are applied to.', ['cluster'], () =>
     controllers.map(({ name: cluster, podCount }) => [{ cluster }, podCount]),
   );
   metrics.kept('gauge', 'rule_entries', 'Entries that rules give.', ['cluster'], () =>
     controllers.map(({ name: cluster, entryCount }) => [{ cluster }, entryCount]),
   );
-  return ok({ rules: controllers, meshes });
+  return ok({ rules: controllers, meshes, all });
 }
 
 /** Whether rules say who the pods of a cluster are; others are published to alone. */
-function isServed(cluster: PublishingCluster | ClusterParts): cluster is ClusterParts {
+function isServed(cluster: ServerCluster): cluster is ClusterParts {
   return 'rules' in cluster;
 }
 
@@ -96,7 +107,7 @@ async function startCluster(
   base: ServerBase,
   cluster: KubernetesCluster,
   parts: KubernetesParts,
-): Promise<Result<PublishingCluster | ClusterParts>> {
+): Promise<Result<ServerCluster>> {
   const { config, clock, random, log, life } = base;
   const { name, kubeconfigPath, context } = cluster;
   const metrics = kubeMetricsOf(base.metrics);
@@ -120,12 +131,12 @@ async function startCluster(
     cluster,
     api: api.value,
     rules,
+    statusLeader: startStatus(base, { cluster, api: api.value, rules }),
     identities: () => {
       identities ??= podIdentities(base, { cluster, api: api.value, rules }, parts);
       return identities;
     },
   };
-  startStatus(base, one);
   startPodObjects(base, one, parts);
   if (cluster.issuers !== undefined) {
     startIssuers(base, { ...parts, ...one, settings: cluster.issuers, metrics: parts.issuers });
@@ -133,19 +144,20 @@ async function startCluster(
   return ok(one);
 }
 
-interface ClusterParts {
-  readonly cluster: KubernetesCluster;
-  readonly api: KubeApi;
+interface ClusterParts extends ServerCluster {
   readonly rules: RuleController;
   /** Made, with its watch, when the first part asks for it. */
   readonly identities: () => PodIdentities;
 }
 
 /** Has the status of rules written, where configuration says so. */
-function startStatus(base: ServerBase, { cluster, api, rules }: ClusterParts): void {
+function startStatus(
+  base: ServerBase,
+  { cluster, api, rules }: Pick<ClusterParts, 'cluster' | 'api' | 'rules'>,
+): LeaderElection | undefined {
   const { clock, life } = base;
   const { status } = cluster.rules;
-  if (status === undefined) return;
+  if (status === undefined) return undefined;
   const log = base.log.child({ cluster: cluster.name, part: 'rule status' });
   const lease = { namespace: status.leaseNamespace, name: status.leaseName };
   const leader = startLeader(base, { api, lease, log });
@@ -158,6 +170,7 @@ function startStatus(base: ServerBase, { cluster, api, rules }: ClusterParts): v
     onFault: ({ code, message: reason }) => log.warn({ code, reason }, 'status is not written'),
   });
   life.add(`rule status of ${cluster.name}`, () => writer.stop());
+  return leader;
 }
 
 /** Answers PodCertificateRequests, where configuration says so. */
@@ -183,7 +196,7 @@ function startPodObjects(base: ServerBase, one: ClusterParts, parts: KubernetesP
 /** Who the pods of a cluster are; needed only where something asks for them. */
 function podIdentities(
   base: ServerBase,
-  { cluster, api, rules }: Omit<ClusterParts, 'identities'>,
+  { cluster, api, rules }: Pick<ClusterParts, 'cluster' | 'api' | 'rules'>,
   { policy }: KubernetesParts,
 ): PodIdentities {
   const { clock, random, life, config } = base;

@@ -11,6 +11,7 @@ import { formatDuration } from '../runtime/units.ts';
 import { fixedChanges, type ServerConfig } from './config.ts';
 import { startCore } from './core.ts';
 import { judgeDpus } from './dpu-judge.ts';
+import { startFederatedDomains } from './federated-domains.ts';
 import { startFederation } from './federation.ts';
 import { startListeners } from './listeners.ts';
 import { LiveSettings } from './live-settings.ts';
@@ -92,6 +93,7 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
   if (!dpu.ok) return dpu;
   const federation = await startFederation(base, core.value);
   if (!federation.ok) return federation;
+  startFederatedDomains(base, core.value, federation.value.fetcher);
   const listeners = await startListeners(base, core.value, {
     dpu: dpu.value,
     federation: federation.value,

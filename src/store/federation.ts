@@ -31,7 +31,10 @@ export interface FederatedBundleWrite {
 /** What became of a bundle to be written. */
 export type WrittenFederatedBundle = Written<FederatedBundle>;
 
-/** A relationship to be written, and in the same transaction the bundle that comes with it. */
+/**
+ * A relationship to be written, and in the same transaction the bundle that comes with it. Where it passes
+ * from one origin to another, the bundle of the former does, too.
+ */
 export interface FederationWrite {
   readonly federation: FederationDraft;
   readonly mode: WriteMode;
@@ -39,6 +42,8 @@ export interface FederationWrite {
   readonly expectedRevision?: bigint | undefined;
   /** Put in the place of what is kept; with the relationship's origin. */
   readonly bundle?: Bundle | undefined;
+  /** Revision of the bundle that is kept, 0 for none; given, another one is a conflict. */
+  readonly expectedBundle?: bigint | undefined;
 }
 
 /** What became of a relationship to be written. */
@@ -49,7 +54,7 @@ export interface FederationDelete {
   /** Bare name. */
   readonly trustDomain: string;
   /**
-   * Only the one of this origin, and with it the bundle of this origin unless an entry federates with it.
+   * Only the one of this origin, and with it the bundle of this origin: entries no longer federate with it.
    * Without, whoever made it; its bundle stays.
    */
   readonly origin?: string | undefined;

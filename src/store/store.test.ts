@@ -809,7 +809,7 @@ for (const backend of BACKENDS) {
       assert.equal(await put(2n), 'conflict', 'of a relationship that ended');
     });
 
-    it('what an origin made goes with it, what an operator made or uses stays', async (context) => {
+    it('what an origin made goes with it, and from entries; what an operator made stays', async (context) => {
       const store = await backend.open(await temporaryFolder(context));
       context.after(() => store.close());
       const names = ['mine.test', 'used.test', 'set.test'];
@@ -834,7 +834,33 @@ for (const backend of BACKENDS) {
       );
       assert.deepEqual(
         federatedBundles.map(({ bundle }) => bundle.trustDomain.name),
-        ['set.test', 'used.test'],
+        ['set.test'],
+      );
+      assert.deepEqual((await entries(store))[0]?.federatesWith, []);
+    });
+
+    it('what passes to another origin takes its bundle along, but not one of an operator', async (context) => {
+      const store = await backend.open(await temporaryFolder(context));
+      context.after(() => store.close());
+      for (const name of ['a.test', 'b.test']) {
+        const federation = relationship(name, { origin: 'kube/x' });
+        const bundle = { ...makeBundle(), trustDomain: domain(name) };
+        unwrap(await store.writeFederations([{ federation, mode: 'create', bundle }]));
+      }
+      await putBundle(store, 'b.test');
+      const pass = async (name: string, expectedBundle: bigint) => {
+        const federation = relationship(name, { origin: 'kube/y' });
+        const write = { federation, mode: 'set', expectedBundle } as const;
+        return unwrap(await store.writeFederations([write]))[0]?.outcome;
+      };
+      assert.equal(await pass('a.test', 2n), 'conflict');
+      assert.equal(await pass('a.test', 1n), 'written');
+      assert.equal(await pass('b.test', 1n), 'conflict', 'an operator set it meanwhile');
+      assert.equal(await pass('b.test', 2n), 'written');
+      const { federatedBundles } = unwrap(await store.loadSnapshot());
+      assert.deepEqual(
+        federatedBundles.map(({ origin }) => origin),
+        ['kube/y', ''],
       );
     });
 

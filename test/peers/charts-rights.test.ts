@@ -81,6 +81,11 @@ kind: ClusterStaticEntry
 metadata: { name: one }
 spec: { spiffeID: "spiffe://prod.acme.io/one", parentID: "spiffe://prod.acme.io/host", selectors: ["unix:uid:0"] }
 ---
+apiVersion: spire.spiffe.io/v1alpha1
+kind: ClusterFederatedTrustDomain
+metadata: { name: other }
+spec: { trustDomain: other.test, bundleEndpointURL: "https://127.0.0.1:1/", bundleEndpointProfile: { type: https_web } }
+---
 apiVersion: signet.dev/v1alpha1
 kind: WorkloadIdentityGrant
 metadata: { name: shop }

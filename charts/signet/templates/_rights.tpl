@@ -14,7 +14,7 @@
 - { apiGroups: [""], resources: [pods, nodes, namespaces], verbs: [list, watch] }
 - { apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch] }
 - apiGroups: [spire.spiffe.io]
-  resources: [clusterspiffeids, clusterstaticentries]
+  resources: [clusterspiffeids, clusterstaticentries, clusterfederatedtrustdomains]
   verbs: [list, watch]
 - apiGroups: [signet.dev]
   resources: [workloadidentities, workloadidentitygrants]
@@ -22,7 +22,7 @@
 {{- if $v.rules.status.enabled }}
 # rules.status
 - apiGroups: [spire.spiffe.io]
-  resources: [clusterspiffeids/status, clusterstaticentries/status]
+  resources: [clusterspiffeids/status, clusterstaticentries/status, clusterfederatedtrustdomains/status]
   verbs: [patch]
 - apiGroups: [signet.dev]
   resources: [workloadidentities/status]

@@ -38,6 +38,14 @@ export const federationErrors = defineErrors({
     means: 'There is no relationship with that trust domain.',
     action: 'Look at "signet federation list", or make one with "signet federation create".',
   },
+  FEDERATION_CLAIMED: {
+    status: 'AlreadyExists',
+    retryable: true,
+    means:
+      'A ClusterFederatedTrustDomain names a trust domain with which somebody else federates: an operator, an older object, or one of another cluster.',
+    action:
+      'Leave one of them: delete the object, the other object that the message names, or the relationship ("signet federation delete").',
+  },
   FEDERATION_CHANGED: {
     status: 'Aborted',
     retryable: true,

@@ -37,15 +37,16 @@ export function shownCondition(object: KubeObject, type: string): ShownCondition
   };
 }
 
-/** The condition Ready as it is written: its time stays as long as its status does. */
+/** A condition as it is written, Ready unless told: its time stays as long as its status does. */
 export function readyCondition(
   { status, reason, message }: Condition,
   shown: ShownCondition | undefined,
   nowMs: number,
+  type = 'Ready',
 ): object {
   const isSame = shown?.status === status && shown.since !== '';
   const lastTransitionTime = isSame ? shown.since : timeOf(Math.floor(nowMs / 1000));
-  return { type: 'Ready', status, reason, message: clip(message), lastTransitionTime };
+  return { type, status, reason, message: clip(message), lastTransitionTime };
 }
 
 /** Whether an object shows a condition already. */

@@ -4,7 +4,7 @@ import { FieldReader, type JsonObject } from '../../rules/kube/fields.ts';
 import { type LabelSelector, readLabelSelector } from '../../rules/kube/label-selector.ts';
 import { classOf } from '../../rules/kube/pod-rule.ts';
 import type { Template } from '../../rules/template/template.ts';
-import type { ClassFilter } from '../rule-kinds.ts';
+import { type ClassFilter, isActedOn } from '../rule-kinds.ts';
 import { type ShownCondition, shownCondition } from './condition.ts';
 import type { IssuerKind, IssuerRef } from './kinds.ts';
 
@@ -37,8 +37,7 @@ export function issuerFrom(
   const { name, namespace, uid } = metaOf(object);
   const spec = objectAt(object, 'spec') ?? {};
   const className = classOf(spec);
-  const isOurs = className === filter.className || (className === '' && filter.watchClassless);
-  if (!isOurs) return undefined;
+  if (!isActedOn(className, filter)) return undefined;
   return {
     ref: { kind, namespace, name },
     uid,

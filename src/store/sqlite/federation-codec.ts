@@ -26,7 +26,7 @@ import {
 
 /** Encodes a relationship to be written. */
 export function encodeFederationWrite(write: FederationWrite): FederationWriteRow {
-  const { federation, mode, expectedRevision, bundle } = write;
+  const { federation, mode, expectedRevision, expectedBundle, bundle } = write;
   const { trustDomain, origin, bundleEndpointUrl: url, profile } = federation;
   return {
     federation: {
@@ -37,6 +37,7 @@ export function encodeFederationWrite(write: FederationWrite): FederationWriteRo
     },
     mode,
     expectedRevision: numberOf(expectedRevision),
+    expectedBundle: numberOf(expectedBundle),
     bundle: bundle && encodeFederatedBundle(bundle, origin),
   };
 }

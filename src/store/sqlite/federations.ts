@@ -36,14 +36,21 @@ export function writeFederations(
 }
 
 function writeOne(db: Database, write: FederationWriteRow): WrittenRow<FederationRow> {
-  const { federation, mode, expectedRevision, bundle } = write;
+  const { federation, mode, expectedRevision, expectedBundle, bundle } = write;
   const before = findFederation(db, federation.trustDomain);
+  const held = findFederatedBundle(db, federation.trustDomain);
   if (mode === 'create' && before !== undefined) return { outcome: 'exists', row: before };
   if (mode === 'update' && before === undefined) return { outcome: 'missing' };
   if (expectedRevision !== undefined && expectedRevision !== (before?.revision ?? 0)) {
     return { outcome: 'conflict' };
   }
+  if (expectedBundle !== undefined && expectedBundle !== (held?.revision ?? 0)) {
+    return { outcome: 'conflict' };
+  }
   if (bundle !== undefined) putFederatedBundle(db, bundle);
+  else if (held !== undefined && passes(before, federation) && held.origin === before?.origin) {
+    putFederatedBundle(db, { ...held, origin: federation.origin });
+  }
   const revised = { ...federation, revision: (before?.revision ?? 0) + 1 };
   const row = { ...revised, checksum: federationChecksum(revised) };
   db.run(
@@ -57,6 +64,14 @@ function writeOne(db: Database, write: FederationWriteRow): WrittenRow<Federatio
   );
   appendChange(db, 'federation', row.trustDomain);
   return { outcome: 'written', row };
+}
+
+/** Whether what one origin made becomes that of another. */
+function passes(
+  before: FederationRow | undefined,
+  { origin }: FederationWriteRow['federation'],
+): boolean {
+  return before !== undefined && before.origin !== '' && before.origin !== origin;
 }
 
 /** Ends relationships. */
@@ -73,7 +88,8 @@ function deleteFederation(db: Database, { trustDomain, origin }: FederationDelet
   db.run('DELETE FROM federations WHERE trust_domain = ?', trustDomain);
   appendChange(db, 'federation', trustDomain);
   if (origin === undefined || findFederatedBundle(db, trustDomain)?.origin !== origin) return true;
-  if (entriesFederatedWith(db, trustDomain).length === 0) dropFederatedBundle(db, trustDomain);
+  dissociateEntries(db, entriesFederatedWith(db, trustDomain), trustDomain);
+  dropFederatedBundle(db, trustDomain);
   return true;
 }
 

@@ -91,6 +91,7 @@ export interface FederationWriteRow {
   readonly mode: WriteMode;
   readonly expectedRevision: number | undefined;
   readonly bundle: FederatedBundleWriteRow['bundle'] | undefined;
+  readonly expectedBundle: number | undefined;
 }
 
 /** What became of a row to be written. */
