@@ -78,7 +78,9 @@ describe('federation on a real API server', needsShared('rig/kube.sh'), () => {
   it('objects make relationships, say how they stand, and end with them', async () => {
     await rig.kubectl(
       ['apply', '-f', '-'],
-      object('a', 'a.test') + object('own', 'example.org') + object('web', 'b.test', '{ type: https_web, endpointSPIFFEID: "spiffe://b.test/x" }'),
+      object('a', 'a.test') +
+        object('own', 'example.org') +
+        object('web', 'b.test', '{ type: https_web, endpointSPIFFEID: "spiffe://b.test/x" }'),
     );
     await soon(async () => (await relationships()) === 'a.test');
     await soon(async () => (await status('a')).includes('FEDERATION_ENDPOINT_UNREACHABLE'));
