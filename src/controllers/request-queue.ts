@@ -34,6 +34,8 @@ export class RequestQueue<I extends Queued> {
   readonly #options: RequestQueueOptions<I>;
   readonly #ready = new Set<I>();
   readonly #batches = new Set<Promise<void>>();
+  /** Which batch looks at a request: one that was put off may be in another before the first ends. */
+  readonly #turns = new WeakMap<I, object>();
   #immediate: NodeJS.Immediate | undefined;
   #cancel: Cancel | undefined;
   #isStopped = false;
@@ -47,11 +49,7 @@ export class RequestQueue<I extends Queued> {
     if (item.state === 'busy') item.isNews = true;
     if (item.state !== 'idle') return;
     this.#ready.add(item);
-    if (this.#immediate !== undefined || this.#isStopped) return;
-    this.#immediate = setImmediate(() => {
-      this.#immediate = undefined;
-      this.#pump();
-    });
+    this.#pumpSoon();
   }
 
   /** Has a request looked at after a time, or at once where something came meanwhile. */
@@ -77,13 +75,24 @@ export class RequestQueue<I extends Queued> {
     await Promise.all(this.#batches);
   }
 
+  /** Not at once: batches that wait for nothing would keep everybody else from their turn. */
+  #pumpSoon(): void {
+    if (this.#immediate !== undefined || this.#isStopped) return;
+    this.#immediate = setImmediate(() => {
+      this.#immediate = undefined;
+      this.#pump();
+    });
+  }
+
   #pump(): void {
     while (this.#ready.size > 0 && this.#batches.size < MAX_BATCHES && !this.#isStopped) {
       // Who does not lead keeps everything for when it does.
       const term = this.#options.term();
       if (term === undefined) return;
       const items = [...this.#ready.values().take(BATCH)];
+      const turn = {};
       for (const item of items) {
+        this.#turns.set(item, turn);
         this.#ready.delete(item);
         item.state = 'busy';
         item.isNews = false;
@@ -93,8 +102,11 @@ export class RequestQueue<I extends Queued> {
         .catch((thrown) => this.#options.onFault(thrown))
         .finally(() => {
           this.#batches.delete(batch);
-          for (const item of items) if (item.state === 'busy') this.later(item, LOOK_MS);
-          this.#pump();
+          for (const item of items) {
+            const isLeft = item.state === 'busy' && this.#turns.get(item) === turn;
+            if (isLeft) this.later(item, LOOK_MS);
+          }
+          this.#pumpSoon();
         });
       this.#batches.add(batch);
     }
