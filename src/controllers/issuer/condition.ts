@@ -27,7 +27,8 @@ export function shownCondition(object: KubeObject, type: string): ShownCondition
     (condition) => textAt(condition, 'type') === type,
   );
   if (found === undefined) return undefined;
-  const said = (field: string): string => textAt(found, field) ?? '';
+  // Not ours where it is longer: nothing of it is kept.
+  const said = (field: string): string => shortText(textAt(found, field));
   return {
     status: said('status'),
     reason: said('reason'),
@@ -55,6 +56,11 @@ export function isShown(
   shown: ShownCondition | undefined,
 ): boolean {
   return shown?.status === status && shown.reason === reason && shown.message === clip(message);
+}
+
+/** A text of others, to be kept; empty where it is longer than any of ours. A part would keep the whole. */
+export function shortText(text = ''): string {
+  return text.length > MAX_MESSAGE ? '' : text;
 }
 
 /** As much of a message as a condition takes. */

@@ -133,3 +133,49 @@ describe('an issuer', () => {
     }
   });
 });
+
+describe('what is kept of a request', () => {
+  const long = 'x'.repeat(1_000_000);
+  const many = Array.from({ length: 50_000 }, (_, index) => `usage ${index}`);
+  const pod = 'authentication.kubernetes.io/pod-name';
+  const hostile = {
+    request: long,
+    usages: [...many, long],
+    duration: long,
+    username: long,
+    uid: long,
+    extra: { [long]: many, other: [long], [pod]: [long, ...many] },
+  };
+  const pending = { type: 'Ready', status: 'False', reason: 'Pending', message: long };
+
+  it('is little, whatever its maker has written into it', () => {
+    const issuerRef = { ...ref, name: long };
+    const read = certificateRequestFrom(object([APPROVED, pending], { issuerRef, ...hostile }));
+    assert.ok(read !== undefined);
+    const kept = JSON.stringify({
+      ...read,
+      maker: { ...read.maker, extra: [...read.maker.extra] },
+    });
+    assert.ok(kept.length < 10_000, `${kept.length} characters`);
+    assert.equal(read.request, undefined);
+    assert.equal(read.maker.extra.has(pod), true);
+    const signerName = 'signetissuers.signet.dev/shop.ca';
+    const signing = signingRequestFrom(object([APPROVED], { signerName, ...hostile }));
+    assert.ok(JSON.stringify(signing).length < 10_000);
+  });
+
+  it('is all that is read of it, at the bound', () => {
+    const spec = (length: number) => ({
+      request: 'A'.repeat(length),
+      username: 'u'.repeat(1024),
+      usages: ['client auth', 'client auth', 'cert sign'],
+      extra: { [pod]: ['p'.repeat(1024)] },
+    });
+    const read = certificateRequestFrom(object([APPROVED], spec(40_960)));
+    assert.equal(read?.request?.length, 40_960);
+    assert.equal(certificateRequestFrom(object([APPROVED], spec(40_961)))?.request, undefined);
+    assert.equal(read.maker.username.length, 1024);
+    assert.deepEqual(read.usages, ['client auth', 'cert sign']);
+    assert.equal(read.maker.extra.get(pod)?.[0]?.length, 1024);
+  });
+});

@@ -9,7 +9,7 @@ import {
   textsAt,
 } from '../../kube/objects.ts';
 import { parseGoDuration } from '../../rules/kube/go-duration.ts';
-import { type ShownCondition, shownCondition } from './condition.ts';
+import { type ShownCondition, shortText, shownCondition } from './condition.ts';
 import { ISSUER_GROUP, ISSUER_RESOURCES, type IssuerRef, type RequestKind } from './kinds.ts';
 
 /** Who made a request, as the object says. */
@@ -17,6 +17,7 @@ export interface Maker {
   readonly username: string;
   /** UID of the service account, where it is one. */
   readonly uid: string;
+  /** What it says of a pod alone. */
   readonly extra: ReadonlyMap<string, readonly string[]>;
 }
 
@@ -30,8 +31,8 @@ export interface SigningRequest {
   readonly resourceVersion: string;
   readonly issuer: IssuerRef;
   readonly approval: 'approved' | 'denied';
-  /** The certificate request: PEM in base64. */
-  readonly request: string;
+  /** The certificate request: PEM in base64; undefined where it is longer than any that is read. */
+  readonly request: string | undefined;
   readonly isCa: boolean;
   readonly usages: readonly string[];
   /** How long the certificate is wanted to live; undefined where nothing is said, NaN for what is none. */
@@ -40,6 +41,20 @@ export interface SigningRequest {
   /** Its condition Ready as the cluster has it. */
   readonly shown: ShownCondition | undefined;
 }
+
+/** Longest text of a request, in characters of base64: PEM of 16 KiB with room around it. */
+const MAX_TEXT = 40_960;
+
+/** More usages than there are. */
+const MAX_USAGES = 64;
+
+/** What the API server says of a user that is a pod. */
+export const POD_NAME = 'authentication.kubernetes.io/pod-name';
+/** UID of that pod. */
+export const POD_UID = 'authentication.kubernetes.io/pod-uid';
+/** Node of that pod. */
+export const NODE_NAME = 'authentication.kubernetes.io/node-name';
+const WHOSE_POD = [POD_NAME, POD_UID, NODE_NAME];
 
 /** Reasons of Ready=False after which cert-manager takes no answer. */
 const TERMINAL: ReadonlySet<string> = new Set(['Failed', 'Denied']);
@@ -70,7 +85,7 @@ export function certificateRequestFrom(object: KubeObject): SigningRequest | und
 
 /** As {@link certificateRequestFrom}, a CertificateSigningRequest of Kubernetes; denied ones are answered. */
 export function signingRequestFrom(object: KubeObject): SigningRequest | undefined {
-  const issuer = issuerOfSigner(textAt(object, 'spec', 'signerName') ?? '');
+  const issuer = issuerOfSigner(shortText(textAt(object, 'spec', 'signerName')));
   const isAnswered =
     (textAt(object, 'status', 'certificate') ?? '') !== '' || isTrue(object, 'Failed');
   if (issuer === undefined || isAnswered || approvalOf(object) !== 'approved') return undefined;
@@ -88,23 +103,29 @@ export function signingRequestFrom(object: KubeObject): SigningRequest | undefin
 
 function wholeMeta(object: KubeObject) {
   const { name, namespace, uid, resourceVersion } = metaOf(object);
-  const extra = Object.keys(objectAt(object, 'spec', 'extra') ?? {}).map(
-    (key) => [key, textsAt(object, 'spec', 'extra', key)] as const,
-  );
+  const request = textAt(object, 'spec', 'request') ?? '';
+  const said = objectAt(object, 'spec', 'extra') ?? {};
+  const extra = WHOSE_POD.filter((key) => Object.hasOwn(said, key)).map((key) => {
+    // Of several nobody is believed, as of none.
+    const texts = textsAt(said, key);
+    return [key, texts.length > 1 ? [] : texts.map(shortText)] as const;
+  });
+  const usages = new Set(textsAt(object, 'spec', 'usages'));
   return {
     ...{ name, namespace, uid, resourceVersion },
-    request: textAt(object, 'spec', 'request') ?? '',
-    usages: textsAt(object, 'spec', 'usages'),
+    request: request.length > MAX_TEXT ? undefined : request,
+    // Among more there is one that nobody has.
+    usages: [...usages].slice(0, MAX_USAGES).map((usage) => shortText(usage)),
     maker: {
-      username: textAt(object, 'spec', 'username') ?? '',
-      uid: textAt(object, 'spec', 'uid') ?? '',
+      username: shortText(textAt(object, 'spec', 'username')),
+      uid: shortText(textAt(object, 'spec', 'uid')),
       extra: new Map(extra),
     },
   };
 }
 
 function issuerOf(object: KubeObject): IssuerRef | undefined {
-  const said = (field: string): string => textAt(object, 'spec', 'issuerRef', field) ?? '';
+  const said = (field: string): string => shortText(textAt(object, 'spec', 'issuerRef', field));
   if (said('group') !== ISSUER_GROUP) return undefined;
   const kind = said('kind');
   const name = said('name');

@@ -1,6 +1,6 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { PodClaim } from '../pod-identity.ts';
-import type { Maker, SigningRequest } from './request.ts';
+import { type Maker, NODE_NAME, POD_NAME, POD_UID, type SigningRequest } from './request.ts';
 import type { IssuerSettings } from './settings.ts';
 
 /** For whom a request is. */
@@ -11,9 +11,6 @@ export type Requester =
   | { readonly kind: 'namespace'; readonly namespace: string };
 
 const ACCOUNT = /^system:serviceaccount:([^:]+):([^:]+)$/;
-const POD_NAME = 'authentication.kubernetes.io/pod-name';
-const POD_UID = 'authentication.kubernetes.io/pod-uid';
-const NODE_NAME = 'authentication.kubernetes.io/node-name';
 
 /**
  * For whom a request is, by who made it and never by what it asks for. The API server writes that into
