@@ -86,6 +86,7 @@ export async function askEachBmc<T>(
   const account = await readBmcCredentials({
     userNamePath: input.text('bmc-user-file'),
     passwordPath: input.text('bmc-password-file'),
+    called: { userName: '--bmc-user-file', password: '--bmc-password-file' },
   });
   if (!account.ok) return account;
   const timeoutMs = DEFAULT_PACE.connectTimeoutMs;

@@ -93,7 +93,7 @@ export function toRelationship(input: FederationInput): Result<FederationRelatio
     return ok({ ...stated, bundleEndpointProfile: { $case: 'httpsWeb', value: {} } });
   }
   if (input.profile !== 'https_spiffe') {
-    return usage('the profile of the bundle endpoint is https_web or https_spiffe');
+    return usage('needs the profile of the bundle endpoint: https_web or https_spiffe');
   }
   const id = parseSpiffeId(input.endpointId ?? '');
   if (!id.ok) return usage(`https_spiffe needs the SPIFFE ID of the endpoint: ${id.error.message}`);

@@ -21,6 +21,8 @@ export interface CredentialPlaces {
   /** `SIGNET_BMC_PASSWORD` unless told. */
   readonly passwordVariable?: string | undefined;
   readonly method?: BmcCredentials['method'] | undefined;
+  /** What refusals call the two files; the names of the settings unless told. */
+  readonly called?: { readonly userName: string; readonly password: string } | undefined;
 }
 
 /** What may stand in an account's parts: printable, so that no header or log line is ended by it. */
@@ -37,14 +39,14 @@ export async function readBmcCredentials(
   const userName = await readSecret({
     path: places.userNamePath,
     variable: places.userNameVariable ?? 'SIGNET_BMC_USER',
-    setting: 'userNamePath',
+    setting: places.called?.userName ?? 'userNamePath',
     code,
   });
   if (!userName.ok) return userName;
   const password = await readSecret({
     path: places.passwordPath,
     variable: places.passwordVariable ?? 'SIGNET_BMC_PASSWORD',
-    setting: 'passwordPath',
+    setting: places.called?.password ?? 'passwordPath',
     code,
   });
   if (!password.ok) return password;

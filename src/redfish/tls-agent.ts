@@ -64,7 +64,8 @@ export class TlsAgent extends Agent {
       socket.destroy();
       if (certificate !== undefined) return resolve(ok(certificate));
       if (error instanceof SignetError) return resolve({ ok: false, error });
-      resolve(fail('REDFISH_UNREACHABLE', 'no certificate is shown', { cause: error }));
+      const why = error !== null && 'code' in error ? `: ${String(error.code)}` : '';
+      resolve(fail('REDFISH_UNREACHABLE', `no certificate is shown${why}`, { cause: error }));
     });
     return promise;
   }

@@ -50,7 +50,8 @@ export const cliErrors = defineErrors({
     status: 'Unknown',
     retryable: false,
     means: 'Some items of a batch were refused; the others were done.',
-    action: 'Correct the items listed and send only those again.',
+    action:
+      'Correct the items listed, as docs/errors.md says for the code of each, and send only those again.',
   },
   CLI_ANSWER_INVALID: {
     status: 'Internal',

@@ -6,7 +6,8 @@ export const redfishErrors = defineErrors({
     status: 'FailedPrecondition',
     retryable: false,
     means: 'The address, the TLS pin or the credentials of a BMC cannot be used.',
-    action: 'Correct what the message names, in the inventory record or in the files it points to.',
+    action:
+      'Correct what the message names: a flag, the inventory record, or the files that it points to.',
   },
   REDFISH_UNREACHABLE: {
     status: 'Unavailable',
