@@ -29,5 +29,8 @@ export function refuseDerived(
 /** The refusal of an entry that federates with a trust domain whose bundle is not here. */
 export function unfederated({ trustDomain }: UnfederatedEntry): ReturnType<typeof fail> {
   const remedy = 'bring it by "signet bundle set" or "signet federation create"';
-  return fail('ENTRY_FEDERATES_UNKNOWN', `there is no bundle of trust domain ${trustDomain}; ${remedy}`);
+  return fail(
+    'ENTRY_FEDERATES_UNKNOWN',
+    `there is no bundle of trust domain ${trustDomain}; ${remedy}`,
+  );
 }

@@ -97,6 +97,13 @@ describe('signet dpu inspect', () => {
     assert.doesNotMatch(out, /roots:/);
   });
 
+  test('without an account, names the flag that brings it', async () => {
+    const argv = ['dpu', 'inspect', '127.0.0.1:1', '--bmc-user-file', '/nonexistent/user'];
+    const { code, err } = await cli(cliCommands, argv, { clock: systemClock });
+    assert.equal(code, 1);
+    assert.match(err, /--bmc-user-file: cannot read/);
+  });
+
   test('needs an address', async () => {
     const { code, err } = await signet('inspect');
     assert.equal(code, 2);

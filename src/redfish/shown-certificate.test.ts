@@ -41,3 +41,14 @@ test('an address that shows no certificate is REDFISH_UNREACHABLE, a silent one 
     assert.equal(shown.ok ? 'ok' : shown.error.code, code);
   }
 });
+
+test('an address where nobody listens is told by what the system calls it', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  server.close();
+  await once(server, 'close');
+  const shown = await readShownCertificate(at(`https://127.0.0.1:${port}`));
+  assert.match(shown.ok ? 'ok' : shown.error.message, /no certificate is shown: ECONNREFUSED$/);
+});

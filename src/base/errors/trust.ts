@@ -7,7 +7,7 @@ export const trustErrors = defineErrors({
     retryable: false,
     means: 'What was looked at was read, and is not as it should be.',
     action:
-      'Look at the lines that are not InSync or valid; "kubectl signet diff" names the authorities of two copies.',
+      'Look at the lines that are not InSync, valid or Ok; "kubectl signet diff" tells in which authorities two copies differ.',
   },
   TRUST_NOT_FOUND: {
     status: 'NotFound',
