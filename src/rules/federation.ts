@@ -25,7 +25,7 @@ export interface FederationDraft {
 
 /** A relationship as the store has it. */
 export interface Federation extends FederationDraft {
-  /** Counts the writes of it; the first is 1. */
+  /** Greater with each write, and no other's: not that of one that was deleted and made anew. */
   readonly revision: bigint;
 }
 
@@ -34,7 +34,7 @@ export interface FederatedBundle {
   readonly bundle: Bundle;
   /** What it goes with, as {@link FederationDraft.origin}; empty once an operator set it. */
   readonly origin: string;
-  /** Counts the writes of it; the first is 1. */
+  /** Greater with each write, and no other's: not that of one that was deleted and made anew. */
   readonly revision: bigint;
 }
 

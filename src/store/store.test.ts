@@ -20,6 +20,7 @@ import type { IssuingCa } from '../rules/issuing-ca.ts';
 import { REVOCATION_GRACE_SECONDS } from '../rules/revocation.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import { parseTrustDomain } from '../spiffe/trust-domain.ts';
+import type { FederatedBundleWrite } from './federation.ts';
 import { openSqliteStore } from './sqlite/sqlite-store.ts';
 import type { AttestationWrite, Change, Store } from './store.ts';
 
@@ -778,7 +779,7 @@ for (const backend of BACKENDS) {
       const { federations, federatedBundles } = unwrap(await again.loadSnapshot());
       assert.deepEqual(federations, [
         { ...web, revision: 1n },
-        { ...relationship('b.test'), revision: 1n },
+        { ...relationship('b.test'), revision: 2n },
       ]);
       assert.deepEqual(federatedBundles, [held]);
       assert.equal(federatedBundles[0]?.bundle.sequence, sequence);
@@ -807,6 +808,29 @@ for (const backend of BACKENDS) {
       assert.equal(await put(1n), 'conflict');
       assert.deepEqual(unwrap(await store.deleteFederations([{ trustDomain: 'a.test' }])), [true]);
       assert.equal(await put(2n), 'conflict', 'of a relationship that ended');
+    });
+
+    it('made anew are others than those that were deleted, whatever was read of them', async (context) => {
+      const store = await opened(context);
+      const first = await create(store, relationship('a.test'));
+      const bundle = await putBundle(store, 'a.test');
+      assert.equal(first?.outcome, 'written');
+      unwrap(await store.deleteFederations([{ trustDomain: 'a.test' }]));
+      unwrap(await store.deleteFederatedBundles([{ trustDomain: 'a.test', mode: 'restrict' }]));
+      const second = await create(store, relationship('a.test'));
+      assert.equal(second?.outcome, 'written');
+      const write = { bundle: bundle.bundle, origin: '', mode: 'set' } as const;
+      const late = async (expected: Partial<FederatedBundleWrite>) =>
+        unwrap(await store.writeFederatedBundles([{ ...write, ...expected }]))[0]?.outcome;
+      const { revision } = first.value;
+      assert.equal(await late({ expectedFederation: revision }), 'conflict');
+      await putBundle(store, 'a.test');
+      assert.equal(await late({ expectedRevision: bundle.revision }), 'conflict');
+      const update = { federation: relationship('a.test'), mode: 'update' } as const;
+      const [stale] = unwrap(
+        await store.writeFederations([{ ...update, expectedRevision: revision }]),
+      );
+      assert.equal(stale?.outcome, 'conflict');
     });
 
     it('what an origin made goes with it, and from entries; what an operator made stays', async (context) => {
@@ -847,16 +871,20 @@ for (const backend of BACKENDS) {
         const bundle = { ...makeBundle(), trustDomain: domain(name) };
         unwrap(await store.writeFederations([{ federation, mode: 'create', bundle }]));
       }
-      await putBundle(store, 'b.test');
+      const held = unwrap(await store.loadSnapshot()).federatedBundles.map(
+        ({ revision }) => revision,
+      );
+      const set = await putBundle(store, 'b.test');
+      const [a = 0n, b = 0n] = held;
       const pass = async (name: string, expectedBundle: bigint) => {
         const federation = relationship(name, { origin: 'kube/y' });
         const write = { federation, mode: 'set', expectedBundle } as const;
         return unwrap(await store.writeFederations([write]))[0]?.outcome;
       };
-      assert.equal(await pass('a.test', 2n), 'conflict');
-      assert.equal(await pass('a.test', 1n), 'written');
-      assert.equal(await pass('b.test', 1n), 'conflict', 'an operator set it meanwhile');
-      assert.equal(await pass('b.test', 2n), 'written');
+      assert.equal(await pass('a.test', a + 1n), 'conflict');
+      assert.equal(await pass('a.test', a), 'written');
+      assert.equal(await pass('b.test', b), 'conflict', 'an operator set it meanwhile');
+      assert.equal(await pass('b.test', set.revision), 'written');
       const { federatedBundles } = unwrap(await store.loadSnapshot());
       assert.deepEqual(
         federatedBundles.map(({ origin }) => origin),

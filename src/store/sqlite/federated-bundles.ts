@@ -1,4 +1,4 @@
-import { appendChange } from './changes.ts';
+import { appendChange, lastSequence } from './changes.ts';
 import type { Database } from './database.ts';
 import type { ArgsOf, FederatedBundleWriteRow, WrittenRow } from './protocol.ts';
 import { type FederatedBundleRow, federatedBundleChecksum } from './rows.ts';
@@ -57,13 +57,20 @@ function federationRevision(db: Database, name: string): number | undefined {
   return db.get<{ revision: number }>(sql, name)?.revision;
 }
 
+/**
+ * The number of the change that is about to be appended: one made anew is told from one that was deleted,
+ * which a count of its writes would not.
+ */
+export function nextRevision(db: Database): number {
+  return lastSequence(db) + 1;
+}
+
 /** Writes a bundle over whatever is there. */
 export function putFederatedBundle(
   db: Database,
   bundle: Omit<FederatedBundleRow, 'revision' | 'checksum'>,
 ): FederatedBundleRow {
-  const before = findFederatedBundle(db, bundle.trustDomain);
-  const revised = { ...bundle, revision: (before?.revision ?? 0) + 1 };
+  const revised = { ...bundle, revision: nextRevision(db) };
   const row = { ...revised, checksum: federatedBundleChecksum(revised) };
   db.run(
     'INSERT OR REPLACE INTO federated_bundles VALUES (?, ?, ?, ?, ?, ?, ?)',

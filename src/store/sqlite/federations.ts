@@ -9,6 +9,7 @@ import { deleteEntries, dissociateEntries, entriesFederatedWith } from './entrie
 import {
   dropFederatedBundle,
   findFederatedBundle,
+  nextRevision,
   putFederatedBundle,
 } from './federated-bundles.ts';
 import type { ArgsOf, FederationWriteRow, WrittenRow } from './protocol.ts';
@@ -51,7 +52,7 @@ function writeOne(db: Database, write: FederationWriteRow): WrittenRow<Federatio
   else if (held !== undefined && passes(before, federation) && held.origin === before?.origin) {
     putFederatedBundle(db, { ...held, origin: federation.origin });
   }
-  const revised = { ...federation, revision: (before?.revision ?? 0) + 1 };
+  const revised = { ...federation, revision: nextRevision(db) };
   const row = { ...revised, checksum: federationChecksum(revised) };
   db.run(
     'INSERT OR REPLACE INTO federations VALUES (?, ?, ?, ?, ?, ?)',

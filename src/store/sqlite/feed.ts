@@ -1,6 +1,7 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import { findAgent } from './agents.ts';
 import { findBundle } from './authorities.ts';
+import { lastSequence } from './changes.ts';
 import type { Database } from './database.ts';
 import { findDpu } from './dpus.ts';
 import { findEntry } from './entries.ts';
@@ -30,11 +31,6 @@ export function changesAfter(
   return ok(lines.map((line) => withRow(db, line)));
 }
 
-/** Last change that was ever appended. */
-export function lastSequence(db: Database): number {
-  return feedBounds(db).last;
-}
-
 /** Drops all but the newest `kept` changes. */
 export function pruneChanges(db: Database, kept: number): void {
   db.run('DELETE FROM changes WHERE sequence <= ?', lastSequence(db) - kept);
@@ -42,10 +38,7 @@ export function pruneChanges(db: Database, kept: number): void {
 
 /** The first change that is kept (one past the last when none is) and the last one ever made. */
 function feedBounds(db: Database): { first: number; last: number } {
-  const counter = db.get<{ last: number }>(
-    "SELECT seq AS last FROM sqlite_sequence WHERE name = 'changes'",
-  );
-  const last = counter?.last ?? 0;
+  const last = lastSequence(db);
   const oldest = db.get<{ first: number | null }>('SELECT min(sequence) AS first FROM changes');
   return { first: oldest?.first ?? last + 1, last };
 }

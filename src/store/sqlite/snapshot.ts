@@ -1,12 +1,12 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import { allAgents } from './agents.ts';
 import { findBundle } from './authorities.ts';
+import { lastSequence } from './changes.ts';
 import { type Database, openReader } from './database.ts';
 import { allDpus } from './dpus.ts';
 import { ALL_ENTRIES } from './entries.ts';
 import { allFederatedBundles } from './federated-bundles.ts';
 import { allFederations } from './federations.ts';
-import { lastSequence } from './feed.ts';
 import { allIssuingCas } from './issuing-cas.ts';
 import type { AnswerOf } from './protocol.ts';
 import { allRevocations } from './revocations.ts';
