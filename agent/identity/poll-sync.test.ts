@@ -181,6 +181,15 @@ test('a poll that breaks off takes nothing away', async (context) => {
   }
 });
 
+test('a bundle that is another one than was asked for is refused, the own one too', async (context) => {
+  const { server, clients, target } = await setUp(context);
+  target.federation = new Set(['other.org']);
+  server.federated.set('other.org', server.bundle);
+  const polled = await pollOnce(clients, target);
+  assert.equal(polled.ok ? '' : polled.error.code, 'AGENT_SERVER_ANSWER');
+  assert.deepEqual(target.bundles, ['example.org']);
+});
+
 test('a federated bundle that is not there is left out, the others are kept', async (context) => {
   const { server, clients, target } = await setUp(context);
   const other = assertValue(parseTrustDomain('other.org'));

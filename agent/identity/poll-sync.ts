@@ -5,6 +5,7 @@ import type {
   SyncAuthorizedEntriesResponse,
 } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
 import type { Entry, EntryMask } from '../../src/gen/spire/api/types/entry.ts';
+import { parseTrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { beginCall, callServer, serverError } from '../attestation/server-call.ts';
 import type { ServerClients } from '../attestation/server-clients.ts';
 import type { Identities } from './identities.ts';
@@ -74,8 +75,17 @@ async function pollFederated(
       { trustDomain, outputMask: undefined },
       POLL_TIMEOUT_MS,
     );
-    if (bundle.ok) target.setBundle(bundle.value);
-    else if (bundle.error.details.grpcStatus === NOT_FOUND) kept.delete(trustDomain);
+    if (bundle.ok) {
+      // It is kept by what it says of itself: of another trust domain it would take that one's place.
+      const named = parseTrustDomain(bundle.value.trustDomain);
+      if (!named.ok || named.value.name !== trustDomain) {
+        return fail(
+          'AGENT_SERVER_ANSWER',
+          `the bundle of ${trustDomain} is of another trust domain`,
+        );
+      }
+      target.setBundle(bundle.value);
+    } else if (bundle.error.details.grpcStatus === NOT_FOUND) kept.delete(trustDomain);
     else return bundle;
   }
   target.keepFederated(kept);

@@ -1,4 +1,5 @@
 import { ServerMessage } from '../gen/signet/agent/v1/agent.ts';
+import type { FederationView } from '../registry/federation.ts';
 import type { Registry } from '../registry/registry.ts';
 import { Encoded } from '../rpc/service.ts';
 import type { Entry } from '../rules/entry.ts';
@@ -8,7 +9,11 @@ import { toWireBundle } from './convert/bundles.ts';
 
 /** What one agent has to be told of other trust domains, in two halves around its entries. */
 export interface FederationMessages {
-  /** Bundles that are new to the agent: before the entries, which are served with them from the start. */
+  /**
+   * Bundles that are new to the agent: before the entries, which are served with them from the start.
+   * With the first ones, which it keeps of those that an earlier stream left: one that was deleted since
+   * must not be served with what comes now.
+   */
   bundles(): Iterable<Encoded>;
   /** Which bundles it keeps, where that changed: after the entries, which may have been what held one. */
   kept(): Iterable<Encoded>;
@@ -21,7 +26,9 @@ const namesOfList = new WeakMap<readonly Entry[], ReadonlySet<string>>();
  * nothing, whatever the agent still holds: what is told twice means the same.
  */
 export function federationMessages(
-  registry: Pick<Registry, 'authorizedEntries' | 'federation'>,
+  registry: Pick<Registry, 'authorizedEntries'> & {
+    readonly federation: Pick<FederationView, 'bundle'>;
+  },
   agentId: SpiffeId,
 ): FederationMessages {
   /** Undefined until the agent was told anything: then it may hold what an earlier stream told. */
@@ -35,6 +42,10 @@ export function federationMessages(
     }
     return bundles;
   };
+  const keep = (names: ReadonlySet<string>): Encoded => {
+    keptNames = names;
+    return encode({ $case: 'federation', value: { trustDomains: [...names] } });
+  };
   return {
     *bundles() {
       const now = held();
@@ -44,15 +55,14 @@ export function federationMessages(
         if (before?.get(name) === bundle) continue;
         yield encode({ $case: 'bundle', value: toWireBundle(bundle) });
       }
+      // Whatever it may hold from before, it serves none of it while no entry federates.
+      const federates = federatedNames(registry.authorizedEntries(agentId)).size > 0;
+      if (keptNames === undefined && federates) yield keep(new Set(now.keys()));
     },
     *kept() {
       const names = new Set(told?.keys());
-      // Whatever it may hold from before, it serves none of it while no entry federates.
-      const federates = federatedNames(registry.authorizedEntries(agentId)).size > 0;
-      if (keptNames === undefined && !federates) return;
-      if (keptNames !== undefined && sameNames(keptNames, names)) return;
-      keptNames = names;
-      yield encode({ $case: 'federation', value: { trustDomains: [...names] } });
+      if (keptNames === undefined || sameNames(keptNames, names)) return;
+      yield keep(names);
     },
   };
 }
