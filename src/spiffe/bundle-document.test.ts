@@ -228,6 +228,18 @@ for (const [bytes, expected] of [
   });
 }
 
+test('a bundle of 257 JWT keys is refused, one of 256 is not', () => {
+  const keys = Array.from({ length: 257 }, (_, i) => ({ ...JWT_JWK, kid: `k${i}` }));
+  assert.equal(unwrap(read({ keys: keys.slice(1) })).bundle.jwtAuthorities.length, 256);
+  assert.equal(codeOf({ keys }), 'BUNDLE_MALFORMED');
+});
+
+test('a bundle of 1025 elements is refused before any is read, one of 1024 is not', () => {
+  const keys = Array.from({ length: 1025 }, () => ({ use: 'other' }));
+  assert.equal(unwrap(read({ keys: keys.slice(1) })).ignored.length, 1024);
+  assert.equal(codeOf({ keys }), 'BUNDLE_MALFORMED');
+});
+
 test('a bundle of 257 certificates is refused, one of 256 is not', () => {
   const key = makeKey();
   const roots = Array.from({ length: 257 }, () => x509Jwk(makeRoot('td', { key })));

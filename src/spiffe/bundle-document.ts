@@ -5,13 +5,15 @@ import { parseCertificate } from '../x509/certificate.ts';
 import type { Certificate } from '../x509/types.ts';
 import { decodeBase64 } from './base64.ts';
 import { type Bundle, type BundleJwtAuthority, emptyBundle } from './bundle.ts';
-import { MAX_BUNDLE_CERTIFICATES } from './bundle-format.ts';
+import { MAX_BUNDLE_CERTIFICATES, MAX_BUNDLE_JWT_KEYS } from './bundle-format.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from './json.ts';
 import { type ParsedJwk, parseJwk } from './jwk.ts';
 import { parseTrustDomain, type TrustDomain } from './trust-domain.ts';
 
 /** Longest bundle document in bytes. */
 export const MAX_BUNDLE_BYTES = 1_048_576;
+/** Most elements of a document, also of those that are not read: each takes time to judge. */
+const MAX_ELEMENTS = 1024;
 const MAX_SEQUENCE = 2n ** 64n - 1n;
 
 /** A key of a document that was left out, and why: for a log line. */
@@ -114,6 +116,9 @@ function readKeys(start: Bundle, set: JsonObject, read: KeyReader): Result<Parse
   if (!Array.isArray(elements)) {
     return fail('BUNDLE_MALFORMED', `bundle of "${name}" has no "keys" array`);
   }
+  if (elements.length > MAX_ELEMENTS) {
+    return fail('BUNDLE_MALFORMED', `bundle of "${name}" has over ${MAX_ELEMENTS} elements`);
+  }
   const certificates: Certificate[] = [];
   const jwtAuthorities = new Map<string, BundleJwtAuthority>();
   const ignored: IgnoredKey[] = [];
@@ -129,9 +134,9 @@ function readKeys(start: Bundle, set: JsonObject, read: KeyReader): Result<Parse
       return fail('BUNDLE_DUPLICATE_KEY_ID', `bundle of "${name}" has two keys with one id`);
     }
   }
-  if (certificates.length > MAX_BUNDLE_CERTIFICATES) {
-    return fail('BUNDLE_MALFORMED', `bundle of "${name}" has too many certificates`);
-  }
+  const tooMany =
+    certificates.length > MAX_BUNDLE_CERTIFICATES || jwtAuthorities.size > MAX_BUNDLE_JWT_KEYS;
+  if (tooMany) return fail('BUNDLE_MALFORMED', `bundle of "${name}" has too many authorities`);
   const x509Authorities = certificates.map((certificate) => ({ certificate, tainted: false }));
   const bundle = { ...start, x509Authorities, jwtAuthorities: [...jwtAuthorities.values()] };
   return ok({ bundle, ignored });

@@ -12,6 +12,9 @@ import type { TrustDomain } from './trust-domain.ts';
 /** Most X.509 authorities of one bundle. */
 export const MAX_BUNDLE_CERTIFICATES = 256;
 
+/** Most JWT authorities of one bundle. */
+export const MAX_BUNDLE_JWT_KEYS = 256;
+
 /** A JWK as it stands in a bundle document, and no other members (Trust Domain and Bundle §4.2). */
 type BundleJwk =
   | ({ readonly use: 'x509-svid'; readonly x5c: readonly [string] } & PublicJwk)

@@ -2,15 +2,13 @@ import { fail, ok, type Result } from '../../base/result.ts';
 import { type BundleMask, Bundle as WireBundle } from '../../gen/spire/api/types/bundle.ts';
 import { Encoded } from '../../rpc/service.ts';
 import type { Bundle, BundleJwtAuthority, BundleX509Authority } from '../../spiffe/bundle.ts';
-import { MAX_BUNDLE_CERTIFICATES } from '../../spiffe/bundle-format.ts';
+import { MAX_BUNDLE_CERTIFICATES, MAX_BUNDLE_JWT_KEYS } from '../../spiffe/bundle-format.ts';
 import { formatJwk } from '../../spiffe/jwk.ts';
 import { parseTrustDomain } from '../../spiffe/trust-domain.ts';
 import { parseCertificate } from '../../x509/certificate.ts';
 import { parsePublicKey } from '../../x509/public-key.ts';
 import { maskBundle } from './masks.ts';
 
-/** Most JWT authorities of one bundle of another trust domain. */
-const MAX_BUNDLE_JWT_KEYS = 256;
 const MAX_HINT_SECONDS = BigInt(Number.MAX_SAFE_INTEGER);
 
 const wholeBundles = new WeakMap<Bundle, WireBundle>();
