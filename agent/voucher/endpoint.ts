@@ -131,7 +131,8 @@ function send(response: ServerResponse, status: number, body: Buffer): void {
 function open(server: Server, listen: VoucherSettings['listen']): Promise<Result<VoucherEndpoint>> {
   const { address, port } = listen;
   const { promise, resolve } = Promise.withResolvers<Result<VoucherEndpoint>>();
-  server.once('error', (cause) => {
+  // Also later, when a connection cannot be accepted: unheard, it would end the process.
+  server.on('error', (cause) => {
     const what = `vouchers: cannot listen on ${address} port ${port} (${errnoCode(cause)})`;
     resolve(fail('LISTEN_FAILED', what, { cause }));
   });

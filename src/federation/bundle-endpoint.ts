@@ -127,7 +127,8 @@ function listen(
   { address, port }: BundleEndpointOptions,
 ): Promise<Result<BundleEndpoint>> {
   const { promise, resolve } = Promise.withResolvers<Result<BundleEndpoint>>();
-  server.once('error', (cause) => {
+  // Also later, when a connection cannot be accepted: unheard, it would end the process.
+  server.on('error', (cause) => {
     const why = `the bundle endpoint cannot listen on ${address} port ${port}`;
     resolve(fail('LISTEN_FAILED', `${why} (${errnoCode(cause)})`, { cause }));
   });

@@ -145,7 +145,8 @@ function hasBody(request: IncomingMessage): boolean {
 
 function listen(server: Server, address: string, port: number): Promise<Result<Telemetry>> {
   const { promise, resolve } = Promise.withResolvers<Result<Telemetry>>();
-  server.once('error', (error) => {
+  // Also later, when a connection cannot be accepted: unheard, it would end the process.
+  server.on('error', (error) => {
     const code = errnoCode(error);
     resolve(
       fail('LISTEN_FAILED', `telemetry cannot listen on ${address} port ${port} (${code})`, {

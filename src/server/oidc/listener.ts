@@ -71,7 +71,8 @@ function listen(server: Server, options: OidcListenerOptions): Promise<Result<Oi
     else socket.destroy();
   });
   const { promise, resolve } = Promise.withResolvers<Result<OidcListener>>();
-  server.once('error', (cause) => {
+  // Also later, when a connection cannot be accepted: unheard, it would end the process.
+  server.on('error', (cause) => {
     const where = socketPath ?? `${address} port ${port}`;
     const why = `OIDC discovery cannot listen on ${where} (${errnoCode(cause)})`;
     resolve(fail('LISTEN_FAILED', why, { cause }));
