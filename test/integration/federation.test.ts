@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Client } from '@grpc/grpc-js';
+
 import { encodePem } from '../../src/der/pem.ts';
 import { AgentSyncService, type ServerMessage } from '../../src/gen/signet/agent/v1/agent.ts';
 import {
@@ -13,6 +14,8 @@ import { EntryService } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
 import { TrustDomainService } from '../../src/gen/spire/api/server/trustdomain/v1/trustdomain.ts';
 import type { Bundle } from '../../src/gen/spire/api/types/bundle.ts';
 import type { FederationRelationship } from '../../src/gen/spire/api/types/federationrelationship.ts';
+import { commands } from '../../src/main/commands.ts';
+import { cli } from '../support/cli.ts';
 import { soon } from '../support/processes.ts';
 import {
   ask,
@@ -184,6 +187,34 @@ describe('bundles of other trust domains', () => {
     });
   }
 
+  test('are listed by commands however long others make them', async () => {
+    for (const i of [1, 2, 3, 4, 5]) {
+      const [key] = wireBundle(OTHER).jwtAuthorities;
+      const jwtAuthorities = [{ ...key!, keyId: 'k'.repeat(1_000_000) }];
+      const trustDomainBundle = wireBundle(`long${i}.test`, { jwtAuthorities });
+      const trustDomain = `long${i}.test`;
+      assert.equal(
+        (await calls.create(relationship({ trustDomain, trustDomainBundle }))).status?.code,
+        0,
+      );
+    }
+    for (const [room, list] of [
+      ['bundle', 'bundles'],
+      ['federation', 'federationRelationships'],
+    ]) {
+      const argv = [room!, 'list', '-o', 'json', '--server-socket', server.config.adminSocket.path];
+      const { code, out, err } = await cli(commands, argv);
+      assert.equal(code, 0, err);
+      const names = (JSON.parse(out) as Record<string, { trustDomain: string }[]>)[list!]!;
+      const long = names.filter(({ trustDomain }) => trustDomain.startsWith('long'));
+      assert.equal(long.length, 5);
+    }
+    for (const i of [1, 2, 3, 4, 5]) {
+      await calls.end(`long${i}.test`);
+      await calls.remove(`long${i}.test`);
+    }
+  });
+
   test('one that entries federate with stays, or goes with them or from them', async () => {
     await calls.set(wireBundle('used.test'));
     const entry = await server.register({ spiffeId: td('/used'), federatesWith: ['used.test'] });
@@ -309,8 +340,8 @@ describe('agents', () => {
     const next = async () => (await messages.next()).value?.kind as ServerMessage['kind'];
     // Before the entries: the first thing that a workload is served has them.
     assert.deepEqual(await next(), { $case: 'bundle', value: first });
-    assert.equal((await next())?.$case, 'snapshot');
     assert.deepEqual(await next(), { $case: 'federation', value: { trustDomains: [OTHER] } });
+    assert.equal((await next())?.$case, 'snapshot');
     assert.equal((await next())?.$case, 'bundle');
     const second = (await calls.set(wireBundle(OTHER, { sequenceNumber: 2n }))).bundle;
     assert.deepEqual(await next(), { $case: 'bundle', value: second });

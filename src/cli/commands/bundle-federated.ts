@@ -18,6 +18,9 @@ import { fromWireBundle } from '../wire-bundle.ts';
 
 const REFUSED = { instance: 'name the socket with --server-socket' };
 
+/** Bundles in one answer: others make them up to 1 MiB long, and an answer has up to 4. */
+export const BUNDLE_PAGE_SIZE = 3;
+
 const ID_FLAG: FlagSpec = { name: 'id', value: 'domain', help: 'the other trust domain' };
 
 /** `signet bundle set`. */
@@ -70,16 +73,14 @@ export const bundleList: CommandSpec = {
 };
 
 async function listAll(server: ServerConnection, input: Input, io: CliIo): Promise<Result<void>> {
-  const client = server.client(BundleClient);
-  const answer = await server.call<ListFederatedBundlesResponse>('listing bundles', (m, o, done) =>
-    client.listFederatedBundles({ outputMask: undefined, pageSize: 0, pageToken: '' }, m, o, done),
-  );
-  if (!answer.ok) return answer;
+  const bundles = await readAll(server);
+  if (!bundles.ok) return bundles;
   if (input.text('output') === 'json') {
-    io.out(`${safeJson(ListFederatedBundlesResponse.toJSON(answer.value))}\n`);
+    const whole = { bundles: bundles.value, nextPageToken: '' };
+    io.out(`${safeJson(ListFederatedBundlesResponse.toJSON(whole))}\n`);
     return ok(undefined);
   }
-  for (const [i, wire] of answer.value.bundles.entries()) {
+  for (const [i, wire] of bundles.value.entries()) {
     const bundle = fromWireBundle(wire);
     if (!bundle.ok) return bundle;
     const text = printBundle(bundle.value, input.text('format'));
@@ -90,6 +91,22 @@ async function listAll(server: ServerConnection, input: Input, io: CliIo): Promi
     );
   }
   return ok(undefined);
+}
+
+async function readAll(server: ServerConnection): Promise<Result<WireBundle[]>> {
+  const client = server.client(BundleClient);
+  const bundles: WireBundle[] = [];
+  let pageToken = '';
+  do {
+    const request = { outputMask: undefined, pageSize: BUNDLE_PAGE_SIZE, pageToken };
+    const page = await server.call<ListFederatedBundlesResponse>('listing bundles', (m, o, done) =>
+      client.listFederatedBundles(request, m, o, done),
+    );
+    if (!page.ok) return page;
+    bundles.push(...page.value.bundles);
+    pageToken = page.value.nextPageToken;
+  } while (pageToken !== '');
+  return ok(bundles);
 }
 
 async function listOne(

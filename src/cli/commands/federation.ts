@@ -11,10 +11,10 @@ import type { Status } from '../../gen/spire/api/types/status.ts';
 import { parseRelationships, toRelationship } from '../federation-data.ts';
 import { readData } from '../files.ts';
 import { batchResult, itemError } from '../remote.ts';
-import { withServer } from '../server-connection.ts';
+import { type ServerConnection, withServer } from '../server-connection.ts';
 import type { CliIo, CommandSpec, FlagSpec, Input } from '../spec.ts';
 import { safe, safeJson } from '../text.ts';
-import { tell } from './bundle-federated.ts';
+import { BUNDLE_PAGE_SIZE, tell } from './bundle-federated.ts';
 
 const REFUSED = { instance: 'name the socket with --server-socket' };
 
@@ -194,20 +194,33 @@ export const federationList: CommandSpec = {
   examples: ['signet federation list', 'signet federation list -o json'],
   run: (input, io) =>
     withServer(input, io, async (server) => {
-      const client = server.client(TrustDomainClient);
-      const request = { outputMask: undefined, pageSize: 0, pageToken: '' };
-      const answer = await server.call<ListFederationRelationshipsResponse>(
-        'listing relationships',
-        (m, o, done) => client.listFederationRelationships(request, m, o, done),
-      );
-      if (!answer.ok) return answer;
-      const all = answer.value.federationRelationships;
+      const listed = await listAll(server);
+      if (!listed.ok) return listed;
+      const all = listed.value;
       const count = `Found ${all.length} federation relationship${all.length === 1 ? '' : 's'}\n`;
       const text = [count, ...all.map(formatRelationship)].join('\n').trimEnd();
-      const json = safeJson(ListFederationRelationshipsResponse.toJSON(answer.value));
+      const whole = { federationRelationships: all, nextPageToken: '' };
+      const json = safeJson(ListFederationRelationshipsResponse.toJSON(whole));
       return tell(input, io, { json, text, error: undefined });
     }),
 };
+
+async function listAll(server: ServerConnection): Promise<Result<FederationRelationship[]>> {
+  const client = server.client(TrustDomainClient);
+  const all: FederationRelationship[] = [];
+  let pageToken = '';
+  do {
+    const request = { outputMask: undefined, pageSize: BUNDLE_PAGE_SIZE, pageToken };
+    const page = await server.call<ListFederationRelationshipsResponse>(
+      'listing relationships',
+      (m, o, done) => client.listFederationRelationships(request, m, o, done),
+    );
+    if (!page.ok) return page;
+    all.push(...page.value.federationRelationships);
+    pageToken = page.value.nextPageToken;
+  } while (pageToken !== '');
+  return ok(all);
+}
 
 const ONE_FLAG: FlagSpec = {
   name: 'trust-domain',
