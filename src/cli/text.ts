@@ -70,8 +70,10 @@ export function cut(text: string, width: number): string {
 export function formatBlock(
   fields: readonly (readonly [string, string | readonly string[]])[],
 ): string {
-  const width = Math.max(...fields.map(([name]) => name.length));
-  const lines = fields.flatMap(([name, value]) =>
+  // Names may come from elsewhere too: a JWT has any claims.
+  const named = fields.map(([name, value]) => [safe(name), value] as const);
+  const width = Math.max(...named.map(([name]) => name.length));
+  const lines = named.flatMap(([name, value]) =>
     (typeof value === 'string' ? [value] : value).map(
       (text) => `${name.padEnd(width)} : ${safe(text)}`,
     ),

@@ -3,7 +3,7 @@ import type { CliIo, Input } from '../cli/spec.ts';
 import { type Cluster, inParallel } from './clusters.ts';
 import { type ContentReader, contentReader } from './content.ts';
 import { durationFlag } from './flags.ts';
-import { type JudgedCopy, judge } from './judge.ts';
+import { isNamed, type JudgedCopy, judge } from './judge.ts';
 import { type BundleCopy, NO_CONTENT } from './model.ts';
 import { readSource } from './reference.ts';
 import { configMapCopies } from './sources/config-maps.ts';
@@ -43,8 +43,22 @@ export async function collect(
     withinMs: withinMs.value,
     against: input.text('against'),
   });
+  const against = input.text('against');
+  const isFound = judged.some(({ copy, isReference }) => isReference && isNamed(copy, against));
+  if (against !== undefined && !isFound) {
+    return fail(
+      'TRUST_NOT_FOUND',
+      `--against ${against.slice(0, 200)}: no copy there holds a bundle`,
+    );
+  }
   const wanted = input.text('trust-domain');
-  const kept = judged.filter(({ trustDomain }) => wanted === undefined || trustDomain === wanted);
+  // A source that may not be read could hold copies of any trust domain.
+  const kept = judged.filter(
+    ({ trustDomain, copy }) =>
+      wanted === undefined ||
+      trustDomain === wanted ||
+      (copy.problem !== undefined && copy.place.name === '*'),
+  );
   return kept.length > 0 ? ok(kept) : notFound(clusters, wanted);
 }
 

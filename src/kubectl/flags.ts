@@ -63,11 +63,12 @@ export function outputOf(input: Input): OutputForm {
   return forms.find((form) => form === input.text('output')) ?? 'table';
 }
 
-/** Milliseconds of a flag; `0` as kubectl writes no limit is taken as the longest. */
+/** Milliseconds of a flag; a bare number is seconds. */
 export function durationFlag(input: Input, flag: string, defaultMs: number): Result<number> {
   const text = input.text(flag);
   if (text === undefined) return ok(defaultMs);
-  if (text === '0') return ok(86_400_000);
+  // kubectl's --request-timeout=0 is no limit.
+  if (text === '0' && flag === 'request-timeout') return ok(86_400_000);
   if (/^\d{1,9}$/.test(text)) return ok(Number(text) * 1000);
   const seconds = parseDuration(text);
   return seconds.ok ? ok(seconds.value * 1000) : flagError(flag, seconds.error.message);

@@ -168,6 +168,13 @@ function wantedOf({ x509, jwt }: Reference, content: BundleContent): BundleConte
   };
 }
 
+/** Whether a reference means this copy. */
+export function isNamed({ place }: BundleCopy, against: string | undefined): boolean {
+  return (
+    against !== undefined && [refOf(place), refOf(place, true), place.source].includes(against)
+  );
+}
+
 interface Group {
   readonly trustDomain: string | undefined;
   readonly members: BundleCopy[];
@@ -205,10 +212,9 @@ function referenceOf(
   holds: (copy: BundleCopy) => boolean,
 ): BundleCopy | undefined {
   const fit = members.filter((copy) => copy.problem === undefined && holds(copy));
-  if (against !== undefined) {
-    return fit.find(({ place }) =>
-      [refOf(place), refOf(place, true), place.source].includes(against),
-    );
+  // Other trust domains than that of the copy that is named have references of their own.
+  if (members.some((copy) => isNamed(copy, against))) {
+    return fit.find((copy) => isNamed(copy, against));
   }
   for (const source of PREFERRED) {
     const found = newestOf(fit.filter(({ place }) => place.source === source));

@@ -69,7 +69,17 @@ export async function printObject(
   const { stringify } = await import('yaml');
   // In double quotes escapes mean the same as in JSON.
   const options = { defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'PLAIN' } as const;
-  io.out(`${safeLines(stringify(object, options).trimEnd())}\n`);
+  io.out(`${safeYaml(stringify(object, options).trimEnd())}\n`);
+}
+
+/** YAML knows no surrogates: a character beyond U+FFFF is escaped whole (YAML 1.2 §5.7). */
+function safeYaml(text: string): string {
+  return safeLines(
+    text.replace(/[\p{Cf}--[\0-\uffff]]/gv, (character) => {
+      const code = character.codePointAt(0) ?? 0;
+      return `\\U${code.toString(16).padStart(8, '0')}`;
+    }),
+  );
 }
 
 /** Whether output for programs is asked for. */

@@ -69,7 +69,9 @@ function parseObject(
   const parts = path.split('/');
   const [first = '', second] = parts;
   const most = kind === 'ctb' ? 1 : 2;
-  if (parts.length > most || parts.includes('')) {
+  // Also keeps a name from being a flag of the kubectl that reads in pods.
+  const isName = parts.every((part) => /^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$/.test(part));
+  if (parts.length > most || !isName) {
     return fail('CLI_USAGE', `"${text.slice(0, 80)}" is no source of the form ${kind}/…/NAME`);
   }
   return ok(

@@ -487,6 +487,75 @@ describe('kubectl signet', needsShared('rig/kube.sh'), () => {
     assert.match(jane.out, /^may list configmaps +no +Failed$/m);
     assert.match(jane.out, /^may list clustertrustbundles +yes +Ok$/m);
     assert.match(jane.out, /^may list configmaps: bind a role with get and list on configmaps/m);
+    assert.match(jane.out, /^who may write +KUBE_FORBIDDEN +Hint$/m);
+  });
+
+  it('doctor names the copies in trouble, and who may write what identities come from', async () => {
+    interface Told {
+      readonly check: string;
+      readonly found: string;
+      readonly result: string;
+      readonly details: readonly string[];
+    }
+    const ask = async (): Promise<ReadonlyMap<string, Told>> => {
+      const { code, out, err } = await within(['doctor', '-A', '-o', 'json']);
+      assert.equal(code, 1, err);
+      return new Map(JSON.parse(out).items.map((one: Told) => [one.check, one]));
+    };
+    const told = await ask();
+    assert.match(told.get('PodCertificateRequests')?.found ?? '', /^served as v1/);
+    assert.deepEqual(told.get('state Extra')?.details, [
+      `cm/${fleetNamespace(7)}/spiffe-bundle:bundle.crt`,
+    ]);
+    assert.deepEqual(told.get('state Expired')?.details, [
+      `cm/${fleetNamespace(0)}/spire-bundle:bundle.crt`,
+    ]);
+    // As Kubernetes comes, nobody may but kubelets, by no role, and those who may do everything.
+    for (const check of ['create pod certificates', 'write ClusterSPIFFEIDs']) {
+      const { found, result, details } = told.get(check) ?? {};
+      assert.deepEqual([result, details], ['Ok', []], check);
+      assert.match(found ?? '', /^[1-9][0-9]* superusers? alone$/);
+    }
+    const rights = ['--verb=create', '--resource=podcertificaterequests.certificates.k8s.io'];
+    await rig.kubectl(['create', 'clusterrole', 'ask-certificates', ...rights]);
+    const namespace = ['-n', fleetNamespace(4)];
+    await rig.kubectl([
+      'create',
+      'rolebinding',
+      'ci',
+      '--clusterrole=ask-certificates',
+      ...namespace,
+      `--serviceaccount=${fleetNamespace(4)}:ci`,
+    ]);
+    const writes = ['--verb=patch', '--resource=configmaps', '--resource-name=spiffe-bundle'];
+    await rig.kubectl(['create', 'role', 'write-bundle', ...writes, ...namespace]);
+    await rig.kubectl([
+      'create',
+      'rolebinding',
+      'all',
+      '--role=write-bundle',
+      ...namespace,
+      '--group=system:authenticated',
+    ]);
+    const then = await ask();
+    const requests = then.get('create pod certificates');
+    assert.deepEqual(
+      [requests?.result, requests?.details],
+      ['Failed', [`account ${fleetNamespace(4)}/ci`]],
+    );
+    const maps = then.get('write published maps');
+    assert.deepEqual([maps?.result, maps?.details], ['Failed', ['group system:authenticated']]);
+    // What it says is what the API server does.
+    const can = await rig.kubectl([
+      'auth',
+      'can-i',
+      'patch',
+      'configmap/spiffe-bundle',
+      ...namespace,
+      '--as=anybody',
+      '--as-group=system:authenticated',
+    ]);
+    assert.match(String(can), /yes/);
   });
 
   it('is one file beside Node.js too, and says the same', async () => {

@@ -1,40 +1,28 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { CliIo, CommandSpec, Input } from '../../cli/spec.ts';
-import { span } from '../../cli/text.ts';
-import { booleanAt, textAt } from '../../kube/objects.ts';
-import { pathOf } from '../../kube/resource.ts';
-import { findTrustBundles } from '../../kube/trust-bundles.ts';
-import { type Cluster, withClusters } from '../clusters.ts';
+import { safe } from '../../cli/text.ts';
+import { type Cluster, inParallel, withClusters } from '../clusters.ts';
 import { collect } from '../collect.ts';
+import { clockFinding, rightFindings, servedFindings, versionFinding } from '../doctor/cluster.ts';
+import { copyFindings } from '../doctor/copies.ts';
+import { type Finding, findingOf } from '../doctor/finding.ts';
+import { writerFindings } from '../doctor/writers.ts';
 import { CONNECTION_FLAGS, NO_HEADERS, outputFlag, SCOPE_FLAGS } from '../flags.ts';
-import { DRIFT, isIn, JUDGING_FLAGS } from '../judging.ts';
+import { JUDGING_FLAGS } from '../judging.ts';
 import { isForPrograms, printObject, printTable } from '../print.ts';
 
-/** One thing that was looked at, and what to do about it. */
-interface Finding {
-  readonly context: string;
-  readonly check: string;
-  readonly found: string;
-  readonly remedy: string;
-  /** What is a hint alone does not make the command end with 1. */
-  readonly result: 'Ok' | 'Hint' | 'Failed';
-}
-
-/** Clocks further apart make certificates seem past or not yet valid, in milliseconds. */
-const MAX_SKEW_MS = 30_000;
-
-const RIGHTS = [
-  { group: '', resource: 'configmaps', needed: true },
-  { group: '', resource: 'namespaces', needed: false },
-  { group: 'certificates.k8s.io', resource: 'clustertrustbundles', needed: true },
-  { group: '', resource: 'secrets', needed: false },
-] as const;
+/** Clusters examined at a time. */
+const CLUSTERS_AT_ONCE = 4;
+/** Details that a page for people has of one finding. */
+const MAX_DETAILS = 5;
 
 /** `kubectl signet doctor`. */
 export const doctor: CommandSpec = {
   about:
     'Looks at what the other commands need and at what commonly goes wrong: rights, versions of the API,\n' +
-    'ClusterTrustBundles, clocks, copies that differ. Exit code 1 where something has to be done.',
+    'clocks, copies that are stale, expired or hold an authority too many, and who may write rules and\n' +
+    'bundles (by RBAC, where it may be listed). Each finding is Ok, a Hint, or Failed, with what to do.\n' +
+    'Exit code 1 where one failed, 2 where an API server does not answer.',
   flags: [
     ...SCOPE_FLAGS,
     outputFlag(['table', 'json', 'yaml']),
@@ -45,35 +33,44 @@ export const doctor: CommandSpec = {
   examples: ['kubectl signet doctor -A', 'kubectl signet doctor --as jane -o json'],
   run: (input, io) =>
     withClusters(input, io, async (clusters) => {
-      const findings: Finding[] = [];
-      for (const cluster of clusters) {
-        const found = await examine(cluster, input, io);
-        if (!found.ok) return found;
-        findings.push(...found.value);
-      }
+      const examined = await inParallel(clusters, CLUSTERS_AT_ONCE, async (cluster) => ({
+        cluster,
+        found: await examine(cluster, input, io),
+      }));
+      // What one cluster refuses does not hide the others.
+      const findings = examined.flatMap(({ cluster, found }) =>
+        found.ok ? found.value : unreachable(cluster, found.error.code),
+      );
       if (isForPrograms(input)) await printObject('DoctorReport', { items: findings }, input, io);
       else printFindings(findings, input, io);
+      for (const { found } of examined) if (!found.ok) return found;
       const failed = findings.filter(({ result }) => result === 'Failed');
       if (failed.length === 0) return ok(undefined);
       return fail('TRUST_FINDINGS', `${failed.length} of ${findings.length} checks failed`);
     }),
 };
 
+function unreachable({ context }: Cluster, code: string): Finding {
+  const remedy = 'try "kubectl version" with the same flags; the message of this command says more';
+  return findingOf(context, 'API server', code, 'Failed', remedy);
+}
+
 function printFindings(findings: readonly Finding[], input: Input, io: CliIo): void {
   const several = new Set(findings.map(({ context }) => context)).size > 1;
+  const heads = [...(several ? ['CONTEXT'] : []), 'CHECK', 'FOUND', 'RESULT'];
   const rows = findings.map(({ context, check, found, result }) => [
     ...(several ? [context] : []),
     check,
     found,
     result,
   ]);
-  printTable(
-    { heads: [...(several ? ['CONTEXT'] : []), 'CHECK', 'FOUND', 'RESULT'], rows },
-    input,
-    io,
-  );
-  for (const { check, remedy, result } of findings) {
-    if (result !== 'Ok') io.out(`${check}: ${remedy}\n`);
+  printTable({ heads, rows }, input, io);
+  for (const { context, check, remedy, details, result } of findings) {
+    if (result === 'Ok') continue;
+    io.out(`${safe(`${several ? `${context}: ` : ''}${check}: ${remedy}`)}\n`);
+    for (const detail of details.slice(0, MAX_DETAILS)) io.out(`  ${safe(detail)}\n`);
+    const more = details.length - MAX_DETAILS;
+    if (more > 0) io.out(`  and ${more} more\n`);
   }
 }
 
@@ -82,95 +79,18 @@ async function examine(
   input: Input,
   io: CliIo,
 ): Promise<Result<readonly Finding[]>> {
-  const { context, api, timeoutMs } = cluster;
-  const version = await api.request({ verb: 'get', path: '/version', timeoutMs });
+  const version = await versionFinding(cluster);
   if (!version.ok) return version;
-  const findings: Finding[] = [
-    {
-      context,
-      check: 'API server',
-      found: textAt(version.value, 'gitVersion') ?? 'unknown',
-      remedy: '',
-      result: 'Ok',
-    },
-    clockFinding(cluster),
-    await servedFinding(cluster),
-  ];
-  for (const right of RIGHTS) findings.push(await rightFinding(cluster, right));
-  findings.push(await copiesFinding(cluster, input, io));
-  return ok(findings);
-}
-
-function clockFinding({ context, api }: Cluster): Finding {
-  const aheadMs = api.serverAheadMs ?? 0;
-  const isFar = Math.abs(aheadMs) > MAX_SKEW_MS;
-  return {
-    context,
-    check: 'clock',
-    // The Date of HTTP has whole seconds.
-    found: isFar
-      ? `the API server is ${span(Math.abs(aheadMs) / 1000)} ${aheadMs > 0 ? 'ahead' : 'behind'}`
-      : 'together with the API server',
-    remedy: 'set the clocks of this machine and of the control plane by NTP',
-    result: isFar ? 'Failed' : 'Ok',
-  };
-}
-
-async function servedFinding({ context, api }: Cluster): Promise<Finding> {
-  const served = await findTrustBundles(api);
-  return {
-    context,
-    check: 'ClusterTrustBundles',
-    found: served.ok ? `served as ${served.value.version}` : served.error.code,
-    remedy:
-      'Kubernetes 1.37 serves them; before, the API server needs the feature gate ClusterTrustBundle and ' +
-      '--runtime-config=certificates.k8s.io/v1beta1/clustertrustbundles=true',
-    result: served.ok ? 'Ok' : 'Hint',
-  };
-}
-
-async function rightFinding(
-  { context, api, timeoutMs, namespace }: Cluster,
-  { group, resource, needed }: (typeof RIGHTS)[number],
-): Promise<Finding> {
-  const where = namespace === undefined ? 'all namespaces' : `namespace ${namespace}`;
-  const check = `may list ${resource}`;
-  const remedy = `bind a role with get and list on ${resource}${group === '' ? '' : `.${group}`} in ${where}`;
-  const path = pathOf({
-    group: 'authorization.k8s.io',
-    version: 'v1',
-    plural: 'selfsubjectaccessreviews',
-  });
-  if (!path.ok) return { context, check, found: path.error.code, remedy, result: 'Failed' };
-  const attributes = {
-    verb: 'list',
-    group,
-    resource,
-    ...(namespace === undefined ? {} : { namespace }),
-  };
-  const body = {
-    apiVersion: 'authorization.k8s.io/v1',
-    kind: 'SelfSubjectAccessReview',
-    spec: { resourceAttributes: attributes },
-  };
-  // Asks and changes nothing, though it is written as the making of an object.
-  const review = await api.request({ verb: 'create', path: path.value, body, timeoutMs });
-  const allowed = review.ok && booleanAt(review.value, 'status', 'allowed') === true;
-  const found = review.ok ? (allowed ? 'yes' : 'no') : review.error.code;
-  return { context, check, found, remedy, result: allowed ? 'Ok' : needed ? 'Failed' : 'Hint' };
-}
-
-async function copiesFinding(cluster: Cluster, input: Input, io: CliIo): Promise<Finding> {
-  const { context } = cluster;
+  const served = await servedFindings(cluster);
+  const rights = await rightFindings(cluster);
   const judged = await collect(input, io, [cluster]);
-  const check = 'copies';
-  const remedy = 'see "kubectl signet drift" with the same flags';
-  if (!judged.ok) {
-    const none = judged.error.code === 'TRUST_NOT_FOUND';
-    const result = none ? 'Hint' : 'Failed';
-    return { context, check, found: none ? 'none' : judged.error.code, remedy, result };
-  }
-  const differing = judged.value.filter((one) => isIn(one, DRIFT)).length;
-  const found = `${differing} of ${judged.value.length} differ`;
-  return { context, check, found, remedy, result: differing === 0 ? 'Ok' : 'Failed' };
+  const copies = judged.ok ? judged.value.map(({ copy }) => copy) : [];
+  return ok([
+    version.value,
+    clockFinding(cluster),
+    ...served.findings,
+    ...rights,
+    ...copyFindings(cluster.context, judged),
+    ...(await writerFindings(cluster, copies, served.podRequests)),
+  ]);
 }

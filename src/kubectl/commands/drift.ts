@@ -1,6 +1,6 @@
 import { ok } from '../../base/result.ts';
 import type { CommandSpec } from '../../cli/spec.ts';
-import { counted } from '../../cli/text.ts';
+import { counted, safe } from '../../cli/text.ts';
 import { withClusters } from '../clusters.ts';
 import { collect } from '../collect.ts';
 import { CONNECTION_FLAGS, NO_HEADERS, outputFlag, outputOf, SCOPE_FLAGS } from '../flags.ts';
@@ -43,7 +43,7 @@ export const drift: CommandSpec = {
         };
         await printObject('DriftReport', members, input, io);
       } else if (form === 'name') {
-        io.out(differing.map(({ copy }) => `${refOf(copy.place)}\n`).join(''));
+        io.out(differing.map(({ copy }) => `${safe(refOf(copy.place))}\n`).join(''));
       } else if (differing.length > 0) {
         printTable(driftTable(differing, form === 'wide'), input, io);
       } else {

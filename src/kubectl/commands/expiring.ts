@@ -1,14 +1,15 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { CliIo, CommandSpec } from '../../cli/spec.ts';
-import { counted } from '../../cli/text.ts';
+import { counted, safe } from '../../cli/text.ts';
 import { type KubeObject, metaOf } from '../../kube/objects.ts';
 import { authoritiesOf } from '../authorities.ts';
 import { type Cluster, withClusters } from '../clusters.ts';
 import { collect } from '../collect.ts';
 import { parseDocument } from '../documents.ts';
 import { CONNECTION_FLAGS, durationFlag, NO_HEADERS, outputFlag, SCOPE_FLAGS } from '../flags.ts';
+import type { JudgedCopy } from '../judge.ts';
 import { JUDGING_FLAGS } from '../judging.ts';
-import { sha256Hex } from '../model.ts';
+import { refOf, sha256Hex } from '../model.ts';
 import { nameText } from '../name-text.ts';
 import { isForPrograms, printObject, printTable } from '../print.ts';
 import { chainText, eachTlsSecret } from '../sources/secrets.ts';
@@ -47,6 +48,8 @@ export const expiring: CommandSpec = {
       if (!withinMs.ok) return withinMs;
       const judged = await collect(input, io, clusters);
       if (!judged.ok && judged.error.code !== 'TRUST_NOT_FOUND') return judged;
+      const unread = unreadOf(judged.ok ? judged.value : [], io);
+      if (!unread.ok) return unread;
       const { x509, jwt } = authoritiesOf(judged.ok ? judged.value : []);
       const leaves = input.has('secrets') ? await leavesOf(clusters) : ok([]);
       if (!leaves.ok) return leaves;
@@ -74,6 +77,19 @@ export const expiring: CommandSpec = {
       return fail('TRUST_FINDINGS', `${things}, ${ended} past`);
     }),
 };
+
+/** Tells what may not be read; where that is all there is, nothing was looked at. */
+function unreadOf(judged: readonly JudgedCopy[], io: CliIo): Result<void> {
+  const unread = judged.flatMap(({ copy }) =>
+    copy.problem === undefined ? [] : [{ ref: refOf(copy.place, true), error: copy.problem }],
+  );
+  const [first] = unread;
+  if (first !== undefined && unread.length === judged.length) {
+    return { ok: false, error: first.error };
+  }
+  for (const { ref, error } of unread) io.err(`${safe(`not read: ${ref} (${error.code})`)}\n`);
+  return ok(undefined);
+}
 
 async function print(
   soon: readonly Ending[],

@@ -1,6 +1,6 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { CliIo, CommandSpec } from '../../cli/spec.ts';
-import { counted, span } from '../../cli/text.ts';
+import { counted, safe, span } from '../../cli/text.ts';
 import { type Cluster, inParallel, withClusters } from '../clusters.ts';
 import { collect } from '../collect.ts';
 import { CONNECTION_FLAGS, NO_HEADERS, outputFlag, SCOPE_FLAGS } from '../flags.ts';
@@ -55,7 +55,7 @@ export const federation: CommandSpec = {
         const heads = ['TRUST DOMAIN', 'PROFILE', 'SEQ', 'HELD', 'REFRESH', 'URL', 'STATE'];
         printTable({ heads, rows: partners.map(rowOf) }, input, io);
         for (const { relationship, error } of partners) {
-          if (error !== undefined) io.err(`${relationship.name}: ${error}\n`);
+          if (error !== undefined) io.err(`${safe(`${relationship.name}: ${error}`)}\n`);
         }
       } else io.out('no relationships\n');
       const bad = partners.filter(({ state }) => state !== 'InSync');

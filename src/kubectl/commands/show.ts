@@ -27,6 +27,7 @@ export const show: CommandSpec = {
   examples: ['kubectl signet show example.org -A', 'kubectl signet show -A -o pem > roots.pem'],
   run: (input, io) =>
     withClusters(input, io, async (clusters) => {
+      if (input.args.length > 1) return fail('CLI_USAGE', 'takes one trust domain');
       const judged = await collect(trustDomainInput(input), io, clusters);
       if (!judged.ok) return judged;
       const chosen = oneDomain(judged.value);
@@ -50,6 +51,9 @@ export function trustDomainInput(input: Input): Input {
 export function oneDomain(judged: readonly JudgedCopy[]): Result<readonly JudgedCopy[]> {
   const known = judged.filter(({ trustDomain }) => trustDomain !== undefined);
   const names = [...new Set(known.map(({ trustDomain }) => trustDomain))];
+  const problem = judged.map(({ copy }) => copy.problem).find((one) => one !== undefined);
+  const isAllUnread = judged.every(({ copy }) => copy.problem !== undefined);
+  if (problem !== undefined && isAllUnread) return { ok: false, error: problem };
   if (names.length <= 1) return ok(known.length === 0 ? judged : known);
   return fail('TRUST_AMBIGUOUS', `there are several trust domains: ${names.join(', ')}`);
 }

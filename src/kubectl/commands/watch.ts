@@ -1,108 +1,125 @@
-import { ok } from '../../base/result.ts';
-import type { CommandSpec } from '../../cli/spec.ts';
-import { safe } from '../../cli/text.ts';
-import { withClusters } from '../clusters.ts';
+import type { SignetError } from '../../base/errors.ts';
+import { ok, type Result } from '../../base/result.ts';
+import { flagError } from '../../cli/flags.ts';
+import type { CliIo, CommandSpec, Input } from '../../cli/spec.ts';
+import { counted, safe, safeJson } from '../../cli/text.ts';
+import { carried, changeJson, changesOf, changeText, type Seen, seenOf } from '../changes.ts';
+import { type Cluster, withClusters } from '../clusters.ts';
 import { collect } from '../collect.ts';
-import { CONNECTION_FLAGS, durationFlag, SCOPE_FLAGS } from '../flags.ts';
-import type { JudgedCopy } from '../judge.ts';
+import { CONNECTION_FLAGS, durationFlag, outputFlag, SCOPE_FLAGS } from '../flags.ts';
 import { JUDGING_FLAGS } from '../judging.ts';
-import { refOf } from '../model.ts';
-import { shortOf, timeText } from '../view.ts';
+import { API_VERSION, isForPrograms } from '../print.ts';
+import { timeText } from '../view.ts';
 
 const INTERVAL_MS = 5000;
-
-/** What is remembered of a copy between two looks. */
-interface Seen {
-  readonly state: string;
-  readonly sequence: string;
-  /** Fingerprints, with whether they are tainted. */
-  readonly authorities: ReadonlyMap<string, boolean>;
-}
+const MIN_INTERVAL_MS = 1000;
+const MAX_INTERVAL_MS = 86_400_000;
 
 /** `kubectl signet watch`. */
 export const watch: CommandSpec = {
   about:
     'Prints what changes in the copies, a line each, until it is interrupted: + an authority that came,\n' +
-    '- one that went, ! one that was tainted, and states. It lists anew every --interval.',
+    '- one that went, ! one that was tainted, sequences and states; with -o json one object a line. It\n' +
+    'lists anew every --interval. A look that fails is told, and does not end it.',
   flags: [
-    { name: 'interval', value: 'duration', help: 'time between two looks; 5s unless told' },
+    {
+      name: 'interval',
+      value: 'duration',
+      help: 'time between two looks, 1s to 1d; 5s unless told',
+    },
     ...SCOPE_FLAGS,
+    outputFlag(['table', 'json']),
     ...JUDGING_FLAGS,
     ...CONNECTION_FLAGS,
   ],
-  examples: ['kubectl signet watch -A', 'kubectl signet watch -A --interval 30s'],
-  run: (input, io) =>
-    withClusters(input, io, async (clusters) => {
-      const intervalMs = durationFlag(input, 'interval', INTERVAL_MS);
-      if (!intervalMs.ok) return intervalMs;
-      let before: ReadonlyMap<string, Seen> | undefined;
-      while (!io.signal.aborted) {
-        const judged = await collect(input, io, clusters);
-        if (!judged.ok && judged.error.code !== 'TRUST_NOT_FOUND') return judged;
-        const now = seenOf(judged.ok ? judged.value : []);
-        const time = timeText(io.clock.nowMs());
-        if (before === undefined) io.out(`${time}  watching ${now.size} copies\n`);
-        else for (const line of changes(before, now)) io.out(`${time}  ${safe(line)}\n`);
-        before = now;
-        await pause(io.signal, (action) => io.clock.after(intervalMs.value, action));
-      }
-      return ok(undefined);
-    }),
+  examples: [
+    'kubectl signet watch -A',
+    'kubectl signet watch -A --interval 30s -o json | jq -c "select(.change == \\"Extra\\")"',
+  ],
+  run: (input, io) => {
+    const intervalMs = durationFlag(input, 'interval', INTERVAL_MS);
+    if (!intervalMs.ok) return Promise.resolve(intervalMs);
+    if (intervalMs.value < MIN_INTERVAL_MS || intervalMs.value > MAX_INTERVAL_MS) {
+      return Promise.resolve(flagError('interval', 'is from 1s to 1d'));
+    }
+    return withClusters(input, io, (clusters) => look(input, io, clusters, intervalMs.value));
+  },
 };
 
+async function look(
+  input: Input,
+  io: CliIo,
+  clusters: readonly Cluster[],
+  intervalMs: number,
+): Promise<Result<void>> {
+  const tell = teller(input, io);
+  let before: ReadonlyMap<string, Seen> | undefined;
+  let failing: SignetError | undefined;
+  const interrupted = aborted(io.signal);
+  while (!io.signal.aborted) {
+    // An interrupt does not wait for answers; what is under way ends with the clusters.
+    const judged = await Promise.race([collect(input, io, clusters), interrupted]);
+    if (judged === undefined) break;
+    if (judged.ok || judged.error.code === 'TRUST_NOT_FOUND') {
+      const seen = seenOf(judged.ok ? judged.value : []);
+      if (failing !== undefined) tell('Reached', {}, 'looking again');
+      failing = undefined;
+      const now = before === undefined ? seen : carried(before, seen);
+      if (before === undefined) {
+        const copies = counted(now.size, 'copy', 'copies');
+        tell('Watching', { copies: now.size }, `watching ${copies}`);
+      } else {
+        for (const one of changesOf(before, now)) {
+          tell('BundleChange', changeJson(one), changeText(one));
+        }
+      }
+      before = now;
+    } else {
+      // What cannot be looked at from the start is no watch; later it may come back.
+      if (before === undefined) return judged;
+      const { code, message } = judged.error;
+      if (failing?.code !== code) {
+        tell('Unreached', { error: { code, message } }, `could not look: ${code} (${message})`);
+      }
+      failing = judged.error;
+    }
+    await pause(io, intervalMs, interrupted);
+  }
+  return ok(undefined);
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  if (signal.aborted) resolve(undefined);
+  else signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  return promise;
+}
+
+/** Prints an event as a line for people or for programs. */
+function teller(
+  input: Input,
+  io: CliIo,
+): (kind: string, members: Readonly<Record<string, unknown>>, text: string) => void {
+  const forPrograms = isForPrograms(input);
+  return (kind, members, text) => {
+    const time = timeText(io.clock.nowMs());
+    const line = forPrograms
+      ? safeJson({ apiVersion: API_VERSION, kind, time, ...members })
+      : `${time}  ${safe(text)}`;
+    io.out(`${line}\n`);
+  };
+}
+
 /** Waits for a timer or an interrupt. A timer alone would not keep the process alive. */
-function pause(signal: AbortSignal, after: (action: () => void) => () => void): Promise<void> {
+async function pause(
+  { clock }: CliIo,
+  intervalMs: number,
+  interrupted: Promise<undefined>,
+): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const alive = setInterval(() => {}, 60_000);
-  const cancel = after(resolve);
-  signal.addEventListener('abort', () => resolve(), { once: true });
-  if (signal.aborted) resolve();
-  return promise.finally(() => {
-    cancel();
-    clearInterval(alive);
-  });
-}
-
-function seenOf(judged: readonly JudgedCopy[]): ReadonlyMap<string, Seen> {
-  return new Map(
-    judged.map(({ copy, states }) => {
-      const { x509, jwt } = copy.content;
-      const name = `${copy.place.context === '' ? '' : `${copy.place.context}@`}${refOf(copy.place, true)}`;
-      const authorities = new Map([...x509, ...jwt].map((one) => [one.fingerprint, one.tainted]));
-      const sequence = copy.sequence?.toString() ?? '-';
-      return [name, { state: states.join(','), sequence, authorities }];
-    }),
-  );
-}
-
-/** What is different between two looks, a line each. */
-export function changes(
-  before: ReadonlyMap<string, Seen>,
-  now: ReadonlyMap<string, Seen>,
-): readonly string[] {
-  const lines: string[] = [];
-  for (const [name, seen] of now) {
-    const was = before.get(name);
-    if (was === undefined) lines.push(`${name}  new  ${seen.state}`);
-    else lines.push(...changesOf(was, seen).map((what) => `${name}  ${what}`));
-  }
-  for (const name of before.keys()) if (!now.has(name)) lines.push(`${name}  gone`);
-  return lines;
-}
-
-function changesOf(was: Seen, seen: Seen): readonly string[] {
-  const came = [...seen.authorities.keys()].filter((one) => !was.authorities.has(one));
-  const went = [...was.authorities.keys()].filter((one) => !seen.authorities.has(one));
-  const tainted = [...seen.authorities].filter(
-    ([one, isTainted]) => isTainted && was.authorities.get(one) === false,
-  );
-  const marks = [
-    ...came.map((one) => `+${shortOf(one)}`),
-    ...went.map((one) => `-${shortOf(one)}`),
-    ...tainted.map(([one]) => `!${shortOf(one)}`),
-  ];
-  const sequence = was.sequence === seen.sequence ? [] : [`seq ${was.sequence} > ${seen.sequence}`];
-  const state = was.state === seen.state ? [] : [`${was.state} > ${seen.state}`];
-  const all = [...marks, ...sequence, ...state];
-  return all.length === 0 ? [] : [all.join('  ')];
+  const cancel = clock.after(intervalMs, resolve);
+  await Promise.race([promise, interrupted]);
+  cancel();
+  clearInterval(alive);
 }

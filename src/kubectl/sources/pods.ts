@@ -75,13 +75,14 @@ export function mountedFiles(pod: KubeObject): readonly string[] {
 
 /** What a file inside a pod holds. Fails with TRUST_POD. */
 export function execCat(
-  { kubectlArgs }: Pick<Cluster, 'kubectlArgs'>,
+  { kubectlArgs, timeoutMs }: Pick<Cluster, 'kubectlArgs' | 'timeoutMs'>,
   { namespace, name, path }: PodFile & { readonly path: string },
   { env }: Pick<CliIo, 'env'>,
 ): Promise<Result<string>> {
   const kubectl = env.SIGNET_KUBECTL ?? 'kubectl';
   const args = [...kubectlArgs, 'exec', '-n', namespace, name, '--', 'cat', '--', path];
-  const child = spawn(kubectl, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  // A node that hangs must not hold us for ever.
+  const child = spawn(kubectl, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs });
   const { promise, resolve } = Promise.withResolvers<Result<string>>();
   const out: Buffer[] = [];
   let length = 0;
@@ -97,11 +98,14 @@ export function execCat(
   child.on('error', (cause) =>
     resolve(fail('TRUST_POD', `cannot run ${kubectl} (${errnoCode(cause)})`, { cause })),
   );
-  child.on('close', (code) => {
+  child.on('close', (code, signal) => {
     if (length > MAX_FILE_BYTES) {
       resolve(fail('TRUST_POD', `${path} in the pod has over ${MAX_FILE_BYTES} bytes`));
     } else if (code === 0) resolve(ok(Buffer.concat(out).toString('utf8')));
-    else resolve(fail('TRUST_POD', `reading ${path} in pod ${namespace}/${name}: ${said.trim()}`));
+    else {
+      const why = said.trim() || (signal === null ? `exit code ${code}` : 'no answer in time');
+      resolve(fail('TRUST_POD', `reading ${path} in pod ${namespace}/${name}: ${why}`));
+    }
   });
   return promise;
 }
