@@ -56,7 +56,7 @@ function usageProblem(
 
 function buildCommand(title: string, summary: string, spec: CommandSpec): Command {
   const command = new Command(title)
-    .description(spec.about === undefined ? summary : `${summary}.\n\n${spec.about}`)
+    .description(spec.about === undefined ? summary : `${summary}.\n\n${unfold(spec.about)}`)
     .configureHelp({ helpWidth: COLUMNS })
     .helpOption('-h, --help', 'show this page')
     .usage(`[flags]${spec.args === undefined ? '' : ` ${spec.args}`}`)
@@ -65,6 +65,11 @@ function buildCommand(title: string, summary: string, spec: CommandSpec): Comman
     .addHelpText('after', helpTail(spec));
   for (const flag of allFlags(spec)) command.addOption(optionOf(flag));
   return command;
+}
+
+/** Ends of lines within a paragraph are those of the source: the page has its own. */
+function unfold(text: string): string {
+  return text.replace(/(?<!\n)\n(?!\n)/g, ' ');
 }
 
 function optionOf(flag: FlagSpec): Option {

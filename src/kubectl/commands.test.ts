@@ -31,6 +31,13 @@ describe('the plugin, without a cluster or with a fake one', () => {
       const { code, out } = await signet(path, '--help');
       assert.equal(code, 0);
       assert.match(out, new RegExp(`^Usage: kubectl signet ${path} `));
+      // A line ends where the next word has no room, or its paragraph ends.
+      const lines = (out.split('\nOptions:')[0] ?? '').split('\n');
+      const early = lines.filter((line, at) => {
+        const next = lines[at + 1]?.split(' ')[0] ?? '';
+        return line !== '' && next !== '' && `${line} ${next}`.length < 80;
+      });
+      assert.deepEqual(early, []);
     }
     const { code, out } = await signet('--help');
     assert.equal(code, 0);
