@@ -22,9 +22,9 @@ const BUF = join(ROOT, 'node_modules/.bin/buf');
 const HANGS_AFTER_MS = { tests: 600_000, peers: 3_600_000 };
 /**
  * Files at once. Node.js leaves a core free, which on two is every second one, and many files wait for
- * processes; peers bring programs of their own that fill the machine.
+ * processes; peers bring programs of their own, two of which a machine of two cores bears.
  */
-const FILES_AT_ONCE = { tests: Math.max(2, availableParallelism() - 1), peers: 1 };
+const FILES_AT_ONCE = { tests: Math.max(2, availableParallelism() - 1), peers: 2 };
 const PEER_TESTS = ['test/peers/**/*.test.ts'];
 
 const TASKS = {

@@ -1,4 +1,6 @@
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -45,4 +47,24 @@ export async function build(
     }
   }
   return { missing: undefined };
+}
+
+/**
+ * Does what no other file of tests may do at the same time: what is built is shared by all that run side by
+ * side, and whoever comes second must find it whole.
+ */
+export async function alone<T>(work: () => Promise<T>): Promise<T> {
+  // The lock is a child's: it ends with this process, however that ends.
+  const command = ['-c', 'echo held; cat >/dev/null'];
+  const holder = spawn('flock', [join(cacheDir('.'), 'building'), 'sh', ...command], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const ended = once(holder, 'close');
+  await Promise.race([once(holder.stdout, 'data'), ended]);
+  try {
+    return await work();
+  } finally {
+    holder.stdin.end();
+    await ended;
+  }
 }

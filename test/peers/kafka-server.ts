@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { freePort, run, stopChild } from '../support/processes.ts';
-import { build, buildDir, has } from './build.ts';
+import { alone, build, buildDir, has } from './build.ts';
 
 /** A Kafka broker (KRaft, one node) on loopback, with its state in a folder of the test. */
 export interface KafkaServer {
@@ -28,7 +28,11 @@ export interface KafkaMessage {
 }
 
 /** Fetches broker and tools where they are not there yet; says why when it cannot. */
-export async function prepareKafka(): Promise<string | undefined> {
+export function prepareKafka(): Promise<string | undefined> {
+  return alone(install);
+}
+
+async function install(): Promise<string | undefined> {
   const dir = buildDir('kafka');
   if (existsSync(join(dir, 'ready'))) return undefined;
   for (const program of ['java', 'mvn']) if (!(await has(program))) return `${program} is missing`;

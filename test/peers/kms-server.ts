@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { KMSClient, type KMSClientConfig } from '@aws-sdk/client-kms';
 import { type KmsFaultProxy, startKmsFaultProxy } from '../support/kms-fault-proxy.ts';
 import { freePort, run, stopChild } from '../support/processes.ts';
-import { build, buildDir, has } from './build.ts';
+import { alone, build, buildDir, has } from './build.ts';
 
 /** A KMS server of somebody else's (ministack), on a port of this machine. */
 export interface KmsServer {
@@ -13,7 +13,11 @@ export interface KmsServer {
 }
 
 /** Installs the server where it is not installed yet; says why when it cannot. */
-export async function prepareKms(): Promise<string | undefined> {
+export function prepareKms(): Promise<string | undefined> {
+  return alone(install);
+}
+
+async function install(): Promise<string | undefined> {
   const dir = buildDir('kms');
   if (existsSync(join(dir, 'ready'))) return undefined;
   if (!(await has('python3'))) return 'python3 is not installed';

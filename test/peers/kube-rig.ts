@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { run } from '../support/processes.ts';
 import { sharedDir } from '../support/shared.ts';
+import { alone } from './build.ts';
 
 const script = join(sharedDir, 'rig/kube.sh');
 
@@ -35,12 +36,13 @@ async function rig(...args: readonly string[]): Promise<string> {
 export async function startKubeRig(
   parts: { readonly certManager?: boolean; readonly apiArgs?: string } = {},
 ): Promise<KubeRig> {
-  const bin = await rig('build');
+  const bin = await alone(() => rig('build'));
   const dir = mkdtempSync(join(tmpdir(), 'sgn-kube-'));
   // The script reads what more the API server is told from its surroundings.
   if (parts.apiArgs !== undefined) process.env.RIG_API_ARGS = parts.apiArgs;
-  const kubeconfig = await rig('start', dir);
-  if (parts.certManager === true) await rig('cert-manager', dir);
+  // Alone, as it looks for free ports before it takes them.
+  const kubeconfig = await alone(() => rig('start', dir));
+  if (parts.certManager === true) await alone(() => rig('cert-manager', dir));
   return {
     dir,
     kubeconfig,

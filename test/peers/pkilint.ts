@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../support/processes.ts';
-import { build, buildDir, has } from './build.ts';
+import { alone, build, buildDir, has } from './build.ts';
 
 /** One finding of pkilint. */
 export interface Finding {
@@ -82,7 +82,11 @@ export const PKILINT_WAIVERS: readonly Waiver[] = [
 ];
 
 /** Installs pkilint where it is not installed yet; says why when it cannot. */
-export async function preparePkilint(): Promise<string | undefined> {
+export function preparePkilint(): Promise<string | undefined> {
+  return alone(install);
+}
+
+async function install(): Promise<string | undefined> {
   const dir = buildDir('pkilint');
   if (existsSync(join(dir, 'ready'))) return undefined;
   if (!(await has('python3'))) return 'python3 is not installed';

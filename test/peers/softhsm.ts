@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../support/processes.ts';
-import { build } from './build.ts';
+import { alone, build } from './build.ts';
 import { fromDebian } from './debian.ts';
 
 const PACKAGES = ['softhsm2', 'libsofthsm2', 'softhsm2-common'];
@@ -21,17 +21,21 @@ export interface SoftToken {
 
 /** Brings SoftHSM and compiles the package that calls it; says why when it cannot. */
 export async function prepareSoftHsm(): Promise<string | undefined> {
-  if (!existsSync(ADDON)) {
-    const built = await build([
-      ['npm', ['rebuild', 'pkcs11js', '--ignore-scripts=false', '--loglevel=error'], '.'],
-    ]);
-    if (built.missing !== undefined) return built.missing;
-    if (!existsSync(ADDON)) return 'npm did not compile pkcs11js';
-  }
+  const missing = await alone(compileAddon);
+  if (missing !== undefined) return missing;
   const place = await fromDebian({ name: 'softhsm', packages: PACKAGES, works });
   if (place.missing !== undefined) return place.missing;
   root = place.root;
   return undefined;
+}
+
+async function compileAddon(): Promise<string | undefined> {
+  if (existsSync(ADDON)) return undefined;
+  const built = await build([
+    ['npm', ['rebuild', 'pkcs11js', '--ignore-scripts=false', '--loglevel=error'], '.'],
+  ]);
+  if (built.missing !== undefined) return built.missing;
+  return existsSync(ADDON) ? undefined : 'npm did not compile pkcs11js';
 }
 
 async function works(at: string): Promise<boolean> {

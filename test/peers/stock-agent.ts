@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import type { Fleet } from '../support/fleet.ts';
 import { run, waitForSocket } from '../support/processes.ts';
 import { sharedDir } from '../support/shared.ts';
+import { alone } from './build.ts';
 
 const JOIN_TOKEN = 'NodeAttestor "join_token" { plugin_data {} }';
 
 /** Builds SPIRE where that was not done yet; answers the folder of its programs. */
 export async function spirePrograms(): Promise<string> {
-  const built = await run(join(sharedDir, 'rig/spire/spire.sh'), ['build']);
+  const built = await alone(() => run(join(sharedDir, 'rig/spire/spire.sh'), ['build']));
   assert.equal(built.code, 0, built.stderr);
   return built.stdout.trim();
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { build, buildDir, has } from './build.ts';
+import { alone, build, buildDir, has } from './build.ts';
 
 /** What a peer prints, one JSON object a line. */
 export interface PeerEvent {
@@ -36,11 +36,12 @@ export const goClient: WorkloadClient = {
   name: 'go-spiffe',
   hints: true,
   tellsRefusals: true,
-  async prepare() {
-    if (existsSync(join(buildDir('go'), 'peer'))) return { missing: undefined };
-    if (!(await has('go'))) return { missing: 'go is not installed' };
-    return build([['go', ['build', '-o', join(buildDir('go'), 'peer'), '.'], 'test/peers/go']]);
-  },
+  prepare: () =>
+    alone(async () => {
+      if (existsSync(join(buildDir('go'), 'peer'))) return { missing: undefined };
+      if (!(await has('go'))) return { missing: 'go is not installed' };
+      return build([['go', ['build', '-o', join(buildDir('go'), 'peer'), '.'], 'test/peers/go']]);
+    }),
   command: (args) => [join(buildDir('go'), 'peer'), args],
 };
 
@@ -48,16 +49,17 @@ const pythonClient: WorkloadClient = {
   name: 'Python spiffe',
   hints: false,
   tellsRefusals: false,
-  async prepare() {
-    const dir = buildDir('python');
-    if (existsSync(join(dir, 'ready'))) return { missing: undefined };
-    if (!(await has('python3'))) return { missing: 'python3 is not installed' };
-    return build([
-      ['python3', ['-m', 'venv', dir], '.'],
-      [join(dir, 'bin/pip'), ['install', '-q', '-r', 'test/peers/python/requirements.txt'], '.'],
-      ['touch', [join(dir, 'ready')], '.'],
-    ]);
-  },
+  prepare: () =>
+    alone(async () => {
+      const dir = buildDir('python');
+      if (existsSync(join(dir, 'ready'))) return { missing: undefined };
+      if (!(await has('python3'))) return { missing: 'python3 is not installed' };
+      return build([
+        ['python3', ['-m', 'venv', dir], '.'],
+        [join(dir, 'bin/pip'), ['install', '-q', '-r', 'test/peers/python/requirements.txt'], '.'],
+        ['touch', [join(dir, 'ready')], '.'],
+      ]);
+    }),
   command: (args) => [
     join(buildDir('python'), 'bin/python'),
     ['-u', 'test/peers/python/peer.py', ...args],
@@ -68,15 +70,16 @@ const javaClient: WorkloadClient = {
   name: 'java-spiffe',
   hints: true,
   tellsRefusals: false,
-  async prepare() {
-    const dir = buildDir('java');
-    if (existsSync(join(dir, 'ready'))) return { missing: undefined };
-    if (!(await has('mvn'))) return { missing: 'mvn is not installed' };
-    return build([
-      ['mvn', ['-q', '-B', `-DbuildDirectory=${dir}`, 'package'], 'test/peers/java'],
-      ['touch', [join(dir, 'ready')], '.'],
-    ]);
-  },
+  prepare: () =>
+    alone(async () => {
+      const dir = buildDir('java');
+      if (existsSync(join(dir, 'ready'))) return { missing: undefined };
+      if (!(await has('mvn'))) return { missing: 'mvn is not installed' };
+      return build([
+        ['mvn', ['-q', '-B', `-DbuildDirectory=${dir}`, 'package'], 'test/peers/java'],
+        ['touch', [join(dir, 'ready')], '.'],
+      ]);
+    }),
   command: (args) => [
     'java',
     ['-cp', `${buildDir('java')}/classes:${buildDir('java')}/lib/*`, 'Peer', ...args],
