@@ -10,10 +10,14 @@ import manifest from '../../package.json' with { type: 'json' };
 import { ok, type Result } from '../base/result.ts';
 import { flagError } from '../cli/flags.ts';
 import type { CommandSpec, Input } from '../cli/spec.ts';
+import { hostSetting, MAX_PATH_BYTES } from '../runtime/config.ts';
 import { LOG_LEVELS, type LogLevel } from '../runtime/log.ts';
 import type { TelemetryConfig } from '../runtime/telemetry.ts';
 
 const DEFAULT_SOCKET_DIR = dirname(DEFAULT_WORKLOAD_SOCKET);
+
+/** A subdomain (RFC 1123 §2.1), as names of nodes are. */
+const NODE_NAME = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
 /** `signet csi run`. */
 export const csiRun: CommandSpec = {
@@ -64,13 +68,18 @@ export const csiRun: CommandSpec = {
     if (!driverName.ok) return driverName;
     const telemetry = telemetryOf(input);
     if (!telemetry.ok) return telemetry;
+    const nodeId = input.text('node-id') ?? hostname();
+    if (!NODE_NAME.test(nodeId)) return flagError('node-id', 'is no name of a node');
+    const socketDir = folderOf(input, 'socket-dir', DEFAULT_SOCKET_DIR);
+    if (!socketDir.ok) return socketDir;
+    const kubeletDir = folderOf(input, 'kubelet-dir', DEFAULT_KUBELET_DIR);
+    if (!kubeletDir.ok) return kubeletDir;
     const settings = {
       driverName: driverName.value,
-      nodeId: input.text('node-id') ?? hostname(),
-      socketDir: resolve(input.text('socket-dir') ?? DEFAULT_SOCKET_DIR),
-      kubeletDir: resolve(input.text('kubelet-dir') ?? DEFAULT_KUBELET_DIR),
+      nodeId,
+      socketDir: socketDir.value,
+      kubeletDir: kubeletDir.value,
     };
-    if (settings.nodeId === '') return flagError('node-id', 'is empty');
     const { runCsi } = await import('../../agent/csi/run.ts');
     return runCsi(
       { settings, telemetry: telemetry.value, logLevel: logLevelOf(input) },
@@ -79,8 +88,18 @@ export const csiRun: CommandSpec = {
   },
 };
 
+function folderOf(input: Input, flag: string, fallback: string): Result<string> {
+  const text = input.text(flag) ?? fallback;
+  if (text === '') return flagError(flag, 'is empty');
+  const path = resolve(text);
+  return Buffer.byteLength(path) <= MAX_PATH_BYTES ? ok(path) : flagError(flag, 'is too long');
+}
+
 function telemetryOf(input: Input): Result<TelemetryConfig> {
   const address = input.text('telemetry-address') ?? '127.0.0.1';
+  if (!hostSetting.safeParse(address).success) {
+    return flagError('telemetry-address', 'must be an IP address or a host name');
+  }
   const text = input.text('telemetry-port');
   if (text === undefined) return ok({ address });
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;

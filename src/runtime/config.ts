@@ -176,5 +176,11 @@ export function parsedSetting<T>(parse: (text: string) => Result<T>): z.ZodType<
   });
 }
 
+/** Longest path that the kernel takes, in bytes (PATH_MAX without its NUL). */
+export const MAX_PATH_BYTES = 4095;
+
 /** A path that does not depend on where the process was started. */
-export const absolutePathSetting = z.string().startsWith('/', 'must be an absolute path');
+export const absolutePathSetting = z
+  .string()
+  .startsWith('/', 'must be an absolute path')
+  .refine((path) => Buffer.byteLength(path) <= MAX_PATH_BYTES, 'is too long for a path');

@@ -2,6 +2,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { z } from 'zod';
 import { fail, ok, type Result } from '../base/result.ts';
 import { errnoCode } from './atomic-file.ts';
+import { hostSetting } from './config.ts';
 import type { Health, HealthReport } from './health.ts';
 import type { Logger } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -9,7 +10,7 @@ import type { Metrics } from './metrics.ts';
 /** Schema of the `telemetry` section; without a port nothing listens. */
 export const telemetrySchema = z
   .strictObject({
-    address: z.string().min(1).default('127.0.0.1').describe('Address of /metrics, /live, /ready.'),
+    address: hostSetting.default('127.0.0.1').describe('Address of /metrics, /live, /ready.'),
     port: z.int().min(0).max(65535).optional().describe('Nothing listens unless set.'),
   })
   .prefault({});
