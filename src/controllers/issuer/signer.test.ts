@@ -484,6 +484,20 @@ describe('an approved request', () => {
     await rig.signer.stop();
   });
 
+  it('that asks for another key after a write that failed is signed for anew', async () => {
+    const rig = new Rig();
+    rig.answer = async () => fail('KUBE_CONFLICT', 'no');
+    rig.put('a');
+    await rig.rest();
+    const der = makeCsr({ key: makeKey(), uris: [URI] });
+    const request = Buffer.from(encodePem('CERTIFICATE REQUEST', der)).toString('base64');
+    rig.put('a', { spec: { request } });
+    rig.answer = async () => ok({});
+    await rig.pass(3);
+    assert.deepEqual([rig.counted.at(-1), rig.signed], ['issued', 2]);
+    await rig.signer.stop();
+  });
+
   it('is signed five times at most for an API server that never takes it, then has failed', async () => {
     const rig = new Rig();
     rig.answer = async ({ body }) =>
