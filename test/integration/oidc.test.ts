@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createPublicKey, verify } from 'node:crypto';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -251,6 +251,8 @@ describe('OIDC discovery over HTTPS', () => {
       oidc: { socketPath },
     });
     assert.equal(local.running.oidcPort, undefined);
+    // The proxy is another user; who reaches the folder is for the folder to say.
+    assert.equal(statSync(socketPath).mode & 0o777, 0o666);
     const call = {
       method: 'GET',
       socketPath,
