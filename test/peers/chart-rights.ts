@@ -1,12 +1,22 @@
+import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseAllDocuments, stringify } from 'yaml';
+import { soon } from '../support/processes.ts';
 import { at, type Manifest, textOf } from './helm.ts';
+import type { KubeRig } from './kube-rig.ts';
 
 /** Has the API server write down who asked for what. */
 export function auditArgs(dir: string): string {
   const policy = join(dir, 'audit-policy.yaml');
-  const rules = [{ level: 'Metadata', omitStages: ['RequestReceived'] }];
+  const signed = ['podcertificaterequests/status', 'certificatesigningrequests/status'];
+  const resources = [{ group: 'certificates.k8s.io', resources: signed }];
+  const rules = [
+    // Whose signer it is stands in the object alone.
+    { level: 'RequestResponse', omitStages: ['RequestReceived'], resources },
+    { level: 'Metadata', omitStages: ['RequestReceived'] },
+  ];
   writeFileSync(policy, stringify({ apiVersion: 'audit.k8s.io/v1', kind: 'Policy', rules }));
   return `--audit-policy-file=${policy} --audit-log-path=${join(dir, 'audit.log')}`;
 }
@@ -19,6 +29,8 @@ export interface Asked {
   readonly name: string;
   readonly namespace: string;
   readonly status: number;
+  /** Of the request for a certificate whose status was written; empty for others. */
+  readonly signer: string;
 }
 
 /** What an account has asked so far, oldest first. */
@@ -43,6 +55,7 @@ export function askedBy(dir: string, user: string): readonly Asked[] {
           name: of('name'),
           namespace: of('namespace'),
           status: Number(at(event, 'responseStatus', 'code')),
+          signer: String(at(event, 'responseObject', 'spec', 'signerName') ?? ''),
         };
       })
   );
@@ -83,9 +96,12 @@ export function rightsOf(manifests: readonly Manifest[]): readonly Right[] {
 function uses(asked: Asked, right: Right): boolean {
   // What is not there had to be allowed as well.
   if (asked.status >= 300 && asked.status !== 404) return false;
-  if (right.verb === 'sign') return asked.what.endsWith('/podcertificaterequests/status');
+  const { name = '' } = right;
+  if (right.verb === 'sign') {
+    const isAny = name.endsWith('/*');
+    return isAny ? asked.signer.startsWith(name.slice(0, -1)) : asked.signer === name;
+  }
   if (right.verb === 'attest') {
-    const { name = '' } = right;
     return asked.verb === 'patch' && asked.name.startsWith(`${name.replace('/', ':')}:`);
   }
   // An apply that makes the object needs both verbs.
@@ -101,6 +117,41 @@ function uses(asked: Asked, right: Right): boolean {
 /** Rights that no request made use of. */
 export function unused(rights: readonly Right[], asked: readonly Asked[]): readonly Right[] {
   return rights.filter((right) => !asked.some((one) => uses(one, right)));
+}
+
+/**
+ * Waits until each binding holds for who it is of: the API server hears of its own a moment later.
+ *
+ * @param accountOf The user that a role is given to.
+ */
+export async function untilBound(
+  rig: KubeRig,
+  objects: readonly Manifest[],
+  accountOf: (role: Manifest) => string,
+): Promise<void> {
+  for (const role of objects.filter(({ kind }) => /Role$/.test(String(kind)))) {
+    // Of a subresource kubectl asks in another way.
+    const first = rightsOf([role]).find(({ what }) => what.split('/').length === 2);
+    assert.ok(first);
+    const [group, resource] = first.what.split('/');
+    const what = group === '' ? resource : `${resource}.${group}`;
+    const named = first.name === undefined ? what : `${what}/${first.name}`;
+    const who = ['--as', accountOf(role), '-n', first.namespace ?? 'default'];
+    const question = ['auth', 'can-i', first.verb, String(named), ...who];
+    await soon(async () => (await rig.kubectl(question).catch(() => 'no')).startsWith('yes'));
+  }
+}
+
+/** Waits until requests have made use of each right, for a minute; shows those that failed. */
+export async function useUp(
+  rights: readonly Right[],
+  asked: () => readonly Asked[],
+): Promise<void> {
+  for (let tries = 0; tries < 600 && unused(rights, asked()).length > 0; tries += 1) {
+    await pause(100);
+  }
+  const failed = asked().filter(({ status }) => status >= 300);
+  assert.deepEqual(unused(rights, asked()), [], JSON.stringify(failed));
 }
 
 /** A kubeconfig in place of the admin's, with a token. */

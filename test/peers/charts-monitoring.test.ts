@@ -27,8 +27,30 @@ tests:
       - { series: 'signet_agent_pod_source{pod="b",source="api-server"}', values: '1x60' }
       - { series: 'signet_agent_svid_seconds_left{pod="a"}', values: '599x60' }
       - { series: 'signet_agent_svid_seconds_left{pod="b"}', values: '600x60' }
+      - { series: 'signet_server_pod_certificates_waiting{cluster="busy"}', values: '2x60' }
+      - { series: 'signet_server_pod_certificates_total{cluster="busy",outcome="issued"}', values: '0+1x60' }
+      - { series: 'signet_server_pod_certificates_waiting{cluster="stuck"}', values: '2x60' }
+      - { series: 'signet_server_pod_certificates_total{cluster="stuck",outcome="issued"}', values: '7x60' }
+      - { series: 'signet_server_issuers{cluster="busy",ready="false"}', values: '0x60' }
+      - { series: 'signet_server_issuers{cluster="stuck",ready="true"}', values: '3x60' }
+      - { series: 'signet_server_issuers{cluster="stuck",ready="false"}', values: '1x60' }
+      - { series: 'signet_server_kube_bundle_objects_behind{cluster="busy",target="a"}', values: '0x60' }
+      - { series: 'signet_server_kube_bundle_objects_behind{cluster="stuck",target="a"}', values: '4x60' }
+      - { series: 'signet_server_federation_bundle_age_seconds{trust_domain="fresh"}', values: '7200x60' }
+      - { series: 'signet_server_federation_fetch_failed{trust_domain="fresh"}', values: '1x60' }
+      - { series: 'signet_server_federation_bundle_age_seconds{trust_domain="old"}', values: '7201x60' }
+      - { series: 'signet_server_federation_fetch_failed{trust_domain="old"}', values: '0x60' }
+      - { series: 'signet_server_federation_fetch_failed{trust_domain="never"}', values: '1x60' }
     promql_expr_test:
-      - expr: 'count by (alertname, pod, svid) (ALERTS{alertstate="firing"})'
+      - expr: 'count by (alertname, cluster, target, trust_domain) (ALERTS{alertstate="firing",alertname=~"SignetPod.*|SignetIssuers.*|SignetBundles.*|SignetFed.*"})'
+        eval_time: 45m
+        exp_samples:
+          - { labels: '{alertname="SignetPodCertificatesLate",cluster="stuck"}', value: 1 }
+          - { labels: '{alertname="SignetIssuersNotReady",cluster="stuck"}', value: 1 }
+          - { labels: '{alertname="SignetBundlesNotPublished",cluster="stuck",target="a"}', value: 1 }
+          - { labels: '{alertname="SignetFederatedBundleOld",trust_domain="old"}', value: 1 }
+          - { labels: '{alertname="SignetFederatedBundleOld",trust_domain="never"}', value: 1 }
+      - expr: 'count by (alertname, pod, svid) (ALERTS{alertstate="firing",alertname!~"SignetPod.*|SignetIssuers.*|SignetBundles.*|SignetFed.*"})'
         eval_time: 45m
         exp_samples:
           - { labels: '{alertname="SignetAgentSvidEnds",pod="a"}', value: 1 }

@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { needsShared, skipNow } from '../support/shared.ts';
+import { makeRoot } from '../support/x509.ts';
 import { type GoTool, goModule, goTool } from './go-tool.ts';
 import { render, VALUES } from './helm.ts';
 import { type KubeRig, startKubeRig } from './kube-rig.ts';
@@ -108,18 +109,18 @@ describe('the charts on a real API server', needsShared('rig/kube.sh'), () => {
       ...['signet', ...common, '-n', 'server', '--set', `agent.enabled=false,${agents}`],
     ]);
     assert.match(notes, /kubectl -n server exec signet-server-0 -- signet agent list/);
-    await rig.kubectl([
-      'create',
-      'configmap',
-      'signet-bundle',
-      '-n',
-      'agents',
-      '--from-literal=bundle.pem=x',
-    ]);
+    const bundle = {
+      apiVersion: 'certificates.k8s.io/v1',
+      kind: 'ClusterTrustBundle',
+      metadata: { name: 'prod' },
+      spec: { trustBundle: makeRoot().pem },
+    };
+    await rig.kubectl(['apply', '-f', '-'], JSON.stringify(bundle));
     const places = `agent.dataHostPath=${dir}/data,agent.socket.hostPath=${dir}/run`;
     await install(helm4, [
       ...['signet', ...common, '-n', 'agents', '--set', 'server.enabled=false'],
       ...['--set', `agent.serverAddress=signet-server.server.svc,${places}`],
+      ...['--set', 'agent.bootstrap.clusterTrustBundle=prod'],
       // The rig's kubelet makes folders of the machine where they are asked for.
       ...['--set', 'agent.config.workloadAttestors.k8s.sources={api-server}'],
     ]);
@@ -163,6 +164,22 @@ describe('the charts on a real API server', needsShared('rig/kube.sh'), () => {
     const args = ['create', '-f', '-', '-o', 'jsonpath={.status.allowed}'];
     return (await rig.kubectl(args, JSON.stringify(review))) === 'true';
   }
+
+  it('say how the token of a server elsewhere is made', async (t) => {
+    if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
+    const elsewhere = ['-f', join(VALUES, 'account-only-values.yaml'), '-n', 'server', '--dry-run'];
+    const { stdout } = await helm3.run([
+      ...['install', 'signet', 'charts/signet', ...elsewhere, '--kubeconfig', rig.kubeconfig],
+    ]);
+    const [, said] = /^ {2}kubectl (.* create token .*)$/m.exec(stdout) ?? [];
+    assert.ok(said, stdout);
+    const { status } = parse(await rig.kubectl(said.split(' '))) as {
+      readonly status: { readonly token: string; readonly expirationTimestamp: string };
+    };
+    const lifeMs = Date.parse(status.expirationTimestamp) - Date.now();
+    assert.ok(lifeMs > 8759 * 3_600_000, status.expirationTimestamp);
+    assert.match(status.token, /^ey/);
+  });
 
   it('let the accounts do what they need, and nothing near to it', async (t) => {
     if (helm3.missing !== undefined) return skipNow(t, helm3.missing);

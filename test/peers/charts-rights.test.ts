@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { Metadata } from '@grpc/grpc-js';
 import { parse, stringify } from 'yaml';
 import { startAgent } from '../../agent/agent.ts';
@@ -29,9 +28,9 @@ import {
   askedBy,
   auditArgs,
   kubeconfigOf,
-  type Right,
   rightsOf,
-  unused,
+  untilBound,
+  useUp,
 } from './chart-rights.ts';
 import { type GoTool, goTool } from './go-tool.ts';
 import { at, type Manifest, render, textOf } from './helm.ts';
@@ -41,6 +40,7 @@ const LOG = createLogger({ level: 'silent' });
 const SERVER = 'r-signet-server';
 const AGENT = 'r-signet-agent';
 const SIGNER = 'signet.acme.io/spiffe';
+const DNS_SIGNER = 'signet.acme.io/service-dns';
 const account = (name: string): string => `system:serviceaccount:signet:${name}`;
 
 const OBJECTS = `
@@ -55,6 +55,11 @@ metadata: { name: spire }
 apiVersion: v1
 kind: Namespace
 metadata: { name: shop, labels: { trust: "yes" } }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: web, namespace: shop }
+spec: { selector: { served: "yes" }, ports: [{ port: 443 }] }
 ---
 apiVersion: v1
 kind: ServiceAccount
@@ -100,11 +105,16 @@ spec: { spiffeIDTemplate: "spiffe://{{ .TrustDomain }}/shop/web", podSelector: {
 const pod = (name: string): string => `
 apiVersion: v1
 kind: Pod
-metadata: { name: ${name}, namespace: shop }
+metadata: { name: ${name}, namespace: shop, labels: { served: "yes" } }
 spec:
   automountServiceAccountToken: false
   containers: [{ name: c, image: none, volumeMounts: [{ name: id, mountPath: /id }] }]
-  volumes: [{ name: id, projected: { sources: [{ podCertificate: { signerName: ${SIGNER}, credentialBundlePath: b.pem, keyType: ECDSAP256 } }] } }]
+  volumes:
+  - name: id
+    projected:
+      sources:
+      - { podCertificate: { signerName: ${SIGNER}, credentialBundlePath: b.pem, keyType: ECDSAP256 } }
+      - { podCertificate: { signerName: ${DNS_SIGNER}, credentialBundlePath: d.pem, keyType: ECDSAP256 } }
 `;
 
 const BASE = {
@@ -127,7 +137,17 @@ const CASES: readonly (readonly [string, object])[] = [
   ['rules.status', { ...OFF, rules: { status: { enabled: true } } }],
   ['podCertificates', { ...OFF, rules: { status: { enabled: false } }, podCertificates: SIGNS }],
   ['istio', { ...OFF, rules: { status: { enabled: false } }, istio: { enabled: true } }],
-  ['trustBundles', { ...OFF, trustBundles: BUNDLES }],
+  [
+    'trustBundles and agent.bootstrap.clusterTrustBundle',
+    {
+      ...OFF,
+      agent: {
+        bootstrap: { clusterTrustBundle: 'signet.acme.io:spiffe:begin' },
+        config: { attestation: { x509pop: { certificatePath: '/c', privateKeyPath: '/k' } } },
+      },
+      trustBundles: BUNDLES,
+    },
+  ],
   ['configMaps', { ...OFF, configMaps: MAPS }],
 ];
 
@@ -180,24 +200,10 @@ describe('the rights that the chart gives', needsShared('rig/kube.sh'), () => {
     ]);
     await apply(objects.filter(({ kind }) => /Role|ServiceAccount/.test(String(kind))));
     await rig.kubectl(['apply', '-f', '-'], RULES);
-    await untilBound(objects);
+    await untilBound(rig, objects, (role) =>
+      account(textOf(role, 'metadata', 'name').endsWith('-agent') ? AGENT : SERVER),
+    );
     return objects;
-  }
-
-  /** Waits until each binding holds: the API server hears of its own a moment later. */
-  async function untilBound(objects: readonly Manifest[]): Promise<void> {
-    for (const role of objects.filter(({ kind }) => /Role$/.test(String(kind)))) {
-      // Of a subresource kubectl asks in another way.
-      const first = rightsOf([role]).find(({ what }) => what.split('/').length === 2);
-      const isAgent = textOf(role, 'metadata', 'name').endsWith('-agent');
-      assert.ok(first);
-      const [group, resource] = first.what.split('/');
-      const what = group === '' ? resource : `${resource}.${group}`;
-      const named = first.name === undefined ? what : `${what}/${first.name}`;
-      const who = ['--as', account(isAgent ? AGENT : SERVER), '-n', first.namespace ?? 'default'];
-      const question = ['auth', 'can-i', first.verb, String(named), ...who];
-      await soon(async () => (await rig.kubectl(question).catch(() => 'no')).startsWith('yes'));
-    }
   }
 
   async function kubeconfigFor(name: string): Promise<string> {
@@ -261,15 +267,6 @@ describe('the rights that the chart gives', needsShared('rig/kube.sh'), () => {
 
   const partOf = (objects: readonly Manifest[], part: string): readonly Manifest[] =>
     objects.filter(({ metadata }) => textOf(metadata, 'name').endsWith(`-${part}`));
-
-  /** Waits until requests have made use of each right. */
-  async function useUp(rights: readonly Right[], asked: () => readonly Asked[]): Promise<void> {
-    for (let tries = 0; tries < 600 && unused(rights, asked()).length > 0; tries += 1) {
-      await pause(100);
-    }
-    const failed = asked().filter(({ status }) => status >= 300);
-    assert.deepEqual(unused(rights, asked()), [], JSON.stringify(failed));
-  }
 
   for (const [what, values] of CASES) {
     it(`are what the server asks for, no more and no less: ${what}`, async (t) => {

@@ -194,6 +194,35 @@ describe('the charts', () => {
     assert.ok(!accountOnly.some(({ kind }) => kind === 'StatefulSet'));
   });
 
+  it('begin by a ClusterTrustBundle where one is named, which the server publishes', async (t) => {
+    if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
+    const name = 'signet.acme.io:spiffe:prod';
+    const objects = await rendered('endpoints-values.yaml');
+    const volumes = at(podOf(objects, 'DaemonSet'), 'volumes') as readonly Manifest[];
+    const bundle = volumes.find((one) => one.name === 'bundle');
+    const sources = [{ clusterTrustBundle: { name, path: 'bundle.pem' } }];
+    assert.deepEqual(bundle, { name: 'bundle', projected: { sources } });
+    const config = objects.map((one) => at(one, 'data', 'server.yaml')).find(Boolean);
+    const cluster = at(parse(String(config)), 'kubernetes', 'clusters', '0');
+    const signerName = 'signet.acme.io/spiffe';
+    assert.deepEqual(at(cluster, 'trustBundles'), [{ signerName, name: 'prod' }]);
+    assert.equal(at(cluster, 'configMaps'), undefined);
+    assert.deepEqual(at(cluster, 'rules', 'pathPrefixes'), ['/rack-1', '/shared']);
+    const given = rights(objects, '-server');
+    assert.ok(given.includes(`certificates.k8s.io/clustertrustbundles create ${name}`));
+    assert.ok(given.includes(`certificates.k8s.io/signers attest ${signerName}`));
+    for (const once of ['publish=false', 'publish=true']) {
+      const set = ['--set', `agent.bootstrap.${once}`];
+      const listed = [
+        '--set-json',
+        `trustBundles=${JSON.stringify([{ signerName, name: 'prod' }])}`,
+      ];
+      const found = rights(await rendered('endpoints-values.yaml', [...set, ...listed]), '-server');
+      const creates = found.filter((right) => right.includes('clustertrustbundles create'));
+      assert.equal(creates.length, 1, once);
+    }
+  });
+
   it('give each node the agents of one pool', async (t) => {
     if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
     const all = await rendered('everything-values.yaml');
@@ -299,6 +328,12 @@ describe('the charts', () => {
       'a pool that listens off the network',
       ['--set-json', 'agent.pools.a.config.voucher={"listen":{"address":"fe80::1%a","port":1}}'],
       /agent\.pools\.a\.hostNetwork/,
+    ],
+    ['rules below a folder', ['--set', 'rules.pathPrefixes={/a/}'], /pathPrefixes/],
+    [
+      'a ClusterTrustBundle in another form',
+      ['--set', 'agent.bootstrap.clusterTrustBundle=a,agent.bootstrap.format=spiffe'],
+      /holds nothing else/,
     ],
     ['a library that is not there', ['--set', 'server.config.keys.manager=pkcs11'], /pkcs11/],
     ['a file of nothing', ['--set', 'server.files[0].name=a'], /exactly one/],

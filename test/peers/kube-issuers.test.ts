@@ -1,59 +1,54 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { parse, stringify } from 'yaml';
 import { encodePem } from '../../src/der/pem.ts';
 import { BundleService } from '../../src/gen/spire/api/server/bundle/v1/bundle.ts';
 import { ask, TestServer } from '../support/server.ts';
 import { needsShared } from '../support/shared.ts';
 import { makeCsr, makeKey, type TestCsrOptions } from '../support/x509.ts';
+import {
+  askedBy,
+  auditArgs,
+  kubeconfigOf,
+  type Right,
+  rightsOf,
+  untilBound,
+  useUp,
+} from './chart-rights.ts';
+import { type GoTool, goTool } from './go-tool.ts';
+import { at, type Manifest, render, textOf } from './helm.ts';
 import { type KubeRig, startKubeRig } from './kube-rig.ts';
 
 const CRDS = 'charts/signet-crds/files';
-const SIGNERS = 'signetissuers.signet.dev/*, signetclusterissuers.signet.dev/*';
 
-/** What docs/cert-manager.md says that the account needs, and nothing else. */
-const ACCOUNT = `
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: { name: signet }
-rules:
-- { apiGroups: [""], resources: [pods, nodes, namespaces, serviceaccounts], verbs: [list, watch] }
-- { apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch] }
-- { apiGroups: [spire.spiffe.io], resources: ["*"], verbs: [list, watch] }
-- { apiGroups: [signet.dev], resources: [workloadidentities, workloadidentitygrants], verbs: [list, watch] }
-- { apiGroups: [signet.dev], resources: [signetissuers, signetclusterissuers], verbs: [list, watch] }
-- { apiGroups: [signet.dev], resources: [signetissuers/status, signetclusterissuers/status], verbs: [patch] }
-- { apiGroups: [cert-manager.io], resources: [certificaterequests], verbs: [list, watch] }
-- { apiGroups: [cert-manager.io], resources: [certificaterequests/status], verbs: [patch] }
-- { apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests], verbs: [list, watch] }
-- { apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests/status], verbs: [patch] }
-- { apiGroups: [certificates.k8s.io], resources: [signers], resourceNames: [${SIGNERS}], verbs: [sign] }
-- { apiGroups: [""], resources: [events], verbs: [create] }
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: { name: signet }
-roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: signet }
-subjects: [{ apiGroup: rbac.authorization.k8s.io, kind: User, name: signet }]
----
+/** Of the chart, whose rights alone the server has. */
+const VALUES = {
+  trustDomain: 'example.org',
+  strictMode: false,
+  clusterName: 'rack',
+  image: { registry: 'registry.acme.io' },
+  agent: { enabled: false },
+  nodeAttestor: { k8sPsat: { enabled: false } },
+  rules: { status: { enabled: false } },
+  issuers: {
+    enabled: true,
+    podRequests: true,
+    signingRequests: true,
+    approve: true,
+    retryFor: '2s',
+  },
+};
+const SERVER = 'system:serviceaccount:signet:r-signet-server';
+
+const ACCOUNTS = `
 apiVersion: v1
 kind: Namespace
 metadata: { name: signet }
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: { name: signet, namespace: signet }
-rules:
-- { apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update] }
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: { name: signet, namespace: signet }
-roleRef: { apiGroup: rbac.authorization.k8s.io, kind: Role, name: signet }
-subjects: [{ apiGroup: rbac.authorization.k8s.io, kind: User, name: signet }]
 ---
 apiVersion: v1
 kind: Namespace
@@ -163,28 +158,25 @@ describe(
   'issuers on a real API server with a real cert-manager',
   needsShared('rig/kube.sh'),
   () => {
+    let helm: GoTool;
+    let dir: string;
     let rig: KubeRig;
+    let rights: readonly Right[];
     let server: TestServer;
     let podUid: string;
 
     before(async () => {
-      rig = await startKubeRig({ certManager: true });
+      helm = await goTool('helm3', 'helm.sh/helm/v3/cmd/helm');
+      assert.equal(helm.missing, undefined);
+      dir = mkdtempSync(join(tmpdir(), 'sgn-issuers-'));
+      rig = await startKubeRig({ certManager: true, apiArgs: auditArgs(dir) });
       const crds = readdirSync(CRDS).map((file) => readFileSync(join(CRDS, file), 'utf8'));
       await rig.kubectl(['apply', '-f', '-'], crds.join('\n---\n'));
       await rig.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s']);
-      await rig.kubectl(['apply', '-f', '-'], ACCOUNT);
+      await rig.kubectl(['apply', '-f', '-'], ACCOUNTS);
+      const cluster = await fromChart();
       await rig.node('node-a');
       await rig.kubectl(['apply', '-f', '-'], OBJECTS);
-      const cluster = {
-        name: 'rack',
-        kubeconfigPath: await rig.user('signet'),
-        issuers: {
-          leaseNamespace: 'signet',
-          podRequests: true,
-          signingRequests: true,
-          retryFor: '2s',
-        },
-      };
       server = await TestServer.start({ kubernetes: { clusters: [cluster] } });
       await rig.kubectl([
         'wait',
@@ -200,7 +192,32 @@ describe(
     after(async () => {
       await server?.stop();
       await rig?.stop();
+      rmSync(dir, { recursive: true, force: true });
     });
+
+    /** Gives the chart's rights to its account, and answers what the server is told of the cluster. */
+    async function fromChart(): Promise<object> {
+      const values = join(dir, 'values.yaml');
+      writeFileSync(values, stringify(VALUES));
+      const objects = await render(helm, 'charts/signet', ['-f', values]);
+      const accounts = objects.filter(({ kind }) => /Role|ServiceAccount/.test(String(kind)));
+      await rig.kubectl(['apply', '-f', '-'], JSON.stringify(listOf(accounts)));
+      const isOurs = ({ metadata }: Manifest) => textOf(metadata, 'name').endsWith('-server');
+      const ours = objects.filter(isOurs);
+      rights = rightsOf(ours);
+      await untilBound(rig, ours, () => SERVER);
+      const token = await rig.kubectl(['create', 'token', 'r-signet-server', '-n', 'signet']);
+      const path = join(dir, 'server.kubeconfig');
+      const config = parse(
+        textOf(
+          ours.find(({ kind }) => kind === 'ConfigMap'),
+          'data',
+          'server.yaml',
+        ),
+      );
+      const kubeconfigPath = kubeconfigOf(rig.kubeconfig, token.trim(), path);
+      return { ...Object(at(config, 'kubernetes', 'clusters', '0')), kubeconfigPath };
+    }
 
     async function read<T>(...args: readonly string[]): Promise<T> {
       return JSON.parse(await rig.kubectl(['get', '-o', 'json', '-n', 'shop', ...args])) as T;
@@ -555,6 +572,39 @@ spec: { certificates: [{ pathPrefix: /tenant/shop/web, dnsNames: [web.shop.svc] 
       await event('CertificateSigningRequest', 'CertificateIssued', 'default');
       const { status: untouched } = await read<Request>('csr', 'not-approved');
       assert.deepEqual([untouched?.certificate, untouched?.conditions], [undefined, undefined]);
+    });
+
+    it('had of the chart each right that was needed for that, and no other', async () => {
+      const asked = () => askedBy(dir, SERVER);
+      await useUp(rights, asked);
+      assert.deepEqual(
+        asked().filter(({ status }) => status === 403),
+        [],
+      );
+    });
+
+    // The webhook asks so, with the names of all issuers first; the rig has none.
+    it('let cert-manager approve requests to them where the chart says so', async () => {
+      const may = async (name: string): Promise<string> => {
+        const review = {
+          apiVersion: 'authorization.k8s.io/v1',
+          kind: 'SubjectAccessReview',
+          spec: {
+            user: 'system:serviceaccount:cert-manager:cert-manager',
+            resourceAttributes: {
+              verb: 'approve',
+              group: 'cert-manager.io',
+              resource: 'signers',
+              name,
+            },
+          },
+        };
+        const create = ['create', '-f', '-', '-o', 'jsonpath={.status.allowed}'];
+        return rig.kubectl(create, JSON.stringify(review));
+      };
+      assert.equal(await may('signetissuers.signet.dev/*'), 'true');
+      assert.equal(await may('signetclusterissuers.signet.dev/*'), 'true');
+      assert.equal(await may('issuers.cert-manager.io/*'), 'false');
     });
   },
 );

@@ -19,6 +19,7 @@
 {{- $agent := include "signet.agent.values" (list $ $pool) | fromYaml }}
 {{- include "signet.checks.agent" (dict "Values" (set (deepCopy $v) "agent" $agent) "at" (ternary (printf "agent.pools.%s" $pool) "agent" (ne $pool ""))) }}
 {{- end }}{{ end }}
+{{- if and $v.agent.enabled $v.agent.bootstrap.clusterTrustBundle (ne $v.agent.bootstrap.format "pem") }}{{ fail "\n\nagent.bootstrap.format is not pem, and a ClusterTrustBundle holds nothing else: leave format out, or take a ConfigMap." }}{{ end }}
 {{- if and $v.networkPolicy.enabled $v.networkPolicy.egress.enabled (not $v.networkPolicy.egress.apiServerCidrs) (or (and $v.server.enabled (include "signet.server.usesApi" .)) (and $v.agent.enabled (include "signet.agent.usesApi" .))) }}{{ fail "\n\nnetworkPolicy.egress.apiServerCidrs is not set: server and agents need the API server. kubectl get endpointslices -n default -l kubernetes.io/service-name=kubernetes tells its addresses." }}{{ end }}
 {{- if and $v.networkPolicy.enabled $v.networkPolicy.egress.enabled $v.agent.enabled $v.agent.serverAddress (not $v.networkPolicy.egress.agent) }}{{ fail "\n\nnetworkPolicy.egress.agent is not set: agents need the server at agent.serverAddress." }}{{ end }}
 {{- if and $v.metrics.podMonitor.enabled $v.metrics.serviceMonitor.enabled }}{{ fail "\n\nmetrics.podMonitor and metrics.serviceMonitor are both enabled: everything would be counted twice. Take one." }}{{ end }}

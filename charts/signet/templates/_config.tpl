@@ -68,7 +68,7 @@
 {{- $_ := set $here "issuers" (merge $lease (omit . "enabled" "approve")) }}
 {{- end }}{{ end -}}
 {{- with .Values.istio }}{{ if .enabled }}{{ $_ := set $here "istio" (omit . "enabled") }}{{ end }}{{ end -}}
-{{- with .Values.trustBundles }}{{ $_ := set $here "trustBundles" . }}{{ end -}}
+{{- with include "signet.trustBundles" . | fromYamlArray }}{{ $_ := set $here "trustBundles" . }}{{ end -}}
 {{- with include "signet.configMaps" . | fromYamlArray }}{{ $_ := set $here "configMaps" . }}{{ end -}}
 {{- if or $here.trustBundles $here.configMaps }}{{ $_ := set $here "bundleSettle" .Values.bundleSettle }}{{ end -}}
 {{- $clusters = list $here -}}
@@ -82,6 +82,7 @@
 {{- $rules = dict "className" .Values.rules.className "watchClassless" .Values.rules.watchClassless -}}
 {{- $_ := set $rules "clusterDomain" .Values.clusterDomain -}}
 {{- $_ := set $rules "ignoreNamespaces" .Values.rules.ignoreNamespaces -}}
+{{- with .Values.rules.pathPrefixes }}{{ $_ := set $rules "pathPrefixes" . }}{{ end -}}
 {{- with .Values.rules.parentIdTemplate }}{{ $_ := set $rules "parentIdTemplate" . }}{{ end -}}
 {{- if .Values.rules.status.enabled }}
 {{- $_ := set $rules "status" (dict "leaseNamespace" .Release.Namespace "leaseName" (printf "%s-rules" (include "signet.fullname" .))) }}

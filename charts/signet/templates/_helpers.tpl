@@ -112,7 +112,7 @@ livenessProbe:
 
 {{- /* Whether the server keeps an eye on this cluster: kubernetes.clusters of server.yaml. */}}
 {{- define "signet.server.watches" -}}
-{{- if or .Values.rules.enabled .Values.podCertificates.enabled .Values.issuers.enabled .Values.istio.enabled .Values.trustBundles (include "signet.configMaps" . | fromYamlArray) }}yes{{ end }}
+{{- if or .Values.rules.enabled .Values.podCertificates.enabled .Values.issuers.enabled .Values.istio.enabled (include "signet.trustBundles" . | fromYamlArray) (include "signet.configMaps" . | fromYamlArray) }}yes{{ end }}
 {{- end }}
 
 {{- define "signet.server.usesApi" -}}
@@ -127,13 +127,26 @@ livenessProbe:
 {{- /* ConfigMaps that the server publishes into, as a YAML list. */}}
 {{- define "signet.configMaps" -}}
 {{- $maps := .Values.configMaps -}}
-{{- if include "signet.bootstrap.publishes" . -}}
+{{- if and (include "signet.bootstrap.publishes" .) (not .Values.agent.bootstrap.clusterTrustBundle) -}}
 {{- $from := .Values.agent.bootstrap -}}
 {{- $isThere := false -}}
 {{- range $maps }}{{ if and (eq (.namespace | default "") $.Release.Namespace) (eq (.name | default "spire-bundle") $from.configMap) }}{{ $isThere = true }}{{ end }}{{ end -}}
 {{- if not $isThere }}{{ $maps = append $maps (dict "namespace" .Release.Namespace "name" $from.configMap "key" $from.key "format" $from.format) }}{{ end -}}
 {{- end -}}
 {{- toYaml $maps }}
+{{- end }}
+
+{{- /* ClusterTrustBundles that the server publishes, as a YAML list. */}}
+{{- define "signet.trustBundles" -}}
+{{- $bundles := .Values.trustBundles -}}
+{{- $name := .Values.agent.bootstrap.clusterTrustBundle -}}
+{{- if and $name (include "signet.bootstrap.publishes" .) (not (has $name (include "signet.trustBundleNames" . | fromJsonArray))) -}}
+{{- $own := dict "name" $name -}}
+{{- /* The name of a bundle with a signer begins with that. */}}
+{{- if contains ":" $name }}{{ $own = dict "signerName" (splitList ":" $name | initial | join "/") "name" (splitList ":" $name | last) }}{{ end -}}
+{{- $bundles = append $bundles $own -}}
+{{- end -}}
+{{- toYaml $bundles }}
 {{- end }}
 
 {{- /* Pools of agents: that of all nodes without the label is the empty name. */}}

@@ -70,14 +70,14 @@
 # podCertificates, issuers, istio: who the pods are.
 - { apiGroups: [""], resources: [serviceaccounts], verbs: [list, watch] }
 {{- end }}
-{{- if $v.trustBundles }}
-# trustBundles
+{{- with include "signet.trustBundles" . | fromYamlArray }}
+# trustBundles, agent.bootstrap.publish
 - apiGroups: [certificates.k8s.io]
   resources: [clustertrustbundles]
-  resourceNames: {{ include "signet.trustBundleNames" . }}
+  resourceNames: {{ include "signet.trustBundleNames" (dict "Values" (dict "trustDomain" $v.trustDomain "trustBundles" .)) }}
   verbs: [list, watch, create, patch]
 {{- $signers := list }}
-{{- range $v.trustBundles }}{{ with .signerName }}{{ $signers = append $signers . }}{{ end }}{{ end }}
+{{- range . }}{{ with .signerName }}{{ $signers = append $signers . }}{{ end }}{{ end }}
 {{- with uniq $signers }}
 - { apiGroups: [certificates.k8s.io], resources: [signers], resourceNames: {{ toJson . }}, verbs: [attest] }
 {{- end }}
