@@ -211,6 +211,8 @@ describe('the charts', () => {
     const given = rights(objects, '-server');
     assert.ok(given.includes(`certificates.k8s.io/clustertrustbundles create ${name}`));
     assert.ok(given.includes(`certificates.k8s.io/signers attest ${signerName}`));
+    // Off where IDs are held to paths (rules.federatedTrustDomains).
+    assert.ok(!given.some((right) => right.includes('clusterfederatedtrustdomains')));
     for (const once of ['publish=false', 'publish=true']) {
       const set = ['--set', `agent.bootstrap.${once}`];
       const listed = [

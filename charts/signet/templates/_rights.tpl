@@ -10,11 +10,11 @@
 - { apiGroups: [""], resources: [pods, nodes], verbs: [get] }
 {{- end }}
 {{- if $v.rules.enabled }}
-# rules: what entries are derived from.
+# rules: what entries are derived from. Who is held to pathPrefixes has no say in whom to trust.
 - { apiGroups: [""], resources: [pods, nodes, namespaces], verbs: [list, watch] }
 - { apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch] }
 - apiGroups: [spire.spiffe.io]
-  resources: [clusterspiffeids, clusterstaticentries, clusterfederatedtrustdomains]
+  resources: [clusterspiffeids, clusterstaticentries{{ if not $v.rules.pathPrefixes }}, clusterfederatedtrustdomains{{ end }}]
   verbs: [list, watch]
 - apiGroups: [signet.dev]
   resources: [workloadidentities, workloadidentitygrants]
@@ -22,7 +22,7 @@
 {{- if $v.rules.status.enabled }}
 # rules.status
 - apiGroups: [spire.spiffe.io]
-  resources: [clusterspiffeids/status, clusterstaticentries/status, clusterfederatedtrustdomains/status]
+  resources: [clusterspiffeids/status, clusterstaticentries/status{{ if not $v.rules.pathPrefixes }}, clusterfederatedtrustdomains/status{{ end }}]
   verbs: [patch]
 - apiGroups: [signet.dev]
   resources: [workloadidentities/status]
