@@ -7,6 +7,10 @@ import type { KubeResource } from './resource.ts';
 export const SEQUENCE_ANNOTATION = 'signet.dev/bundle-sequence';
 /** Annotation of every object that is published: whose bundle it holds. */
 export const DOMAIN_ANNOTATION = 'signet.dev/trust-domain';
+/** Annotation of what is published of other trust domains: by the server of which trust domain. */
+export const PUBLISHER_ANNOTATION = 'signet.dev/published-by';
+/** Label of what is published of other trust domains. */
+export const FEDERATED_LABEL = { key: 'signet.dev/federated', value: 'true' } as const;
 /** Label of every object that is published, by which all of a cluster are found. */
 export const PUBLISHED_LABEL = { key: 'signet.dev/bundle', value: 'published' } as const;
 

@@ -46,7 +46,9 @@ export interface HttpAnswer {
 export function callHttp(url: URL, call: HttpCall): Promise<HttpAnswer> {
   const { method, headers = {}, body, ca, tls, agent, maxAnswerBytes, signal, socketPath } = call;
   const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>();
-  const options = { method, headers, signal };
+  // Node says the length of a body by itself, but not with DELETE: its server would take it for a request.
+  const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
+  const options = { method, headers: { ...length, ...headers }, signal };
   const request =
     url.protocol === 'https:'
       ? tlsRequest(url, {

@@ -58,7 +58,14 @@ describe('federation on a real API server', needsShared('rig/kube.sh'), () => {
     await rig.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s']);
     await rig.kubectl(['create', 'namespace', 'signet']);
     const status = { leaseNamespace: 'signet' };
-    const cluster = { name: 'rack', kubeconfigPath: rig.kubeconfig, rules: { status } };
+    const cluster = {
+      name: 'rack',
+      kubeconfigPath: rig.kubeconfig,
+      rules: { status },
+      bundleLease: { namespace: 'signet' },
+      trustBundles: [{ signerName: 'example.org/spiffe', federated: true }],
+      configMaps: [{ namespace: 'signet', federated: true }],
+    };
     server = await TestServer.start({ kubernetes: { clusters: [cluster] } });
   });
   after(async () => {
@@ -95,6 +102,32 @@ describe('federation on a real API server', needsShared('rig/kube.sh'), () => {
     await soon(async () => (await status('second')).includes('InForce'));
     await rig.kubectl(['delete', KIND, '--all']);
     await soon(async () => (await relationships()) === '');
+  });
+
+  it('their bundles are published, and removed with them', async () => {
+    const published = (): Promise<string> =>
+      rig.kubectl([
+        ...['get', 'clustertrustbundles,configmaps', '-n', 'signet', '-o', 'name'],
+        ...['-l', 'signet.dev/bundle=published'],
+      ]);
+    const own = [
+      'clustertrustbundle.certificates.k8s.io/example.org:spiffe:example.org',
+      'configmap/spire-bundle',
+    ];
+    const theirs = [
+      'clustertrustbundle.certificates.k8s.io/example.org:spiffe:a.test',
+      'configmap/spire-bundle.a.test',
+    ];
+    const are = async (...names: readonly string[]): Promise<boolean> =>
+      (await published()).trim().split('\n').sort().join() === [...names].sort().join();
+    await soon(() => are(...own));
+    await rig.kubectl(['apply', '-f', '-'], object('a', 'a.test'));
+    await soon(() => are(...own, ...theirs));
+    const key = '-o=jsonpath={.spec.trustBundle}';
+    const pem = await rig.kubectl(['get', 'clustertrustbundle', 'example.org:spiffe:a.test', key]);
+    assert.equal(pem.trim(), ROOTS.get('a.test')?.pem.trim());
+    await rig.kubectl(['delete', KIND, 'a']);
+    await soon(() => are(...own));
   });
 
   it('events say it where the status has no fields', async () => {

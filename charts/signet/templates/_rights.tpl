@@ -76,6 +76,12 @@
   resources: [clustertrustbundles]
   resourceNames: {{ include "signet.trustBundleNames" (dict "Values" (dict "trustDomain" $v.trustDomain "trustBundles" .)) }}
   verbs: [list, watch, create, patch]
+{{- $federated := false }}
+{{- range $v.trustBundles }}{{ if .federated }}{{ $federated = true }}{{ end }}{{ end }}
+{{- if $federated }}
+# trustBundles with federated: their names come with the trust domains.
+- { apiGroups: [certificates.k8s.io], resources: [clustertrustbundles], verbs: [get, list, watch, create, patch, delete] }
+{{- end }}
 {{- $signers := list }}
 {{- range . }}{{ with .signerName }}{{ $signers = append $signers . }}{{ end }}{{ end }}
 {{- with uniq $signers }}
@@ -90,6 +96,12 @@
 {{- if not $v.rules.enabled }}
 - { apiGroups: [""], resources: [namespaces], verbs: [list, watch] }
 {{- end }}
+{{- end }}
+{{- $federated := false }}
+{{- range $v.configMaps }}{{ if and .namespaceSelector .federated }}{{ $federated = true }}{{ end }}{{ end }}
+{{- if $federated }}
+# configMaps with a namespaceSelector and federated: their names come with the trust domains.
+- { apiGroups: [""], resources: [configmaps], verbs: [get, list, watch, create, patch, delete] }
 {{- end }}
 {{- end }}
 
@@ -123,13 +135,18 @@
   resourceNames: {{ toJson $leases }}
   verbs: [get, update]
 {{- end }}
-{{- $maps := list -}}
+{{- $maps := list -}}{{- $federated := false -}}
 {{- range include "signet.configMaps" $root | fromYamlArray }}
+{{- if and .federated (eq (.namespace | default "") $namespace) }}{{ $federated = true }}{{ end }}
 {{- if eq (.namespace | default "") $namespace }}{{ $maps = append $maps (.name | default "spire-bundle") }}{{ end }}
 {{- end }}
 {{- with uniq $maps }}
 # configMaps, agent.bootstrap.publish
 - { apiGroups: [""], resources: [configmaps], resourceNames: {{ toJson . }}, verbs: [list, watch, create, patch] }
+{{- end }}
+{{- if $federated }}
+# configMaps with federated: their names come with the trust domains.
+- { apiGroups: [""], resources: [configmaps], verbs: [get, list, watch, create, patch, delete] }
 {{- end }}
 {{- if eq (include "signet.server.certManager" $root) $namespace }}
 # server.config.upstream.certManager

@@ -15,8 +15,14 @@ const TD = unwrap(parseTrustDomain('example.org'));
 const ROOTS = [makeRoot(), makeRoot()];
 const LEAF = makeLeaf(ROOTS[0] ?? assert.fail());
 const KEY = makeJwtKey('P-256', 'k1');
-const SETTINGS = { channel: 'live', draftLabels: false, labels: {} } as const;
-const MAP = { namespace: 'spire', name: 'spire-bundle', key: 'bundle.crt', labels: {} } as const;
+const SETTINGS = { channel: 'live', draftLabels: false, labels: {}, federated: false } as const;
+const MAP = {
+  namespace: 'spire',
+  name: 'spire-bundle',
+  key: 'bundle.crt',
+  labels: {},
+  federated: false,
+} as const;
 
 function bundleOf(
   certificates: readonly Bundle['x509Authorities'][number]['certificate'][],
@@ -68,17 +74,17 @@ test('KEP-3257 nothing is rendered where no CA certificate is left', () => {
   for (const certificates of [[], [LEAF.certificate]]) {
     const bundle = bundleOf(certificates);
     assertRefused(trustBundleForm(SETTINGS, TD).render(bundle), 'KUBE_BUNDLE_EMPTY');
-    assertRefused(configMapForm({ ...MAP, format: 'pem' }).render(bundle), 'KUBE_BUNDLE_EMPTY');
+    assertRefused(configMapForm({ ...MAP, format: 'pem' }, TD).render(bundle), 'KUBE_BUNDLE_EMPTY');
   }
   const none = { ...FULL, jwtAuthorities: [] };
-  assertRefused(configMapForm({ ...MAP, format: 'jwks' }).render(none), 'KUBE_BUNDLE_EMPTY');
+  assertRefused(configMapForm({ ...MAP, format: 'jwks' }, TD).render(none), 'KUBE_BUNDLE_EMPTY');
   const bare = emptyBundle(TD);
-  assertRefused(configMapForm({ ...MAP, format: 'spiffe' }).render(bare), 'KUBE_BUNDLE_EMPTY');
+  assertRefused(configMapForm({ ...MAP, format: 'spiffe' }, TD).render(bare), 'KUBE_BUNDLE_EMPTY');
 });
 
 test('a ConfigMap holds PEM, the SPIFFE document or the JWT keys under its key', () => {
   const text = (format: 'pem' | 'spiffe' | 'jwks'): string => {
-    const object = assertValue(configMapForm({ ...MAP, format }).render(FULL));
+    const object = assertValue(configMapForm({ ...MAP, format }, TD).render(FULL));
     assert.deepEqual(Object.fromEntries(textMapAt(object, 'metadata', 'annotations')), {
       'signet.dev/bundle-sequence': '7',
       'signet.dev/trust-domain': 'example.org',
@@ -96,7 +102,7 @@ test('a ConfigMap holds PEM, the SPIFFE document or the JWT keys under its key',
 });
 
 test('what is compared is what is ours: nothing that others add, all that they change', () => {
-  const form = configMapForm({ ...MAP, format: 'pem', labels: { a: 'b' } });
+  const form = configMapForm({ ...MAP, format: 'pem', labels: { a: 'b' } }, TD);
   const object = assertValue(form.render(FULL)) as {
     metadata: { labels: object; annotations: object };
     data: object;

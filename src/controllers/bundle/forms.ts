@@ -1,9 +1,12 @@
+import { createHash } from 'node:crypto';
 import { equalBytes } from '../../base/bytes.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
 import { type KubeObject, textAt, textMapAt } from '../../kube/objects.ts';
 import {
   DOMAIN_ANNOTATION,
+  FEDERATED_LABEL,
   PUBLISHED_LABEL,
+  PUBLISHER_ANNOTATION,
   SEQUENCE_ANNOTATION,
 } from '../../kube/trust-bundles.ts';
 import type { Bundle } from '../../spiffe/bundle.ts';
@@ -23,20 +26,29 @@ export interface BundleForm {
   render(bundle: Bundle): Result<KubeObject>;
   /** What of an object is ours: equal for two objects that say the same. */
   shown(object: KubeObject): string;
+  /** Whether an object is one that this server published of that other trust domain. */
+  isRemovable(object: KubeObject): boolean;
 }
 
-/** A ClusterTrustBundle (KEP-3257). */
-export function trustBundleForm(settings: TrustBundleSettings, of: TrustDomain): BundleForm {
+/** A ClusterTrustBundle (KEP-3257) of the own trust domain, or of another one. */
+export function trustBundleForm(
+  settings: TrustBundleSettings,
+  own: TrustDomain,
+  other?: TrustDomain,
+): BundleForm {
   const { signerName, channel, draftLabels } = settings;
+  const of = other ?? own;
+  const marks = marksOf(own, other);
   const labels = {
     ...settings.labels,
-    [PUBLISHED_LABEL.key]: PUBLISHED_LABEL.value,
+    ...marks.labels,
     'signet.dev/canarying': channel,
-    ...(draftLabels
-      ? { 'k8s.spiffe.io/canarying': channel, 'k8s.spiffe.io/workload-trust-domain': of.name }
-      : {}),
+    ...(draftLabels ? draftLabelsOf(of, channel) : {}),
   };
-  const suffix = settings.name ?? objectNameOf(of);
+  const suffix =
+    other === undefined
+      ? (settings.name ?? objectNameOf(of))
+      : federatedName(settings.name, other, MAX_NAME - (signerName ?? '').length - 1);
   const name = signerName === undefined ? suffix : `${signerName.replaceAll('/', ':')}:${suffix}`;
   return {
     kind: 'ClusterTrustBundle',
@@ -46,7 +58,7 @@ export function trustBundleForm(settings: TrustBundleSettings, of: TrustDomain):
       if (!trustBundle.ok) return trustBundle;
       const signer = signerName === undefined ? {} : { signerName };
       return ok({
-        metadata: metadataOf(name, labels, bundle),
+        metadata: metadataOf(name, { labels, annotations: marks.annotations }, bundle),
         spec: { ...signer, trustBundle: trustBundle.value },
       });
     },
@@ -55,21 +67,69 @@ export function trustBundleForm(settings: TrustBundleSettings, of: TrustDomain):
         textAt(object, 'spec', 'signerName'),
         textAt(object, 'spec', 'trustBundle'),
       ]),
+    isRemovable: (object) => bears(object, marks, other),
   };
 }
 
-/** A ConfigMap: by default what SPIRE's notifier `k8sbundle` writes. */
-export function configMapForm({ name, key, format, ...settings }: ConfigMapSettings): BundleForm {
-  const labels = { ...settings.labels, [PUBLISHED_LABEL.key]: PUBLISHED_LABEL.value };
+/**
+ * A ConfigMap of the own trust domain, by default what SPIRE's notifier `k8sbundle` writes, or of another
+ * one.
+ */
+export function configMapForm(
+  { key, format, ...settings }: ConfigMapSettings,
+  own: TrustDomain,
+  other?: TrustDomain,
+): BundleForm {
+  const marks = marksOf(own, other);
+  const labels = { ...settings.labels, ...marks.labels };
+  const name = other === undefined ? settings.name : federatedName(settings.name, other, MAX_NAME);
   return {
     kind: 'ConfigMap',
     name,
     render(bundle) {
       const text = textOf(bundle, format);
       if (!text.ok) return text;
-      return ok({ metadata: metadataOf(name, labels, bundle), data: { [key]: text.value } });
+      const metadata = metadataOf(name, { labels, annotations: marks.annotations }, bundle);
+      return ok({ metadata, data: { [key]: text.value } });
     },
     shown: (object) => shownOf(object, labels, [textAt(object, 'data', key)]),
+    isRemovable: (object) => bears(object, marks, other),
+  };
+}
+
+/** What tells our objects from those of others. */
+interface Marks {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+function marksOf(own: TrustDomain, other: TrustDomain | undefined): Marks {
+  const published = { [PUBLISHED_LABEL.key]: PUBLISHED_LABEL.value };
+  if (other === undefined) return { labels: published, annotations: {} };
+  return {
+    labels: { ...published, [FEDERATED_LABEL.key]: FEDERATED_LABEL.value },
+    annotations: { [PUBLISHER_ANNOTATION]: own.name },
+  };
+}
+
+/** Whether an object has all of the marks, and is of that other trust domain. */
+function bears(object: KubeObject, marks: Marks, other: TrustDomain | undefined): boolean {
+  if (other === undefined) return false;
+  const labels = textMapAt(object, 'metadata', 'labels');
+  const annotations = textMapAt(object, 'metadata', 'annotations');
+  return (
+    Object.entries(marks.labels).every(([key, value]) => labels.get(key) === value) &&
+    Object.entries(marks.annotations).every(([key, value]) => annotations.get(key) === value) &&
+    annotations.get(DOMAIN_ANNOTATION) === other.name
+  );
+}
+
+/** Labels of the draft; a trust domain that can be no value of a label is left out. */
+function draftLabelsOf({ name }: TrustDomain, channel: string): Readonly<Record<string, string>> {
+  const isValue = /^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/.test(name);
+  return {
+    'k8s.spiffe.io/canarying': channel,
+    ...(isValue ? { 'k8s.spiffe.io/workload-trust-domain': name } : {}),
   };
 }
 
@@ -78,11 +138,27 @@ function objectNameOf({ name }: TrustDomain): string {
   return name.replaceAll('_', '-');
 }
 
-function metadataOf(name: string, labels: Readonly<Record<string, string>>, bundle: Bundle) {
+/** Longest name of an object. */
+const MAX_NAME = 253;
+const SUBDOMAIN = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/;
+
+/**
+ * The name of an object of another trust domain: after that of ours where configuration names it. One that
+ * can be no name in Kubernetes is given by its hash, since two of them must never become one name.
+ */
+function federatedName(base: string | undefined, { name }: TrustDomain, longest: number): string {
+  const before = base === undefined ? '' : `${base}.`;
+  if (SUBDOMAIN.test(name) && before.length + name.length <= longest) return `${before}${name}`;
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 32);
+  return `${before.slice(0, Math.max(longest - 36, 0))}td-${hash}`;
+}
+
+function metadataOf(name: string, { labels, annotations }: Marks, bundle: Bundle) {
   return {
     name,
     labels,
     annotations: {
+      ...annotations,
       [SEQUENCE_ANNOTATION]: String(bundle.sequence),
       [DOMAIN_ANNOTATION]: bundle.trustDomain.name,
     },
@@ -100,6 +176,7 @@ function shownOf(
     ...Object.keys(labels).map((key) => held.get(key)),
     annotations.get(SEQUENCE_ANNOTATION),
     annotations.get(DOMAIN_ANNOTATION),
+    annotations.get(PUBLISHER_ANNOTATION),
   ];
   return JSON.stringify([...content, ...marks].map((text) => text ?? null));
 }

@@ -57,7 +57,7 @@ interface Standing {
 
 /**
  * Keeps one object as it has to be: one write at a time, at once when the bundle or the object changes,
- * later when a write failed or somebody else keeps changing it. It is never deleted.
+ * later when a write failed or somebody else keeps changing it. It is never deleted here.
  */
 export class PublishedObject {
   readonly #options: PublishedObjectOptions;
@@ -110,6 +110,11 @@ export class PublishedObject {
     return this.#standings.some((one) => one.sequence >= sequence && nowMs - one.sinceMs >= forMs);
   }
 
+  /** Waits for a write that is under way. */
+  async whenIdle(): Promise<void> {
+    await this.#writing;
+  }
+
   /** What it has to be may have changed, or who writes it: looks at once. */
   wake(): void {
     if (this.#stopped.signal.aborted) return;
@@ -134,6 +139,8 @@ export class PublishedObject {
     this.#noteStanding();
     if (this.isCurrent) return;
     this.#standings = [];
+    // Nothing is to be there, or what is to be there cannot be written: nothing is put back.
+    if (this.#options.wanted() === undefined) return;
     this.#later(this.#putBackDelayMs(wasStanding, object === undefined));
   }
 

@@ -9,6 +9,7 @@ import { seededRandom } from '../../base/random.ts';
 import { unwrap } from '../../base/result.ts';
 import { openKubeApi } from '../../kube/kube-api.ts';
 import { type KubeObject, textAt } from '../../kube/objects.ts';
+import { Federations } from '../../registry/federation.ts';
 import { type Bundle, emptyBundle } from '../../spiffe/bundle.ts';
 import { parseTrustDomain } from '../../spiffe/trust-domain.ts';
 import { kubernetesSchema } from '../settings.ts';
@@ -43,6 +44,8 @@ interface Rig {
   readonly failures: string[];
   readonly warnings: string[];
   publish(bundle: Bundle): void;
+  /** Holds a bundle of another trust domain, of so many roots; or none any more. */
+  federate(name: string, count: number | undefined): void;
   lead(leads: boolean): void;
 }
 
@@ -66,6 +69,7 @@ async function rig(context: TestContext, options: RigOptions): Promise<Rig> {
   }).clusters;
   const failures: string[] = [];
   const warnings: string[] = [];
+  const federation = new Federations();
   let bundle = options.bundle ?? bundleOf(1, 1n);
   let tell: (bundle: Bundle) => void = () => {};
   let term = leads ? new AbortController() : undefined;
@@ -75,6 +79,7 @@ async function rig(context: TestContext, options: RigOptions): Promise<Rig> {
     api: kube.api,
     trustDomain: TD,
     registry: {
+      federation,
       get bundle() {
         return bundle;
       },
@@ -116,6 +121,12 @@ async function rig(context: TestContext, options: RigOptions): Promise<Rig> {
     publish(next) {
       bundle = next;
       tell(next);
+    },
+    federate(name, count) {
+      const trustDomain = unwrap(parseTrustDomain(name));
+      const held = count === undefined ? undefined : { ...bundleOf(count, 5n), trustDomain };
+      federation.putBundle(name, held && { bundle: held, origin: '', revision: 1n });
+      federation.notify();
     },
     lead(now) {
       term?.abort();
@@ -465,5 +476,135 @@ describe('a new authority', () => {
     await until(() => all.warnings.length === 1);
     await until(() => objectOf(all)?.isCurrent === true);
     assert.equal((await missing(all, 1n)).length, 1);
+  });
+});
+
+describe('bundles of other trust domains', () => {
+  const settings = {
+    trustBundles: [
+      { signerName: 'example.org/spiffe', federated: true },
+      { name: 'roots', federated: true },
+      { name: 'taken.test' },
+      { federated: true },
+    ],
+    configMaps: [{ namespace: 'spire', federated: true }, { namespace: 'plain' }],
+  };
+  const THEIRS = 'spire/spire-bundle.other.test';
+  const names = ['example.org:spiffe:other.test', 'roots.other.test', 'other.test'];
+  const all = (fake: FakeKube): readonly string[] => [
+    ...names.filter((name) => fake.object(BUNDLES, name) !== undefined),
+    ...(fake.object(MAPS, THEIRS) === undefined ? [] : [THEIRS]),
+  ];
+
+  test('are published beside the own one while they are held, and go with them', async (context) => {
+    const rack = await rig(context, { settings });
+    const { fake } = rack;
+    rack.federate('other.test', 2);
+    await until(() => all(fake).length === 4);
+    const object = fake.object(BUNDLES, 'roots.other.test') ?? assert.fail();
+    assert.equal(textAt(object, 'spec', 'trustBundle'), pemOf(2));
+    assert.deepEqual(object.metadata, {
+      ...(object.metadata as object),
+      labels: {
+        'signet.dev/bundle': 'published',
+        'signet.dev/federated': 'true',
+        'signet.dev/canarying': 'live',
+      },
+      annotations: {
+        'signet.dev/bundle-sequence': '5',
+        'signet.dev/trust-domain': 'other.test',
+        'signet.dev/published-by': 'example.org',
+      },
+    });
+    assert.equal(fake.object(MAPS, 'plain/spire-bundle.other.test'), undefined);
+    rack.federate('other.test', 1);
+    await until(() => mapPem(fake, THEIRS) === pemOf(1));
+    rack.federate('other.test', undefined);
+    await until(() => all(fake).length === 0);
+    assert.equal(mapPem(fake), pemOf(1), 'ours stays');
+    await until(() => rack.publisher.targets.length === 6);
+    rack.federate('other.test', 2);
+    await until(() => all(fake).length === 4);
+  });
+
+  test('never take the name of an own object, nor of one another', async (context) => {
+    const rack = await rig(context, { settings });
+    const { fake } = rack;
+    rack.federate('taken.test', 2);
+    await until(() => fake.object(BUNDLES, 'roots.taken.test') !== undefined);
+    await until(() => fake.object(BUNDLES, 'taken.test') !== undefined);
+    const own = fake.object(BUNDLES, 'taken.test') ?? assert.fail();
+    assert.equal(textAt(own, 'spec', 'trustBundle'), pemOf(1));
+    assert.match(rack.warnings.join(), /its name is that of another object.*taken\.test/);
+    rack.federate('a_b.test', 1);
+    rack.federate('a-b.test', 2);
+    await until(() => fake.object(BUNDLES, 'a-b.test') !== undefined);
+    const hashed = rack.publisher.targets.filter(({ name }) => /td-[0-9a-f]{32}$/.test(name));
+    assert.equal(hashed.length, 4);
+  });
+
+  test('are not removed where they bear other marks, or were never held here', async (context) => {
+    const foreign = (name: string, annotations: object): object => ({
+      metadata: {
+        name,
+        labels: { 'signet.dev/bundle': 'published', 'signet.dev/federated': 'true' },
+        annotations: { 'signet.dev/trust-domain': 'gone.test', ...annotations },
+      },
+      spec: { trustBundle: pemOf(1) },
+    });
+    const rack = await rig(context, {
+      settings,
+      before(fake) {
+        fake.put(BUNDLES, foreign('gone.test', { 'signet.dev/published-by': 'example.org' }));
+      },
+    });
+    const { fake } = rack;
+    rack.federate('other.test', 2);
+    await until(() => all(fake).length === 4);
+    // Whose mark is taken off is somebody else's now; who leads no more puts nothing back.
+    rack.lead(false);
+    const object = fake.object(BUNDLES, 'other.test') ?? assert.fail();
+    fake.put(BUNDLES, {
+      ...object,
+      metadata: { name: 'other.test', labels: { 'signet.dev/bundle': 'published' } },
+    });
+    rack.federate('other.test', undefined);
+    assert.equal(all(fake).length, 4, 'removed by the server that leads only');
+    rack.lead(true);
+    await until(() => all(fake).length === 1);
+    assert.deepEqual(all(fake), ['other.test']);
+    assert.ok(fake.object(BUNDLES, 'gone.test'));
+  });
+
+  test('are removed later, where the cluster does not answer', async (context) => {
+    const rack = await rig(context, { settings });
+    const { fake } = rack;
+    rack.federate('other.test', 2);
+    await until(() => all(fake).length === 4);
+    let refused = 0;
+    fake.fault = ({ method }) => {
+      if (method !== 'DELETE') return undefined;
+      refused++;
+      return { status: 500 };
+    };
+    rack.federate('other.test', undefined);
+    await until(() => refused >= 4);
+    assert.equal(all(fake).length, 4);
+    fake.fault = () => undefined;
+    await ticked(rack, () => all(fake).length === 0);
+  });
+
+  test('empty ones leave what was published, and the own authorities do not wait for them', async (context) => {
+    const rack = await rig(context, {
+      settings: { configMaps: [{ namespace: 'spire', federated: true }] },
+    });
+    rack.federate('other.test', 0);
+    await until(() => mapPem(rack.fake) === pemOf(1));
+    await until(() => objectOf(rack)?.isCurrent === true);
+    rack.clock.advance(3_600_000);
+    await until(() => rack.failures.length > 0);
+    assert.equal(all(rack.fake).length, 0);
+    const missing = assertValue(await rack.publisher.missing({ sequence: 1n } as never));
+    assert.deepEqual(missing, []);
   });
 });

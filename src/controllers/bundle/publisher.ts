@@ -6,10 +6,13 @@ import type { KubeApi } from '../../kube/kube-api.ts';
 import type { LeaderElection } from '../../kube/leader.ts';
 import type { KubeMetrics } from '../../kube/metrics.ts';
 import type { AwaitedBundle } from '../../registry/bundle-acks.ts';
+import type { FederationView } from '../../registry/federation.ts';
 import type { Registry } from '../../registry/registry.ts';
 import type { Logger } from '../../runtime/log.ts';
+import type { Bundle } from '../../spiffe/bundle.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import type { KubernetesCluster } from '../settings.ts';
+import { FederatedTargets } from './federated-targets.ts';
 import { type BundleForm, configMapForm, trustBundleForm } from './forms.ts';
 import type { ConfigMapSettings } from './settings.ts';
 import { BundleTarget, type TargetPlace } from './target.ts';
@@ -22,7 +25,9 @@ export interface BundlePublisherOptions {
   >;
   readonly api: KubeApi;
   readonly trustDomain: TrustDomain;
-  readonly registry: Pick<Registry, 'bundle' | 'onBundle'>;
+  readonly registry: Pick<Registry, 'bundle' | 'onBundle'> & {
+    readonly federation: Pick<FederationView, 'bundle' | 'bundles' | 'onChange'>;
+  };
   /** Undefined where this server publishes whatever others do. */
   readonly leader: Pick<LeaderElection, 'term' | 'onChange'> | undefined;
   readonly clock: Clock;
@@ -39,6 +44,7 @@ export interface BundlePublisherOptions {
 export class BundlePublisher {
   readonly #options: BundlePublisherOptions;
   readonly #targets: readonly BundleTarget[];
+  readonly #federated: FederatedTargets;
   readonly #closers: (() => void)[] = [];
   readonly #listeners = new Set<() => void>();
   readonly #stopped = new AbortController();
@@ -46,20 +52,28 @@ export class BundlePublisher {
 
   constructor(options: BundlePublisherOptions) {
     this.#options = options;
-    const { cluster, trustDomain, registry, leader } = options;
-    this.#targets = [
-      ...cluster.trustBundles.map((settings) =>
-        this.#target(trustBundleForm(settings, trustDomain), { kind: 'cluster' }),
-      ),
-      ...cluster.configMaps.map((settings) =>
-        this.#target(configMapForm(settings), placeOf(settings)),
-      ),
-    ];
+    const { registry, leader } = options;
+    const own = this.#formsOf(undefined);
+    this.#targets = own.map(([form, place]) => this.#target(form, place, () => registry.bundle));
+    this.#federated = new FederatedTargets({
+      ...options,
+      federation: registry.federation,
+      reserved: new Set(own.map(([{ kind, name }]) => `${kind}/${name}`)),
+      forms: (other) => this.#formsOf(other),
+      target: (form, place, bundle) => this.#target(form, place, bundle),
+      term: () => this.#term(),
+    });
     const wake = (): void => {
       for (const target of this.#targets) target.wake();
     };
     this.#closers.push(registry.onBundle(wake));
-    if (leader !== undefined) this.#closers.push(leader.onChange(wake));
+    if (leader === undefined) return;
+    this.#closers.push(
+      leader.onChange(() => {
+        wake();
+        this.#federated.wake();
+      }),
+    );
   }
 
   /** Name of the cluster. */
@@ -68,7 +82,7 @@ export class BundlePublisher {
   }
 
   get targets(): readonly BundleTarget[] {
-    return this.#targets;
+    return [...this.#targets, ...this.#federated.targets];
   }
 
   /** Which objects have not held a bundle for as long as kubelets take; see `Propagation` of authorities. */
@@ -88,19 +102,39 @@ export class BundlePublisher {
     this.#stopped.abort();
     this.#cancelProgress?.();
     for (const close of this.#closers.splice(0)) close();
-    await Promise.all(this.#targets.map((target) => target.stop()));
+    await Promise.all([this.#federated.stop(), ...this.#targets.map((target) => target.stop())]);
   }
 
-  #target(form: BundleForm, place: TargetPlace): BundleTarget {
-    const { registry, leader } = this.#options;
+  /** What configuration has published, of the own trust domain or of another one. */
+  #formsOf(other: TrustDomain | undefined): readonly (readonly [BundleForm, TargetPlace])[] {
+    const { cluster, trustDomain: own } = this.#options;
+    const isAsked = ({ federated }: { readonly federated: boolean }): boolean =>
+      other === undefined || federated;
+    const place = { kind: 'cluster' } as const;
+    return [
+      ...cluster.trustBundles
+        .filter(isAsked)
+        .map((one) => [trustBundleForm(one, own, other), place] as const),
+      ...cluster.configMaps
+        .filter(isAsked)
+        .map((one) => [configMapForm(one, own, other), placeOf(one)] as const),
+    ];
+  }
+
+  #target(form: BundleForm, place: TargetPlace, bundle: () => Bundle | undefined): BundleTarget {
     return new BundleTarget({
       ...this.#options,
       form,
       place,
-      bundle: () => registry.bundle,
-      term: () => (leader === undefined ? this.#stopped.signal : leader.term),
+      bundle,
+      term: () => this.#term(),
       onStanding: () => this.#armProgress(),
     });
+  }
+
+  #term(): AbortSignal | undefined {
+    const { leader } = this.#options;
+    return leader === undefined ? this.#stopped.signal : leader.term;
   }
 
   #armProgress(): void {

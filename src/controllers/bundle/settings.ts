@@ -40,6 +40,12 @@ const trustBundleSchema = z.strictObject({
       'Whether it also bears the labels of a SPIFFE draft, k8s.spiffe.io/canarying and /workload-trust-domain.',
     ),
   labels: labels.describe('More labels of the object.'),
+  federated: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether one for each trust domain whose bundle is held here is published beside it.',
+    ),
 });
 
 const configMapSchema = z
@@ -64,6 +70,12 @@ const configMapSchema = z
       .default('pem')
       .describe('PEM of the CA certificates, the SPIFFE document, or a JWK Set of the JWT keys.'),
     labels: labels.describe('Labels of the ConfigMap, as sources of trust-manager are chosen by.'),
+    federated: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether one for each trust domain whose bundle is held here is published beside it, as <name>.<trust domain>.',
+      ),
   })
   .refine(
     ({ namespace, namespaceSelector }) =>

@@ -1,7 +1,7 @@
 import { BackOff } from '../../base/back-off.ts';
 import type { Cancel } from '../../base/clock.ts';
 import type { SignetError } from '../../base/errors.ts';
-import type { Result } from '../../base/result.ts';
+import { fail, ok, type Result } from '../../base/result.ts';
 import type { KubeApi } from '../../kube/kube-api.ts';
 import type { KubeMetrics } from '../../kube/metrics.ts';
 import type { KubeChange } from '../../kube/object-cache.ts';
@@ -56,6 +56,8 @@ export class BundleTarget {
   readonly #stopped = new AbortController();
   /** By namespace; under the empty name the object of the cluster. */
   readonly #objects = new Map<string, PublishedObject>();
+  /** Where they are, in the same way. */
+  readonly #resources = new Map<string, KubeResource>();
   #watch: KubeWatch<Seen> | undefined;
   #namespaces: KubeWatch<string> | undefined;
   #rendered: Rendered | undefined;
@@ -81,13 +83,27 @@ export class BundleTarget {
 
   /** Names of the objects that have not held this bundle for so long. */
   missing(sequence: bigint, forMs: number): readonly string[] {
-    const { kind } = this.#options.place;
-    const isKnown =
-      kind === 'selector' ? this.#namespaces?.synced === true : this.#objects.size > 0;
-    if (!isKnown) return [this.name];
+    if (!this.#isKnown) return [this.name];
     return [...this.#objects.values()]
       .filter((object) => !object.hasHeld(sequence, forMs))
       .map(({ title }) => title);
+  }
+
+  /**
+   * Removes its objects from the cluster, but none that does not bear our marks. Fails with KUBE_*, where
+   * it has to be tried again.
+   * @param isGone Whether they are still to go.
+   */
+  async remove(isGone: () => boolean, signal: AbortSignal): Promise<Result<void>> {
+    if (!this.#isKnown)
+      return fail('KUBE_UNREACHABLE', `${this.name}: it is not known where it is`);
+    // A write that was begun before would bring back what is removed.
+    await Promise.all([...this.#objects.values()].map((object) => object.whenIdle()));
+    for (const [namespace, resource] of this.#resources) {
+      const removed = await this.#removeOne({ namespace, resource, isGone, signal });
+      if (!removed.ok && removed.error.code !== 'KUBE_NOT_FOUND') return removed;
+    }
+    return ok(undefined);
   }
 
   /** The bundle has changed, or who publishes. */
@@ -101,6 +117,34 @@ export class BundleTarget {
     await this.#finding;
     await Promise.all([this.#watch?.stop(), this.#namespaces?.stop()]);
     await Promise.all([...this.#objects.values()].map((object) => object.stop()));
+  }
+
+  get #isKnown(): boolean {
+    const { kind } = this.#options.place;
+    return kind === 'selector' ? this.#namespaces?.synced === true : this.#objects.size > 0;
+  }
+
+  async #removeOne(from: {
+    readonly namespace: string;
+    readonly resource: KubeResource;
+    readonly isGone: () => boolean;
+    readonly signal: AbortSignal;
+  }): Promise<Result<unknown>> {
+    const { api, form, log } = this.#options;
+    const { namespace, resource, isGone, signal } = from;
+    const path = pathOf(resource, form.name);
+    if (!path.ok) return path;
+    const found = await api.request({ verb: 'get', path: path.value, signal });
+    if (!found.ok) return found;
+    if (!isGone() || !form.isRemovable(found.value)) return ok(undefined);
+    const { uid, resourceVersion } = metaOf(found.value);
+    // Another object of that name, or what somebody made of it since, is not what was looked at.
+    const preconditions = { uid, resourceVersion };
+    const body = { kind: 'DeleteOptions', apiVersion: 'v1', preconditions };
+    const removed = await api.request({ verb: 'delete', path: path.value, body, signal });
+    const facts = { object: [form.kind, namespace, form.name].filter(Boolean).join('/') };
+    if (removed.ok) log.info(facts, 'a published bundle of another trust domain is removed');
+    return removed;
   }
 
   #begin(): void {
@@ -146,6 +190,7 @@ export class BundleTarget {
     const object = this.#objects.get('');
     if (object === undefined) return;
     this.#objects.delete('');
+    this.#resources.delete('');
     this.#finding = Promise.all([object.stop(), this.#watch?.stop()]).then(() => this.#find());
   }
 
@@ -164,6 +209,7 @@ export class BundleTarget {
       },
     });
     this.#objects.set(namespace ?? '', object);
+    this.#resources.set(namespace ?? '', resource);
     // A watch may have told of it before its namespace was known.
     const seen = this.#watch?.get(keyOf({ namespace: namespace ?? '', name: form.name }));
     if (seen === undefined) object.wake();
@@ -240,6 +286,7 @@ export class BundleTarget {
       // The namespace has gone, or was taken out: what stands there is left to others.
       void this.#objects.get(change.key)?.stop();
       this.#objects.delete(change.key);
+      this.#resources.delete(change.key);
     });
   }
 
