@@ -4,6 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { parseDocument } from 'yaml';
+import { startAgent } from '../../agent/agent.ts';
+import { agentConfigSchema } from '../../agent/config.ts';
+import { createLogger } from '../../src/runtime/log.ts';
+import { assertValue } from '../support/refused.ts';
+import { TestServer, TRUST_DOMAIN } from '../support/server.ts';
 import { skipNow } from '../support/shared.ts';
 import { type GoTool, goTool } from './go-tool.ts';
 
@@ -104,5 +109,87 @@ describe('alert rules and dashboards', () => {
     writeFileSync(path, JSON.stringify({ groups: [{ name: 'queries', rules }] }));
     const { code, stdout, stderr } = await promtool.run(['check', 'rules', path]);
     assert.equal(code, 0, stdout + stderr);
+  });
+});
+
+/** Metrics that alert rules and dashboards name, of one program; without the parts of histograms. */
+function named(program: 'server' | 'agent'): readonly string[] {
+  const files = ['files/alerts.yaml', 'files/dashboards/signet.json'];
+  const text = files.map((file) => readFileSync(join(CHART, file), 'utf8')).join('\n');
+  const found = text.matchAll(/\bsignet_(server|agent)_\w+/g);
+  const names = [...found].filter(([, of]) => of === program).map(([name]) => name);
+  return [...new Set(names.map((name) => name.replace(/_bucket$/, '')))].sort();
+}
+
+/** A cluster where nobody answers. */
+const NOBODY = `
+apiVersion: v1
+kind: Config
+current-context: c
+clusters: [{ name: c, cluster: { server: "https://127.0.0.1:9" } }]
+users: [{ name: u, user: { token: t } }]
+contexts: [{ name: c, context: { cluster: c, user: u } }]
+`;
+
+/** What only other settings bring, or the program of its own that a test has not; held against the sources elsewhere. */
+const ELSEWHERE = {
+  server: [
+    'signet_server_dpu_reference_age_seconds',
+    'signet_server_issuing_ca_renewal_failing',
+    'signet_server_ledger_copy_lag_seconds',
+    'signet_server_process_resident_memory_bytes',
+    'signet_server_sealed_keys_faulty',
+    'signet_server_upstream_failing',
+  ],
+  agent: ['signet_agent_process_resident_memory_bytes'],
+};
+
+/** Names of what a telemetry page shows, whether there is a value yet or not. */
+async function shown(port: number | undefined): Promise<readonly string[]> {
+  const page = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  return [...page.matchAll(/^# TYPE (\S+) /gm)].map(([, name = '']) => name);
+}
+
+describe('metrics of alert rules and dashboards', () => {
+  it('are what server and agent show', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'sgn-shown-'));
+    const kubeconfigPath = join(dir, 'kubeconfig');
+    writeFileSync(kubeconfigPath, NOBODY);
+    const cluster = {
+      ...{ name: 'rack-1', kubeconfigPath, trustBundles: [{ name: 'a' }] },
+      issuers: { leaseNamespace: 'a' },
+      podCertificates: { signerDomain: 'signet.acme.io', leaseNamespace: 'a' },
+    };
+    const server = await TestServer.start({
+      telemetry: { port: 0 },
+      crl: { enabled: true },
+      kubernetes: { clusters: [cluster] },
+    });
+    const bundlePath = join(dir, 'bundle.pem');
+    writeFileSync(bundlePath, await server.bundlePem());
+    const config = agentConfigSchema.parse({
+      trustDomain: TRUST_DOMAIN,
+      dataDir: join(dir, 'agent'),
+      server: { address: '127.0.0.1', port: server.running.port },
+      bootstrap: { bundlePath },
+      join: { token: await server.token() },
+      workloadSocket: { path: join(dir, 'w/api.sock') },
+      workloadAttestors: { k8s: { sources: ['kubelet-socket'] } },
+      telemetry: { port: 0 },
+    });
+    const agent = assertValue(await startAgent(config, { log: createLogger({ level: 'silent' }) }));
+    try {
+      const ofServer = await shown(server.running.telemetryPort);
+      const ofAgent = await shown(agent.telemetryPort);
+      const missing = (program: 'server' | 'agent', there: readonly string[]) =>
+        named(program).filter((name) => !there.includes(name));
+      assert.ok(named('server').length > 20 && named('agent').length > 5);
+      assert.deepEqual(missing('server', ofServer), ELSEWHERE.server);
+      assert.deepEqual(missing('agent', ofAgent), ELSEWHERE.agent);
+    } finally {
+      await agent.stop('test is over');
+      await server.stop();
+      rmSync(dir, { recursive: true, force: true });
+    }
   });
 });
