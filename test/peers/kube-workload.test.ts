@@ -3,12 +3,18 @@ import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { podSelectors } from '../../agent/workload/k8s/selectors.ts';
+import { unwrap } from '../../src/base/result.ts';
+import { emptyBundle } from '../../src/spiffe/bundle.ts';
+import { formatSpiffeBundle } from '../../src/spiffe/bundle-format.ts';
+import { parseTrustDomain } from '../../src/spiffe/trust-domain.ts';
+import { FakeKube } from '../support/fake-kube.ts';
 import { type FakeKubelet, fakeKubelet } from '../support/fake-kubelet.ts';
 import { Fleet } from '../support/fleet.ts';
 import { containerId, nodePod, podContainer, podJson } from '../support/node-pods.ts';
 import { type Finished, run, soon, stopChild } from '../support/processes.ts';
 import { writableCgroupRoot } from '../support/real-cgroup.ts';
 import { needsShared, skipNow } from '../support/shared.ts';
+import { makeRoot } from '../support/x509.ts';
 import { spirePrograms, startStockAgent } from './stock-agent.ts';
 
 const SIGNET = join(process.cwd(), 'bin/signet');
@@ -54,6 +60,7 @@ describe('a process in the cgroup of a pod', needsShared('rig/spire/spire.sh'), 
   const root = writableCgroupRoot();
   let fleet: Fleet;
   let kubelet: FakeKubelet;
+  let kube: FakeKube;
   // `after` within `before` would run when `before` has.
   const ends: (() => void)[] = [];
   const ending = { after: (end: () => void) => void ends.push(end) };
@@ -64,10 +71,16 @@ describe('a process in the cgroup of a pod', needsShared('rig/spire/spire.sh'), 
     const { port, caPath, tokenPath } = kubelet;
     const place = `{ port: ${port}, caPath: ${caPath}, tokenPath: ${tokenPath} }`;
     const k8s = `{ nodeName: localhost, sources: [kubelet-socket, kubelet], kubelet: ${place} }`;
-    fleet = await Fleet.start({ agentYaml: `workloadAttestors: { k8s: ${k8s} }\n` });
+    kube = await FakeKube.start();
+    // The agent joins by a token, so its parent is an alias.
+    const rules = `{ parentIdTemplate: "spiffe://{{ .TrustDomain }}/node" }`;
+    const cluster = `{ name: rack, kubeconfigPath: ${kube.kubeconfigPath}, rules: ${rules} }`;
+    const serverYaml = `kubernetes: { clusters: [${cluster}] }\n`;
+    fleet = await Fleet.start({ serverYaml, agentYaml: `workloadAttestors: { k8s: ${k8s} }\n` });
   });
   after(async () => {
     await fleet?.stop();
+    await kube?.stop();
     for (const end of ends) end();
   });
 
@@ -102,6 +115,53 @@ describe('a process in the cgroup of a pod', needsShared('rig/spire/spire.sh'), 
     const outside = await fetchFrom(at, 'signet-test-outside', fleet.workloadSocket);
     assert.doesNotMatch(outside.stdout, /example\.org\/pod/);
     assert.notEqual(outside.code, 0);
+  });
+
+  test('gets the bundle of a trust domain that its ClusterSPIFFEID federates with', async (context) => {
+    const at = cgroupsOr(context);
+    if (at === '') return;
+    await fleet.json(
+      'entry',
+      'create',
+      ...['--parent-id', 'spiffe://example.org/spire/server'],
+      ...['--spiffe-id', 'spiffe://example.org/node'],
+      ...['--selector', `spiffe_id:${await fleet.agentId()}`],
+    );
+    const { certificate } = makeRoot('other.test');
+    const bundle = formatSpiffeBundle({
+      ...emptyBundle(unwrap(parseTrustDomain('other.test'))),
+      x509Authorities: [{ certificate, tainted: false }],
+      sequence: 1n,
+    });
+    const { namespace, name, uid } = POD;
+    kube.put('/api/v1/nodes', { metadata: { name: 'localhost' } });
+    kube.put('/api/v1/namespaces', { metadata: { name: namespace } });
+    const spec = { nodeName: 'localhost', serviceAccountName: 'web' };
+    kube.put('/api/v1/pods', { metadata: { namespace, name, uid }, spec });
+    const spire = '/apis/spire.spiffe.io/v1alpha1';
+    kube.put(`${spire}/clusterfederatedtrustdomains`, {
+      metadata: { name: 'other' },
+      spec: {
+        trustDomain: 'other.test',
+        bundleEndpointURL: 'https://127.0.0.1:1/',
+        bundleEndpointProfile: { type: 'https_web' },
+        trustDomainBundle: Buffer.from(unwrap(bundle)).toString(),
+      },
+    });
+    kube.put(`${spire}/clusterspiffeids`, {
+      metadata: { name: 'web' },
+      spec: {
+        spiffeIDTemplate: 'spiffe://{{ .TrustDomain }}/by-rule',
+        federatesWith: ['other.test'],
+      },
+    });
+    let said = '';
+    await soon(async () => {
+      said = (await fetchFrom(at, cgroup, fleet.workloadSocket)).stdout;
+      return said.includes('spiffe://example.org/by-rule') && said.includes('other.test');
+    });
+    const root = Buffer.from(certificate.der).toString('base64');
+    assert.ok(said.replaceAll('\\n', '').includes(root.slice(0, 60)), said);
   });
 
   test('has the selectors that stock SPIRE gives it', async (context) => {
