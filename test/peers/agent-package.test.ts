@@ -161,7 +161,7 @@ describe('the package of the agent for linux/arm64', linux, () => {
     assert.match(other.stderr, /no agent for linux-mips: one of linux-arm64, linux-x64/);
     const alone = await run(process.execPath, ['bin/run.mjs', 'build', '--target', 'linux-arm64']);
     assert.equal(alone.code, 1);
-    assert.match(alone.stderr, /say --agent too/);
+    assert.match(alone.stderr, /say --agent or --kubectl too/);
   });
 
   describe('run as arm64 code', () => {

@@ -107,7 +107,7 @@ describe('what objects ask for', () => {
     const made = plan(holding(), [cluster('rack', objects)]);
     assert.deepEqual(shown(made), [`+a.test ${A}`]);
     assert.deepEqual(problems(made), ['a ok', 'b FEDERATION_CLAIMED']);
-    assert.match(made.standings[1]?.problem?.message ?? '', /Domain a of cluster rack is older/);
+    assert.match(made.standings[1]?.problem?.message ?? '', /Domain a of cluster rack came before/);
   });
 
   it('goes to the oldest of several clusters, and in the same way whichever is asked first', () => {
@@ -120,6 +120,12 @@ describe('what objects ask for', () => {
     ]) {
       assert.deepEqual(shown(plan(holding(), clusters)), [`+a.test ${originOf('two', 'y')}`]);
     }
+  });
+
+  it('of two made in one second stays with the one that has it', () => {
+    const objects = [object('a', 'a.test', { at: 1 }), object('b', 'a.test', { at: 1 })];
+    const made = plan(holding(['a.test', B]), [cluster('rack', objects)]);
+    assert.deepEqual(problems(made).toSorted(), ['a FEDERATION_CLAIMED', 'b ok']);
   });
 
   it('passes to the next when the oldest has gone, without an end between', () => {

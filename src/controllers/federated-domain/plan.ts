@@ -61,7 +61,7 @@ export function planFederation(input: PlanInput): FederationPlan {
   }
   const winners = new Map<string, Claim>();
   const writes: FederationWrite[] = [];
-  for (const claim of claims.sort(byAge)) {
+  for (const claim of claims.sort(byAge(input))) {
     const { cluster, object, stated } = claim;
     const { name } = stated.trustDomain;
     const problem = problemOf(claim, winners.get(name), input);
@@ -73,12 +73,18 @@ export function planFederation(input: PlanInput): FederationPlan {
   return { writes, deletes: deletesOf(input, winners), standings };
 }
 
-function byAge(a: Claim, b: Claim): number {
-  if (a.object.createdAtMs !== b.object.createdAtMs) {
-    return a.object.createdAtMs - b.object.createdAtMs;
-  }
-  const [one, other] = [a, b].map(({ cluster, object }) => `${cluster}/${object.uid}`);
-  return (one ?? '') < (other ?? '') ? -1 : 1;
+/** Kubernetes tells the second of a creation: of two in one second, the one that has the relationship. */
+function byAge({ federation }: PlanInput): (a: Claim, b: Claim) => number {
+  const holds = ({ cluster, object, stated }: Claim): boolean =>
+    federation.relationship(stated.trustDomain.name)?.origin === originOf(cluster, object.name);
+  return (a, b) => {
+    if (a.object.createdAtMs !== b.object.createdAtMs) {
+      return a.object.createdAtMs - b.object.createdAtMs;
+    }
+    if (holds(a) !== holds(b)) return holds(a) ? -1 : 1;
+    const [one, other] = [a, b].map(({ cluster, object }) => `${cluster}/${object.uid}`);
+    return (one ?? '') < (other ?? '') ? -1 : 1;
+  };
 }
 
 function problemOf(
@@ -89,7 +95,7 @@ function problemOf(
   const { name } = stated.trustDomain;
   if (winner !== undefined) {
     const older = domainTitle(winner.cluster, winner.object.name);
-    return fail('FEDERATION_CLAIMED', `${older} is older and names ${name}, too`).error;
+    return fail('FEDERATION_CLAIMED', `${older} came before and names ${name}, too`).error;
   }
   const existing = federation.relationship(name);
   if (existing === undefined || existing.origin === originOf(cluster, object.name)) {
