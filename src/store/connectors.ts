@@ -1,0 +1,129 @@
+import type { Result } from '../base/result.ts';
+import type { ConnectorGroup, ConnectorGroupDraft } from '../rules/connector/group.ts';
+import type { BoundKey, ProvisioningKey } from '../rules/connector/keys.ts';
+import type {
+  ConnectorClaim,
+  ConnectorInstance,
+  ConnectorRecord,
+} from '../rules/connector/record.ts';
+import type { ConnectorSegment, ConnectorSegmentDraft } from '../rules/connector/segment.ts';
+import type { SpiffeId } from '../spiffe/spiffe-id.ts';
+
+/** A value to be made or replaced by compare-and-swap. */
+export interface ConnectorWrite<Draft> {
+  readonly draft: Draft;
+  /** Revision that it was made from, 0 where there was none; undefined takes whatever is there. */
+  readonly expectedRevision: bigint | undefined;
+}
+
+/** What became of it; on a conflict, how it stands (undefined where it is not there). */
+export type WrittenConnectorValue<T> =
+  | { readonly outcome: 'written'; readonly value: T }
+  | { readonly outcome: 'conflict'; readonly value: T | undefined };
+
+/** A group or segment to be deleted. */
+export interface ConnectorDelete {
+  readonly name: string;
+  /** Only the one of this origin; undefined is whoever made it. */
+  readonly origin: string | undefined;
+}
+
+/** What became of it. A group with connectors that have not ended is `in-use` and stays. */
+export type DeletedConnectorValue = 'deleted' | 'missing' | 'in-use';
+
+/** What an enrolment uses up. */
+export type EnrolmentUse =
+  | { readonly kind: 'provisioning-key'; readonly keyId: string }
+  /** `recoveryCount` as the claimant stated it. */
+  | { readonly kind: 'bound-key'; readonly keyId: string; readonly recoveryCount: bigint };
+
+/** An enrolment, in one transaction: what it uses up, the limits of its group, and the connector. */
+export interface EnrolmentWrite {
+  readonly claim: ConnectorClaim;
+  readonly group: string;
+  /** Name for a connector that is new; one that the claimant has already stays as it is named. */
+  readonly newId: string;
+  readonly newSpiffeId: SpiffeId;
+  readonly instance: ConnectorInstance;
+  readonly use: EnrolmentUse | undefined;
+  /** Unix seconds. */
+  readonly nowSeconds: number;
+}
+
+/**
+ * What became of an enrolment; nothing was written unless `enrolled`. `again`: the same claimant with the
+ * same key, whose answer may have been lost; nothing was used up.
+ */
+export type Enrolled =
+  | {
+      readonly outcome: 'enrolled';
+      readonly again: boolean;
+      readonly connector: ConnectorRecord;
+      /** Of the bound key, afterwards; 0 without one. */
+      readonly recoveryCount: bigint;
+    }
+  /** The claimant has a connector with another key, or a bound key is behind its counter: a copy. */
+  | { readonly outcome: 'clone'; readonly connector: ConnectorRecord }
+  /** The claimant's connector was revoked. */
+  | { readonly outcome: 'revoked'; readonly connector: ConnectorRecord }
+  | { readonly outcome: 'group-full'; readonly maxInstances: number }
+  | { readonly outcome: 'group-missing' }
+  /** The key: not there, of another group, past its end, or used up. */
+  | { readonly outcome: 'key-unknown' | 'key-group' | 'key-expired' | 'key-exhausted' };
+
+/** One step in a connector's life; applied to the row as it stands. */
+export type ConnectorChange =
+  /** An SVID was signed for it; the one that it had becomes the previous one. */
+  | {
+      readonly kind: 'certified';
+      readonly serial: string;
+      readonly expiresAtSeconds: number;
+      readonly keySha256: string;
+    }
+  /** The SVID with this serial was used: the one before is no longer good. */
+  | { readonly kind: 'promoted'; readonly serial: string }
+  /** A session began or ended. */
+  | {
+      readonly kind: 'heard';
+      readonly atSeconds: number;
+      readonly instance: ConnectorInstance | undefined;
+    }
+  | { readonly kind: 'draining'; readonly deadlineMs: number; readonly reason: string }
+  | { readonly kind: 'resumed' }
+  | { readonly kind: 'stopped'; readonly atSeconds: number; readonly reason: string }
+  /** For good: no later step but its deletion has an effect. */
+  | { readonly kind: 'revoked'; readonly atSeconds: number; readonly reason: string };
+
+/** Durable state of connectors; part of the store. */
+export interface ConnectorStore {
+  writeConnectorGroups(
+    writes: readonly ConnectorWrite<ConnectorGroupDraft>[],
+  ): Promise<Result<readonly WrittenConnectorValue<ConnectorGroup>[]>>;
+  deleteConnectorGroups(
+    deletes: readonly ConnectorDelete[],
+  ): Promise<Result<readonly DeletedConnectorValue[]>>;
+  writeConnectorSegments(
+    writes: readonly ConnectorWrite<ConnectorSegmentDraft>[],
+  ): Promise<Result<readonly WrittenConnectorValue<ConnectorSegment>[]>>;
+  deleteConnectorSegments(
+    deletes: readonly ConnectorDelete[],
+  ): Promise<Result<readonly DeletedConnectorValue[]>>;
+  /** `exists` where its ID is taken, `group-missing` where its group is not there. */
+  createProvisioningKey(
+    key: Omit<ProvisioningKey, 'uses'>,
+  ): Promise<Result<'created' | 'exists' | 'group-missing'>>;
+  deleteProvisioningKeys(ids: readonly string[]): Promise<Result<readonly boolean[]>>;
+  /** Keeps the counter of one that is registered already; `exists` where its group or connector differ. */
+  registerBoundKey(
+    key: Omit<BoundKey, 'recoveryCount'>,
+  ): Promise<Result<'created' | 'exists' | 'group-missing'>>;
+  deleteBoundKeys(ids: readonly string[]): Promise<Result<readonly boolean[]>>;
+  enrolConnector(write: EnrolmentWrite): Promise<Result<Enrolled>>;
+  /** Answers with the new state; undefined where it is gone. */
+  changeConnector(
+    id: string,
+    change: ConnectorChange,
+  ): Promise<Result<ConnectorRecord | undefined>>;
+  /** Forgets connectors; false where there was none. */
+  deleteConnectors(ids: readonly string[]): Promise<Result<readonly boolean[]>>;
+}
