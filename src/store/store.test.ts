@@ -560,6 +560,24 @@ for (const backend of BACKENDS) {
       assert.deepEqual(unwrap(await store.loadSealedKeys()), given);
     });
 
+    it('keep values by name, written and taken away by compare-and-swap', async (context) => {
+      const store = await opened(context);
+      assert.deepEqual(unwrap(await store.loadKeptValues()), []);
+      const code = (result: Result<unknown>) => (result.ok ? 'ok' : result.error.code);
+      const write = (expectedVersion: bigint, value: Uint8Array | undefined) =>
+        store.writeKeptValue({ name: 'a', expectedVersion, value });
+      assert.equal(unwrap(await write(0n, Uint8Array.of(1))), 1n);
+      for (const version of [0n, 2n]) {
+        assert.equal(code(await write(version, Uint8Array.of(9))), 'STORE_CONFLICT');
+      }
+      assert.equal(unwrap(await write(1n, Uint8Array.of(2))), 2n);
+      const [row] = unwrap(await store.loadKeptValues());
+      assert.deepEqual([row?.name, row?.version, [...(row?.value ?? [])]], ['a', 2n, [2]]);
+      assert.equal(unwrap(await write(2n, undefined)), 0n);
+      assert.deepEqual(unwrap(await store.loadKeptValues()), []);
+      assert.equal(unwrap(await write(0n, Uint8Array.of(3))), 1n);
+    });
+
     it('keep the highest mark of each manifest, all of a set or none', async (context) => {
       const place = await temporaryFolder(context);
       const mark = (id: string, sequence: number, sha256 = `${sequence}`) => ({

@@ -17,6 +17,7 @@ import type {
   WrittenFederatedBundle,
   WrittenFederation,
 } from './federation.ts';
+import type { KeptValueStore } from './kept-values.ts';
 
 /** One line of the change feed: what changed, in commit order. Values are the state after it or newer. */
 export type Change =
@@ -248,7 +249,7 @@ export interface ManifestMark {
  * Durable state. Every write is one transaction that also appends its change records, and answers
  * only when it is durable. Reads serve start-up and the change feed; no request handler calls them.
  */
-export interface Store {
+export interface Store extends KeptValueStore {
   loadSnapshot(): Promise<Result<StoreSnapshot>>;
   /**
    * Changes after `sequence` in commit order, at most `limit`. Values are the newest at the time of

@@ -12,6 +12,7 @@ import { deleteFederatedBundles, deleteFederations, writeFederations } from './f
 import { changesAfter, pruneChanges } from './feed.ts';
 import { deleteEndedIssuingCas, putIssuingCa } from './issuing-cas.ts';
 import { claimJoinToken, createJoinToken, deleteExpiredTokens } from './join-tokens.ts';
+import { loadKeptValues, writeKeptValue } from './kept-values.ts';
 import { ledgerCopy, ledgerCopyTile, putLedgerCopy } from './ledger-copies.ts';
 import { raiseManifestMarks } from './manifest-marks.ts';
 import { countCommit, type MarkKeeper, markIn } from './mark.ts';
@@ -38,6 +39,7 @@ const READS: ReadonlySet<OperationName> = new Set([
   'changesAfter',
   'loadJournal',
   'loadSealedKeys',
+  'loadKeptValues',
   'loadBundleAcks',
   'ledgerCopy',
   'ledgerCopyTile',
@@ -187,6 +189,8 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
     raiseManifestMarks: (args) => ok(raiseManifestMarks(db, args)),
     loadSealedKeys: () => loadSealedKeys(db),
     writeSealedKey: (args) => writeSealedKey(db, args),
+    loadKeptValues: () => loadKeptValues(db),
+    writeKeptValue: (args) => writeKeptValue(db, args),
     putLedgerCopy: (args) => ok(putLedgerCopy(db, args)),
     ledgerCopy: (args) => ok(ledgerCopy(db, args)),
     ledgerCopyTile: (args) => ok(ledgerCopyTile(db, args)),

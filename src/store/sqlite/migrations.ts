@@ -214,6 +214,14 @@ export const MIGRATIONS: readonly string[] = [
     checksum INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE kept_values (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    value BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

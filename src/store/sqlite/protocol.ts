@@ -23,6 +23,7 @@ import type {
   FederatedBundleRow,
   FederationRow,
   IssuingCaRow,
+  KeptValueRow,
   RevocationRow,
   SealedKeyRow,
   TokenRow,
@@ -232,6 +233,15 @@ export interface Operations {
       readonly slot: string;
       readonly expectedVersion: number;
       readonly sealed: Uint8Array | undefined;
+    },
+    number
+  >;
+  loadKeptValues: Operation<undefined, readonly KeptValueRow[]>;
+  writeKeptValue: Operation<
+    {
+      readonly name: string;
+      readonly expectedVersion: number;
+      readonly value: Uint8Array | undefined;
     },
     number
   >;

@@ -230,6 +230,18 @@ export function sealedKeyChecksum({ slot, version, sealed }: SealedKeyRow): numb
   return sealed === null ? head : crc32(sealed, head);
 }
 
+/** A row of `kept_values` as it leaves the worker. */
+export interface KeptValueRow {
+  readonly name: string;
+  readonly version: number;
+  readonly value: Uint8Array;
+}
+
+/** Checksum of a kept value's row. */
+export function keptValueChecksum({ name, version, value }: KeptValueRow): number {
+  return crc32(value, crc32([name, version].join('\0')));
+}
+
 /** Checksum of the authorities' journal. */
 export function journalChecksum(version: number, journal: Uint8Array): number {
   return crc32(journal, crc32(String(version)));

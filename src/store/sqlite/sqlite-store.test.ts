@@ -280,6 +280,18 @@ describe('A12 a damaged database', () => {
     assert.equal(codeOf(await store.loadSealedKeys()), 'STORE_CORRUPT');
   });
 
+  it('is noticed by a kept value', async (context) => {
+    const path = await madeDatabase(context);
+    const first = unwrap(await open(path));
+    const value = Uint8Array.of(1, 2);
+    unwrap(await first.writeKeptValue({ name: 'a', expectedVersion: 0n, value }));
+    await first.close();
+    tamper(path, `UPDATE kept_values SET value = x'0103'`);
+    const store = unwrap(await open(path));
+    context.after(() => store.close());
+    assert.equal(codeOf(await store.loadKeptValues()), 'STORE_CORRUPT');
+  });
+
   it('is noticed where the file is cut off', async (context) => {
     const path = await madeDatabase(context);
     truncateSync(path, 3 * 4096);

@@ -15,6 +15,7 @@ import type {
   WrittenFederatedBundle,
   WrittenFederation,
 } from '../federation.ts';
+import type { KeptValue, KeptValueWrite } from '../kept-values.ts';
 import type {
   AgentChange,
   AgentPrune,
@@ -275,6 +276,18 @@ export class SqliteStore implements Store {
   async writeSealedKey({ slot, expectedVersion, sealed }: SealedKeyWrite): Promise<Result<bigint>> {
     const args = { slot, expectedVersion: Number(expectedVersion), sealed };
     const version = await this.#worker.call('writeSealedKey', args);
+    return version.ok ? ok(BigInt(version.value)) : version;
+  }
+
+  async loadKeptValues(): Promise<Result<readonly KeptValue[]>> {
+    const rows = await this.#worker.call('loadKeptValues', undefined);
+    if (!rows.ok) return rows;
+    return ok(rows.value.map((row) => ({ ...row, version: BigInt(row.version) })));
+  }
+
+  async writeKeptValue({ name, expectedVersion, value }: KeptValueWrite): Promise<Result<bigint>> {
+    const args = { name, expectedVersion: Number(expectedVersion), value };
+    const version = await this.#worker.call('writeKeptValue', args);
     return version.ok ? ok(BigInt(version.value)) : version;
   }
 
