@@ -43,4 +43,17 @@ export const OID = {
   anyExtendedKeyUsage: '2.5.29.37.0',
   serverAuth: '1.3.6.1.5.5.7.3.1',
   clientAuth: '1.3.6.1.5.5.7.3.2',
+  data: '1.2.840.113549.1.7.1',
+  encryptedData: '1.2.840.113549.1.7.6',
+  pkcs12ShroudedKeyBag: '1.2.840.113549.1.12.10.1.2',
+  pkcs12CertBag: '1.2.840.113549.1.12.10.1.3',
+  x509CertificateBag: '1.2.840.113549.1.9.22.1',
+  friendlyName: '1.2.840.113549.1.9.20',
+  localKeyId: '1.2.840.113549.1.9.21',
+  /** Of Oracle: says to Java that a certificate without a key is a trust anchor. */
+  javaTrustedKeyUsage: '2.16.840.1.113894.746875.1.1',
+  pbes2: '1.2.840.113549.1.5.13',
+  pbkdf2: '1.2.840.113549.1.5.12',
+  hmacSha256: '1.2.840.113549.2.9',
+  aes256Cbc: '2.16.840.1.101.3.4.1.42',
 } as const;
