@@ -6,6 +6,7 @@ import { authorityErrors } from './errors/authority.ts';
 import { backupErrors } from './errors/backup.ts';
 import { cliErrors } from './errors/cli.ts';
 import { configErrors } from './errors/config.ts';
+import { connectorErrors } from './errors/connector.ts';
 import { csiErrors } from './errors/csi.ts';
 import { type ErrorRow, GRPC_STATUS, type GrpcStatusName } from './errors/define.ts';
 import { diceErrors } from './errors/dice.ts';
@@ -52,6 +53,7 @@ export const ERRORS = {
   ...backupErrors,
   ...registryErrors,
   ...federationErrors,
+  ...connectorErrors,
   ...ruleErrors,
   ...policyErrors,
   ...attestationErrors,
