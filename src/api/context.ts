@@ -10,11 +10,13 @@ import type {
   AdminCaller,
   AgentCaller,
   Caller,
+  ConnectorCaller,
   DownstreamCaller,
   LocalCaller,
 } from '../policy/grant.ts';
 import { operatorName } from '../policy/grants.ts';
 import type { BundleAcks } from '../registry/bundle-acks.ts';
+import type { ConnectorRegistry } from '../registry/connectors.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { CallContext } from '../rpc/service.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -53,6 +55,8 @@ export interface ApiContext {
   readonly crl?: PushedCrl | undefined;
   /** Finds the names of the authorities that signed it. */
   readonly findIssuerName?: FindIssuerName | undefined;
+  /** Connectors and what they are about; undefined where they are not served. */
+  readonly connectors?: ConnectorRegistry | undefined;
 }
 
 /** A caller that the guard let through. */
@@ -85,6 +89,13 @@ export function downstreamCaller(context: CallContext): Result<DownstreamCaller>
   const caller = callerOf(context);
   if (caller?.kind === 'downstream') return ok(caller);
   return fail('CALLER_NOT_ALLOWED', `${context.method} is for servers below this one`);
+}
+
+/** The connector that calls. The matrix lets only those here. */
+export function connectorCaller(context: CallContext): Result<ConnectorCaller> {
+  const caller = callerOf(context);
+  if (caller?.kind === 'connector') return ok(caller);
+  return fail('CALLER_NOT_ALLOWED', `${context.method} is for connectors`);
 }
 
 /** The operator that calls. The matrix lets only operators here. */
@@ -128,6 +139,7 @@ function callerFacts(context: CallContext): Readonly<Record<string, unknown>> {
     case 'admin':
     case 'agent':
     case 'downstream':
+    case 'connector':
       return { callerId: caller.id.uri, remoteAddress: context.connection.remoteAddress };
     default:
       return { remoteAddress: context.connection.remoteAddress };

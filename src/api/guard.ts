@@ -1,7 +1,7 @@
 import type { SignetError } from '../base/errors.ts';
 import { ok, type Result } from '../base/result.ts';
 import { authorizeCall } from '../policy/caller.ts';
-import type { AgentCaller, Caller } from '../policy/grant.ts';
+import type { AgentCaller, Caller, ConnectorCaller } from '../policy/grant.ts';
 import type { CallContext, CallGuard } from '../rpc/service.ts';
 import { addressKey } from '../tls/address-key.ts';
 import { type ApiContext, rememberCaller } from './context.ts';
@@ -20,10 +20,11 @@ export function createGuard(api: ApiContext, limits: CallLimits): CallGuard {
     const caller = judge(api, limits, context);
     if (!caller.ok) return { ok: false, error: withDeniedReason(caller.error) };
     rememberCaller(context, caller.value);
-    const serial = caller.value.kind === 'agent' ? caller.value.firstUseOfSerial : undefined;
+    const { kind } = caller.value;
     // Nearly every call ends here, without a promise.
-    if (caller.value.kind !== 'agent' || serial === undefined) return ok(undefined);
-    return promote(api, caller.value, serial);
+    if (kind !== 'agent' && kind !== 'connector') return ok(undefined);
+    const serial = caller.value.firstUseOfSerial;
+    return serial === undefined ? ok(undefined) : promote(api, caller.value, serial);
   };
 }
 
@@ -51,17 +52,21 @@ function judge(api: ApiContext, limits: CallLimits, context: CallContext): Resul
   return paced.ok ? caller : paced;
 }
 
-/** The renewed SVID is in use: the one before it ends here. Fails open, since both are the agent's. */
+/** The renewed SVID is in use: the one before it ends here. Fails open, since both are the caller's. */
 async function promote(
   api: ApiContext,
-  caller: AgentCaller,
+  caller: AgentCaller | ConnectorCaller,
   serial: string,
 ): Promise<Result<void>> {
-  const changed = await api.registry.changeAgent(caller.id, { kind: 'promoted', serial });
-  if (!changed.ok) {
+  const promoted = { kind: 'promoted', serial } as const;
+  const changed =
+    caller.kind === 'agent'
+      ? await api.registry.changeAgent(caller.id, promoted)
+      : await api.connectors?.changeConnector(caller.connector.id, promoted);
+  if (changed?.ok === false) {
     api.log.warn(
-      { agentId: caller.id.uri, code: changed.error.code },
-      'the first use of a renewed agent SVID could not be written down',
+      { spiffeId: caller.id.uri, code: changed.error.code },
+      `the first use of a renewed SVID (${caller.kind}) could not be written down`,
     );
   }
   return ok(undefined);

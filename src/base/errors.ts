@@ -70,6 +70,7 @@ export const ERRORS = {
   ...podErrors,
   ...istioErrors,
   ...oidcErrors,
+  ...connectorErrors,
   ...csiErrors,
   ...issuerErrors,
   ...authorityErrors,

@@ -1,8 +1,13 @@
 import { fail, ok, type Result } from '../base/result.ts';
+import { isConnectorId } from '../rules/reserved-ids.ts';
 import { isMemberOf, type SpiffeId } from '../spiffe/spiffe-id.ts';
-import { nowSeconds, type PolicyContext } from './context.ts';
+import { resolveConnector } from './connector-callers.ts';
+import type { PolicyContext } from './context.ts';
 import type { AdminCaller, AgentCaller, Caller, DownstreamCaller, LocalCaller } from './grant.ts';
 import { type CallerKind, METHOD_CALLERS } from './methods.ts';
+import { isExpired, isRevoked, type SvidFacts } from './svid-facts.ts';
+
+export type { SvidFacts } from './svid-facts.ts';
 
 /** The push stream: a quarantined agent is told there that it is, and when that ends. */
 const SYNC = '/signet.agent.v1.AgentSync/Sync';
@@ -17,24 +22,12 @@ export interface ProcessFacts {
   readonly pid: number;
 }
 
-/** A TCP peer whose certificate chain the validator accepted. */
-export interface SvidFacts {
-  readonly kind: 'svid';
-  readonly id: SpiffeId;
-  /** Decimal serial number of the leaf. */
-  readonly serialDecimal: string;
-  /** Unix seconds; the last second of the leaf. */
-  readonly notAfterSeconds: number;
-  /** Key identifiers (hex) of the authorities that signed its chain. */
-  readonly signerKeyIds: readonly string[];
-}
-
 /** What is known for certain about the other end of a connection. */
 export type PeerFacts = ProcessFacts | SvidFacts | { readonly kind: 'anonymous' };
 
 /**
  * Judges a call by who is at the other end: the caller, as the first of local, admin, downstream,
- * agent, anonymous that the peer is and the method allows. A refused agent's error carries
+ * connector, agent, anonymous that the peer is and the method allows. A refused agent's error carries
  * `details.reason`, the name of a `PermissionDeniedDetails.Reason`, by which stock agents decide to
  * attest again or to stop.
  */
@@ -119,17 +112,14 @@ function authorizeSvid(
   const mayBeDownstream = allowed.includes('downstream') && !expired;
   const downstream = mayBeDownstream ? resolveDownstream(peer, context) : undefined;
   if (downstream !== undefined) return ok(downstream);
+  if (allowed.includes('connector') && isConnectorId(peer.id)) {
+    return resolveConnector(peer, context);
+  }
   if (!allowed.includes('agent')) {
     return refuse(method, expired ? `the expired SVID of ${peer.id.uri}` : peer.id.uri);
   }
   const agent = whereOpen(method, resolveAgent(peer, context));
   return agent.ok || !allowed.includes('anonymous') ? agent : ok({ kind: 'anonymous' });
-}
-
-/** By itself, or with the issuing CA that signed it. */
-function isRevoked(peer: SvidFacts, { registry }: PolicyContext): boolean {
-  if (registry.revocation(peer.serialDecimal) !== undefined) return true;
-  return peer.signerKeyIds.some((keyId) => registry.issuingCa(keyId)?.state === 'revoked');
 }
 
 /** An agent whose DPU is out may call nothing but what tells it so, and attest. */
@@ -143,10 +133,6 @@ export function quarantinedAgent(id: SpiffeId, reason: string): Result<never> {
   return fail('AGENT_QUARANTINED', `agent ${id.uri}: ${reason}`, {
     details: { reason: 'AGENT_BANNED' },
   });
-}
-
-function isExpired(peer: SvidFacts, context: PolicyContext): boolean {
-  return nowSeconds(context) > peer.notAfterSeconds;
 }
 
 function resolveAdmin(peer: SvidFacts, context: PolicyContext): AdminCaller | undefined {

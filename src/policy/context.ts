@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import type { ConnectorView } from '../registry/connectors.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { ZonePolicy } from '../rules/zones.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
@@ -37,6 +38,10 @@ export interface PolicyContext {
   readonly maxStalenessMs: number;
   /** What identities demand of nodes; nothing unless configured. */
   readonly zones?: ZonePolicy | undefined;
+  /** Connectors and their groups; undefined where they are switched off. */
+  readonly connectors?:
+    | Pick<ConnectorView, 'connector' | 'connectorBySpiffeId' | 'group'>
+    | undefined;
 }
 
 /** Unix seconds. */

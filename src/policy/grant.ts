@@ -1,10 +1,17 @@
+import type { ConnectorRecord } from '../rules/connector/record.ts';
 import type { AgentRecord, Entry } from '../rules/entry.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 
 declare const brand: unique symbol;
 
 /** Who calls, after the connection's peer was looked up in the registry. */
-export type Caller = LocalCaller | AnonymousCaller | AdminCaller | AgentCaller | DownstreamCaller;
+export type Caller =
+  | LocalCaller
+  | AnonymousCaller
+  | AdminCaller
+  | AgentCaller
+  | DownstreamCaller
+  | ConnectorCaller;
 
 /** Over the admin socket, as root, the server's uid or a member of the configured group. */
 export interface LocalCaller {
@@ -41,11 +48,20 @@ export interface DownstreamCaller {
   readonly entry: Entry;
 }
 
+/** An enrolled connector with a live SVID. */
+export interface ConnectorCaller {
+  readonly kind: 'connector';
+  readonly id: SpiffeId;
+  readonly connector: ConnectorRecord;
+  /** Serial of a renewed SVID, used here for the first time: to be promoted in the registry. */
+  readonly firstUseOfSerial: string | undefined;
+}
+
 /** What every grant says for the issuance record. */
 interface GrantBase {
   readonly [brand]: true;
   readonly spiffeId: SpiffeId;
-  /** Who asked: `agent:<id>`, `local:<uid>`, `admin:<id>`, `attestation:<type>`, `self`. */
+  /** Who asked: `agent:<id>`, `local:<uid>`, `admin:<id>`, `attestation:<type>`, `enrolment:<proof>`, `connector:<id>`, `self`. */
   readonly requestedBy: string;
   /** Entry that the SPIFFE ID comes from, where there is one. */
   readonly entry: { readonly id: string; readonly revision: bigint } | undefined;
@@ -64,7 +80,7 @@ interface GrantBase {
 export interface X509Grant extends GrantBase {
   readonly svid: 'x509';
   /** Decides the default lifetime. */
-  readonly purpose: 'workload' | 'agent' | 'server' | 'mint';
+  readonly purpose: 'workload' | 'agent' | 'server' | 'mint' | 'connector';
   readonly dnsNames: readonly string[];
   /** Unix seconds that it may not outlive, whatever its lifetime; undefined is no such bound. */
   readonly notAfterSeconds?: number | undefined;

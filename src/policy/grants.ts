@@ -3,7 +3,13 @@ import { checkDnsNames } from '../rules/dns-name.ts';
 import { dpuObjection, isOut } from '../rules/dpu.ts';
 import type { Entry } from '../rules/entry.ts';
 import { MAX_TTL_SECONDS } from '../rules/entry-draft.ts';
-import { isAgentId, isDpuAgentId, isReservedId, serverUri } from '../rules/reserved-ids.ts';
+import {
+  isAgentId,
+  isConnectorId,
+  isDpuAgentId,
+  isReservedId,
+  serverUri,
+} from '../rules/reserved-ids.ts';
 import { formatStanding, type NodeStanding } from '../rules/zones.ts';
 import { checkAudience } from '../spiffe/audience.ts';
 import { isMemberOf, parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
@@ -301,7 +307,7 @@ export function authorizedEntry(
   if (!zone.ok) return zone;
   if (!registry.isAuthorized(caller.id, entryId)) return notAuthorized();
   // Registration refuses these already; a row that came by another way gets nothing either.
-  if (!isWorkloadId(entry.spiffeId, registry.trustDomain)) {
+  if (!isWorkloadId(entry.spiffeId, context)) {
     return fail('GRANT_SPIFFE_ID', `entry ${entryId} has a SPIFFE ID that no workload may have`);
   }
   return ok(entry);
@@ -349,20 +355,24 @@ export function requireFresh(context: PolicyContext): Result<void> {
 function checkMintable(
   spiffeId: SpiffeId,
   ttlSeconds: number,
-  { registry, zones }: PolicyContext,
+  context: PolicyContext,
 ): Result<void> {
-  if (!isWorkloadId(spiffeId, registry.trustDomain)) {
+  if (!isWorkloadId(spiffeId, context)) {
     return fail('GRANT_SPIFFE_ID', `${spiffeId.uri} cannot be minted here`);
   }
   if (!Number.isInteger(ttlSeconds) || ttlSeconds < 0 || ttlSeconds > MAX_TTL_SECONDS) {
     return fail('TTL_RANGE', `lifetime of ${ttlSeconds} s is out of range`);
   }
-  return requireMintable(spiffeId, zones);
+  return requireMintable(spiffeId, context.zones);
 }
 
-/** A member of the trust domain, with a path, outside the area of servers and agents. */
-export function isWorkloadId(id: SpiffeId, trustDomain: TrustDomain): boolean {
-  return isMemberOf(id, trustDomain) && id.path !== '' && !isReservedId(id);
+/**
+ * A member of the trust domain, with a path, outside the area of servers and agents, and outside that
+ * of connectors where they are served.
+ */
+export function isWorkloadId(id: SpiffeId, context: PolicyContext): boolean {
+  if (context.connectors !== undefined && isConnectorId(id)) return false;
+  return isMemberOf(id, context.registry.trustDomain) && id.path !== '' && !isReservedId(id);
 }
 
 /** How grants and records name an operator: `local:<uid>` or `admin:<id>`. */

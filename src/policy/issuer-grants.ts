@@ -31,7 +31,7 @@ export function grantIssuerX509(
   const fresh = requireFresh(context);
   if (!fresh.ok) return fresh;
   const { spiffeId, ttlSeconds, maxLifeSeconds, requestedBy } = asked;
-  if (!isWorkloadId(spiffeId, context.registry.trustDomain)) {
+  if (!isWorkloadId(spiffeId, context)) {
     return fail('GRANT_SPIFFE_ID', `${spiffeId.uri} is none that a workload may have`);
   }
   if (!Number.isInteger(ttlSeconds) || ttlSeconds < 0 || ttlSeconds > MAX_TTL_SECONDS) {

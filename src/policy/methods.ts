@@ -9,6 +9,7 @@ const OPERATORS: readonly CallerKind[] = ['local', 'admin'];
 const OPERATORS_AND_AGENTS: readonly CallerKind[] = ['local', 'admin', 'agent'];
 const AGENTS: readonly CallerKind[] = ['agent'];
 const DOWNSTREAM: readonly CallerKind[] = ['downstream'];
+const CONNECTORS: readonly CallerKind[] = ['connector'];
 const LOCAL: readonly CallerKind[] = ['local'];
 
 /**
@@ -93,6 +94,34 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
   ['/signet.attestation.v1.Attestation/GetAssurance', OPERATORS],
   ['/signet.rule.v1.Rule/ExplainPod', OPERATORS],
   ['/signet.rule.v1.Rule/GetEntrySources', OPERATORS],
+
+  // Who enrols proves who it is in the call itself.
+  ['/signet.connector.v1.Connector/GetChallenge', ANYONE_OVER_TCP],
+  ['/signet.connector.v1.Connector/Enrol', ANYONE_OVER_TCP],
+  ['/signet.connector.v1.Connector/Session', CONNECTORS],
+  ['/signet.connector.v1.ConnectorAdmin/PutGroup', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/GetGroup', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/ListGroups', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/DeleteGroup', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/PutSegment', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/GetSegment', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/ListSegments', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/DeleteSegment', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/ExplainFlow', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/CreateProvisioningKey', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/ListProvisioningKeys', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/DeleteProvisioningKey', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/RegisterBoundKey', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/ListBoundKeys', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/DeleteBoundKey', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/ListConnectors', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/GetConnector', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/DrainConnectors', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/ResumeConnectors', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/RevokeConnectors', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/CommandConnectors', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/DeleteConnectors', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/WatchConnectors', OPERATORS],
 
   // By the token that comes with the call.
   ['/istio.v1.auth.IstioCertificateService/CreateCertificate', ANYONE_OVER_TCP],

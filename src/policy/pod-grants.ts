@@ -112,7 +112,7 @@ function withoutNode(
   if (expiresAtSeconds !== 0 && expiresAtSeconds <= nowSeconds(context)) {
     return fail('POD_NO_IDENTITY', 'its entry has expired');
   }
-  if (!isWorkloadId(spiffeId, context.registry.trustDomain)) {
+  if (!isWorkloadId(spiffeId, context)) {
     return fail('GRANT_SPIFFE_ID', `entry ${id} has a SPIFFE ID that no workload may have`);
   }
   return ok({ ...NO_ORIGIN, entry: Object.freeze({ id, revision }) });

@@ -13,6 +13,8 @@ import { HealthService } from '../gen/grpc/health/v1/health.ts';
 import { IstioCertificateServiceService } from '../gen/istio/v1/auth/ca.ts';
 import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
+import { ConnectorAdminService } from '../gen/signet/connector/v1/admin.ts';
+import { ConnectorService } from '../gen/signet/connector/v1/connector.ts';
 import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
 import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
 import { RuleService } from '../gen/signet/rule/v1/rule.ts';
@@ -41,6 +43,8 @@ const SERVED = [
   DpuInventoryService,
   AttestationService,
   RuleService,
+  ConnectorService,
+  ConnectorAdminService,
   IstioCertificateServiceService,
   HealthService,
 ].flatMap((service) => Object.values(service).map(({ path }) => path as string));
@@ -106,12 +110,19 @@ const AGENT = [
 ];
 const DOWNSTREAM = ['SVID/NewDownstreamX509CA', 'Bundle/PublishJWTAuthority'];
 const ANYONE = ['Agent/AttestAgent', 'Bundle/GetBundle'];
-const OVER_TCP = ['IstioCertificateService/CreateCertificate'];
+const OVER_TCP = [
+  'IstioCertificateService/CreateCertificate',
+  'Connector/GetChallenge',
+  'Connector/Enrol',
+];
 const LOCAL = ['Health/Check', 'Health/Watch', 'ServerReflection/ServerReflectionInfo'];
 
 function expectedCallers(path: string): readonly string[] {
   const short = path.slice(path.lastIndexOf('.') + 1);
-  if (LOCAL_ADMIN.includes(short) || short.startsWith('LocalAuthority/')) return ['local', 'admin'];
+  if (LOCAL_ADMIN.includes(short) || /^(LocalAuthority|ConnectorAdmin)\//.test(short)) {
+    return ['local', 'admin'];
+  }
+  if (short === 'Connector/Session') return ['connector'];
   if (AGENT.includes(short)) return ['agent'];
   if (DOWNSTREAM.includes(short)) return ['downstream'];
   if (ANYONE.includes(short)) return ['local', 'admin', 'downstream', 'agent', 'anonymous'];

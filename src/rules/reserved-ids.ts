@@ -3,6 +3,7 @@ import type { TrustDomain } from '../spiffe/trust-domain.ts';
 
 const RESERVED_PREFIX = '/spire/';
 const SERVER_PATH = '/spire/server';
+const CONNECTOR_PREFIX = '/connector/';
 const AGENT_PREFIX = '/spire/agent/';
 const DPU_PREFIX = '/spire/agent/dpu/';
 const DPU_HOST_PREFIX = '/spire/agent/dpu_host/';
@@ -10,6 +11,16 @@ const DPU_HOST_PREFIX = '/spire/agent/dpu_host/';
 /** Whether the ID lies in the `/spire` area, which belongs to servers and agents. */
 export function isReservedId(id: SpiffeId): boolean {
   return id.path === '/spire' || id.path.startsWith(RESERVED_PREFIX);
+}
+
+/** Whether the ID lies in the `/connector` area, which belongs to connectors where they are served. */
+export function isConnectorId(id: SpiffeId): boolean {
+  return id.path === '/connector' || id.path.startsWith(CONNECTOR_PREFIX);
+}
+
+/** Path of a connector's SPIFFE ID. */
+export function connectorPath(group: string, connectorId: string): string {
+  return `${CONNECTOR_PREFIX}${group}/${connectorId}`;
 }
 
 /** Whether the ID is an agent's: below `/spire/agent/`. */

@@ -16,7 +16,7 @@ import {
   entryMatcher,
   matchesSet,
 } from './match.ts';
-import { isAgentId, isReservedId } from './reserved-ids.ts';
+import { connectorPath, isAgentId, isConnectorId, isReservedId } from './reserved-ids.ts';
 import { isSubset, parseSelector, selectorSet } from './selector.ts';
 
 function codeOf(result: { ok: boolean; error?: { code: string } }): string | undefined {
@@ -127,6 +127,15 @@ describe('reserved IDs', () => {
     }
     for (const path of ['', '/spirex', '/a/spire/server']) {
       assert.equal(isReservedId(id(path)), false);
+    }
+  });
+
+  it('are those of connectors, on whole segments', () => {
+    for (const path of ['/connector', '/connector/a', connectorPath('edge', 'c1')]) {
+      assert.equal(isConnectorId(id(path)), true, path);
+    }
+    for (const path of ['', '/connectors/a', '/a/connector/b']) {
+      assert.equal(isConnectorId(id(path)), false, path);
     }
   });
 });

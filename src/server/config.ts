@@ -28,6 +28,7 @@ import { countSetting, durationSetting } from '../runtime/units.ts';
 import { parseSpiffeId, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import { parseTrustDomain, type TrustDomain } from '../spiffe/trust-domain.ts';
 import { attestationSchema } from './attestation-settings.ts';
+import { connectorsSchema } from './connector-settings.ts';
 import { crlSchema } from './crl.ts';
 import { operatorGroupId } from './group.ts';
 import { ledgerSchema } from './ledger-settings.ts';
@@ -260,6 +261,7 @@ export const serverConfigSchema = z
     federation: federationSchema,
     zones: zonesSchema,
     kubernetes: kubernetesSchema,
+    connectors: connectorsSchema,
     audit: auditSchema,
     telemetry: telemetrySchema,
   })

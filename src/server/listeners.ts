@@ -41,6 +41,7 @@ import { listenTls, type TlsListener } from '../tls/listener.ts';
 import { createSvidValidator } from '../tls/validator.ts';
 import { createAttestors } from './attestors.ts';
 import type { ServerConfig } from './config.ts';
+import { type ServerConnectors, startConnectors } from './connectors.ts';
 import type { ServerCore } from './core.ts';
 import { createDpuHost } from './dpu-host-attestor.ts';
 import type { JudgedDpus } from './dpu-judge.ts';
@@ -63,6 +64,7 @@ const REFLECTED = [
   'signet.dpu.v1.DpuInventory',
   'signet.attestation.v1.Attestation',
   'signet.rule.v1.Rule',
+  'signet.connector.v1.ConnectorAdmin',
   'grpc.health.v1.Health',
 ] as const;
 
@@ -84,10 +86,11 @@ export async function startListeners(
   const ofDpus = [dpu?.attestor, host.value].filter((one) => one !== undefined);
   const attestors = await createAttestors(base, core.registry, ofDpus);
   if (!attestors.ok) return attestors;
-  const served = services(base, core, attestors.value, { dpu, federation });
+  const connectors = startConnectors(base, core);
+  const served = services(base, core, attestors.value, { dpu, federation, connectors });
   const admin = await startAdmin(base, rpcMetrics, served);
   if (!admin.ok) return admin;
-  return startTcp(base, core, rpcMetrics, served);
+  return startTcp(base, core, rpcMetrics, { ...served, connectors });
 }
 
 interface Services {
@@ -95,12 +98,16 @@ interface Services {
   readonly guard: CallGuard;
 }
 
+interface ServiceParts extends ListenerParts {
+  readonly connectors: ServerConnectors;
+}
+
 /** The same services on both listeners; the matrix of policy says who may call what. */
 function services(
   base: ServerBase,
   { api, authority, issuingCa, issueCa, dpus, clusters }: ServerCore,
   attestors: ReadonlyMap<string, NodeAttestor>,
-  { dpu: judged, federation }: ListenerParts,
+  { dpu: judged, federation, connectors }: ServiceParts,
 ): Services {
   const { callLimits } = base.settings;
   const attestation = { attestors, oneAtATime: oneAtATime() };
@@ -139,6 +146,7 @@ function services(
     host.addService(DpuInventoryService, dpu, guards);
     host.addService(AttestationService, nodes, guards);
     host.addService(RuleService, rule, guards);
+    connectors.serveAdmin(host, guards);
   };
   return { serve, guard };
 }
@@ -185,7 +193,7 @@ async function startTcp(
   base: ServerBase,
   { api, registry, identity, clusters }: ServerCore,
   metrics: RpcMetrics,
-  { serve, guard }: Services,
+  { serve, guard, connectors }: Services & Pick<ServiceParts, 'connectors'>,
 ): Promise<Result<TlsListener>> {
   const { config, clock, life, random } = base;
   const ready = base.health.part('listener', 'the TCP port is not open yet');
@@ -193,6 +201,7 @@ async function startTcp(
   const limits = tcpLimits(config);
   const host = createRpcHost({ name: 'tcp', log, metrics, clock, limits, guards: [guard] });
   serve(host);
+  connectors.serveTcp(host, [guard]);
   if (clusters.meshes.length > 0) {
     const istio = createIstioService(api, clusters.meshes, createIstioMetrics(base.metrics));
     host.addService(IstioCertificateServiceService, istio, [guard]);

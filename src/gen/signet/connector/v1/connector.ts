@@ -351,6 +351,12 @@ export interface EnrolRequest {
    * one than the server has tells of a middlebox that opens TLS.
    */
   serverCertificateSha256: Buffer;
+  /**
+   * Name that the server has for the cluster of a kubernetes_token, of either kind. A
+   * token is shown to one API server only: needed where the server has several clusters
+   * and the service accounts of the group do not leave one.
+   */
+  kubernetesCluster: string;
   proof:
     | //
     /** Token of the pod's service account for the server's audience, bound to the pod. */
@@ -883,6 +889,7 @@ function createBaseEnrolRequest(): EnrolRequest {
     challengeSignature: Buffer.alloc(0),
     clockMs: 0n,
     serverCertificateSha256: Buffer.alloc(0),
+    kubernetesCluster: "",
     proof: undefined,
   };
 }
@@ -912,6 +919,9 @@ export const EnrolRequest: MessageFns<EnrolRequest> = {
     }
     if (message.serverCertificateSha256.length !== 0) {
       writer.uint32(58).bytes(message.serverCertificateSha256);
+    }
+    if (message.kubernetesCluster !== "") {
+      writer.uint32(66).string(message.kubernetesCluster);
     }
     switch (message.proof?.$case) {
       case "kubernetesToken":
@@ -999,6 +1009,14 @@ export const EnrolRequest: MessageFns<EnrolRequest> = {
             message.serverCertificateSha256 = Buffer.from(reader.bytes());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.kubernetesCluster = reader.string();
+            continue;
+          }
           case 10: {
             if (tag !== 82) {
               break;
@@ -1060,6 +1078,11 @@ export const EnrolRequest: MessageFns<EnrolRequest> = {
         : isSet(object.server_certificate_sha256)
         ? Buffer.from(bytesFromBase64(object.server_certificate_sha256))
         : Buffer.alloc(0),
+      kubernetesCluster: isSet(object.kubernetesCluster)
+        ? globalThis.String(object.kubernetesCluster)
+        : isSet(object.kubernetes_cluster)
+        ? globalThis.String(object.kubernetes_cluster)
+        : "",
       proof: isSet(object.kubernetesToken)
         ? { $case: "kubernetesToken", value: globalThis.String(object.kubernetesToken) }
         : isSet(object.kubernetes_token)
@@ -1102,6 +1125,9 @@ export const EnrolRequest: MessageFns<EnrolRequest> = {
     }
     if (message.serverCertificateSha256.length !== 0) {
       obj.serverCertificateSha256 = base64FromBytes(message.serverCertificateSha256);
+    }
+    if (message.kubernetesCluster !== "") {
+      obj.kubernetesCluster = message.kubernetesCluster;
     }
     if (message.proof?.$case === "kubernetesToken") {
       obj.kubernetesToken = message.proof.value;
