@@ -1,6 +1,7 @@
+import { inParallel } from '../base/in-parallel.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { CliIo, Input } from '../cli/spec.ts';
-import { type Cluster, inParallel } from './clusters.ts';
+import type { Cluster } from './clusters.ts';
 import { type ContentReader, contentReader } from './content.ts';
 import { durationFlag } from './flags.ts';
 import { isNamed, type JudgedCopy, judge } from './judge.ts';

@@ -9,11 +9,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
+import { inParallel } from '../../src/base/in-parallel.ts';
 import { unwrap } from '../../src/base/result.ts';
 import { openKubeApi } from '../../src/kube/kube-api.ts';
 import { objectsAt, textAt } from '../../src/kube/objects.ts';
 import { pathOf } from '../../src/kube/resource.ts';
-import { inParallel } from '../../src/kubectl/clusters.ts';
 import { startKubeRig } from '../peers/kube-rig.ts';
 import { run } from '../support/processes.ts';
 import { trustFleet } from '../support/trust-fleet.ts';

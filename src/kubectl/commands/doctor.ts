@@ -1,7 +1,8 @@
+import { inParallel } from '../../base/in-parallel.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { CliIo, CommandSpec, Input } from '../../cli/spec.ts';
 import { safe } from '../../cli/text.ts';
-import { type Cluster, inParallel, withClusters } from '../clusters.ts';
+import { type Cluster, withClusters } from '../clusters.ts';
 import { collect } from '../collect.ts';
 import { clockFinding, rightFindings, servedFindings, versionFinding } from '../doctor/cluster.ts';
 import { copyFindings } from '../doctor/copies.ts';

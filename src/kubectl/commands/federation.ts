@@ -1,7 +1,8 @@
+import { inParallel } from '../../base/in-parallel.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { CliIo, CommandSpec } from '../../cli/spec.ts';
 import { counted, safe, span } from '../../cli/text.ts';
-import { type Cluster, inParallel, withClusters } from '../clusters.ts';
+import { type Cluster, withClusters } from '../clusters.ts';
 import { collect } from '../collect.ts';
 import { CONNECTION_FLAGS, NO_HEADERS, outputFlag, SCOPE_FLAGS } from '../flags.ts';
 import { compare, type JudgedCopy } from '../judge.ts';

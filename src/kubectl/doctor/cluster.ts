@@ -1,8 +1,9 @@
+import { inParallel } from '../../base/in-parallel.ts';
 import { ok, type Result } from '../../base/result.ts';
 import { span } from '../../cli/text.ts';
 import { booleanAt, objectsAt, textAt } from '../../kube/objects.ts';
 import { pathOf } from '../../kube/resource.ts';
-import { type Cluster, inParallel } from '../clusters.ts';
+import type { Cluster } from '../clusters.ts';
 import { type Finding, findingOf, type Severity } from './finding.ts';
 
 /** Clocks further apart make certificates seem past or not yet valid, in milliseconds. */

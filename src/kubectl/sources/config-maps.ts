@@ -1,8 +1,9 @@
 import type { SignetError } from '../../base/errors.ts';
+import { inParallel } from '../../base/in-parallel.ts';
 import { type KubeObject, keyOf, metaOf, textMapAt } from '../../kube/objects.ts';
 import type { KubeResource } from '../../kube/resource.ts';
 import { PUBLISHED_LABEL } from '../../kube/trust-bundles.ts';
-import { type Cluster, eachObject, inParallel, type Selectors } from '../clusters.ts';
+import { type Cluster, eachObject, type Selectors } from '../clusters.ts';
 import { type ContentReader, looksLikeBundle } from '../content.ts';
 import { type BundleCopy, NO_CONTENT } from '../model.ts';
 import { copyOf } from './object-copy.ts';
