@@ -7,6 +7,7 @@ import { backupErrors } from './errors/backup.ts';
 import { cliErrors } from './errors/cli.ts';
 import { configErrors } from './errors/config.ts';
 import { connectorErrors } from './errors/connector.ts';
+import { connectorKubeErrors } from './errors/connector-kube.ts';
 import { csiErrors } from './errors/csi.ts';
 import { type ErrorRow, GRPC_STATUS, type GrpcStatusName } from './errors/define.ts';
 import { diceErrors } from './errors/dice.ts';
@@ -54,6 +55,7 @@ export const ERRORS = {
   ...registryErrors,
   ...federationErrors,
   ...connectorErrors,
+  ...connectorKubeErrors,
   ...ruleErrors,
   ...policyErrors,
   ...attestationErrors,

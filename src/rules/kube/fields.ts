@@ -60,6 +60,22 @@ export class FieldReader {
     return false;
   }
 
+  /** A whole number from 0 on; 0 where it is absent. */
+  count(key: string): number {
+    const value = this.#own(key) ?? 0;
+    if (isCount(value)) return value;
+    this.refuse(key, 'is no whole number');
+    return 0;
+  }
+
+  /** Whole numbers from 0 on. */
+  counts(key: string): readonly number[] {
+    const values = this.#own(key) ?? [];
+    if (Array.isArray(values) && values.length <= MAX_ITEMS && values.every(isCount)) return values;
+    this.refuse(key, `is no list of at most ${MAX_ITEMS} whole numbers`);
+    return [];
+  }
+
   texts(key: string): readonly string[] {
     const values = this.#own(key) ?? [];
     const fine = Array.isArray(values) && values.every((value) => typeof value === 'string');
@@ -134,4 +150,8 @@ export class FieldReader {
   #own(key: string): unknown {
     return Object.hasOwn(this.#object, key) ? (this.#object[key] ?? undefined) : undefined;
   }
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
