@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { NO_CONNECTORS } from '../../test/support/connector-state.ts';
 import {
   agentRecord,
   draft,
@@ -331,7 +330,6 @@ class FlakyStore {
       issuingCas: [],
       federations: [],
       federatedBundles: [],
-      connectors: NO_CONNECTORS,
     });
   }
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { NO_CONNECTORS } from '../../test/support/connector-state.ts';
 import {
   agentRecord,
   draft,
@@ -95,7 +94,6 @@ class World {
       issuingCas: [],
       federations: [],
       federatedBundles: [],
-      connectors: NO_CONNECTORS,
     });
   }
 

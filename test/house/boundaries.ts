@@ -31,7 +31,7 @@ export const BOUNDARIES: Readonly<Record<string, readonly string[]>> = {
   'src/redfish': ['src/spiffe', 'src/runtime'],
   'src/attestation': ['src/registry', 'src/dpu', 'src/tpm', 'src/kube'],
   'src/dpu': ['src/spdm', 'src/dice', 'src/redfish', 'src/registry'],
-  'src/connectors': ['src/issuance', 'src/kube', 'src/gen'],
+  'src/connectors': ['src/issuance', 'src/kube', 'src/rpc', 'src/gen'],
   'src/api': ['src/issuance', 'src/attestation', 'src/connectors', 'src/rpc', 'src/tls', 'src/gen'],
   'src/federation': ['src/registry', 'src/tls', 'src/runtime'],
   'src/controllers': ['src/issuance', 'src/kube'],

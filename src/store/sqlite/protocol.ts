@@ -14,11 +14,6 @@ import type {
   UnfederatedEntry,
 } from '../store.ts';
 import type {
-  ConnectorChangeRow,
-  ConnectorOperations,
-  ConnectorRows,
-} from './connector-protocol.ts';
-import type {
   AgentRow,
   BundleAckRow,
   BundleRow,
@@ -154,11 +149,10 @@ export type ChangeRow =
       readonly sequence: number;
       readonly ref: string;
       readonly row: FederatedBundleRow | undefined;
-    }
-  | ConnectorChangeRow;
+    };
 
 /** Everything that the worker does. */
-export interface Operations extends ConnectorOperations {
+export interface Operations {
   /** Opens a snapshot; its entries follow page by page. */
   snapshotStart: Operation<
     undefined,
@@ -171,7 +165,6 @@ export interface Operations extends ConnectorOperations {
       readonly issuingCas: readonly IssuingCaRow[];
       readonly federations: readonly FederationRow[];
       readonly federatedBundles: readonly FederatedBundleRow[];
-      readonly connectors: ConnectorRows;
     }
   >;
   /** The next page of the open snapshot; an empty one ends it. */

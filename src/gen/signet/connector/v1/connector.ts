@@ -585,7 +585,8 @@ export interface BundleUpdate {
 
 /**
  * Chunks of one version bear its version and nonce; what they hold is applied, and
- * acknowledged once, when `last` has come.
+ * acknowledged once, when `last` has come. The next version comes after that, and is a
+ * change from what was accepted last, or full after a nack.
  */
 export interface SegmentUpdate {
   /** In place of all that the connector has; else a change of it. */
@@ -595,6 +596,11 @@ export interface SegmentUpdate {
   version: string;
   nonce: Buffer;
   last: boolean;
+  /**
+   * Version that a change is from; empty with a full set. A connector that has another
+   * one answers with a nack.
+   */
+  baseVersion: string;
 }
 
 /** What may be reached, by whom. What no segment lists is not reachable. */
@@ -3670,7 +3676,15 @@ export const BundleUpdate: MessageFns<BundleUpdate> = {
 };
 
 function createBaseSegmentUpdate(): SegmentUpdate {
-  return { full: false, segments: [], removedIds: [], version: "", nonce: Buffer.alloc(0), last: false };
+  return {
+    full: false,
+    segments: [],
+    removedIds: [],
+    version: "",
+    nonce: Buffer.alloc(0),
+    last: false,
+    baseVersion: "",
+  };
 }
 
 export const SegmentUpdate: MessageFns<SegmentUpdate> = {
@@ -3692,6 +3706,9 @@ export const SegmentUpdate: MessageFns<SegmentUpdate> = {
     }
     if (message.last !== false) {
       writer.uint32(48).bool(message.last);
+    }
+    if (message.baseVersion !== "") {
+      writer.uint32(58).string(message.baseVersion);
     }
     return writer;
   },
@@ -3757,6 +3774,14 @@ export const SegmentUpdate: MessageFns<SegmentUpdate> = {
             message.last = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.baseVersion = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3781,6 +3806,11 @@ export const SegmentUpdate: MessageFns<SegmentUpdate> = {
       version: isSet(object.version) ? globalThis.String(object.version) : "",
       nonce: isSet(object.nonce) ? Buffer.from(bytesFromBase64(object.nonce)) : Buffer.alloc(0),
       last: isSet(object.last) ? globalThis.Boolean(object.last) : false,
+      baseVersion: isSet(object.baseVersion)
+        ? globalThis.String(object.baseVersion)
+        : isSet(object.base_version)
+        ? globalThis.String(object.base_version)
+        : "",
     };
   },
 
@@ -3803,6 +3833,9 @@ export const SegmentUpdate: MessageFns<SegmentUpdate> = {
     }
     if (message.last !== false) {
       obj.last = message.last;
+    }
+    if (message.baseVersion !== "") {
+      obj.baseVersion = message.baseVersion;
     }
     return obj;
   },
