@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
+import { NO_CONNECTORS } from '../../test/support/connector-state.ts';
 import { origin } from '../../test/support/kube-rules.ts';
 import { assertValue } from '../../test/support/refused.ts';
 import {
@@ -116,6 +117,7 @@ describe('derived entries', () => {
       issuingCas: [],
       federations: [],
       federatedBundles: [],
+      connectors: NO_CONNECTORS,
       entries: [],
     };
     view.load({ feedId: 'f', sequence: 1n, agents, ...rest });

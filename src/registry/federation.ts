@@ -11,9 +11,8 @@ import type {
   WrittenFederation,
 } from '../store/federation.ts';
 import type { Store } from '../store/store.ts';
-import { listPage } from './listing.ts';
+import { ByName } from './by-name.ts';
 import type { Page, PageQuery } from './registry.ts';
-import { SortedKeys } from './sorted-keys.ts';
 
 /** Relationships with other trust domains, and their bundles, in memory, for reading. */
 export interface FederationView {
@@ -46,31 +45,6 @@ export interface FederationRegistry extends FederationView {
   deleteBundles(
     deletes: readonly FederatedBundleDelete[],
   ): Promise<Result<readonly DeletedFederatedBundle[]>>;
-}
-
-/** Values by the name of their trust domain, and the names in order. */
-class ByName<T> {
-  readonly values = new Map<string, T>();
-  #names = new SortedKeys([]);
-
-  put(name: string, value: T | undefined): void {
-    if (value === undefined) this.values.delete(name);
-    else {
-      if (!this.values.has(name)) this.#names.add(name);
-      this.values.set(name, value);
-    }
-  }
-
-  clear(): void {
-    this.values.clear();
-    this.#names = new SortedKeys([]);
-  }
-
-  page(query: PageQuery, keyOf: (value: T) => string): Result<Page<T>> {
-    const get = (name: string): T | undefined => this.values.get(name);
-    const source = { keys: this.#names, get, matches: () => true, keyOf, candidates: undefined };
-    return listPage(source, query);
-  }
 }
 
 /** What the view knows of other trust domains. */

@@ -25,6 +25,8 @@ import type {
   WrittenDpu,
 } from '../store/store.ts';
 import { BanKeeper, type BanReach, bannedHere } from './ban-keeper.ts';
+import { connectorRegistry } from './connector-view.ts';
+import type { ConnectorRegistry } from './connectors.ts';
 import type { DerivedView } from './derived-entries.ts';
 import type { DpuView } from './dpus.ts';
 import { ExpiryTimer } from './expiry-timer.ts';
@@ -59,6 +61,7 @@ export interface LiveRegistryParts extends RegistryOptions {
 export class LiveRegistry implements Registry {
   readonly trustDomain: TrustDomain;
   readonly federation: FederationRegistry;
+  readonly connectors: ConnectorRegistry;
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #random: Random;
@@ -85,6 +88,7 @@ export class LiveRegistry implements Registry {
     const epoch = parts.derives ? `.${toHex(parts.random.bytes(8))}` : '';
     this.#view = new View(parts.trustDomain, () => this.#nowSeconds(), overlay, epoch);
     this.federation = federationRegistry(this.#view.federation, parts.store, (w) => this.#write(w));
+    this.connectors = connectorRegistry(this.#view.connectors, parts.store, (w) => this.#write(w));
     this.#expiry = new ExpiryTimer(this.#view, parts.clock, () => void this.#prune());
     this.#follower = new Follower({
       store: parts.store,
@@ -384,15 +388,4 @@ export class LiveRegistry implements Registry {
   #nowSeconds(): number {
     return Math.floor(this.#clock.nowMs() / 1000);
   }
-}
-
-/** Loads the view from the store; see {@link Registry}. */
-export async function loadRegistry(parts: LiveRegistryParts): Promise<Result<LiveRegistry>> {
-  // It hears of commits before it loads, so that none falls in between.
-  const registry = new LiveRegistry(parts);
-  const snapshot = await parts.store.loadSnapshot();
-  const started = snapshot.ok ? await registry.start(snapshot.value) : snapshot;
-  if (started.ok) return ok(registry);
-  await registry.close();
-  return started;
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { NO_CONNECTORS } from '../../test/support/connector-state.ts';
 import {
   agentRecord,
   draft,
@@ -330,6 +331,7 @@ class FlakyStore {
       issuingCas: [],
       federations: [],
       federatedBundles: [],
+      connectors: NO_CONNECTORS,
     });
   }
 

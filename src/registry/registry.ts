@@ -1,7 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { SignetError } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
-import type { Result } from '../base/result.ts';
+import { ok, type Result } from '../base/result.ts';
 import type { AgentRecord, Entry, EntryDraft } from '../rules/entry.ts';
 import type { IssuingCa } from '../rules/issuing-ca.ts';
 import type { AgentFilter, EntryFilter } from '../rules/match.ts';
@@ -22,11 +22,12 @@ import type {
   WrittenDpu,
 } from '../store/store.ts';
 import type { BanReach, KeptBanEvent } from './ban-keeper.ts';
+import type { ConnectorRegistry } from './connectors.ts';
 import type { DerivedView } from './derived-entries.ts';
 import type { DpuView } from './dpus.ts';
 import type { FederationRegistry } from './federation.ts';
 import type { KeptEvent } from './kept-writer.ts';
-import { loadRegistry } from './live-registry.ts';
+import { LiveRegistry } from './live-registry.ts';
 import type { LocalBans } from './local-bans.ts';
 import type { LocalHolds } from './local-holds.ts';
 import type { Admission, HeldDpu } from './overlay.ts';
@@ -175,6 +176,9 @@ export interface Registry {
   /** Relationships with other trust domains, and their bundles. */
   readonly federation: FederationRegistry;
 
+  /** Connectors, their groups, segments and keys. */
+  readonly connectors: ConnectorRegistry;
+
   /** The inventory of DPUs. */
   readonly dpus: DpuView;
   /** Entries that rules give; {@link entry} and the lists have them too. */
@@ -219,6 +223,12 @@ export interface Registry {
 }
 
 /** Loads the view from the store and follows its feed until closed. */
-export function createRegistry(options: RegistryOptions): Promise<Result<Registry>> {
-  return loadRegistry({ onFault: () => {}, ...options });
+export async function createRegistry(options: RegistryOptions): Promise<Result<Registry>> {
+  // It hears of commits before it loads, so that none falls in between.
+  const registry = new LiveRegistry({ onFault: () => {}, ...options });
+  const snapshot = await options.store.loadSnapshot();
+  const started = snapshot.ok ? await registry.start(snapshot.value) : snapshot;
+  if (started.ok) return ok(registry);
+  await registry.close();
+  return started;
 }

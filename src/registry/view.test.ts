@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { NO_CONNECTORS } from '../../test/support/connector-state.ts';
 import {
   agentRecord,
   draft,
@@ -94,6 +95,7 @@ class World {
       issuingCas: [],
       federations: [],
       federatedBundles: [],
+      connectors: NO_CONNECTORS,
     });
   }
 

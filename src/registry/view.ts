@@ -5,6 +5,7 @@ import type { Bundle } from '../spiffe/bundle.ts';
 import type { TrustDomain } from '../spiffe/trust-domain.ts';
 import type { Change, StoreSnapshot } from '../store/store.ts';
 import { type Admitted, AgentViews, isAdmitted } from './agent-views.ts';
+import { Connectors } from './connector-view.ts';
 import { DerivedEntries } from './derived-entries.ts';
 import { Dpus } from './dpus.ts';
 import { ExpiryQueue } from './expiry-queue.ts';
@@ -30,6 +31,7 @@ export class View {
   readonly revocations = new Revocations();
   readonly issuingCas = new IssuingCas();
   readonly federation = new Federations();
+  readonly connectors = new Connectors();
   readonly dpus: Dpus;
   readonly derived: DerivedEntries;
   entryIds = new SortedKeys([]);
@@ -92,6 +94,7 @@ export class View {
     this.issuingCas.clear();
     for (const issuingCa of snapshot.issuingCas) this.issuingCas.put(issuingCa);
     this.federation.load(snapshot.federations, snapshot.federatedBundles);
+    this.connectors.load(snapshot.connectors);
     this.#agents.invalidateAll();
     if (snapshot.bundle !== undefined) this.#setBundle(snapshot.bundle);
     this.#agents.flush();
@@ -99,6 +102,7 @@ export class View {
     this.issuingCas.notify();
     this.dpus.notify();
     this.federation.notify();
+    this.connectors.notify();
   }
 
   /** Applies changes in the order of the feed. */
@@ -112,6 +116,7 @@ export class View {
     if (changes.some(({ kind }) => kind === 'issuing-ca')) this.issuingCas.notify();
     if (changes.some(({ kind }) => kind === 'dpu')) this.dpus.notify();
     if (changes.some(({ kind }) => FEDERATION_KINDS.has(kind))) this.federation.notify();
+    this.connectors.notify();
   }
 
   /** Drops entries whose time is over, before the store has deleted them. Answers whether any was. */
@@ -228,6 +233,8 @@ export class View {
         return;
       case 'ended':
         return;
+      default:
+        this.connectors.apply(change);
     }
   }
 

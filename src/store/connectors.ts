@@ -28,7 +28,10 @@ export interface ConnectorDelete {
   readonly origin: string | undefined;
 }
 
-/** What became of it. A group with connectors that have not ended is `in-use` and stays. */
+/**
+ * What became of it. A group with connectors that live is `in-use` and stays; with one that goes go its
+ * keys and its connectors, but for revoked ones: their claimants stay known until they are forgotten.
+ */
 export type DeletedConnectorValue = 'deleted' | 'missing' | 'in-use';
 
 /** What an enrolment uses up. */
@@ -62,8 +65,12 @@ export type Enrolled =
       /** Of the bound key, afterwards; 0 without one. */
       readonly recoveryCount: bigint;
     }
-  /** The claimant has a connector with another key, or a bound key is behind its counter: a copy. */
-  | { readonly outcome: 'clone'; readonly connector: ConnectorRecord }
+  /**
+   * A copy: the claimant has a connector with another key that lives (or one in another group), the name is
+   * that of another claimant's that lives, or the counter of a bound key is not the one that the store has
+   * (then without the connector, where that is forgotten).
+   */
+  | { readonly outcome: 'clone'; readonly connector: ConnectorRecord | undefined }
   /** The claimant's connector was revoked. */
   | { readonly outcome: 'revoked'; readonly connector: ConnectorRecord }
   | { readonly outcome: 'group-full'; readonly maxInstances: number }
@@ -73,19 +80,23 @@ export type Enrolled =
 
 /** One step in a connector's life; applied to the row as it stands. */
 export type ConnectorChange =
-  /** An SVID was signed for it; the one that it had becomes the previous one. */
+  /**
+   * An SVID was signed for it. The one that it had becomes the previous one, unless that was never used:
+   * then the previous one stays, as the connector may still show it.
+   */
   | {
       readonly kind: 'certified';
       readonly serial: string;
       readonly expiresAtSeconds: number;
       readonly keySha256: string;
     }
-  /** The SVID with this serial was used: the one before is no longer good. */
+  /** The newest SVID, with this serial, was used: the one before is no longer good. */
   | { readonly kind: 'promoted'; readonly serial: string }
   /** A session began or ended. */
   | {
       readonly kind: 'heard';
       readonly atSeconds: number;
+      /** What it said of itself where a session began; undefined where one ended. */
       readonly instance: ConnectorInstance | undefined;
     }
   | { readonly kind: 'draining'; readonly deadlineMs: number; readonly reason: string }
@@ -94,13 +105,48 @@ export type ConnectorChange =
   /** For good: no later step but its deletion has an effect. */
   | { readonly kind: 'revoked'; readonly atSeconds: number; readonly reason: string };
 
+/** A line of the change feed about connectors; undefined where the thing is gone. */
+export type ConnectorFeedChange =
+  | {
+      readonly kind: 'connector-group';
+      readonly name: string;
+      readonly group: ConnectorGroup | undefined;
+    }
+  | {
+      readonly kind: 'connector-segment';
+      readonly id: string;
+      readonly segment: ConnectorSegment | undefined;
+    }
+  | {
+      readonly kind: 'connector';
+      readonly id: string;
+      readonly connector: ConnectorRecord | undefined;
+    }
+  | {
+      readonly kind: 'provisioning-key';
+      readonly id: string;
+      readonly key: ProvisioningKey | undefined;
+    }
+  | { readonly kind: 'bound-key'; readonly id: string; readonly key: BoundKey | undefined };
+
+/** All that is durable of connectors, at one point of the feed. */
+export interface ConnectorSnapshot {
+  readonly groups: readonly ConnectorGroup[];
+  readonly segments: readonly ConnectorSegment[];
+  readonly connectors: readonly ConnectorRecord[];
+  readonly provisioningKeys: readonly ProvisioningKey[];
+  readonly boundKeys: readonly BoundKey[];
+}
+
 /** Durable state of connectors; part of the store. */
 export interface ConnectorStore {
+  /** Each in its turn, in one transaction; so with all that take several. Answers in order. */
   writeConnectorGroups(
     writes: readonly ConnectorWrite<ConnectorGroupDraft>[],
   ): Promise<Result<readonly WrittenConnectorValue<ConnectorGroup>[]>>;
   deleteConnectorGroups(
     deletes: readonly ConnectorDelete[],
+    nowSeconds: number,
   ): Promise<Result<readonly DeletedConnectorValue[]>>;
   writeConnectorSegments(
     writes: readonly ConnectorWrite<ConnectorSegmentDraft>[],

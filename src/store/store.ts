@@ -8,6 +8,7 @@ import type { Revocation } from '../rules/revocation.ts';
 import type { Selector } from '../rules/selector.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
+import type { ConnectorFeedChange, ConnectorSnapshot, ConnectorStore } from './connectors.ts';
 import type {
   DeletedFederatedBundle,
   FederatedBundleDelete,
@@ -43,6 +44,8 @@ export type Change =
       readonly trustDomain: string;
       readonly federatedBundle: FederatedBundle | undefined;
     }
+  /** Something of connectors. */
+  | (ConnectorFeedChange & { readonly sequence: bigint })
   /** A revocation or an issuing CA that was gone again before it was read: it has ended. */
   | { readonly kind: 'ended'; readonly sequence: bigint };
 
@@ -59,6 +62,7 @@ export interface StoreSnapshot {
   readonly issuingCas: readonly IssuingCa[];
   readonly federations: readonly Federation[];
   readonly federatedBundles: readonly FederatedBundle[];
+  readonly connectors: ConnectorSnapshot;
 }
 
 /** An entry to be made, under an ID that nothing else has. */
@@ -249,7 +253,7 @@ export interface ManifestMark {
  * Durable state. Every write is one transaction that also appends its change records, and answers
  * only when it is durable. Reads serve start-up and the change feed; no request handler calls them.
  */
-export interface Store extends KeptValueStore {
+export interface Store extends ConnectorStore, KeptValueStore {
   loadSnapshot(): Promise<Result<StoreSnapshot>>;
   /**
    * Changes after `sequence` in commit order, at most `limit`. Values are the newest at the time of
@@ -310,7 +314,10 @@ export interface Store extends KeptValueStore {
     deletes: readonly FederatedBundleDelete[],
   ): Promise<Result<readonly DeletedFederatedBundle[]>>;
 
-  /** Deletes join tokens past their end and their retry window, expired entries, and revocations and issuing CAs that have ended. */
+  /**
+   * Deletes join tokens past their end and their retry window, expired entries, revocations and issuing CAs
+   * that have ended, and provisioning keys a week past their end with the record of who used them.
+   */
   prune(nowSeconds: number): Promise<Result<void>>;
 
   /**

@@ -30,6 +30,7 @@ export function connectorRecord(fields: Partial<ConnectorRecord> = {}): Connecto
     previousExpiresAtSeconds: 0,
     lastHeardAtSeconds: 0,
     drainDeadlineMs: 0,
+    endedAtSeconds: 0,
     revision: 1n,
     ...fields,
   };

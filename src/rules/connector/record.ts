@@ -72,6 +72,8 @@ export interface ConnectorRecord extends ConnectorClaim {
   readonly lastHeardAtSeconds: number;
   /** Unix milliseconds by which it has to be drained; 0 where it does not drain. */
   readonly drainDeadlineMs: number;
+  /** Unix seconds at which it stopped or was revoked; 0 where neither. */
+  readonly endedAtSeconds: number;
   /** Greater with each write. */
   readonly revision: bigint;
 }

@@ -11,3 +11,11 @@ export function lastSequence(db: Database): number {
 export function appendChange(db: Database, kind: ChangeRow['kind'], ref: string): void {
   db.run('INSERT INTO changes (kind, ref) VALUES (?, ?)', kind, ref);
 }
+
+/**
+ * The number of the change that is about to be appended: one made anew is told from one that was deleted,
+ * which a count of its writes would not.
+ */
+export function nextRevision(db: Database): number {
+  return lastSequence(db) + 1;
+}

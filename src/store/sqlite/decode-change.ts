@@ -3,6 +3,7 @@ import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import type { Change } from '../store.ts';
 import { decodeAgent } from './agent-codec.ts';
 import { decodeBundle } from './bundle-codec.ts';
+import { decodeConnectorChange } from './connector-codec.ts';
 import { decodeDpu } from './dpu-codec.ts';
 import { decodeEntry } from './entry-codec.ts';
 import { decodeFederationChange } from './federation-codec.ts';
@@ -61,19 +62,9 @@ export function decodeChange(
     case 'federation':
     case 'federated-bundle':
       return decodeFederationChange(change);
+    default: {
+      const decoded = decodeConnectorChange(change, intern);
+      return decoded.ok ? ok({ ...decoded.value, sequence }) : decoded;
+    }
   }
-}
-
-/** Decodes every row, or answers with the first refusal. */
-export function all<Row, Value>(
-  rows: readonly Row[],
-  decode: (row: Row) => Result<Value>,
-): Result<readonly Value[]> {
-  const values: Value[] = [];
-  for (const row of rows) {
-    const value = decode(row);
-    if (!value.ok) return value;
-    values.push(value.value);
-  }
-  return ok(values);
 }

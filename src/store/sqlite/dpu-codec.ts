@@ -1,7 +1,9 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import { DPU_STATES, type DpuDraft, type DpuRecord } from '../../rules/dpu.ts';
 import type { SpiffeId } from '../../spiffe/spiffe-id.ts';
+import type { DpuWrite, WrittenDpu } from '../store.ts';
 import type { Interner } from './interner.ts';
+import type { DpuWriteRow, WrittenDpuRow } from './protocol.ts';
 import { type DpuRow, dpuChecksum } from './rows.ts';
 
 /** A DPU as its row's body has it: what columns of their own have is left out. */
@@ -40,6 +42,21 @@ export function decodeDpu(row: DpuRow, intern: Interner): Result<DpuRecord> {
   const hostBmc = body.hostBmc && { hostBmc: { ...body.hostBmc, tlsPin: body.hostBmc.tlsPin } };
   const fields = { ...absent, ...body, bmc, ...hostBmc, agentIds };
   return ok({ ...fields, serial, state, revision: BigInt(revision) });
+}
+
+/** Encodes a DPU to be written. */
+export function encodeDpuWrite({ dpu, expectedRevision }: DpuWrite): DpuWriteRow {
+  return { dpu: encodeDpu(dpu), expectedRevision: Number(expectedRevision) };
+}
+
+/** Decodes what became of a DPU. */
+export function decodeWrittenDpu(
+  { outcome, row }: WrittenDpuRow,
+  intern: Interner,
+): Result<WrittenDpu> {
+  if (row === undefined) return ok({ outcome, dpu: undefined });
+  const dpu = decodeDpu(row, intern);
+  return dpu.ok ? ok({ outcome, dpu: dpu.value }) : dpu;
 }
 
 function damaged(serial: string, why: string): Result<never> {

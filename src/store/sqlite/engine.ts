@@ -4,6 +4,22 @@ import { changeAgent, deleteAgent, pruneAgents, recordAttestation } from './agen
 import { commitAuthorities, loadJournal } from './authorities.ts';
 import { allBundleAcks, recordBundleAcks } from './bundle-acks.ts';
 import { lastSequence } from './changes.ts';
+import { enrolConnector } from './connector-enrol.ts';
+import {
+  deleteConnectorGroups,
+  deleteConnectorSegments,
+  writeConnectorGroups,
+  writeConnectorSegments,
+} from './connector-groups.ts';
+import {
+  createProvisioningKey,
+  deleteBoundKeys,
+  deleteEndedProvisioningKeys,
+  deleteProvisioningKeys,
+  registerBoundKey,
+} from './connector-keys.ts';
+import type { ConnectorOperations } from './connector-protocol.ts';
+import { changeConnector, deleteConnectors } from './connectors.ts';
 import type { Database } from './database.ts';
 import { writeDpus } from './dpus.ts';
 import { createEntries, deleteEntries, deleteExpiredEntries, updateEntries } from './entries.ts';
@@ -29,9 +45,14 @@ export interface Job {
   readonly answer: (result: Result<unknown>) => void;
 }
 
-type Handlers = {
-  readonly [K in OperationName]: (args: ArgsOf<K>) => Result<AnswerOf<K>>;
+/** How long a provisioning key is kept past its end, in seconds, so that it is told from one that never was. */
+const KEPT_KEY_SECONDS = 7 * 24 * 3600;
+
+type HandlersOf<Name extends OperationName> = {
+  readonly [K in Name]: (args: ArgsOf<K>) => Result<AnswerOf<K>>;
 };
+
+type Handlers = HandlersOf<OperationName>;
 
 const READS: ReadonlySet<OperationName> = new Set([
   'snapshotStart',
@@ -179,11 +200,13 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
     deleteFederations: (args) => ok(deleteFederations(db, args)),
     writeFederatedBundles: (args) => ok(writeFederatedBundles(db, args)),
     deleteFederatedBundles: (args) => ok(deleteFederatedBundles(db, args)),
+    ...connectorHandlers(db),
     prune: ({ now }) => {
       deleteExpiredEntries(db, now);
       deleteExpiredTokens(db, now);
       deleteEndedRevocations(db, now - REVOCATION_GRACE_SECONDS);
       deleteEndedIssuingCas(db, now - REVOCATION_GRACE_SECONDS);
+      deleteEndedProvisioningKeys(db, now - KEPT_KEY_SECONDS);
       return ok(undefined);
     },
     raiseManifestMarks: (args) => ok(raiseManifestMarks(db, args)),
@@ -198,5 +221,21 @@ function createHandlers(db: Database, snapshots: SnapshotReader): Handlers {
     commitAuthorities: (args) => commitAuthorities(db, args),
     loadBundleAcks: () => ok(allBundleAcks(db)),
     recordBundleAcks: ({ acks }) => ok(recordBundleAcks(db, acks)),
+  };
+}
+
+function connectorHandlers(db: Database): HandlersOf<keyof ConnectorOperations> {
+  return {
+    writeConnectorGroups: (args) => ok(writeConnectorGroups(db, args)),
+    deleteConnectorGroups: (args) => ok(deleteConnectorGroups(db, args)),
+    writeConnectorSegments: (args) => ok(writeConnectorSegments(db, args)),
+    deleteConnectorSegments: (args) => ok(deleteConnectorSegments(db, args)),
+    createProvisioningKey: (args) => ok(createProvisioningKey(db, args)),
+    deleteProvisioningKeys: (args) => ok(deleteProvisioningKeys(db, args)),
+    registerBoundKey: (args) => registerBoundKey(db, args),
+    deleteBoundKeys: (args) => ok(deleteBoundKeys(db, args)),
+    enrolConnector: (args) => enrolConnector(db, args),
+    changeConnector: (args) => changeConnector(db, args),
+    deleteConnectors: (args) => ok(deleteConnectors(db, args)),
   };
 }

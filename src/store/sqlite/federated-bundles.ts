@@ -1,4 +1,4 @@
-import { appendChange, lastSequence } from './changes.ts';
+import { appendChange, nextRevision } from './changes.ts';
 import type { Database } from './database.ts';
 import type { ArgsOf, FederatedBundleWriteRow, WrittenRow } from './protocol.ts';
 import { type FederatedBundleRow, federatedBundleChecksum } from './rows.ts';
@@ -55,14 +55,6 @@ function writeOne(db: Database, write: FederatedBundleWriteRow): WrittenRow<Fede
 function federationRevision(db: Database, name: string): number | undefined {
   const sql = 'SELECT revision FROM federations WHERE trust_domain = ?';
   return db.get<{ revision: number }>(sql, name)?.revision;
-}
-
-/**
- * The number of the change that is about to be appended: one made anew is told from one that was deleted,
- * which a count of its writes would not.
- */
-export function nextRevision(db: Database): number {
-  return lastSequence(db) + 1;
 }
 
 /** Writes a bundle over whatever is there. */

@@ -3,13 +3,12 @@ import type {
   FederatedBundleDelete,
   FederationDelete,
 } from '../federation.ts';
-import { appendChange } from './changes.ts';
+import { appendChange, nextRevision } from './changes.ts';
 import type { Database } from './database.ts';
 import { deleteEntries, dissociateEntries, entriesFederatedWith } from './entries.ts';
 import {
   dropFederatedBundle,
   findFederatedBundle,
-  nextRevision,
   putFederatedBundle,
 } from './federated-bundles.ts';
 import type { ArgsOf, FederationWriteRow, WrittenRow } from './protocol.ts';

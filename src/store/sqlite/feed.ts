@@ -2,6 +2,9 @@ import { fail, ok, type Result } from '../../base/result.ts';
 import { findAgent } from './agents.ts';
 import { findBundle } from './authorities.ts';
 import { lastSequence } from './changes.ts';
+import { findGroup, findSegment } from './connector-groups.ts';
+import { findBoundKey, findProvisioningKey } from './connector-keys.ts';
+import { findConnector } from './connectors.ts';
 import type { Database } from './database.ts';
 import { findDpu } from './dpus.ts';
 import { findEntry } from './entries.ts';
@@ -64,5 +67,15 @@ function withRow(
       return { kind, sequence, ref, row: findFederation(db, ref) };
     case 'federated-bundle':
       return { kind, sequence, ref, row: findFederatedBundle(db, ref) };
+    case 'connector-group':
+      return { kind, sequence, ref, row: findGroup(db, ref) };
+    case 'connector-segment':
+      return { kind, sequence, ref, row: findSegment(db, ref) };
+    case 'connector':
+      return { kind, sequence, ref, row: findConnector(db, ref) };
+    case 'provisioning-key':
+      return { kind, sequence, ref, row: findProvisioningKey(db, ref) };
+    case 'bound-key':
+      return { kind, sequence, ref, row: findBoundKey(db, ref) };
   }
 }

@@ -222,6 +222,93 @@ export const MIGRATIONS: readonly string[] = [
     checksum INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // As step 2. One connector for each claimant.
+  `
+  CREATE TABLE changes_next (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('entry', 'agent', 'bundle', 'revocation', 'issuing-ca', 'dpu',
+      'federation', 'federated-bundle', 'connector-group', 'connector-segment', 'connector',
+      'provisioning-key', 'bound-key')),
+    ref TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO changes_next SELECT sequence, kind, ref FROM changes;
+  DROP TABLE changes;
+  ALTER TABLE changes_next RENAME TO changes;
+
+  CREATE TABLE connector_groups (
+    name TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    max_instances INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE connector_segments (
+    id TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    created_revision INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE connectors (
+    id TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    group_name TEXT NOT NULL,
+    claimant TEXT NOT NULL UNIQUE,
+    standing TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    enrolled_at INTEGER NOT NULL,
+    spiffe_id TEXT NOT NULL,
+    proof TEXT NOT NULL,
+    key_sha256 TEXT NOT NULL,
+    agent_id TEXT,
+    reason TEXT NOT NULL,
+    instance TEXT NOT NULL,
+    previous_serial TEXT NOT NULL,
+    previous_expires_at INTEGER NOT NULL,
+    previous_key_sha256 TEXT NOT NULL,
+    last_heard_at INTEGER NOT NULL,
+    drain_deadline_ms INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX connectors_group ON connectors (group_name);
+
+  CREATE TABLE provisioning_keys (
+    id TEXT PRIMARY KEY,
+    group_name TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    max_uses INTEGER NOT NULL,
+    uses INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE provisioning_key_uses (
+    key_id TEXT NOT NULL,
+    claimant TEXT NOT NULL,
+    used_at INTEGER NOT NULL,
+    PRIMARY KEY (key_id, claimant)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE bound_keys (
+    id TEXT PRIMARY KEY,
+    group_name TEXT NOT NULL,
+    connector_id TEXT NOT NULL,
+    max_recoveries INTEGER NOT NULL,
+    recovery_count INTEGER NOT NULL,
+    unanswered_key TEXT NOT NULL,
+    restored INTEGER NOT NULL CHECK (restored IN (0, 1)),
+    public_key BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    description TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

@@ -14,6 +14,11 @@ import type {
   UnfederatedEntry,
 } from '../store.ts';
 import type {
+  ConnectorChangeRow,
+  ConnectorOperations,
+  ConnectorRows,
+} from './connector-protocol.ts';
+import type {
   AgentRow,
   BundleAckRow,
   BundleRow,
@@ -149,10 +154,11 @@ export type ChangeRow =
       readonly sequence: number;
       readonly ref: string;
       readonly row: FederatedBundleRow | undefined;
-    };
+    }
+  | ConnectorChangeRow;
 
 /** Everything that the worker does. */
-export interface Operations {
+export interface Operations extends ConnectorOperations {
   /** Opens a snapshot; its entries follow page by page. */
   snapshotStart: Operation<
     undefined,
@@ -165,6 +171,7 @@ export interface Operations {
       readonly issuingCas: readonly IssuingCaRow[];
       readonly federations: readonly FederationRow[];
       readonly federatedBundles: readonly FederatedBundleRow[];
+      readonly connectors: ConnectorRows;
     }
   >;
   /** The next page of the open snapshot; an empty one ends it. */

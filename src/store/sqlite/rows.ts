@@ -247,7 +247,7 @@ export function journalChecksum(version: number, journal: Uint8Array): number {
   return crc32(journal, crc32(String(version)));
 }
 
-/** NUL cannot stand in any column, so columns cannot run into one another. */
-function checksum(columns: readonly (string | number | null)[]): number {
+/** Checksum of columns. NUL cannot stand in any, so that they cannot run into one another. */
+export function checksum(columns: readonly (string | number | null)[]): number {
   return crc32(columns.join('\0'));
 }

@@ -2,6 +2,9 @@ import { fail, ok, type Result } from '../../base/result.ts';
 import { allAgents } from './agents.ts';
 import { findBundle } from './authorities.ts';
 import { lastSequence } from './changes.ts';
+import { allGroups, allSegments } from './connector-groups.ts';
+import { allBoundKeys, allProvisioningKeys } from './connector-keys.ts';
+import { allConnectors } from './connectors.ts';
 import { type Database, openReader } from './database.ts';
 import { allDpus } from './dpus.ts';
 import { ALL_ENTRIES } from './entries.ts';
@@ -39,6 +42,13 @@ export class SnapshotReader {
       issuingCas: allIssuingCas(reader.value),
       federations: allFederations(reader.value),
       federatedBundles: allFederatedBundles(reader.value),
+      connectors: {
+        groups: allGroups(reader.value),
+        segments: allSegments(reader.value),
+        connectors: allConnectors(reader.value),
+        provisioningKeys: allProvisioningKeys(reader.value),
+        boundKeys: allBoundKeys(reader.value),
+      },
     });
   }
 

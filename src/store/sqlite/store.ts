@@ -40,9 +40,12 @@ import type {
   WrittenDpu,
 } from '../store.ts';
 import { decodeAgent, encodeAgent } from './agent-codec.ts';
+import { all } from './all.ts';
 import { decodeBundle, encodeBundle } from './bundle-codec.ts';
-import { all, decodeChange } from './decode-change.ts';
-import { decodeDpu, encodeDpu } from './dpu-codec.ts';
+import { decodeConnectors } from './connector-codec.ts';
+import { SqliteConnectors } from './connector-store.ts';
+import { decodeChange } from './decode-change.ts';
+import { decodeDpu, decodeWrittenDpu, encodeDpuWrite } from './dpu-codec.ts';
 import { decodeEntry, encodeDraft } from './entry-codec.ts';
 import {
   decodeFederatedBundle,
@@ -54,7 +57,7 @@ import {
 } from './federation-codec.ts';
 import { createInterner, type Interner } from './interner.ts';
 import { decodeIssuingCa, encodeIssuingCa } from './issuing-ca-codec.ts';
-import type { CreatedRow, DpuWriteRow, UpdatedRow, WrittenDpuRow } from './protocol.ts';
+import type { CreatedRow, UpdatedRow } from './protocol.ts';
 import { decodeRevocation, encodeRevocation } from './revocation-codec.ts';
 import type { BundleRow, TokenRow } from './rows.ts';
 import type { WorkerClient } from './worker-client.ts';
@@ -63,12 +66,12 @@ import type { WorkerClient } from './worker-client.ts';
 const PAGE = 2000;
 
 /** The embedded store: encodes and decodes here, reads and writes in its thread. */
-export class SqliteStore implements Store {
+export class SqliteStore extends SqliteConnectors implements Store {
   readonly #worker: WorkerClient;
   readonly #lock: FileLock;
   readonly #trustDomain: TrustDomain;
   readonly #feedId: string;
-  readonly #intern: Interner = createInterner();
+  readonly #intern: Interner;
 
   constructor(parts: {
     readonly worker: WorkerClient;
@@ -76,6 +79,9 @@ export class SqliteStore implements Store {
     readonly trustDomain: TrustDomain;
     readonly feedId: string;
   }) {
+    const intern = createInterner();
+    super(parts.worker, intern);
+    this.#intern = intern;
     this.#worker = parts.worker;
     this.#lock = parts.lock;
     this.#trustDomain = parts.trustDomain;
@@ -101,6 +107,8 @@ export class SqliteStore implements Store {
     if (!federations.ok) return federations;
     const federatedBundles = all(start.value.federatedBundles, decodeFederatedBundle);
     if (!federatedBundles.ok) return federatedBundles;
+    const connectors = decodeConnectors(start.value.connectors, this.#intern);
+    if (!connectors.ok) return connectors;
     return ok({
       feedId: this.#feedId,
       sequence: BigInt(start.value.sequence),
@@ -112,6 +120,7 @@ export class SqliteStore implements Store {
       issuingCas: issuingCas.value,
       federations: federations.value,
       federatedBundles: federatedBundles.value,
+      connectors: connectors.value,
     });
   }
 
@@ -212,7 +221,7 @@ export class SqliteStore implements Store {
 
   async writeDpus(writes: readonly DpuWrite[]): Promise<Result<readonly WrittenDpu[]>> {
     const rows = await this.#worker.call('writeDpus', { writes: writes.map(encodeDpuWrite) });
-    return rows.ok ? all(rows.value, (row) => this.#decodeWrittenDpu(row)) : rows;
+    return rows.ok ? all(rows.value, (row) => decodeWrittenDpu(row, this.#intern)) : rows;
   }
 
   async writeFederations(
@@ -375,19 +384,9 @@ export class SqliteStore implements Store {
     return entry.ok ? ok({ outcome: updated.outcome, entry: entry.value }) : entry;
   }
 
-  #decodeWrittenDpu({ outcome, row }: WrittenDpuRow): Result<WrittenDpu> {
-    if (row === undefined) return ok({ outcome, dpu: undefined });
-    const dpu = decodeDpu(row, this.#intern);
-    return dpu.ok ? ok({ outcome, dpu: dpu.value }) : dpu;
-  }
-
   #decodeToken({ tokenHash, expiresAt, aliasId }: TokenRow): Result<JoinTokenRecord> {
     const alias = aliasId === null ? ok(undefined) : this.#intern.newSpiffeId(aliasId);
     if (!alias.ok) return alias;
     return ok({ tokenHash, expiresAtSeconds: expiresAt, aliasId: alias.value });
   }
-}
-
-function encodeDpuWrite({ dpu, expectedRevision }: DpuWrite): DpuWriteRow {
-  return { dpu: encodeDpu(dpu), expectedRevision: Number(expectedRevision) };
 }
