@@ -80,14 +80,18 @@ const FOREIGN = ['exec', 'auth-provider'];
 const REFUSED = ['username', 'password', 'as', 'as-uid', 'as-groups', 'as-user-extra'];
 
 /**
- * Reads where the API server is and who we are to it; nothing is asked of it. Fails with KUBE_CONFIG,
+ * Reads where the API server is and who we are to it; nothing is asked of it. What `readOne` gives counts as
+ * it stands now. Fails with KUBE_CONFIG,
  * also for a server that would not be verified, or would get credentials in the clear.
  */
-export function readAccess(place: KubePlace): Promise<Result<KubeAccess>> {
+export function readAccess(
+  place: KubePlace,
+  readOne: ReadKubeconfig = readKubeconfig,
+): Promise<Result<KubeAccess>> {
   const { kubeconfigPath, serviceAccountDir = SERVICE_ACCOUNT_DIR } = place;
   const paths = place.kubeconfigPaths ?? (kubeconfigPath === undefined ? [] : [kubeconfigPath]);
   return paths.length > 0
-    ? readKubeconfigs(paths, place)
+    ? readKubeconfigs(paths, place, readOne)
     : readServiceAccount(serviceAccountDir, place.instead);
 }
 
@@ -120,22 +124,42 @@ async function readServiceAccount(
 }
 
 /** One kubeconfig, and what its paths are relative to. */
-interface Kubeconfig {
+export interface Kubeconfig {
   readonly path: string;
   readonly document: KubeObject;
+}
+
+/** Reads a kubeconfig. Fails with KUBE_CONFIG. */
+export type ReadKubeconfig = (path: string) => Promise<Result<Kubeconfig>>;
+
+const readKubeconfig: ReadKubeconfig = async (path) => {
+  const text = await textOf(path);
+  if (!text.ok) return text;
+  const document = parseYaml(text.value);
+  if (document === undefined) return fail('KUBE_CONFIG', `${path}: is no kubeconfig`);
+  return ok({ path, document });
+};
+
+/** Reads each kubeconfig once, however many contexts are opened; for as long as it is kept. */
+export function kubeconfigsOnce(): ReadKubeconfig {
+  const read = new Map<string, Promise<Result<Kubeconfig>>>();
+  return (path) => {
+    const known = read.get(path) ?? readKubeconfig(path);
+    read.set(path, known);
+    return known;
+  };
 }
 
 async function readKubeconfigs(
   paths: readonly string[],
   { context, instead = {} }: KubePlace,
+  readOne: ReadKubeconfig,
 ): Promise<Result<KubeAccess>> {
   const configs: Kubeconfig[] = [];
   for (const path of paths) {
-    const text = await textOf(path);
-    if (!text.ok) return text;
-    const document = parseYaml(text.value);
-    if (document === undefined) return fail('KUBE_CONFIG', `${path}: is no kubeconfig`);
-    configs.push({ path, document });
+    const config = await readOne(path);
+    if (!config.ok) return config;
+    configs.push(config.value);
   }
   const current = configs.map(({ document }) => textAt(document, 'current-context'));
   const name = context ?? current.find((text) => text !== undefined && text !== '') ?? '';

@@ -5,7 +5,7 @@ import { flagError } from '../cli/flags.ts';
 import type { CliIo, Input } from '../cli/spec.ts';
 import { type KubeApi, kubeApiOf } from '../kube/kube-api.ts';
 import { type KubeObject, objectsAt, textAt } from '../kube/objects.ts';
-import { type KubePlace, readAccess } from '../kube/place.ts';
+import { type KubePlace, kubeconfigsOnce, type ReadKubeconfig, readAccess } from '../kube/place.ts';
 import { type KubeResource, pathOf } from '../kube/resource.ts';
 import { durationFlag, overridesOf } from './flags.ts';
 
@@ -40,10 +40,11 @@ export async function withClusters<T>(
   looks: Looks = 'objects',
 ): Promise<Result<T>> {
   const clusters: Cluster[] = [];
+  const readOne = kubeconfigsOnce();
   try {
     const contexts = input.texts('context');
     for (const context of contexts.length === 0 ? [undefined] : new Set(contexts)) {
-      const cluster = await openCluster(input, io, context, looks);
+      const cluster = await openCluster(input, io, { context, looks, readOne });
       if (!cluster.ok) return cluster;
       clusters.push(cluster.value);
     }
@@ -53,11 +54,16 @@ export async function withClusters<T>(
   }
 }
 
+interface Opening {
+  readonly context: string | undefined;
+  readonly looks: Looks;
+  readonly readOne: ReadKubeconfig;
+}
+
 async function openCluster(
   input: Input,
   io: CliIo,
-  context: string | undefined,
-  looks: Looks,
+  { context, looks, readOne }: Opening,
 ): Promise<Result<Cluster>> {
   const timeoutMs = durationFlag(input, 'request-timeout', TIMEOUT_MS);
   if (!timeoutMs.ok) return timeoutMs;
@@ -65,7 +71,7 @@ async function openCluster(
   if (!instead.ok) return instead;
   const kubeconfigPaths = kubeconfigsOf(input, io);
   const place: KubePlace = { kubeconfigPaths, context, instead: instead.value };
-  const access = await readAccess(place);
+  const access = await readAccess(place, readOne);
   if (!access.ok) return access;
   const { context: name = 'in-cluster', namespace: own = 'default' } = access.value;
   const home = input.text('namespace') ?? own;

@@ -1,9 +1,10 @@
 import { inParallel } from '../base/in-parallel.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { CliIo, Input } from '../cli/spec.ts';
+import { safe } from '../cli/text.ts';
 import type { Cluster } from './clusters.ts';
 import { type ContentReader, contentReader } from './content.ts';
-import { durationFlag } from './flags.ts';
+import { withinFlag } from './flags.ts';
 import { isNamed, type JudgedCopy, judge } from './judge.ts';
 import { type BundleCopy, NO_CONTENT } from './model.ts';
 import { readSource } from './reference.ts';
@@ -12,7 +13,6 @@ import { serverCopy } from './sources/outside.ts';
 import { secretCopies } from './sources/secrets.ts';
 import { trustBundleCopies } from './sources/trust-bundles.ts';
 
-const WEEK_MS = 7 * 86_400_000;
 /** Clusters looked into at a time. */
 const CLUSTERS_AT_ONCE = 4;
 
@@ -26,15 +26,20 @@ export async function collect(
   clusters: readonly Cluster[],
 ): Promise<Result<readonly JudgedCopy[]>> {
   const read = contentReader();
-  const withinMs = durationFlag(input, 'within', WEEK_MS);
+  const withinMs = withinFlag(input);
   if (!withinMs.ok) return withinMs;
   const found = await inParallel(clusters, CLUSTERS_AT_ONCE, (cluster) =>
     clusterCopies(cluster, input.has('secrets'), read),
   );
   const copies: BundleCopy[] = [];
-  for (const one of found) {
-    if (!one.ok) return one;
-    copies.push(...one.value);
+  const lost = found.find((one) => !one.ok);
+  // One that does not answer does not hide the others.
+  if (lost !== undefined && found.every((one) => !one.ok)) return lost;
+  for (const [at, cluster] of clusters.entries()) {
+    const one = found[at];
+    if (one === undefined) continue;
+    if (!one.ok) io.err(`${safe(`not read: context ${cluster.context}: ${one.error.message}`)}\n`);
+    copies.push(...orUnreadable(one, cluster, 'cluster'));
   }
   const outside = await outsideCopies(input, io, clusters, read);
   if (!outside.ok) return outside;
@@ -98,10 +103,10 @@ async function clusterCopies(
 function orUnreadable(
   copies: Result<readonly BundleCopy[]>,
   { context, namespace = '*' }: Cluster,
-  source: 'ctb' | 'secret',
+  source: 'cluster' | 'ctb' | 'secret',
 ): readonly BundleCopy[] {
   if (copies.ok) return copies.value;
-  const within = source === 'ctb' ? '' : namespace;
+  const within = source === 'secret' ? namespace : '';
   return [
     {
       place: { context, source, namespace: within, name: '*', key: undefined },

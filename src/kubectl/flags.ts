@@ -54,13 +54,18 @@ export const NO_HEADERS: FlagSpec = { name: 'no-headers', help: 'leave the heads
 export const WITHIN_FLAG: FlagSpec = {
   name: 'within',
   value: 'duration',
-  help: 'an authority that ends sooner is Expiring, such as 30d; 7d unless told',
+  help: 'what ends sooner is Expiring, such as 30d; 7d or a sixth of its life unless told',
 };
 
 /** The form that is asked for. */
 export function outputOf(input: Input): OutputForm {
   const forms: readonly OutputForm[] = ['wide', 'json', 'yaml', 'name', 'pem', 'jwks'];
   return forms.find((form) => form === input.text('output')) ?? 'table';
+}
+
+/** Milliseconds of `--within`; undefined where it is not given. */
+export function withinFlag(input: Input): Result<number | undefined> {
+  return input.text('within') === undefined ? ok(undefined) : durationFlag(input, 'within', 0);
 }
 
 /** Milliseconds of a flag; a bare number is seconds. */

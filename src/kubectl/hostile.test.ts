@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
@@ -135,6 +135,45 @@ describe('what a hostile cluster or a slip of the hand does to the plugin', () =
       path.endsWith('/clustertrustbundles') ? { status: 403, text: '{}' } : undefined;
     const some = await signet('expiring', '-A');
     assert.deepEqual([some.code, some.err], [0, 'not read: ctb/* (KUBE_FORBIDDEN)\n']);
+  });
+
+  test('a context that does not answer hides no other, and is told', async () => {
+    const text = readFileSync(kube.kubeconfigPath, 'utf8');
+    const parsed = parse(text);
+    const [cluster, context] = [parsed.clusters[0], parsed.contexts[0]];
+    const server = 'https://127.0.0.1:1';
+    parsed.clusters.push({ name: 'dead', cluster: { ...cluster.cluster, server } });
+    parsed.contexts.push({ name: 'dead', context: { ...context.context, cluster: 'dead' } });
+    const path = `${kube.kubeconfigPath}-two`;
+    writeFileSync(path, JSON.stringify(parsed));
+    const both = ['--kubeconfig', path, '--context', context.name, '--context', 'dead', '-A'];
+    for (const command of ['list', 'drift']) {
+      const { code, out, err } = await signet(command, ...both);
+      assert.equal(code, 2, command + err);
+      assert.match(out, /^dead +- +cluster +\* .*Unreadable$/m);
+      assert.match(err, /^not read: context dead: .*/m);
+      assert.match(err, /code: KUBE_UNREACHABLE/);
+    }
+    const { out } = await signet('list', ...both);
+    assert.match(out, / example\.org +cm +shop\/spire-bundle .*InSync$/m);
+    const alone = await signet('list', '--kubeconfig', path, '--context', 'dead', '-A');
+    assert.deepEqual([alone.code, alone.out], [2, '']);
+  });
+
+  test('an authority whose successor every copy has is Replaced, and no finding', async () => {
+    const [old, young] = [20, 1].map((hours) => {
+      const notBeforeMs = Date.now() - hours * 3_600_000 - 60_000;
+      return makeRoot('example.org', { notBeforeMs, notAfterMs: notBeforeMs + 86_400_000 });
+    });
+    const metadata = { name: 'spire-bundle', namespace: 'shop' };
+    kube.put(MAPS, { metadata, data: { 'bundle.crt': `${old?.pem}${young?.pem}` } });
+    const both = await signet('expiring', '-A');
+    assert.equal(both.code, 0, both.err);
+    assert.match(both.out, /^3h +x509 .*Replaced$/m);
+    kube.put(MAPS, { metadata, data: { 'bundle.crt': old?.pem ?? '' } });
+    const alone = await signet('expiring', '-A');
+    assert.equal(alone.code, 1);
+    assert.match(alone.out, /^3h +x509 .*Expiring$/m);
   });
 
   test('names of objects are none of kubectl’s flags, and words too many are refused', async () => {

@@ -6,6 +6,7 @@ import {
   refOf,
   type X509Authority,
 } from './model.ts';
+import { runsOut } from './nearness.ts';
 
 /** What a copy may be, the worst first; what stands in its column STATE is the first that it is. */
 export const STATES = [
@@ -46,8 +47,8 @@ export interface JudgedCopy extends Difference {
 /** What copies are judged by. */
 export interface JudgeOptions {
   readonly nowMs: number;
-  /** An authority that ends sooner is Expiring, in milliseconds. */
-  readonly withinMs: number;
+  /** An authority that ends sooner is Expiring, in milliseconds; by its life where undefined. */
+  readonly withinMs: number | undefined;
   /** References (`server`, `cm/spire/spire-bundle`) that others are compared to; chosen where undefined. */
   readonly against?: string | undefined;
 }
@@ -139,7 +140,7 @@ function judgeOne(
     Tainted: [...x509, ...jwt].some(({ fingerprint }) => tainted.has(fingerprint)),
     Stale: isStale,
     Missing: found.missing.length > 0,
-    Expiring: endMs > nowMs && endMs <= nowMs + withinMs,
+    Expiring: runsOut(copy.content, nowMs, withinMs),
     Reissued: found.reissued.length > 0,
     InSync: false,
   };

@@ -1,4 +1,4 @@
-import { fail, type Result } from '../base/result.ts';
+import { fail, ok, type Result } from '../base/result.ts';
 import type { FlagSpec } from '../cli/spec.ts';
 import { counted } from '../cli/text.ts';
 import { WITHIN_FLAG } from './flags.ts';
@@ -40,6 +40,12 @@ export const DRIFT: readonly State[] = [
 /** Whether a copy is in one of these states. */
 export function isIn(judged: JudgedCopy, states: readonly State[]): boolean {
   return judged.states.some((state) => states.includes(state));
+}
+
+/** The refusal of the first cluster that could not be looked into, by which the exit code becomes 2. */
+export function unreached(judged: readonly JudgedCopy[]): Result<void> {
+  const lost = judged.find(({ copy }) => copy.place.source === 'cluster')?.copy.problem;
+  return lost === undefined ? ok(undefined) : { ok: false, error: lost };
 }
 
 /** Refuses with what was found, by which the exit code becomes 1. */

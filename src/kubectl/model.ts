@@ -40,8 +40,16 @@ export interface BundleContent {
   readonly ignored: number;
 }
 
-/** Kinds of places that hold copies, by the words that refer to them. */
-export type SourceKind = 'cm' | 'ctb' | 'secret' | 'endpoint' | 'server' | 'file' | 'pod';
+/** Kinds of places that hold copies, by the words that refer to them; `cluster` where it does not answer. */
+export type SourceKind =
+  | 'cm'
+  | 'ctb'
+  | 'secret'
+  | 'endpoint'
+  | 'server'
+  | 'file'
+  | 'pod'
+  | 'cluster';
 
 /** Where a copy stands. */
 export interface CopyPlace {

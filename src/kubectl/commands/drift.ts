@@ -5,7 +5,7 @@ import { withClusters } from '../clusters.ts';
 import { collect } from '../collect.ts';
 import { CONNECTION_FLAGS, NO_HEADERS, outputFlag, outputOf, SCOPE_FLAGS } from '../flags.ts';
 import type { JudgedCopy } from '../judge.ts';
-import { DRIFT, findings, isIn, JUDGING_FLAGS } from '../judging.ts';
+import { DRIFT, findings, isIn, JUDGING_FLAGS, unreached } from '../judging.ts';
 import { placeText, refOf } from '../model.ts';
 import { isForPrograms, printObject, printTable, type Table } from '../print.ts';
 import { copyJson, shortOf } from '../view.ts';
@@ -45,10 +45,14 @@ export const drift: CommandSpec = {
       } else if (form === 'name') {
         io.out(differing.map(({ copy }) => `${safe(refOf(copy.place))}\n`).join(''));
       } else if (differing.length > 0) {
-        printTable(driftTable(differing, form === 'wide'), input, io);
+        const contexts = new Set(judged.value.map(({ copy }) => copy.place.context));
+        const wide = form === 'wide';
+        printTable(driftTable(differing, wide, wide || contexts.size > 1), input, io);
       } else {
         io.out(`${counted(judged.value.length, 'copy', 'copies')}, none differs\n`);
       }
+      const reached = unreached(judged.value);
+      if (!reached.ok) return reached;
       return differing.length === 0 ? ok(undefined) : findings(differing, judged.value.length);
     }),
 };
@@ -56,11 +60,10 @@ export const drift: CommandSpec = {
 /** Differences that a table names before it counts the others. */
 const MAX_NAMED = 2;
 
-function driftTable(judged: readonly JudgedCopy[], wide: boolean): Table {
-  const several = new Set(judged.map(({ copy }) => copy.place.context)).size > 1 || wide;
+function driftTable(judged: readonly JudgedCopy[], wide: boolean, withContext: boolean): Table {
   return {
     heads: [
-      ...(several ? ['CONTEXT'] : []),
+      ...(withContext ? ['CONTEXT'] : []),
       'TRUST DOMAIN',
       'SOURCE',
       'NAMESPACE/NAME',
@@ -69,7 +72,7 @@ function driftTable(judged: readonly JudgedCopy[], wide: boolean): Table {
       'STATE',
     ],
     rows: judged.map((one) => [
-      ...(several ? [one.copy.place.context || '-'] : []),
+      ...(withContext ? [one.copy.place.context || '-'] : []),
       one.trustDomain ?? '-',
       one.copy.place.source,
       placeText(one.copy.place),

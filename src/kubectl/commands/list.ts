@@ -5,7 +5,7 @@ import { withClusters } from '../clusters.ts';
 import { collect } from '../collect.ts';
 import { CONNECTION_FLAGS, NO_HEADERS, outputFlag, outputOf, SCOPE_FLAGS } from '../flags.ts';
 import { type JudgedCopy, STATES, type State } from '../judge.ts';
-import { DRIFT, findings, isIn, JUDGING_FLAGS } from '../judging.ts';
+import { DRIFT, findings, isIn, JUDGING_FLAGS, unreached } from '../judging.ts';
 import { refOf } from '../model.ts';
 import { isForPrograms, printObject, printTable } from '../print.ts';
 import { SOURCE_HELP } from '../reference.ts';
@@ -45,6 +45,8 @@ export const list: CommandSpec = {
       if (!judged.ok) return judged;
       const printed = await printCopies(judged.value, input, io);
       if (!printed.ok) return printed;
+      const reached = unreached(judged.value);
+      if (!reached.ok) return reached;
       const found = judged.value.filter((one) => isIn(one, states.value));
       return found.length === 0 ? ok(undefined) : findings(found, judged.value.length);
     }),
