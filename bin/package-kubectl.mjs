@@ -27,7 +27,7 @@ const TARGETS = {
   any: {},
 };
 
-/** Where releases are; a placeholder until there is such a place. */
+/** Where krew is told that archives are, unless --releases says so. */
 const RELEASES = 'https://signet.dev/releases';
 
 /** What kubectl runs where Node.js or the program stands beside it. */
@@ -42,7 +42,7 @@ while [ -h "$self" ]; do
 done
 here=$(cd "\${self%/*}" && pwd -P)
 unset NODE_OPTIONS
-exec ${node} --max-semi-space-size=4 "$here/kubectl-signet.mjs" "$@"
+exec ${node} --max-semi-space-size=2 "$here/kubectl-signet.mjs" "$@"
 `;
 
 const COMPLETE = '#!/bin/sh\nexec kubectl-signet __complete "$@"\n';
@@ -52,9 +52,13 @@ const COMPLETE = '#!/bin/sh\nexec kubectl-signet __complete "$@"\n';
  * of those. Answers where they are and their sizes.
  * @param {string} root
  * @param {string} node Node.js 26 of this machine.
- * @param {{ target?: string, out?: string }} options
+ * @param {{ target?: string, out?: string, releases?: string }} options
  */
-export async function packagePlugin(root, node, { target, out = join(root, 'build') }) {
+export async function packagePlugin(
+  root,
+  node,
+  { target, out = join(root, 'build'), releases = RELEASES },
+) {
   if (target !== undefined && TARGETS[target] === undefined) {
     throw new Error(`no plugin for ${target}: one of ${Object.keys(TARGETS).join(', ')}`);
   }
@@ -74,7 +78,7 @@ export async function packagePlugin(root, node, { target, out = join(root, 'buil
       copyLicences(root, folder, bundled);
       built.push({ target: name, ...archived(out, folder) });
     }
-    writeFileSync(join(out, 'kubectl-signet.krew.yaml'), krewManifest(version, built));
+    writeFileSync(join(out, 'kubectl-signet.krew.yaml'), krewManifest(version, built, releases));
     return built;
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -110,7 +114,7 @@ async function fill(name, { root, node, folder, program, work }) {
     output,
     disableExperimentalSEAWarning: true,
     useCodeCache,
-    execArgv: ['--max-semi-space-size=4'],
+    execArgv: ['--max-semi-space-size=2'],
     execArgvExtension: 'none',
   };
   writeFileSync(config, JSON.stringify(sea));
@@ -135,7 +139,7 @@ function archived(out, folder) {
 }
 
 /** Krew's manifest (krew.googlecontainertools.github.com/v1alpha2) of the archives that were built. */
-function krewManifest(version, built) {
+function krewManifest(version, built, releases) {
   const platforms = built
     .filter(({ target }) => TARGETS[target].os !== undefined)
     .map(({ target, archive }) => {
@@ -143,7 +147,7 @@ function krewManifest(version, built) {
       const sha256 = createHash('sha256').update(readFileSync(archive)).digest('hex');
       const name = archive.split('/').at(-1);
       return `  - selector: { matchLabels: { os: ${os}, arch: ${arch} } }
-    uri: ${RELEASES}/v${version}/${name}
+    uri: ${releases.replace(/\/$/, '')}/v${version}/${name}
     sha256: ${sha256}
     files:
       - { from: "*/*", to: "." }

@@ -71,9 +71,13 @@ async function build(args) {
       kubectl: { type: 'boolean' },
       target: { type: 'string' },
       out: { type: 'string' },
+      releases: { type: 'string' },
     },
   });
-  const { agent = false, kubectl = false, target, out } = values;
+  const { agent = false, kubectl = false, target, out, releases } = values;
+  if (releases !== undefined && (!kubectl || !/^https:\/\/[^\s"']+$/.test(releases))) {
+    throw new Error('--releases is the https:// address of the archives, with --kubectl');
+  }
   if (!agent && !kubectl && (target ?? out) !== undefined) {
     throw new Error('--target and --out are for packages: say --agent or --kubectl too');
   }
@@ -81,7 +85,7 @@ async function build(args) {
   const built = [];
   const options = { ...(out && { out: resolve(out) }) };
   if (agent) built.push(await packageAgent(ROOT, { target: target ?? 'linux-arm64', ...options }));
-  if (kubectl) built.push(...(await packagePlugin(ROOT, node26(), { target, ...options })));
+  if (kubectl) built.push(...(await packagePlugin(ROOT, node26(), { target, ...options, releases })));
   const mib = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   for (const { folder, bytes, archive, archiveBytes } of built) {
     process.stdout.write(`${folder} (${mib(bytes)})\n${archive} (${mib(archiveBytes)})\n`);

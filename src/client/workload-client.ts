@@ -14,6 +14,7 @@ import {
   type JWTSVIDResponse,
   SpiffeWorkloadAPIClient,
   type ValidateJWTSVIDResponse,
+  type X509BundlesResponse,
   type X509SVIDResponse,
 } from '../gen/workload.ts';
 import { openChannel, openUnixChannel, type RpcChannel } from '../rpc/channel.ts';
@@ -25,7 +26,7 @@ import { parseTrustDomain } from '../spiffe/trust-domain.ts';
 import type { WorkloadAddress } from './address.ts';
 import { workloadError } from './remote-error.ts';
 import { type Watch, type WatchHandlers, watchStream } from './stream-watch.ts';
-import { readX509Context, type X509Context } from './x509-context.ts';
+import { readX509Bundles, readX509Context, type X509Context } from './x509-context.ts';
 
 /** How a client behaves; all of it may be left out. */
 export interface WorkloadClientOptions {
@@ -86,6 +87,15 @@ export class WorkloadClient {
       'fetching X.509-SVIDs',
       () => this.#api.fetchX509Svid({}, securityHeader(), this.#deadline()),
       readX509Context,
+    );
+  }
+
+  /** The X.509 bundles as they are now, by name of their trust domain, with no key of anybody; one try. */
+  fetchX509Bundles(): Promise<Result<ReadonlyMap<string, Bundle>>> {
+    return this.#first<X509BundlesResponse, ReadonlyMap<string, Bundle>>(
+      'fetching X.509 bundles',
+      () => this.#api.fetchX509Bundles({}, securityHeader(), this.#deadline()),
+      readX509Bundles,
     );
   }
 

@@ -1,5 +1,5 @@
 import { fail, ok, type Result } from '../base/result.ts';
-import type { X509SVIDResponse } from '../gen/workload.ts';
+import type { X509BundlesResponse, X509SVIDResponse } from '../gen/workload.ts';
 import type { Bundle, BundleSource } from '../spiffe/bundle.ts';
 import { parseX509Bundle } from '../spiffe/bundle-format.ts';
 import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
@@ -34,7 +34,7 @@ export function bundlesOf(context: X509Context): BundleSource {
  */
 export function readX509Context(response: X509SVIDResponse): Result<X509Context> {
   const bundles = new Map<string, Bundle>();
-  const federated = readFederated(response, bundles);
+  const federated = readEach(response.federatedBundles, bundles);
   if (!federated.ok) return federated;
   const svids: WorkloadX509Svid[] = [];
   const hints = new Set<string>();
@@ -60,10 +60,26 @@ export function readX509Context(response: X509SVIDResponse): Result<X509Context>
   return ok({ svids: [first, ...others], bundles, crls });
 }
 
-function readFederated(response: X509SVIDResponse, into: Map<string, Bundle>): Result<void> {
-  for (const [key, ders] of Object.entries(response.federatedBundles)) {
+/**
+ * Reads X.509 bundles alone, by name of their trust domain; discarded as a whole as {@link readX509Context}
+ * does (WLAPI-9).
+ */
+export function readX509Bundles(
+  response: X509BundlesResponse,
+): Result<ReadonlyMap<string, Bundle>> {
+  const bundles = new Map<string, Bundle>();
+  const read = readEach(response.bundles, bundles);
+  if (!read.ok) return read;
+  return bundles.size > 0 ? ok(bundles) : invalid('it holds no bundle');
+}
+
+function readEach(
+  ofDomains: Readonly<Record<string, Uint8Array>>,
+  into: Map<string, Bundle>,
+): Result<void> {
+  for (const [key, ders] of Object.entries(ofDomains)) {
     const trustDomain = parseTrustDomain(key);
-    if (!trustDomain.ok) return invalid(`federated bundle: ${trustDomain.error.message}`);
+    if (!trustDomain.ok) return invalid(`name of a bundle: ${trustDomain.error.message}`);
     const bundle = parseX509Bundle(trustDomain.value, ders);
     if (!bundle.ok) return invalid(`bundle of ${key}: ${bundle.error.message}`);
     into.set(trustDomain.value.name, bundle.value);

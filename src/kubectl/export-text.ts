@@ -5,7 +5,7 @@ import { emptyBundle } from '../spiffe/bundle.ts';
 import { formatJwtBundle, formatSpiffeBundle } from '../spiffe/bundle-format.ts';
 import { parseTrustDomain } from '../spiffe/trust-domain.ts';
 import type { JudgedCopy } from './judge.ts';
-import type { BundleContent, BundleCopy } from './model.ts';
+import type { BundleContent, BundleCopy, X509Authority } from './model.ts';
 
 /** Forms that others take a bundle in. */
 export type ExportForm = 'pem' | 'spiffe' | 'jwks';
@@ -15,6 +15,26 @@ export type ExportForm = 'pem' | 'spiffe' | 'jwks';
  * TRUST_AMBIGUOUS, TRUST_NOT_FOUND.
  */
 export function exportText(judged: readonly JudgedCopy[], form: ExportForm): Result<string> {
+  const chosen = chosenOf(judged);
+  return chosen.ok ? textOf(chosen.value, chosen.value.domain, form) : chosen;
+}
+
+/** The X.509 authorities of that bundle. Fails with TRUST_AMBIGUOUS, TRUST_NOT_FOUND. */
+export function exportedX509(judged: readonly JudgedCopy[]): Result<readonly X509Authority[]> {
+  const chosen = chosenOf(judged);
+  if (!chosen.ok) return chosen;
+  const { x509, domain } = chosen.value;
+  if (x509 !== undefined) return ok(x509.content.x509);
+  return fail('TRUST_NOT_FOUND', `no copy of the bundle of ${domain} holds an authority`);
+}
+
+interface Chosen {
+  readonly domain: string;
+  readonly x509: BundleCopy | undefined;
+  readonly jwt: BundleCopy | undefined;
+}
+
+function chosenOf(judged: readonly JudgedCopy[]): Result<Chosen> {
   const references = judged.filter(({ isReference }) => isReference);
   const domains = new Set(references.map(({ trustDomain }) => trustDomain));
   if (domains.size > 1) {
@@ -25,7 +45,7 @@ export function exportText(judged: readonly JudgedCopy[], form: ExportForm): Res
   const x509 = copies.find(({ content }) => content.x509.length > 0);
   const jwt = copies.find(({ content }) => content.jwt.length > 0);
   const [name] = domains;
-  return textOf({ x509, jwt }, name ?? 'unknown', form);
+  return ok({ x509, jwt, domain: name ?? 'unknown' });
 }
 
 function textOf(

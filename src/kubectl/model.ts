@@ -49,6 +49,7 @@ export type SourceKind =
   | 'server'
   | 'file'
   | 'pod'
+  | 'federation'
   | 'cluster';
 
 /** Where a copy stands. */

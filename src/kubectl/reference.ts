@@ -4,6 +4,7 @@ import { type Cluster, readObject } from './clusters.ts';
 import type { ContentReader } from './content.ts';
 import type { BundleCopy } from './model.ts';
 import { CONFIG_MAPS, copiesOf } from './sources/config-maps.ts';
+import { relationshipCopy } from './sources/federation.ts';
 import { endpointCopy, fileCopy, serverCopy } from './sources/outside.ts';
 import { podCopy } from './sources/pods.ts';
 import { secretCopy } from './sources/secrets.ts';
@@ -11,7 +12,7 @@ import { trustBundleCopy, trustBundleResource } from './sources/trust-bundles.ts
 
 /** What a reference to a source says. */
 export interface SourceRef {
-  readonly kind: 'cm' | 'ctb' | 'secret' | 'pod' | 'server' | 'file' | 'endpoint';
+  readonly kind: 'cm' | 'ctb' | 'secret' | 'pod' | 'server' | 'file' | 'endpoint' | 'federation';
   /** Context that it names before an `@`; undefined for the one of the flags. */
   readonly context: string | undefined;
   readonly namespace: string | undefined;
@@ -31,14 +32,17 @@ const WORDS: Readonly<Record<string, SourceRef['kind']>> = {
   pod: 'pod',
   pods: 'pod',
   po: 'pod',
+  federation: 'federation',
+  clusterfederatedtrustdomain: 'federation',
 };
 
 /** What a source may be written as, for help pages. */
 export const SOURCE_HELP =
   'A source is cm/NAMESPACE/NAME, ctb/NAME, secret/NAMESPACE/NAME, pod/NAMESPACE/NAME (the namespace may\n' +
-  'be left out; a key may follow a colon), https://… (an endpoint verified as the web is), server (the\n' +
-  'admin socket), file/PATH or a path with a slash or dot, or - for standard input. CONTEXT@ before it\n' +
-  'names another cluster.';
+  'be left out; a key may follow a colon), federation/NAME (what the endpoint of that\n' +
+  'ClusterFederatedTrustDomain says now), https://… (an endpoint verified as the web is), server (the admin\n' +
+  'socket), file/PATH or a path with a slash or dot, or - for standard input. CONTEXT@ before it names\n' +
+  'another cluster.';
 
 /** Reads a reference such as `cm/shop/trust:bundle.crt` or `prod@ctb/roots`. Fails with CLI_USAGE. */
 export function parseSource(text: string): Result<SourceRef> {
@@ -68,7 +72,7 @@ function parseObject(
     kind === 'ctb' ? ['', rest] : (/^([^:]*)(?::(.+))?$/s.exec(rest) ?? []);
   const parts = path.split('/');
   const [first = '', second] = parts;
-  const most = kind === 'ctb' ? 1 : 2;
+  const most = kind === 'ctb' || kind === 'federation' ? 1 : 2;
   // Also keeps a name from being a flag of the kubectl that reads in pods.
   const isName = parts.every((part) => /^[A-Za-z0-9][A-Za-z0-9.:_-]{0,252}$/.test(part));
   if (parts.length > most || !isName) {
@@ -134,6 +138,7 @@ async function readFromCluster(
   const namespace = given ?? cluster.home;
   if (kind === 'secret') return secretCopy(cluster, namespace, name, key, read);
   if (kind === 'pod') return podCopy(cluster, { namespace, name, path: key }, io, read);
+  if (kind === 'federation') return relationshipCopy(cluster, name, io, read);
   if (kind === 'ctb') {
     const resource = await trustBundleResource(cluster);
     if (!resource.ok) return resource;

@@ -438,6 +438,11 @@ describe('kubectl signet', needsShared('rig/kube.sh'), () => {
         ['b-other', 'Failed', 'FEDERATION_ENDPOINT_UNTRUSTED'],
         ['c-unknown', 'InSync', undefined],
       ]);
+      const now = ['diff', 'federation/c-unknown', 'ctb/partner.example'];
+      assert.equal((await within(now)).code, 0);
+      const gone = await within(['diff', 'federation/d-gone', 'ctb/partner.example']);
+      assert.deepEqual([gone.code, gone.out], [2, ''], gone.err);
+      assert.equal((await within(['diff', 'federation/absent', 'ctb/partner.example'])).code, 2);
     } finally {
       endpoint.close();
       endpoint.closeAllConnections();

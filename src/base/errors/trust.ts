@@ -33,6 +33,6 @@ export const trustErrors = defineErrors({
     retryable: true,
     means: 'What a pod holds could not be read from inside it.',
     action:
-      'Read what kubectl said; the container needs "cat", or name file and container (--file, --container).',
+      'Read what kubectl said; the container needs "cat" for a file and "signet" for a socket, or name file and container (--file, --container).',
   },
 });

@@ -1,6 +1,6 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { Bundle } from '../../spiffe/bundle.ts';
-import { formatJwtBundle } from '../../spiffe/bundle-format.ts';
+import { formatJwtBundle, formatSpiffeBundle } from '../../spiffe/bundle-format.ts';
 import { type AgentConnection, withAgent } from '../agent-connection.ts';
 import { writeFiles } from '../files.ts';
 import { spiffeIdFlag } from '../flags.ts';
@@ -12,7 +12,7 @@ import { counted, formatBlock, formatTime, safe, safeJson } from '../text.ts';
 export const apiFetch: CommandSpec = {
   connects: 'agent',
   prints: true,
-  args: '[x509|jwt]',
+  args: '[x509|jwt|bundles]',
   about: 'Asks the Workload API as any process does, so the entry must fit this command.',
   flags: [
     { name: 'audience', value: 'audience', repeat: true, help: 'jwt: who shall accept the token' },
@@ -28,13 +28,14 @@ export const apiFetch: CommandSpec = {
     'signet api fetch',
     'signet api fetch x509 --write ./svid',
     'signet api fetch jwt --audience db -o json',
+    'signet api fetch bundles -o json',
   ],
   run: (input, io) => {
     const [kind = 'x509', extra] = input.args;
-    if (extra !== undefined || (kind !== 'x509' && kind !== 'jwt')) {
-      return Promise.resolve(fail('CLI_USAGE', 'takes x509 or jwt, once'));
+    const fetch = extra === undefined ? KINDS.get(kind) : undefined;
+    if (fetch === undefined) {
+      return Promise.resolve(fail('CLI_USAGE', 'takes x509, jwt or bundles, once'));
     }
-    const fetch = kind === 'x509' ? fetchX509 : fetchJwt;
     return withAgent(input, io, (agent) => fetch(agent, input, io));
   },
 };
@@ -78,7 +79,7 @@ async function fetchJwt(agent: AgentConnection, input: Input, io: CliIo): Promis
       svid: token,
       hint,
     }));
-    const sets = bundleDocuments(bundles.value);
+    const sets = bundleDocuments(bundles.value.values(), formatJwtBundle);
     if (!sets.ok) return sets;
     io.out(`${safeJson({ svids: tokens, bundles: sets.value })}\n`);
     return ok(undefined);
@@ -98,12 +99,50 @@ async function fetchJwt(agent: AgentConnection, input: Input, io: CliIo): Promis
   return ok(undefined);
 }
 
+async function fetchBundles(
+  agent: AgentConnection,
+  input: Input,
+  io: CliIo,
+): Promise<Result<void>> {
+  for (const flag of ['audience', 'spiffe-id', 'write']) {
+    if (input.texts(flag).length > 0) return fail('CLI_USAGE', `--${flag} is not for bundles`);
+  }
+  const x509 = await agent.client.fetchX509Bundles();
+  if (!x509.ok) return x509;
+  const jwt = await agent.client.fetchJwtBundles();
+  if (!jwt.ok) return jwt;
+  const whole = [...x509.value.values()].map((bundle) => {
+    const { jwtAuthorities = [] } = jwt.value.get(bundle.trustDomain.name) ?? {};
+    return { ...bundle, jwtAuthorities };
+  });
+  if (input.has('silent')) return ok(undefined);
+  const documents = bundleDocuments(whole, formatSpiffeBundle);
+  if (!documents.ok) return documents;
+  if (input.text('output') === 'json') {
+    io.out(`${safeJson({ bundles: documents.value })}\n`);
+    return ok(undefined);
+  }
+  for (const { trustDomain, x509Authorities, jwtAuthorities } of whole) {
+    const authorities = counted(x509Authorities.length, 'X.509 authority', 'X.509 authorities');
+    const keys = counted(jwtAuthorities.length, 'JWT key', 'JWT keys');
+    io.out(`Bundle of ${trustDomain.name}: ${authorities}, ${keys}\n`);
+  }
+  return ok(undefined);
+}
+
+const KINDS: ReadonlyMap<string, typeof fetchX509> = new Map([
+  ['x509', fetchX509],
+  ['jwt', fetchJwt],
+  ['bundles', fetchBundles],
+]);
+
 function bundleDocuments(
-  bundles: ReadonlyMap<string, Bundle>,
+  bundles: Iterable<Bundle>,
+  format: (bundle: Bundle) => Result<Uint8Array>,
 ): Result<Readonly<Record<string, string>>> {
   const documents: Record<string, string> = {};
-  for (const bundle of bundles.values()) {
-    const document = formatJwtBundle(bundle);
+  for (const bundle of bundles) {
+    const document = format(bundle);
     if (!document.ok) return document;
     documents[bundle.trustDomain.id] = Buffer.from(document.value).toString('utf8');
   }

@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
+import type { CliIo } from '../../cli/spec.ts';
 import { fetchBundle } from '../../federation/fetch-bundle.ts';
 import { type KubeObject, metaOf, textAt } from '../../kube/objects.ts';
 import type { KubeResource } from '../../kube/resource.ts';
@@ -8,9 +9,12 @@ import { type Bundle, emptyBundle } from '../../spiffe/bundle.ts';
 import { parseSpiffeBundle } from '../../spiffe/bundle-document.ts';
 import { parseSpiffeId } from '../../spiffe/spiffe-id.ts';
 import { parseTrustDomain, type TrustDomain } from '../../spiffe/trust-domain.ts';
-import { type Cluster, eachObject } from '../clusters.ts';
-import { contentOf } from '../content.ts';
-import type { BundleContent } from '../model.ts';
+import { type Cluster, eachObject, readObject } from '../clusters.ts';
+import { type ContentReader, contentOf } from '../content.ts';
+import type { BundleContent, BundleCopy } from '../model.ts';
+import { configMapCopies } from './config-maps.ts';
+import { outsideCopy } from './outside.ts';
+import { trustBundleCopies } from './trust-bundles.ts';
 
 /** Relationships as spire-controller-manager has them. */
 const RELATIONSHIPS: KubeResource = {
@@ -112,4 +116,31 @@ function bundleFor(
   const content = held(trustDomain.name);
   if (content === undefined || content.x509.length === 0) return undefined;
   return { ...emptyBundle(trustDomain), x509Authorities: content.x509 };
+}
+
+/**
+ * What the endpoint of one relationship says now; it is known by the copies of the namespace of the cluster
+ * that are asked for. Errors: KUBE_*, FEDERATION_*.
+ */
+export async function relationshipCopy(
+  cluster: Cluster,
+  name: string,
+  { clock }: Pick<CliIo, 'clock'>,
+  read: ContentReader,
+): Promise<Result<BundleCopy>> {
+  const object = await readObject(cluster, RELATIONSHIPS, name);
+  if (!object.ok) return object;
+  const [bundles, maps] = await Promise.all([
+    trustBundleCopies(cluster, read),
+    configMapCopies(cluster, read),
+  ]);
+  const copies = [...(bundles.ok ? bundles.value : []), ...maps];
+  const held = (domain: string): BundleContent | undefined =>
+    copies.find((copy) => copy.trustDomain === domain && copy.content.x509.length > 0)?.content;
+  const relationship = relationshipOf(object.value, cluster.context);
+  const { signal } = new AbortController();
+  const content = await fetchRelationship(relationship, held, { clock, signal });
+  if (!content.ok) return content;
+  const { context } = cluster;
+  return ok(outsideCopy('federation', name, content.value, { context }));
 }

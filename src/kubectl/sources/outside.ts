@@ -73,7 +73,7 @@ export async function endpointCopy(
 
 /** A copy that is no object of a cluster. */
 export function outsideCopy(
-  source: 'file' | 'server' | 'endpoint' | 'pod',
+  source: 'file' | 'server' | 'endpoint' | 'pod' | 'federation',
   name: string,
   content: BundleContent,
   more: { readonly context?: string; readonly namespace?: string; readonly key?: string } = {},
