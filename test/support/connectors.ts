@@ -31,7 +31,6 @@ export function connectorRecord(fields: Partial<ConnectorRecord> = {}): Connecto
     lastHeardAtSeconds: 0,
     drainDeadlineMs: 0,
     endedAtSeconds: 0,
-    endedAtSeconds: 0,
     revision: 1n,
     ...fields,
   };
