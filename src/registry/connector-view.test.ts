@@ -12,6 +12,7 @@ import {
 import { id, openState } from '../../test/support/state.ts';
 import { unwrap } from '../base/result.ts';
 import type { ConnectorGroup, ConnectorGroupDraft } from '../rules/connector/group.ts';
+import { connectorOriginOf } from '../rules/connector/permission.ts';
 import type { ConnectorSegment, ConnectorSegmentDraft } from '../rules/connector/segment.ts';
 import { Connectors } from './connector-view.ts';
 import type { ConnectorRegistry, ConnectorsChanged } from './connectors.ts';
@@ -140,6 +141,32 @@ describe('the view of connectors', () => {
     assert.deepEqual(told(view), [['h'], ['s'], []]);
     view.load(NO_CONNECTORS);
     assert.deepEqual(told(view), [['g', 'h'], [], []]);
+  });
+
+  it('has a group serve no segment that it does not permit, from the moment that it does not', () => {
+    const view = new Connectors();
+    const put = (segmentNamespaces: readonly string[]) => {
+      const draft = groupDraft('g', { segmentNamespaces, segmentSelector: { a: '1' } });
+      view.apply({ kind: 'connector-group', name: 'g', group: group(draft) });
+    };
+    put(['ns']);
+    const origin = connectorOriginOf({ cluster: 'c', namespace: 'ns', name: 's' });
+    const named = segment(segmentDraft('named', { origin, groups: ['g'] }));
+    const labelled = segment(segmentDraft('labelled', { origin, labels: { a: '1' } }));
+    for (const one of [named, labelled]) {
+      view.apply({ kind: 'connector-segment', id: one.id, segment: one });
+    }
+    assert.deepEqual(
+      [view.segmentsOf('g').length, view.groupsOf(named), view.groupsOf(labelled)],
+      [2, ['g'], ['g']],
+    );
+    put(['other']);
+    assert.deepEqual(
+      [view.segmentsOf('g'), view.groupsOf(named), view.groupsOf(labelled)],
+      [[], [], []],
+    );
+    view.apply({ kind: 'connector-segment', id: 'named', segment: { ...named, weight: 9 } });
+    assert.deepEqual(view.segmentsOf('g'), []);
   });
 
   it('gives the same array of segments until they change', () => {

@@ -1,9 +1,13 @@
 import type { ConnectorGroup } from '../rules/connector/group.ts';
+import { isSegmentPermitted } from '../rules/connector/permission.ts';
 import type { ConnectorSegment } from '../rules/connector/segment.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
-/** Which segments which groups serve: those that name a group, and those that it selects by their labels. */
+/**
+ * Which segments which groups serve: those that name a group, and those that it selects by their labels, as
+ * far as the group lets who made them.
+ */
 export class SegmentIndex {
   readonly #groups: ReadonlyMap<string, ConnectorGroup>;
   /** Segments by the groups that there are. */
@@ -70,12 +74,19 @@ export class SegmentIndex {
       const group = this.#groups.get(name);
       if (group !== undefined && selects(group.segmentSelector, segment.labels)) names.add(name);
     }
-    return [...names];
+    return [...names].filter((name) => this.#permits(name, segment));
+  }
+
+  #permits(name: string, segment: ConnectorSegment): boolean {
+    const group = this.#groups.get(name);
+    return group !== undefined && isSegmentPermitted(group, segment);
   }
 }
 
 function serves(group: ConnectorGroup, segment: ConnectorSegment): boolean {
-  return segment.groups.includes(group.name) || selects(group.segmentSelector, segment.labels);
+  const { name, segmentSelector } = group;
+  const claimed = segment.groups.includes(name) || selects(segmentSelector, segment.labels);
+  return claimed && isSegmentPermitted(group, segment);
 }
 
 /** An empty selector selects none. */

@@ -460,7 +460,28 @@ describe("a connector's SVIDs", () => {
       (await enrol(store, enrolment('a', 'g', { key }))).outcome;
     assert.deepEqual([await outcome('key-a'), await outcome('second')], ['enrolled', 'enrolled']);
     await change(store, 'a', { kind: 'promoted', serial: '2' });
-    assert.deepEqual([await outcome('key-a'), await outcome('second')], ['clone', 'enrolled']);
+    await change(store, 'a', certified('3', { key: 'third' }));
+    await change(store, 'a', { kind: 'promoted', serial: '3' });
+    assert.deepEqual([await outcome('second'), await outcome('third')], ['clone', 'enrolled']);
+    // The key that it enrolled with is its way back, however often its SVID was renewed.
+    assert.equal(await outcome('key-a'), 'enrolled');
+  });
+
+  it('change together with those of others, in order', async (context) => {
+    const store = await withGroup(context);
+    for (const name of ['a', 'b']) await enrolled(store, enrolment(name, 'g'));
+    const answers = unwrap(
+      await store.changeConnectors([
+        { id: 'b', change: certified('1') },
+        { id: 'x', change: certified('2') },
+        { id: 'b', change: certified('3') },
+        { id: 'a', change: stopped },
+      ]),
+    );
+    assert.deepEqual(
+      answers.map((one) => one && [one.id, one.serial, one.standing]),
+      [['b', '1', 'enrolled'], undefined, ['b', '3', 'enrolled'], ['a', '', 'stopped']],
+    );
   });
 
   it('and steps that have no effect are not told', async (context) => {

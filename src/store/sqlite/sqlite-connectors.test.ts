@@ -124,7 +124,7 @@ describe('A12 a damaged row of connectors', () => {
       [
         'connector: a step',
         `UPDATE connectors SET spiffe_id = 'spiffe://example.org/connector/g/z'`,
-        (store) => store.changeConnector('a', { kind: 'resumed' }),
+        (store) => store.changeConnector('a', { kind: 'stopped', atSeconds: NOW, reason: '' }),
       ],
     ];
   for (const [name, sql, write] of writes) {
