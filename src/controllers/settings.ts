@@ -4,6 +4,7 @@ import { DEFAULT_PARENT_ID_TEMPLATE } from '../rules/kube/render.ts';
 import { parseTemplate } from '../rules/template/template.ts';
 import { parsedSetting } from '../runtime/config.ts';
 import { bundleSettings } from './bundle/settings.ts';
+import { kubeConnectorsSchema } from './connector/settings.ts';
 import { issuersSchema } from './issuer/settings.ts';
 import { istioSchema } from './istio/settings.ts';
 import { kubeName, podCertificatesSchema } from './pod-certificate/settings.ts';
@@ -108,6 +109,11 @@ const clusterSchema = z.strictObject({
     .describe(
       'Signs for SignetIssuers and SignetClusterIssuers (docs/cert-manager.md); off unless set.',
     ),
+  connectors: kubeConnectorsSchema
+    .optional()
+    .describe(
+      'Follows ConnectorGroups and ConnectorSegments (docs/connectors-kubernetes.md); off unless set.',
+    ),
   ...bundleSettings,
 });
 
@@ -116,6 +122,8 @@ function asksForPods(cluster: z.output<typeof clusterSchema>): boolean {
   const { podCertificates, istio, issuers } = cluster;
   return [podCertificates, istio, issuers].some((one) => one !== undefined);
 }
+
+const ID_PART = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/;
 
 /** `kubernetes` of `server.yaml`. */
 export const kubernetesSchema = z
@@ -129,6 +137,10 @@ export const kubernetesSchema = z
       .refine((clusters) => clusters.every((one) => one.rules.enabled || !asksForPods(one)), {
         message:
           'has a cluster whose rules are not enabled: they say who the pods are that it serves',
+      })
+      .refine((clusters) => clusters.every((one) => !one.connectors || ID_PART.test(one.name)), {
+        message:
+          'has a cluster with connectors whose name is not of lower-case letters, digits, "." and "-": it stands in the IDs of segments',
       })
       .default([])
       .describe('Clusters whose pods get their entries from rules (docs/kubernetes-rules.md).'),

@@ -4,10 +4,7 @@ import type { ConnectorSegment } from '../rules/connector/segment.ts';
 
 type Labels = Readonly<Record<string, string>>;
 
-/**
- * Which segments which groups serve: those that name a group, and those that it selects by their labels, as
- * far as the group lets who made them.
- */
+/** Which segments which groups serve: those that name a group, and those that it selects by their labels. */
 export class SegmentIndex {
   readonly #groups: ReadonlyMap<string, ConnectorGroup>;
   /** Segments by the groups that there are. */
@@ -68,25 +65,19 @@ export class SegmentIndex {
 
   /** Groups that serve a segment. */
   groupsOf(segment: ConnectorSegment): readonly string[] {
-    const names = new Set<string>();
-    for (const name of segment.groups) if (this.#groups.has(name)) names.add(name);
-    for (const name of this.#selecting) {
+    const names = new Set([...segment.groups, ...this.#selecting]);
+    return [...names].filter((name) => {
       const group = this.#groups.get(name);
-      if (group !== undefined && selects(group.segmentSelector, segment.labels)) names.add(name);
-    }
-    return [...names].filter((name) => this.#permits(name, segment));
-  }
-
-  #permits(name: string, segment: ConnectorSegment): boolean {
-    const group = this.#groups.get(name);
-    return group !== undefined && isSegmentPermitted(group, segment);
+      return group !== undefined && serves(group, segment);
+    });
   }
 }
 
+/** Nothing is served that the group does not take from who made it, however it came to be here. */
 function serves(group: ConnectorGroup, segment: ConnectorSegment): boolean {
-  const { name, segmentSelector } = group;
-  const claimed = segment.groups.includes(name) || selects(segmentSelector, segment.labels);
-  return claimed && isSegmentPermitted(group, segment);
+  const isItsOwn =
+    segment.groups.includes(group.name) || selects(group.segmentSelector, segment.labels);
+  return isItsOwn && isSegmentPermitted(group, segment);
 }
 
 /** An empty selector selects none. */

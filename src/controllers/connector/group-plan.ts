@@ -3,6 +3,7 @@ import type { SignetError } from '../../base/errors.ts';
 import { fail } from '../../base/result.ts';
 import type { ConnectorView } from '../../registry/connectors.ts';
 import type { ConnectorGroup, ConnectorGroupDraft } from '../../rules/connector/group.ts';
+import { connectorLives } from '../../rules/connector/life.ts';
 import { connectorOriginOf, connectorOwnerOf } from '../../rules/connector/permission.ts';
 import type { ConnectorDelete, ConnectorWrite } from '../../store/connectors.ts';
 import { type GroupObject, titleOf } from './connector-object.ts';
@@ -21,6 +22,7 @@ export interface ClusterGroups {
 export interface GroupPlanInput {
   readonly clusters: readonly ClusterGroups[];
   readonly view: Pick<ConnectorView, 'group' | 'groups' | 'connectorsIn'>;
+  readonly nowSeconds: number;
 }
 
 /** How an object stands. */
@@ -34,6 +36,8 @@ export interface GroupStanding {
 export interface GroupPlan {
   readonly writes: readonly ConnectorWrite<ConnectorGroupDraft>[];
   readonly deletes: readonly ConnectorDelete[];
+  /** Groups whose object is gone, those to be deleted included. */
+  readonly leaving: number;
   readonly standings: readonly GroupStanding[];
 }
 
@@ -44,7 +48,8 @@ export interface GroupPlan {
  * be read any more keeps what it had. A group whose object is gone, or may not make it any more, lets nobody
  * in from then on, and goes with its last connector.
  */
-export function planGroups({ clusters, view }: GroupPlanInput): GroupPlan {
+export function planGroups(input: GroupPlanInput): GroupPlan {
+  const { clusters, view } = input;
   const standings: GroupStanding[] = [];
   const claims: GroupObject[] = [];
   const kept = new Set<string>();
@@ -59,19 +64,20 @@ export function planGroups({ clusters, view }: GroupPlanInput): GroupPlan {
   const winners = new Map<string, GroupObject>();
   const writes: ConnectorWrite<ConnectorGroupDraft>[] = [];
   for (const object of claims.sort(byHoldAndAge(view))) {
-    const problem = problemOf(object, winners.get(object.name), { clusters, view });
+    const problem = problemOf(object, winners.get(object.name), input);
     standings.push({ object, problem });
     if (winners.has(object.name)) continue;
     winners.set(object.name, object);
     if (problem === undefined) writes.push(...writeOf(object, view));
   }
   const held = new Set([...winners.values()].map((object) => connectorOriginOf(object)));
-  const over = overOf({ clusters, view }, (origin) => held.has(origin) || kept.has(origin));
+  const over = overOf(input, (origin) => held.has(origin) || kept.has(origin));
   return {
     writes: [...writes, ...over.flatMap((group) => shut(group))],
     deletes: over
-      .filter(({ name }) => !hasLive(view, name))
+      .filter(({ name }) => !hasLive(input, name))
       .map(({ name, origin }) => ({ name, origin })),
+    leaving: over.length,
     standings,
   };
 }
@@ -144,9 +150,9 @@ function shut(group: ConnectorGroup): readonly ConnectorWrite<ConnectorGroupDraf
 }
 
 /** Whether a group has connectors that have not ended: the store keeps it until then. */
-function hasLive(view: GroupPlanInput['view'], name: string): boolean {
-  for (const { standing } of view.connectorsIn(name)) {
-    if (standing !== 'stopped' && standing !== 'revoked') return true;
+function hasLive({ view, nowSeconds }: GroupPlanInput, name: string): boolean {
+  for (const connector of view.connectorsIn(name)) {
+    if (connectorLives(connector, nowSeconds)) return true;
   }
   return false;
 }

@@ -52,7 +52,11 @@ function view(groups: readonly ConnectorGroup[], standings: readonly ConnectorSt
   return {
     group: (name: string) => groups.find((one) => one.name === name),
     groups: () => groups,
-    connectorsIn: () => standings.map((standing) => ({ standing }) as ConnectorRecord),
+    connectorsIn: () =>
+      standings.map((standing) => {
+        // What tells whether one lives; the rest of it is not looked at.
+        return { standing, serial: '1', expiresAtSeconds: 11 } as ConnectorRecord;
+      }),
   };
 }
 
@@ -79,7 +83,8 @@ describe('groups of objects', () => {
     groups: readonly ConnectorGroup[],
     clusters: readonly ClusterGroups[],
     standings: readonly ConnectorStanding[] = [],
-  ) => planGroups({ clusters, view: view(groups, standings) });
+    nowSeconds = 10,
+  ) => planGroups({ clusters, view: view(groups, standings), nowSeconds });
   const EDGE = 'kubernetes/rack/net/edge';
 
   it('are made once, and changed with the object', () => {
@@ -144,9 +149,10 @@ describe('groups of objects', () => {
     assert.deepEqual(shown(first), [`+edge ${EDGE} 3`]);
     assert.deepEqual(first.writes[0]?.draft.proofs, []);
     assert.deepEqual(shown(plan([{ ...open, proofs: [] }], gone, ['enrolled'])), []);
-    assert.deepEqual(shown(plan([{ ...open, proofs: [] }], gone, ['revoked', 'stopped'])), [
-      `-edge ${EDGE}`,
-    ]);
+    const closed = { ...open, proofs: [] };
+    assert.deepEqual(shown(plan([closed], gone, ['revoked', 'stopped'])), [`-edge ${EDGE}`]);
+    const expired = plan([closed], gone, ['enrolled'], 11);
+    assert.deepEqual(shown(expired), [`-edge ${EDGE}`]);
   });
 
   it('whose object cannot be read any more stay as they are', () => {

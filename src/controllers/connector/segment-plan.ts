@@ -41,6 +41,8 @@ export interface SegmentStanding {
   readonly problem: SignetError | undefined;
   /** Whether it is in force, in one group at least. */
   readonly isWritten: boolean;
+  /** Those that it is in force with. */
+  readonly hosts: readonly string[];
 }
 
 /** What has to be written for the segments to be as the objects say. */
@@ -63,7 +65,8 @@ export function planSegments({ clusters, view }: SegmentPlanInput): SegmentPlan 
     for (const object of cluster.objects) {
       const { draft, problem } = judge(object, cluster, view);
       const id = segmentIdOf(object);
-      standings.push({ object, id, problem, isWritten: draft !== undefined });
+      const hosts = draft?.hosts ?? [];
+      standings.push({ object, id, problem, isWritten: draft !== undefined, hosts });
       if (draft !== undefined || !object.stated.ok) kept.add(connectorOriginOf(object));
       if (draft !== undefined) writes.push(...writeOf(draft, view.segment(id)));
     }

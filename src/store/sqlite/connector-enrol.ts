@@ -151,9 +151,9 @@ function enrolAt(
   return { outcome: 'enrolled', again, row, recoveryCount };
 }
 
-/** Whether it has this key: of its enrolment, of its newest SVID, or of the one still good beside that. */
+/** Whether it has this key: that of its newest SVID, or of the one that is still good beside it. */
 function hasKey(row: ConnectorRow, keySha256: string): boolean {
-  if (row.enrolmentKeySha256 === keySha256 || row.keySha256 === keySha256) return true;
+  if (row.keySha256 === keySha256) return true;
   return row.previousSerial !== '' && row.previousKeySha256 === keySha256;
 }
 
@@ -208,7 +208,6 @@ function enrolled(
     spiffeId: before?.spiffeId ?? newSpiffeId,
     groupName,
     ...claim,
-    enrolmentKeySha256: claim.keySha256,
     enrolledAt: now,
   };
   // A drain outlives a recovery: it is not the connector's to end.

@@ -1,7 +1,7 @@
 import type { ConnectorRecord } from '../../rules/connector/record.ts';
 import type {
+  ConnectorChange,
   ConnectorDelete,
-  ConnectorStep,
   DeletedConnectorValue,
   Enrolled,
 } from '../connectors.ts';
@@ -124,9 +124,9 @@ export interface ConnectorOperations {
   };
   deleteBoundKeys: { readonly args: Ids; readonly answer: readonly boolean[] };
   enrolConnector: { readonly args: EnrolmentRow; readonly answer: EnrolledRow };
-  changeConnectors: {
-    readonly args: { readonly changes: readonly ConnectorStep[] };
-    readonly answer: readonly (ConnectorRow | undefined)[];
+  changeConnector: {
+    readonly args: { readonly id: string; readonly change: ConnectorChange };
+    readonly answer: ConnectorRow | undefined;
   };
   deleteConnectors: { readonly args: Ids; readonly answer: readonly boolean[] };
 }

@@ -1,7 +1,5 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import { connectorLives } from '../../rules/connector/life.ts';
-import type { ConnectorStep } from '../connectors.ts';
-import { all } from './all.ts';
 import { appendChange, nextRevision } from './changes.ts';
 import { applyConnectorChange, provesAnswer } from './connector-change.ts';
 import { findBoundKey, putBoundKey, soundBoundKey } from './connector-keys.ts';
@@ -13,8 +11,7 @@ const COLUMNS = `id, revision, group_name AS groupName, claimant, standing, seri
   expires_at AS expiresAt, enrolled_at AS enrolledAt, spiffe_id AS spiffeId, proof,
   key_sha256 AS keySha256, agent_id AS agentId, reason, instance,
   previous_serial AS previousSerial, previous_expires_at AS previousExpiresAt,
-  previous_key_sha256 AS previousKeySha256, enrolment_key_sha256 AS enrolmentKeySha256,
-  last_heard_at AS lastHeardAt,
+  previous_key_sha256 AS previousKeySha256, last_heard_at AS lastHeardAt,
   drain_deadline_ms AS drainDeadlineMs, ended_at AS endedAt, checksum`;
 
 /** The connector with an ID. */
@@ -45,25 +42,15 @@ export function livesRow(row: ConnectorRow, now: number): boolean {
   return connectorLives({ ...row, ...times }, now);
 }
 
-/** Applies steps to connectors as they stand; none of them where a row is damaged. */
-export function changeConnectors(
+/** Applies a step to a connector as it stands. */
+export function changeConnector(
   db: Database,
-  { changes }: ArgsOf<'changeConnectors'>,
-): Result<readonly (ConnectorRow | undefined)[]> {
-  for (const { id } of changes) {
-    const row = findConnector(db, id);
-    const sound = row === undefined ? ok(row) : soundConnector(row);
-    if (!sound.ok) return sound;
-  }
-  return all(changes, (step) => changeConnector(db, step));
-}
-
-function changeConnector(
-  db: Database,
-  { id, change }: ConnectorStep,
+  { id, change }: ArgsOf<'changeConnector'>,
 ): Result<ConnectorRow | undefined> {
   const before = findConnector(db, id);
   if (before === undefined) return ok(undefined);
+  const sound = soundConnector(before);
+  if (!sound.ok) return sound;
   const after = applyConnectorChange(before, change);
   if (provesAnswer(before, change)) {
     const noted = noteAnswered(db, before.claimant);
@@ -99,7 +86,7 @@ export function putConnector(
   const row = { ...revised, checksum: connectorChecksum(revised) };
   db.run(
     `INSERT OR REPLACE INTO connectors
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...connectorColumns(row),
     row.checksum,
   );

@@ -271,7 +271,6 @@ export const MIGRATIONS: readonly string[] = [
     previous_serial TEXT NOT NULL,
     previous_expires_at INTEGER NOT NULL,
     previous_key_sha256 TEXT NOT NULL,
-    enrolment_key_sha256 TEXT NOT NULL,
     last_heard_at INTEGER NOT NULL,
     drain_deadline_ms INTEGER NOT NULL,
     ended_at INTEGER NOT NULL,
