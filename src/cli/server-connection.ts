@@ -28,17 +28,36 @@ export async function withServer<T>(
   io: CliIo,
   work: (server: ServerConnection) => Promise<Result<T>>,
 ): Promise<Result<T>> {
-  const path = serverSocket(input, io);
-  if (!path.ok) return path;
   const timeoutMs = timeoutFlag(input, DEFAULT_TIMEOUT_MS);
   if (!timeoutMs.ok) return timeoutMs;
-  const channel = openUnixChannel(path.value);
+  const opened = await openServer(input, io);
+  if (!opened.ok) return opened;
+  const { channel, address } = opened.value;
   try {
     const onNote = (text: string): void => io.err(`note: ${safe(text)}\n`);
-    return await work(connectionOf(channel, path.value, { timeoutMs: timeoutMs.value, onNote }));
+    return await work(connectionOf(channel, address, { timeoutMs: timeoutMs.value, onNote }));
   } finally {
     channel.close();
   }
+}
+
+interface OpenedServer {
+  readonly channel: RpcChannel;
+  readonly address: string;
+}
+
+async function openServer(input: Input, io: CliIo): Promise<Result<OpenedServer>> {
+  const text = input.text('server-socket') ?? io.env.SIGNET_SERVER_SOCKET ?? DEFAULT_SERVER_SOCKET;
+  if (text.startsWith('tcp:')) {
+    // In a file of its own: what TLS needs takes time to load, and most commands do not.
+    const { openServerPort, parseServerPort } = await import('./server-tcp.ts');
+    const port = parseServerPort(text);
+    if (!port.ok) return port;
+    const channel = await openServerPort(port.value, input, io);
+    return channel.ok ? ok({ channel: channel.value, address: text }) : channel;
+  }
+  const path = checkSocketPath(text.replace(/^unix:(\/\/)?(?=\/)/, ''), 'server-socket');
+  return path.ok ? ok({ channel: openUnixChannel(path.value), address: path.value }) : path;
 }
 
 function connectionOf(
@@ -53,12 +72,6 @@ function connectionOf(
     client: (client) => channel.client(client),
     call: (doing, call) => callUnary(doing, call, settings),
   };
-}
-
-function serverSocket(input: Input, io: CliIo): Result<string> {
-  const text = input.text('server-socket') ?? io.env.SIGNET_SERVER_SOCKET ?? DEFAULT_SERVER_SOCKET;
-  const path = text.replace(/^unix:(\/\/)?(?=\/)/, '');
-  return checkSocketPath(path, 'server-socket');
 }
 
 /** An absolute path that fits a socket address. */

@@ -118,7 +118,7 @@ const SOCKET_FLAGS: Readonly<Record<Connects, FlagSpec>> = {
     name: 'server-socket',
     spire: 'socketPath',
     value: 'path',
-    help: 'admin socket of the server (SIGNET_SERVER_SOCKET)',
+    help: 'admin socket of the server, or tcp://host:port (SIGNET_SERVER_SOCKET)',
   },
   agent: {
     name: 'agent-socket',
@@ -128,10 +128,18 @@ const SOCKET_FLAGS: Readonly<Record<Connects, FlagSpec>> = {
   },
 };
 
+/** Who an operator is to a server's TCP port. */
+export const ADMIN_SVID_FLAG: FlagSpec = {
+  name: 'admin-svid',
+  value: 'folder',
+  help: 'SVID of an administrator for tcp://, as --write writes it (SIGNET_ADMIN_SVID)',
+};
+
 /** Flags that may also stand before the command. */
 export const GLOBAL_FLAGS: readonly FlagSpec[] = [
   { ...SOCKET_FLAGS.server, spire: 'serverSocket' },
   { ...SOCKET_FLAGS.agent, spire: 'agentSocket' },
+  ADMIN_SVID_FLAG,
   OUTPUT_FLAG,
   TIMEOUT_FLAG,
 ];
@@ -140,6 +148,7 @@ export const GLOBAL_FLAGS: readonly FlagSpec[] = [
 export function allFlags(spec: CommandSpec): readonly FlagSpec[] {
   const common = [
     ...(spec.connects === undefined ? [] : [SOCKET_FLAGS[spec.connects], TIMEOUT_FLAG]),
+    ...(spec.connects === 'server' ? [ADMIN_SVID_FLAG] : []),
     ...(spec.prints === true ? [OUTPUT_FLAG] : []),
   ];
   return [...spec.flags, ...common.filter(({ name }) => !spec.flags.some((f) => f.name === name))];

@@ -1,5 +1,5 @@
 import { fail, ok, type Result } from '../base/result.ts';
-import type { FlagSpec } from '../cli/spec.ts';
+import { ADMIN_SVID_FLAG, type FlagSpec } from '../cli/spec.ts';
 import { counted } from '../cli/text.ts';
 import { WITHIN_FLAG } from './flags.ts';
 import { type JudgedCopy, type State, worstOf } from './judge.ts';
@@ -22,8 +22,9 @@ export const JUDGING_FLAGS: readonly FlagSpec[] = [
   {
     name: 'server-socket',
     value: 'path',
-    help: 'admin socket of the server, whose bundle then counts (SIGNET_SERVER_SOCKET)',
+    help: 'admin socket of the server or tcp://host:port, whose bundle then counts (SIGNET_SERVER_SOCKET)',
   },
+  ADMIN_SVID_FLAG,
   WITHIN_FLAG,
 ];
 

@@ -36,6 +36,11 @@ export class Field {
     context.after(() => this.stopServer());
   }
 
+  /** Port of the server. */
+  get port(): number {
+    return this.#port;
+  }
+
   async startServer(): Promise<void> {
     const config = serverConfigSchema.parse({
       trustDomain: 'example.org',

@@ -1,5 +1,5 @@
 import { fail, ok } from '../../base/result.ts';
-import type { CommandSpec } from '../../cli/spec.ts';
+import { ADMIN_SVID_FLAG, type CommandSpec } from '../../cli/spec.ts';
 import { withClusters } from '../clusters.ts';
 import { contentReader } from '../content.ts';
 import { CONNECTION_FLAGS, NO_HEADERS, outputFlag } from '../flags.ts';
@@ -31,8 +31,9 @@ export const diff: CommandSpec = {
     {
       name: 'server-socket',
       value: 'path',
-      help: 'admin socket of the server, for the source "server" (SIGNET_SERVER_SOCKET)',
+      help: 'admin socket of the server or tcp://host:port, for the source "server" (SIGNET_SERVER_SOCKET)',
     },
+    ADMIN_SVID_FLAG,
     outputFlag(['table', 'json', 'yaml']),
     NO_HEADERS,
     ...CONNECTION_FLAGS,
