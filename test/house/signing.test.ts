@@ -20,6 +20,7 @@ const PRIVILEGES: readonly (readonly [name: string, pattern: RegExp, places: rea
       // A request for a certificate is signed by who asks, and so is evidence of a node by its agent and a
       // voucher by the agent of the DPU; a mock
       // BMC and the device behind it sign their own, and the demo is its own publisher of manifests.
+      // The reference connector is nobody's code but its own: it proves that it has its key.
       [
         'src/keys/',
         'src/x509/csr-builder.ts',
@@ -27,6 +28,7 @@ const PRIVILEGES: readonly (readonly [name: string, pattern: RegExp, places: rea
         'src/main/demo/dpu/manifest.ts',
         'agent/attestation/',
         'agent/voucher/',
+        'examples/connector/',
       ],
     ],
   ];
