@@ -85,7 +85,8 @@ async function build(args) {
   const built = [];
   const options = { ...(out && { out: resolve(out) }) };
   if (agent) built.push(await packageAgent(ROOT, { target: target ?? 'linux-arm64', ...options }));
-  if (kubectl) built.push(...(await packagePlugin(ROOT, node26(), { target, ...options, releases })));
+  const plugin = { target, ...options, releases };
+  if (kubectl) built.push(...(await packagePlugin(ROOT, node26(), plugin)));
   const mib = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   for (const { folder, bytes, archive, archiveBytes } of built) {
     process.stdout.write(`${folder} (${mib(bytes)})\n${archive} (${mib(archiveBytes)})\n`);
