@@ -24,7 +24,8 @@ export interface RootFields {
 
 /** A CA certificate that is about to be signed. */
 export interface CaRecord {
-  readonly trustDomain: TrustDomain;
+  /** Whose authority it is; undefined for one that is outside of SPIFFE. */
+  readonly trustDomain: TrustDomain | undefined;
   /** Subject key identifier: the authority's name. */
   readonly keyId: Uint8Array;
   /** Big-endian. */
@@ -35,6 +36,8 @@ export interface CaRecord {
   readonly tbsHash: Uint8Array;
   /** Who asked for it, as grants name callers; `self` unless given. */
   readonly requestedBy?: string;
+  /** What it is for, where that is not SVIDs. */
+  readonly purpose?: string;
 }
 
 /** Makes intent to sign a CA certificate durable; nothing is signed unless it answers ok. */

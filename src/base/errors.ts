@@ -36,6 +36,7 @@ import { tpmErrors } from './errors/tpm.ts';
 import { transportErrors } from './errors/transport.ts';
 import { trustErrors } from './errors/trust.ts';
 import { upstreamErrors } from './errors/upstream.ts';
+import { vendorErrors } from './errors/vendor.ts';
 import { voucherErrors } from './errors/voucher.ts';
 import { x509Errors } from './errors/x509.ts';
 
@@ -66,6 +67,7 @@ export const ERRORS = {
   ...tpmErrors,
   ...dpuErrors,
   ...dpuAttestationErrors,
+  ...vendorErrors,
   ...voucherErrors,
   ...kubeErrors,
   ...k8sPsatErrors,

@@ -5,10 +5,9 @@ import {
   type KeyObject,
   sign,
 } from 'node:crypto';
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { fail, ok, type Result } from '../base/result.ts';
-import { errnoCode, writeFileAtomic } from '../runtime/atomic-file.ts';
+import { writeFileAtomic } from '../runtime/atomic-file.ts';
+import { readPrivateFile } from './private-file.ts';
 
 /** A private Ed25519 key that signs whole messages. */
 export interface Ed25519Key {
@@ -22,21 +21,10 @@ export interface Ed25519Key {
  * KEY_PERMISSIONS where others may read it, KEY_FILE_CORRUPT where it holds something else.
  */
 export async function readEd25519File(path: string): Promise<Result<KeyObject | undefined>> {
-  let file: FileHandle | undefined;
-  try {
-    // Mode and content of one open file, never of a link: a swap between two looks changes nothing.
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    const { mode, uid } = await file.stat();
-    if ((mode & 0o077) !== 0 || uid !== process.geteuid?.()) {
-      return fail('KEY_PERMISSIONS', `${path} is open to other users, or not ours`);
-    }
-    return importPem(path, await file.readFile());
-  } catch (cause) {
-    if (errnoCode(cause) === 'ENOENT') return ok(undefined);
-    return fail('KEY_FILE_CORRUPT', `${path} cannot be read (${errnoCode(cause)})`, { cause });
-  } finally {
-    await file?.close();
-  }
+  const content = await readPrivateFile(path);
+  if (!content.ok) return content;
+  if (content.value === undefined) return ok(undefined);
+  return importPem(path, content.value);
 }
 
 /** Makes a key and keeps it in a file; an old one is replaced, durably, before this answers. */

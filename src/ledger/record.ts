@@ -66,6 +66,8 @@ export interface LedgerRecord {
   readonly reason?: string | undefined;
   /** For a restore: the last checkpoint of the ledger before this one, a signed note. */
   readonly previous?: string | undefined;
+  /** Of a CA that is not for SVIDs: what it is for, such as `enrolment-ca:zpa`. */
+  readonly purpose?: string | undefined;
 }
 
 type Shape = 'text' | 'hex' | 'number' | 'decimal';
@@ -90,6 +92,7 @@ const FIELDS = {
   reason: 'text',
   previous: 'text',
   rule: 'text',
+  purpose: 'text',
 } as const satisfies Record<Exclude<keyof LedgerRecord, 'kind'>, Shape>;
 
 /**
@@ -120,6 +123,7 @@ export function encodeRecord(record: LedgerRecord): Uint8Array {
       reason: record.reason,
       previous: record.previous,
       rule: record.rule,
+      purpose: record.purpose,
     }),
   );
 }

@@ -12,6 +12,7 @@ import { CA_LINTS, type CaExpectation } from './ca-lints.ts';
 import type { CertificateExpectation } from './certificate-lints.ts';
 import { CRL_LINTS, type CrlExpectation } from './crl-lints.ts';
 import { CRL_SIGNER_LINTS } from './crl-signer-lints.ts';
+import { ENROLMENT_LINTS, type EnrolmentExpectation } from './enrolment-lints.ts';
 import { LEAF_LINTS, type LeafExpectation } from './leaf-lints.ts';
 import { brokenLints, DER_LINT, type Lint, READER_LINTS, refuseByLint } from './lint.ts';
 
@@ -80,6 +81,14 @@ export function lintCrlSigner(
   expected: CertificateExpectation,
 ): Result<LintToken> {
   return lintCertificate(tbs, CRL_SIGNER_LINTS, expected);
+}
+
+/** The same for the enrolment root, and for a vendor's CA below it. */
+export function lintEnrolmentCa(
+  tbs: Uint8Array,
+  expected: EnrolmentExpectation,
+): Result<LintToken> {
+  return lintCertificate(tbs, ENROLMENT_LINTS, expected);
 }
 
 /** The same for a CRL. */

@@ -123,6 +123,14 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
   ['/signet.connector.v1.ConnectorAdmin/DeleteConnectors', OPERATORS],
   ['/signet.connector.v1.ConnectorAdmin/WatchConnectors', OPERATORS],
 
+  ['/signet.connector.v1.VendorKeys/GetVendorKey', CONNECTORS],
+  ['/signet.connector.v1.VendorAdmin/PutVendorKey', OPERATORS],
+  ['/signet.connector.v1.VendorAdmin/ListVendorKeys', OPERATORS],
+  ['/signet.connector.v1.VendorAdmin/DeleteVendorKey', OPERATORS],
+  ['/signet.connector.v1.VendorAdmin/GetEnrolmentRoot', OPERATORS],
+  ['/signet.connector.v1.VendorAdmin/SignEnrolmentCa', OPERATORS],
+  ['/signet.connector.v1.VendorAdmin/ListEnrolmentCas', OPERATORS],
+
   // By the token that comes with the call.
   ['/istio.v1.auth.IstioCertificateService/CreateCertificate', ANYONE_OVER_TCP],
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { countSetting, durationSetting } from '../runtime/units.ts';
+import { enrolmentRootSchema } from './vendor-settings.ts';
 
 /** `host:port`, an IPv6 address in brackets. */
 const endpoint = z
@@ -39,6 +40,7 @@ export const connectorsSchema = z
     tokenReviews: countSetting(32, 1000).describe(
       'Service account tokens that may wait for an API server at once.',
     ),
+    enrolmentRoot: enrolmentRootSchema,
   })
   .optional()
   .describe('Connectors enrol and hold sessions (docs/connectors.md); off unless set.');

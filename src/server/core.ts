@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { ApiContext } from '../api/context.ts';
+import type { VendorParts } from '../api/vendor-admin.ts';
 import type { AuthorityManager, AuthoritySource } from '../authority/authority.ts';
 import type { IssuingCa } from '../authority/issuing-ca.ts';
 import type { UpstreamLink } from '../authority/upstream/upstream-link.ts';
@@ -40,6 +41,7 @@ import type { ServerBase } from './server.ts';
 import { createServerIdentity, type ServerIdentity } from './server-identity.ts';
 import { openServerKeys } from './server-keys.ts';
 import { takenBack } from './taken-back.ts';
+import { startVendors } from './vendors.ts';
 
 /** The server without its listeners. */
 export interface ServerCore {
@@ -59,6 +61,8 @@ export interface ServerCore {
   readonly crl: ServerCrl | undefined;
   readonly dpus: ServerDpus;
   readonly clusters: ServerClusters;
+  /** What vendors' connectors need; undefined where connectors are not served. */
+  readonly vendors: VendorParts | undefined;
 }
 
 /** Starts state, keys, authorities and issuance. */
@@ -91,6 +95,15 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   if (!caughtUp.ok) return caughtUp;
   const blockedKeys = await loadBlockedKeys(base.config.svid.blockedKeys);
   if (!blockedKeys.ok) return blockedKeys;
+  const vendors = await startVendors(base, {
+    store,
+    registry,
+    directory,
+    keys: keys.value,
+    recorder,
+    blockedKeys: blockedKeys.value,
+  });
+  if (!vendors.ok) return vendors;
   const issuance = startIssuance(base, {
     registry,
     bundleAcks,
@@ -121,6 +134,7 @@ export async function startCore(base: ServerBase): Promise<Result<ServerCore>> {
   if (base.life.stopping) return fail('START_INTERRUPTED', 'told to stop while starting');
   return ok({
     registry,
+    vendors: vendors.value,
     clusters: clusters.value,
     issueCa: downstreamCas(base, {
       api,

@@ -47,6 +47,7 @@ import { createDpuHost } from './dpu-host-attestor.ts';
 import type { JudgedDpus } from './dpu-judge.ts';
 import type { ServerFederation } from './federation.ts';
 import type { ServerBase } from './server.ts';
+import { vendorServices } from './vendors.ts';
 
 /** Time that open calls have to send their last words at the end, in milliseconds. */
 const SHUTDOWN_GRACE_MS = 4_000;
@@ -65,6 +66,7 @@ const REFLECTED = [
   'signet.attestation.v1.Attestation',
   'signet.rule.v1.Rule',
   'signet.connector.v1.ConnectorAdmin',
+  'signet.connector.v1.VendorAdmin',
   'grpc.health.v1.Health',
 ] as const;
 
@@ -105,7 +107,7 @@ interface ServiceParts extends ListenerParts {
 /** The same services on both listeners; the matrix of policy says who may call what. */
 function services(
   base: ServerBase,
-  { api, authority, issuingCa, issueCa, dpus, clusters }: ServerCore,
+  { api, authority, issuingCa, issueCa, dpus, clusters, vendors }: ServerCore,
   attestors: ReadonlyMap<string, NodeAttestor>,
   { dpu: judged, federation, connectors }: ServiceParts,
 ): Services {
@@ -147,6 +149,7 @@ function services(
     host.addService(AttestationService, nodes, guards);
     host.addService(RuleService, rule, guards);
     connectors.serveAdmin(host, guards);
+    vendorServices(api, vendors).serveAdmin(host, guards);
   };
   return { serve, guard };
 }
@@ -191,7 +194,7 @@ async function startAdmin(
 
 async function startTcp(
   base: ServerBase,
-  { api, registry, identity, clusters }: ServerCore,
+  { api, registry, identity, clusters, vendors }: ServerCore,
   metrics: RpcMetrics,
   { serve, guard, connectors }: Services & Pick<ServiceParts, 'connectors'>,
 ): Promise<Result<TlsListener>> {
@@ -202,6 +205,7 @@ async function startTcp(
   const host = createRpcHost({ name: 'tcp', log, metrics, clock, limits, guards: [guard] });
   serve(host);
   connectors.serveTcp(host, [guard]);
+  vendorServices(api, vendors).serveTcp(host, [guard]);
   if (clusters.meshes.length > 0) {
     const istio = createIstioService(api, clusters.meshes, createIstioMetrics(base.metrics));
     host.addService(IstioCertificateServiceService, istio, [guard]);

@@ -66,6 +66,7 @@ describe('parseCsr', () => {
       'der',
       'info',
       'publicKey',
+      'requestedConstraints',
       'requestedDnsNames',
       'requestedNames',
       'requestedUris',

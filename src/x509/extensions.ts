@@ -50,7 +50,7 @@ function readDefaultFalse(cursor: DerCursor, what: string): boolean {
 }
 
 /** Basic Constraints (RFC 5280 §4.2.1.9): a path length only where CA is set. */
-function readBasicConstraints(cursor: DerCursor, critical: boolean): BasicConstraints {
+export function readBasicConstraints(cursor: DerCursor, critical: boolean): BasicConstraints {
   const fields = cursor.sequence('basic constraints');
   const ca = readDefaultFalse(fields, 'basic constraints');
   const pathLength = fields.done ? undefined : fields.smallInteger('path length');

@@ -108,4 +108,6 @@ export interface CertificateRequest {
   readonly requestedDnsNames: readonly string[];
   /** Every name asked for, of all kinds, in order. */
   readonly requestedNames: readonly GeneralName[];
+  /** Values of the basic constraints that it asks for, not read. */
+  readonly requestedConstraints: readonly Uint8Array[];
 }

@@ -1,0 +1,46 @@
+import { fail, ok, type Result } from '../base/result.ts';
+import type { VendorKeys } from '../connectors/vendor/vendor-keys.ts';
+import { GetVendorKeyResponse, type VendorKeysService } from '../gen/signet/connector/v1/vendor.ts';
+import type { ConnectorCaller } from '../policy/grant.ts';
+import type { CallContext, Encoded, Handlers } from '../rpc/service.ts';
+import { fitAnswer } from './batch.ts';
+import { type ApiContext, audit, connectorCaller } from './context.ts';
+
+/** `signet.connector.v1.VendorKeys`: the vendor's key, for companions over their own SVID. */
+export function createVendorKeysService(
+  api: ApiContext,
+  keys: VendorKeys,
+): Handlers<VendorKeysService> {
+  return { getVendorKey: (_request, context) => giveKey(api, keys, context) };
+}
+
+async function giveKey(
+  api: ApiContext,
+  keys: VendorKeys,
+  context: CallContext,
+): Promise<Result<Encoded>> {
+  const caller = connectorCaller(context);
+  if (!caller.ok) return caller;
+  const meets = meetsGroup(api, caller.value);
+  if (!meets.ok) return meets;
+  const { group, id } = caller.value.connector;
+  const given = await keys.take(group, id);
+  if (!given.ok) return given;
+  const { key, fingerprint, maxUses, uses } = given.value;
+  audit(api, context, { connector: id, group, fingerprint, uses, maxUses });
+  return fitAnswer(GetVendorKeyResponse, { key, maxUses, uses });
+}
+
+/** Enrolled as the group demands now, which may be more than it did then, and not on its way out. */
+function meetsGroup({ connectors }: ApiContext, { connector }: ConnectorCaller): Result<void> {
+  const group = connectors?.group(connector.group);
+  if (group === undefined) {
+    return fail('VENDOR_KEY_DENIED', `there is no connector group ${connector.group}`);
+  }
+  if (connector.standing !== 'enrolled') {
+    return fail('VENDOR_KEY_DENIED', `connector ${connector.id} is ${connector.standing}`);
+  }
+  if (group.proofs.includes(connector.proof)) return ok(undefined);
+  const why = `group ${group.name} no longer takes ${connector.proof}`;
+  return fail('VENDOR_KEY_DENIED', `connector ${connector.id}: ${why}`);
+}

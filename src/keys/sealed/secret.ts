@@ -1,0 +1,67 @@
+import { hash } from 'node:crypto';
+import { utf8 } from '../../base/bytes.ts';
+import type { Random } from '../../base/random.ts';
+import { fail, ok, type Result } from '../../base/result.ts';
+import { BOX_KEY_BYTES, openBox, sealBox } from '../box.ts';
+import type { KeyWrapper, WrapContext, WrappedSecret } from '../wrapper.ts';
+
+const FORMAT = 'signet-sealed-secret-1';
+const SLOT = 'Secret';
+
+/** A secret that is no key of ours, encrypted. */
+export interface SealedSecret {
+  /** The data key, as the wrapping key wrapped it. */
+  readonly wrapped: WrappedSecret;
+  /** The secret under the data key. */
+  readonly box: Uint8Array;
+}
+
+/** What sealing and opening stand on. */
+export interface SecretTools {
+  /** Name of the trust domain. */
+  readonly trustDomain: string;
+  readonly wrapper: Pick<KeyWrapper, 'wrap' | 'unwrap'>;
+  readonly random: Random;
+}
+
+/** Encrypts a secret for one place, under a data key of its own. */
+export async function sealSecret(
+  secret: Uint8Array,
+  place: string,
+  { trustDomain, wrapper, random }: SecretTools,
+): Promise<Result<SealedSecret>> {
+  const key = random.bytes(BOX_KEY_BYTES);
+  try {
+    const wrapped = await wrapper.wrap(key, contextOf(trustDomain, place));
+    if (!wrapped.ok) return wrapped;
+    const box = sealBox({ key, associatedData: boundTo(place) }, secret, random);
+    return ok({ wrapped: wrapped.value, box });
+  } finally {
+    key.fill(0);
+  }
+}
+
+/** Gives it back, in the place that it was sealed for and no other. Fails with KEY_SEAL_BROKEN. */
+export async function openSecret(
+  { wrapped, box }: SealedSecret,
+  place: string,
+  { trustDomain, wrapper }: SecretTools,
+): Promise<Result<Uint8Array>> {
+  const key = await wrapper.unwrap(wrapped, contextOf(trustDomain, place));
+  if (!key.ok) return key;
+  try {
+    return ok(openBox({ key: key.value, associatedData: boundTo(place) }, box));
+  } catch (cause) {
+    return fail('KEY_SEAL_BROKEN', `the secret of ${place} is not what was sealed`, { cause });
+  } finally {
+    key.value.fill(0);
+  }
+}
+
+function contextOf(trustDomain: string, place: string): WrapContext {
+  return { trustDomain, slot: SLOT, keyId: hash('sha256', `${FORMAT}\n${place}\n`) };
+}
+
+function boundTo(place: string): Uint8Array {
+  return utf8(`${FORMAT}\n${place}\n`);
+}
