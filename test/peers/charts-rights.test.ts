@@ -100,6 +100,16 @@ apiVersion: signet.dev/v1alpha1
 kind: WorkloadIdentity
 metadata: { name: web, namespace: shop }
 spec: { spiffeIDTemplate: "spiffe://{{ .TrustDomain }}/shop/web", podSelector: { matchLabels: { app: web } } }
+---
+apiVersion: signet.dev/v1alpha1
+kind: ConnectorGroup
+metadata: { name: edge, namespace: shop }
+spec: { segmentNamespaces: [shop] }
+---
+apiVersion: signet.dev/v1alpha1
+kind: ConnectorSegment
+metadata: { name: web, namespace: shop }
+spec: { groups: [edge, none], services: [{ name: web }], ports: [{ port: 443 }] }
 `;
 
 const pod = (name: string): string => `
@@ -131,6 +141,13 @@ const MAPS = [{ namespace: 'spire' }, { namespaceSelector: 'trust=yes', name: 't
 const BUNDLES = [{ signerName: SIGNER }, { name: 'signet-canary', channel: 'canary' }];
 const SIGNS = { enabled: true, signerDomain: 'signet.acme.io', serviceDns: true };
 
+/** Tokens are looked at as those of agents are. */
+const CONNECTORS = {
+  enabled: true,
+  kubernetesTokens: false,
+  groups: [{ namespace: 'shop', names: ['edge'] }],
+};
+
 /** Sets of switches, each of which the server is run with. */
 const CASES: readonly (readonly [string, object])[] = [
   ['nodeAttestor.k8sPsat and agent.bootstrap.publish', { rules: { enabled: false } }],
@@ -149,6 +166,7 @@ const CASES: readonly (readonly [string, object])[] = [
     },
   ],
   ['configMaps', { ...OFF, configMaps: MAPS }],
+  ['connectors', { ...OFF, connectors: CONNECTORS }],
 ];
 
 async function countAgents(server: TestServer): Promise<number> {

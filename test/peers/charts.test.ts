@@ -150,12 +150,14 @@ describe('the charts', () => {
     ]);
     const all = await rendered('everything-values.yaml');
     for (const [off, gone] of [
-      ['nodeAttestor.k8sPsat.enabled=false,agent.enabled=false', /(pods|nodes) get$/],
-      ['rules.status.enabled=false', /clusterspiffeids.status|-rules$/],
       [
-        'podCertificates.enabled=false',
-        /podcertificate|sign signet\.acme|services |-certificates$/,
+        'nodeAttestor.k8sPsat.enabled=false,agent.enabled=false,connectors.kubernetesTokens=false',
+        /(pods|nodes) get$/,
       ],
+      ['rules.status.enabled=false', /clusterspiffeids.status|-rules$/],
+      ['connectors.enabled=false', /connector(group|segment)s|-connectors$/],
+      ['connectors.enabled=false,podCertificates.enabled=false', /services /],
+      ['podCertificates.enabled=false', /podcertificate|sign signet\.acme|-certificates$/],
       ['issuers.enabled=false', /signetissuers|certificatesigning|-issuers$/],
       ['trustBundles=null', /clustertrustbundles|attest/],
       ['configMaps=null,agent.bootstrap.publish=false', /configmaps/],

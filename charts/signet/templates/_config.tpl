@@ -35,6 +35,7 @@
 {{- end }}{{ end -}}
 {{- $psat := include "signet.psatClusters" . | fromYamlArray -}}
 {{- if $psat }}{{ $_ := set $fixed "attestation" (dict "k8sPsat" (dict "clusters" $psat)) }}{{ end -}}
+{{- if .Values.connectors.enabled }}{{ $_ := set $fixed "connectors" (get $config "connectors" | default dict) }}{{ end -}}
 {{- $watched := include "signet.kubeClusters" . | fromYamlArray -}}
 {{- if $watched }}{{ $_ := set $fixed "kubernetes" (dict "clusters" $watched) }}{{ end -}}
 {{- mergeOverwrite $config $fixed | toYaml }}
@@ -66,6 +67,10 @@
 {{- with .Values.issuers }}{{ if .enabled }}
 {{- $lease := dict "leaseNamespace" $.Release.Namespace "leaseName" (printf "%s-issuers" (include "signet.fullname" $)) }}
 {{- $_ := set $here "issuers" (merge $lease (omit . "enabled" "approve")) }}
+{{- end }}{{ end -}}
+{{- with .Values.connectors }}{{ if .enabled }}
+{{- $lease := dict "leaseNamespace" $.Release.Namespace "leaseName" (printf "%s-connectors" (include "signet.fullname" $)) }}
+{{- $_ := set $here "connectors" (dict "groups" .groups "status" $lease) }}
 {{- end }}{{ end -}}
 {{- with .Values.istio }}{{ if .enabled }}{{ $_ := set $here "istio" (omit . "enabled") }}{{ end }}{{ end -}}
 {{- with include "signet.trustBundles" . | fromYamlArray }}{{ $_ := set $here "trustBundles" . }}{{ end -}}

@@ -112,7 +112,7 @@ livenessProbe:
 
 {{- /* Whether the server keeps an eye on this cluster: kubernetes.clusters of server.yaml. */}}
 {{- define "signet.server.watches" -}}
-{{- if or .Values.rules.enabled .Values.podCertificates.enabled .Values.issuers.enabled .Values.istio.enabled (include "signet.trustBundles" . | fromYamlArray) (include "signet.configMaps" . | fromYamlArray) }}yes{{ end }}
+{{- if or .Values.rules.enabled .Values.podCertificates.enabled .Values.issuers.enabled .Values.istio.enabled .Values.connectors.enabled (include "signet.trustBundles" . | fromYamlArray) (include "signet.configMaps" . | fromYamlArray) }}yes{{ end }}
 {{- end }}
 
 {{- define "signet.server.usesApi" -}}

@@ -1,12 +1,13 @@
 {{- /* Rights of the server's account in this cluster: each stands for a switch, and for what the program does then. */}}
 {{- define "signet.server.clusterRights" -}}
 {{- $v := .Values -}}
-{{- if or $v.nodeAttestor.k8sPsat.enabled $v.istio.enabled }}
-# nodeAttestor.k8sPsat, istio: whose token is it.
+{{- $tokens := and $v.connectors.enabled $v.connectors.kubernetesTokens -}}
+{{- if or $v.nodeAttestor.k8sPsat.enabled $v.istio.enabled $tokens }}
+# nodeAttestor.k8sPsat, istio, connectors.kubernetesTokens: whose token is it.
 - { apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create] }
 {{- end }}
-{{- if $v.nodeAttestor.k8sPsat.enabled }}
-# nodeAttestor.k8sPsat: does the pod stand as its token says.
+{{- if or $v.nodeAttestor.k8sPsat.enabled $tokens }}
+# nodeAttestor.k8sPsat, connectors.kubernetesTokens: does the pod stand as its token says.
 - { apiGroups: [""], resources: [pods, nodes], verbs: [get] }
 {{- end }}
 {{- if $v.rules.enabled }}
@@ -37,9 +38,19 @@
   resources: [signers]
   resourceNames: [{{ $v.podCertificates.signerDomain }}/spiffe{{ if $v.podCertificates.serviceDns }}, {{ $v.podCertificates.signerDomain }}/service-dns{{ end }}]
   verbs: [sign]
-{{- if $v.podCertificates.serviceDns }}
+{{- end }}
+{{- if or (and $v.podCertificates.enabled $v.podCertificates.serviceDns) $v.connectors.enabled }}
+# podCertificates.serviceDns, connectors: names and addresses of services.
 - { apiGroups: [""], resources: [services], verbs: [list, watch] }
 {{- end }}
+{{- if $v.connectors.enabled }}
+# connectors
+- apiGroups: [signet.dev]
+  resources: [connectorgroups, connectorsegments]
+  verbs: [list, watch]
+- apiGroups: [signet.dev]
+  resources: [connectorgroups/status, connectorsegments/status]
+  verbs: [patch]
 {{- end }}
 {{- if $v.issuers.enabled }}
 # issuers
@@ -62,8 +73,8 @@
   verbs: [sign]
 {{- end }}
 {{- end }}
-{{- if or $v.podCertificates.enabled $v.issuers.enabled }}
-# podCertificates, issuers: what was done is told as events.
+{{- if or $v.podCertificates.enabled $v.issuers.enabled $v.connectors.enabled }}
+# podCertificates, issuers, connectors: what was done is told as events.
 - { apiGroups: [""], resources: [events], verbs: [create] }
 {{- end }}
 {{- if or $v.podCertificates.enabled $v.issuers.enabled $v.istio.enabled }}
@@ -126,9 +137,10 @@
 {{- if and $v.rules.enabled $v.rules.status.enabled }}{{ $leases = append $leases (printf "%s-rules" $name) }}{{ end -}}
 {{- if $v.podCertificates.enabled }}{{ $leases = append $leases (printf "%s-pod-certificates" $name) }}{{ end -}}
 {{- if $v.issuers.enabled }}{{ $leases = append $leases (printf "%s-issuers" $name) }}{{ end -}}
+{{- if $v.connectors.enabled }}{{ $leases = append $leases (printf "%s-connectors" $name) }}{{ end -}}
 {{- end -}}
 {{- if $leases }}
-# rules.status, podCertificates, issuers: the Leases by which one server acts. `create` cannot be bound to a name.
+# rules.status, podCertificates, issuers, connectors: the Leases by which one server acts. `create` cannot be bound to a name.
 - { apiGroups: [coordination.k8s.io], resources: [leases], verbs: [create] }
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
