@@ -14,6 +14,7 @@ import { diceErrors } from './errors/dice.ts';
 import { dpuErrors } from './errors/dpu.ts';
 import { dpuAttestationErrors } from './errors/dpu-attestation.ts';
 import { encodingErrors } from './errors/encoding.ts';
+import { enrolmentErrors } from './errors/enrolment.ts';
 import { federationErrors } from './errors/federation.ts';
 import { issuanceErrors } from './errors/issuance.ts';
 import { issuerErrors } from './errors/issuer.ts';
@@ -74,7 +75,7 @@ export const ERRORS = {
   ...podErrors,
   ...istioErrors,
   ...oidcErrors,
-  ...connectorErrors,
+  ...enrolmentErrors,
   ...csiErrors,
   ...issuerErrors,
   ...authorityErrors,

@@ -4,7 +4,7 @@ import { clusterRule, derivation, node, pod } from '../../test/support/kube-rule
 import { agentRecord, START_SECONDS as NOW, openState } from '../../test/support/state.ts';
 import { unwrap } from '../base/result.ts';
 import { DEFAULT_MAX_STALENESS_MS, type PolicyContext } from '../policy/context.ts';
-import { recheckGrant } from '../policy/grants.ts';
+import { recheckGrant } from '../policy/recheck.ts';
 import type { AgentRecord } from '../rules/entry.ts';
 import type { JsonObject } from '../rules/kube/fields.ts';
 import type { ZonePolicy } from '../rules/zones.ts';

@@ -25,6 +25,7 @@ export const ACTS = [
   'retire',
   'attest',
   'confirm-host',
+  'suspect-clone',
 ] as const;
 
 /** What was done to a SPIFFE ID, a serial, an authority or a DPU, or to the server as a whole. */

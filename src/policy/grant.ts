@@ -90,6 +90,8 @@ export interface X509Grant extends GrantBase {
   readonly maxLifeSeconds?: number | undefined;
   /** The pod that an object of Kubernetes asked for it for. */
   readonly pod?: GrantedPod | undefined;
+  /** Name of the connector that it is for, with the purpose `connector`. */
+  readonly connectorId?: string | undefined;
 }
 
 /** A pod, as the ledger has it. */

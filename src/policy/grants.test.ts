@@ -26,8 +26,8 @@ import {
   grantServerX509,
   grantWorkloadJwt,
   grantWorkloadX509,
-  recheckGrant,
 } from './grants.ts';
+import { recheckGrant } from './recheck.ts';
 
 const OPERATOR: LocalCaller = { kind: 'local', uid: 0, gid: 0, pid: 1 };
 

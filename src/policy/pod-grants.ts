@@ -119,7 +119,7 @@ function withoutNode(
 }
 
 /** An agent that could ask for itself now, as far as the server knows. */
-function liveAgent(id: SpiffeId, context: PolicyContext): Result<AgentRecord> {
+export function liveAgent(id: SpiffeId, context: PolicyContext): Result<AgentRecord> {
   const { registry } = context;
   const agent = registry.agent(id);
   if (agent === undefined) {

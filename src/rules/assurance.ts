@@ -19,6 +19,12 @@ export const ASSURANCE_BINDINGS = [
 /** One of {@link ASSURANCE_BINDINGS}. */
 export type AssuranceBinding = (typeof ASSURANCE_BINDINGS)[number];
 
+/** Whether a binding is as firm as another one; what is not known is not. */
+export function isAtLeast(binding: AssuranceBinding | undefined, least: AssuranceBinding): boolean {
+  if (binding === undefined) return false;
+  return ASSURANCE_BINDINGS.indexOf(binding) >= ASSURANCE_BINDINGS.indexOf(least);
+}
+
 /** What an attestation established beside who the agent is; policy and operators read it. */
 export interface Assurance {
   /** Name of the node attestor. */

@@ -1,5 +1,5 @@
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
-import { ASSURANCE_BINDINGS, type AssuranceBinding } from './assurance.ts';
+import { type AssuranceBinding, isAtLeast } from './assurance.ts';
 import type { DpuRecord } from './dpu.ts';
 import type { AgentRecord } from './entry.ts';
 
@@ -101,11 +101,6 @@ export function formatStanding({ method, binding, zone, release }: NodeStanding)
     ...(release === undefined || release === '' ? [] : [`release=${release}`]),
   ];
   return parts.join(' ');
-}
-
-function isAtLeast(binding: AssuranceBinding | undefined, least: AssuranceBinding): boolean {
-  if (binding === undefined) return false;
-  return ASSURANCE_BINDINGS.indexOf(binding) >= ASSURANCE_BINDINGS.indexOf(least);
 }
 
 /** On whole segments: `/db` does not fit `/dbadmin`. */

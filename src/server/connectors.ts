@@ -1,9 +1,21 @@
-import { refuseConnectors } from '../api/connector-service.ts';
+import type { EnrolCalls } from '../api/connector-enrol.ts';
+import { createConnectorService, refuseConnectors } from '../api/connector-service.ts';
+import { createChallenges } from '../connectors/enrol/challenges.ts';
+import type { EnrolContext } from '../connectors/enrol/enrol.ts';
+import { createEnrolMetrics } from '../connectors/enrol/metrics.ts';
+import { type ConnectorCluster, createPodFinder } from '../connectors/enrol/pods.ts';
+import type { ConnectorParts } from '../connectors/parts.ts';
+import { nodeFrom } from '../controllers/projections.ts';
 import { ConnectorAdminService } from '../gen/signet/connector/v1/admin.ts';
 import { ConnectorService } from '../gen/signet/connector/v1/connector.ts';
 import type { RpcHost } from '../rpc/host.ts';
+import { createRateLimiter } from '../rpc/rate-limiter.ts';
 import type { CallGuard } from '../rpc/service.ts';
+import { nodeAgentId } from '../rules/kube/surroundings.ts';
+import type { ConnectorSettings } from './connector-settings.ts';
 import type { ServerCore } from './core.ts';
+import type { ServerCluster } from './kubernetes.ts';
+import { rememberCertificates } from './own-certificates.ts';
 import type { ServerBase } from './server.ts';
 
 /** The services about connectors, as listeners serve them. */
@@ -15,11 +27,56 @@ export interface ServerConnectors {
 }
 
 /** Starts what connectors need; without `connectors` in the configuration every call is refused. */
-export function startConnectors(_base: ServerBase, _core: ServerCore): ServerConnectors {
+export function startConnectors(base: ServerBase, core: ServerCore): ServerConnectors {
+  const settings = base.config.connectors;
+  const { api } = core;
   const admin = refuseConnectors(ConnectorAdminService);
-  const connector = refuseConnectors(ConnectorService);
+  const connector =
+    settings === undefined || api.connectors === undefined
+      ? refuseConnectors(ConnectorService)
+      : createConnectorService(
+          enrolCalls(base, core, settings, { ...api, connectors: api.connectors }),
+        );
   return {
     serveAdmin: (host, guards) => host.addService(ConnectorAdminService, admin, guards),
     serveTcp: (host, guards) => host.addService(ConnectorService, connector, guards),
   };
+}
+
+function enrolCalls(
+  base: ServerBase,
+  { api, clusters, identity }: ServerCore,
+  settings: ConnectorSettings,
+  parts: ConnectorParts,
+): EnrolCalls {
+  const { clock, random, metrics } = base;
+  const limit = { perSecond: settings.enrolmentsPerSecond, burst: settings.enrolmentBurst };
+  const enrolment: EnrolContext = {
+    parts,
+    challenges: createChallenges({ clock, random }),
+    pods: createPodFinder({
+      clusters: clusters.all.map((one) => clusterOf(base, one)),
+      audiences: settings.audiences,
+      maxReviews: settings.tokenReviews,
+    }),
+    metrics: createEnrolMetrics(metrics),
+    maxClockSkewMs: settings.maxClockSkew * 1000,
+    isOwnCertificate: rememberCertificates(identity),
+    isOpen: () => false,
+  };
+  return {
+    api,
+    enrolment,
+    limiter: createRateLimiter({ limit, clock }),
+    sessionEndpoints: settings.sessionEndpoints,
+    heartbeatSeconds: Math.max(1, Math.round(settings.heartbeat)),
+  };
+}
+
+function clusterOf({ config }: ServerBase, { cluster, api }: ServerCluster): ConnectorCluster {
+  const { name, rules } = cluster;
+  const { clusterDomain, pathPrefixes, parentIdTemplate } = rules;
+  const { trustDomain } = config;
+  const facts = { trustDomain, clusterName: name, clusterDomain, pathPrefixes, parentIdTemplate };
+  return { name, api, agentOf: (node) => nodeAgentId(facts, nodeFrom(node)) };
 }

@@ -13,7 +13,8 @@ import { createIssuer } from '../issuance/issuer.ts';
 import { inTurn, type LedgerRecorder } from '../issuance/ledger-recorder.ts';
 import { createLogRecorder } from '../issuance/recorder.ts';
 import type { PolicyContext } from '../policy/context.ts';
-import { recheckCaGrant, recheckGrant } from '../policy/grants.ts';
+import { recheckCaGrant } from '../policy/grants.ts';
+import { recheckGrant } from '../policy/recheck.ts';
 import { createAdmission } from '../policy/zones.ts';
 import { startAgentPruner } from '../registry/agent-pruner.ts';
 import type { KeptBanEvent } from '../registry/ban-keeper.ts';
@@ -290,6 +291,7 @@ function startIssuance(
   { registry, blockedKeys, signers, recorder, findIssued, bundleAcks }: IssuanceParts,
 ): ApiContext {
   const { config, clock, random, log, metrics, settings, life } = base;
+  const connectors = config.connectors === undefined ? undefined : registry.connectors;
   const policy: PolicyContext = {
     registry,
     clock,
@@ -300,6 +302,7 @@ function startIssuance(
     adminGid: config.adminSocket.group,
     maxStalenessMs: stalenessMs(base),
     zones: config.zones,
+    connectors,
   };
   const issuer = createIssuer({
     authority: signers,
@@ -327,7 +330,7 @@ function startIssuance(
   life.add('issuer', () => issuer.close());
   const recordAct = recorder?.recordAct;
   const limits = settings.apiLimits;
-  const parts = { registry, bundleAcks, issuer, policy };
+  const parts = { registry, bundleAcks, issuer, policy, connectors };
   return { ...parts, clock, random, log, limits, recordAct, findIssued };
 }
 

@@ -49,6 +49,11 @@ export interface EnrolmentWrite {
   readonly newSpiffeId: SpiffeId;
   readonly instance: ConnectorInstance;
   readonly use: EnrolmentUse | undefined;
+  /**
+   * Whether the claimant may come with another key than its connector has, which then is the same connector
+   * and uses nothing up again: it was looked at now, and has lost its key. Not so unless given.
+   */
+  readonly takesNewKey?: boolean | undefined;
   /** Unix seconds. */
   readonly nowSeconds: number;
 }

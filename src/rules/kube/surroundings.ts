@@ -74,10 +74,7 @@ export class Surroundings {
   #parentIdOn(nodeName: string): Result<SpiffeId> | undefined {
     const state = this.#nodes.get(nodeName);
     if (state === undefined) return undefined;
-    state.parentId ??= renderParentId(
-      this.#cluster,
-      withNode(clusterData(this.#cluster), state.node),
-    );
+    state.parentId ??= nodeAgentId(this.#cluster, state.node);
     return state.parentId;
   }
 
@@ -109,6 +106,11 @@ export class Surroundings {
       return prefix.ok ? [prefix.value] : [];
     });
   }
+}
+
+/** The ID that the agent of a node has. Fails as {@link renderParentId} does. */
+export function nodeAgentId(cluster: ClusterFacts, node: KubeNode): Result<SpiffeId> {
+  return renderParentId(cluster, withNode(clusterData(cluster), node));
 }
 
 /** The node's parts are read when a template asks for them: few do, and all pods of a node share its text. */

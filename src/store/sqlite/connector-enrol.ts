@@ -134,7 +134,11 @@ function enrolAt(
   const { claim, now } = write;
   const living = before !== undefined && livesRow(before, now) ? before : undefined;
   const same = own && living !== undefined && hasKey(living, claim.keySha256);
-  if (proven.kind === 'bound-key' ? proven.standing === 'behind' : living && !same) {
+  if (
+    proven.kind === 'bound-key'
+      ? proven.standing === 'behind'
+      : living && !same && !write.takesNewKey
+  ) {
     return { outcome: 'clone', row: before };
   }
   const again = proven.kind === 'bound-key' ? proven.standing === 'again' : same;

@@ -46,6 +46,7 @@ export interface EnrolmentRow {
     | { readonly kind: 'provisioning-key'; readonly keyId: string }
     | { readonly kind: 'bound-key'; readonly keyId: string; readonly recoveryCount: bigint }
     | undefined;
+  readonly takesNewKey: boolean;
   readonly now: number;
 }
 

@@ -146,7 +146,7 @@ function decodeWritten<Row, T>(
 }
 
 function encodeEnrolment(write: EnrolmentWrite): EnrolmentRow {
-  const { claim, group, newId, newSpiffeId, instance, use, nowSeconds } = write;
+  const { claim, group, newId, newSpiffeId, instance, use, takesNewKey = false } = write;
   const { proof, claimant, keySha256, agentId } = claim;
   return {
     claim: {
@@ -160,6 +160,7 @@ function encodeEnrolment(write: EnrolmentWrite): EnrolmentRow {
     newId,
     newSpiffeId: newSpiffeId.uri,
     use,
-    now: nowSeconds,
+    takesNewKey,
+    now: write.nowSeconds,
   };
 }
