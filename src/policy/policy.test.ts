@@ -15,6 +15,7 @@ import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
 import { ConnectorAdminService } from '../gen/signet/connector/v1/admin.ts';
 import { ConnectorService } from '../gen/signet/connector/v1/connector.ts';
+import { VendorAdminService } from '../gen/signet/connector/v1/vendor.ts';
 import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
 import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
 import { RuleService } from '../gen/signet/rule/v1/rule.ts';
@@ -45,6 +46,7 @@ const SERVED = [
   RuleService,
   ConnectorService,
   ConnectorAdminService,
+  VendorAdminService,
   IstioCertificateServiceService,
   HealthService,
 ].flatMap((service) => Object.values(service).map(({ path }) => path as string));
@@ -119,7 +121,7 @@ const LOCAL = ['Health/Check', 'Health/Watch', 'ServerReflection/ServerReflectio
 
 function expectedCallers(path: string): readonly string[] {
   const short = path.slice(path.lastIndexOf('.') + 1);
-  if (LOCAL_ADMIN.includes(short) || /^(LocalAuthority|ConnectorAdmin)\//.test(short)) {
+  if (LOCAL_ADMIN.includes(short) || /^(LocalAuthority|ConnectorAdmin|VendorAdmin)\//.test(short)) {
     return ['local', 'admin'];
   }
   if (short === 'Connector/Session') return ['connector'];
