@@ -230,6 +230,7 @@ export function connectorRegistry(
     deleteBoundKeys: (ids) => write(store.deleteBoundKeys(ids)),
     enrolConnector: (enrolment) => write(store.enrolConnector(enrolment)),
     changeConnector: (id, change) => write(store.changeConnector(id, change)),
+    changeConnectors: (changes) => write(store.changeConnectors(changes)),
     deleteConnectors: (ids) => write(store.deleteConnectors(ids)),
   };
 }

@@ -26,7 +26,7 @@ export interface ConnectorView {
 
   segment(id: string): ConnectorSegment | undefined;
   segments(): Iterable<ConnectorSegment>;
-  /** Segments that name a group or that it selects by their labels; in no order. */
+  /** Segments that name a group, or that it selects by their labels, and that it permits; in no order. */
   segmentsOf(group: string): readonly ConnectorSegment[];
   /** Groups that serve a segment. */
   groupsOf(segment: ConnectorSegment): readonly string[];

@@ -20,6 +20,7 @@ import type { ConnectorGroupDraft } from '../rules/connector/group.ts';
 import { PENDING_SECONDS } from '../rules/connector/life.ts';
 import type { ConnectorRecord } from '../rules/connector/record.ts';
 import type { ConnectorChange, Enrolled, EnrolmentWrite } from './connectors.ts';
+import { renumberDatabase } from './sqlite/renumber.ts';
 import { openSqliteStore } from './sqlite/sqlite-store.ts';
 import type { Change, Store } from './store.ts';
 
@@ -420,5 +421,353 @@ describe('a connector', () => {
     const names = Array.from({ length: 50 }, (_, index) => `c${index}`);
     const answers = await Promise.all(names.map((name) => enrol(store, enrolment(name, 'g'))));
     assert.equal(answers.filter(({ outcome }) => outcome === 'enrolled').length, 5);
+  });
+});
+
+describe("a connector's SVIDs", () => {
+  it('are the newest one, and the one before until the newest is used', async (context) => {
+    const store = await withGroup(context);
+    await enrolled(store, enrolment('a', 'g'));
+    const shown = async (step: ConnectorChange) => {
+      const { serial, previousSerial, expiresAtSeconds, previousExpiresAtSeconds } = await change(
+        store,
+        'a',
+        step,
+      );
+      return [serial, expiresAtSeconds, previousSerial, previousExpiresAtSeconds];
+    };
+    const none = ['', 0] as const;
+    const promoted = (serial: string) => ({ kind: 'promoted', serial }) as const;
+    assert.deepEqual(await shown(promoted('')), [...none, ...none]);
+    assert.deepEqual(await shown(certified('1', { ends: NOW + 1 })), ['1', NOW + 1, ...none]);
+    assert.deepEqual(await shown(promoted('1')), ['1', NOW + 1, ...none]);
+    assert.deepEqual(await shown(certified('2', { ends: NOW + 2 })), ['2', NOW + 2, '1', NOW + 1]);
+    assert.deepEqual(await shown(certified('2', { ends: NOW + 9 })), ['2', NOW + 2, '1', NOW + 1]);
+    assert.deepEqual(await shown(certified('3', { ends: NOW + 3 })), ['3', NOW + 3, '1', NOW + 1]);
+    for (const other of ['1', '2', '9']) {
+      assert.deepEqual(await shown(promoted(other)), ['3', NOW + 3, '1', NOW + 1]);
+    }
+    assert.deepEqual(await shown(promoted('3')), ['3', NOW + 3, ...none]);
+    assert.deepEqual(await shown(certified('4', { ends: NOW + 4 })), ['4', NOW + 4, '3', NOW + 3]);
+  });
+
+  it('let it enrol again with the key of either that is good', async (context) => {
+    const store = await withGroup(context);
+    await enrolled(store, enrolment('a', 'g'));
+    await change(store, 'a', certified('1', { key: 'key-a' }));
+    await change(store, 'a', certified('2', { key: 'second' }));
+    const outcome = async (key: string) =>
+      (await enrol(store, enrolment('a', 'g', { key }))).outcome;
+    assert.deepEqual([await outcome('key-a'), await outcome('second')], ['enrolled', 'enrolled']);
+    await change(store, 'a', { kind: 'promoted', serial: '2' });
+    await change(store, 'a', certified('3', { key: 'third' }));
+    await change(store, 'a', { kind: 'promoted', serial: '3' });
+    assert.deepEqual([await outcome('second'), await outcome('third')], ['clone', 'enrolled']);
+    // The key that it enrolled with is its way back, however often its SVID was renewed.
+    assert.equal(await outcome('key-a'), 'enrolled');
+  });
+
+  it('change together with those of others, in order', async (context) => {
+    const store = await withGroup(context);
+    for (const name of ['a', 'b']) await enrolled(store, enrolment(name, 'g'));
+    const answers = unwrap(
+      await store.changeConnectors([
+        { id: 'b', change: certified('1') },
+        { id: 'x', change: certified('2') },
+        { id: 'b', change: certified('3') },
+        { id: 'a', change: stopped },
+      ]),
+    );
+    assert.deepEqual(
+      answers.map((one) => one && [one.id, one.serial, one.standing]),
+      [['b', '1', 'enrolled'], undefined, ['b', '3', 'enrolled'], ['a', '', 'stopped']],
+    );
+  });
+
+  it('and steps that have no effect are not told', async (context) => {
+    const store = await withGroup(context);
+    await enrolled(store, enrolment('a', 'g'));
+    await change(store, 'a', { kind: 'resumed' });
+    await change(store, 'a', { kind: 'promoted', serial: '7' });
+    assert.equal((await lines(store)).length, 2);
+    const drained = await change(store, 'a', { kind: 'draining', deadlineMs: 77, reason: 'node' });
+    assert.deepEqual(
+      [drained.standing, drained.drainDeadlineMs, drained.reason],
+      ['draining', 77, 'node'],
+    );
+    const resumed = await change(store, 'a', { kind: 'resumed' });
+    assert.deepEqual(
+      [resumed.standing, resumed.drainDeadlineMs, resumed.reason],
+      ['enrolled', 0, ''],
+    );
+    await change(store, 'a', stopped);
+    const after = (await lines(store)).at(-1)?.sequence;
+    for (const step of [{ ...stopped, reason: 'x' }, drainingStep, { kind: 'resumed' } as const]) {
+      assert.equal((await change(store, 'a', step)).standing, 'stopped');
+    }
+    assert.equal((await lines(store)).at(-1)?.sequence, after);
+    const heard = await change(store, 'a', { ...began, atSeconds: NOW + 5 });
+    assert.equal(heard.lastHeardAtSeconds, NOW + 9);
+  });
+});
+
+const drainingStep = { kind: 'draining', deadlineMs: 1, reason: '' } as const;
+
+describe('a provisioning key', () => {
+  const use = { kind: 'provisioning-key', keyId: 'k' } as const;
+
+  async function withKey(context: TestContext, extra: Parameters<typeof provisioningKey>[2] = {}) {
+    const store = await withGroup(context);
+    const key = provisioningKey('k', 'g', extra);
+    assert.equal(unwrap(await store.createProvisioningKey(key)), 'created');
+    return store;
+  }
+
+  const uses = async (store: Store) => (await snapshot(store)).provisioningKeys[0]?.uses;
+
+  it('is made once, for a group that there is, and is kept with its uses', async (context) => {
+    const place = await temporaryFolder(context);
+    const store = await open(place);
+    const key = provisioningKey('k', 'g', { maxUses: 3, cidrs: ['10.0.0.0/8'], description: 'd' });
+    assert.equal(unwrap(await store.createProvisioningKey(key)), 'group-missing');
+    await putGroup(store, groupDraft('g'));
+    const made = [1, 2].map(async () => unwrap(await store.createProvisioningKey(key)));
+    assert.deepEqual(await Promise.all(made), ['created', 'exists']);
+    await enrolled(store, enrolment('a', 'g', { use }));
+    await store.close();
+    const again = await open(place);
+    context.after(() => again.close());
+    const kept = { ...key, uses: 1 };
+    assert.deepEqual((await snapshot(again)).provisioningKeys, [kept]);
+    assert.deepEqual(
+      (await lines(again)).flatMap((line) => (line.kind === 'provisioning-key' ? [line.key] : [])),
+      [kept, kept],
+    );
+  });
+
+  it('is refused where it is unknown, of another group, or at the second of its end', async (context) => {
+    const store = await withKey(context);
+    await putGroup(store, groupDraft('h'));
+    const outcome = async (write: EnrolmentWrite) => (await enrol(store, write)).outcome;
+    const unknown = { ...use, keyId: 'x' };
+    assert.equal(await outcome(enrolment('a', 'g', { use: unknown })), 'key-unknown');
+    assert.equal(await outcome(enrolment('a', 'h', { use })), 'key-group');
+    const at = (nowSeconds: number) => outcome(enrolment('a', 'g', { use, nowSeconds }));
+    assert.equal(await at(NOW + 3600), 'key-expired');
+    assert.equal(await uses(store), 0);
+    assert.equal(await at(NOW + 3599), 'enrolled');
+    assert.equal(await at(NOW + 3600), 'key-expired');
+    assert.deepEqual(unwrap(await store.deleteProvisioningKeys(['k', 'k'])), [true, false]);
+    assert.equal(await at(NOW), 'key-unknown');
+  });
+
+  it('counts a claimant once, however often it comes', async (context) => {
+    const store = await withKey(context, { maxUses: 2 });
+    const come = (name: string, key?: string) =>
+      enrol(store, enrolment(name, 'g', { use, ...(key === undefined ? {} : { key }) }));
+    assert.equal((await come('a')).outcome, 'enrolled');
+    assert.equal((await come('a')).outcome, 'enrolled');
+    assert.equal((await come('a', 'other')).outcome, 'clone');
+    assert.equal(await uses(store), 1);
+    await change(store, 'a', stopped);
+    assert.equal((await come('a', 'other')).outcome, 'enrolled');
+    assert.equal(await uses(store), 1);
+    assert.equal((await come('b')).outcome, 'enrolled');
+    assert.equal((await come('c')).outcome, 'key-exhausted');
+    assert.equal(await uses(store), 2);
+    unwrap(await store.deleteConnectors(['a']));
+    assert.equal((await come('a')).outcome, 'enrolled');
+    assert.equal((await come('c')).outcome, 'key-exhausted');
+    assert.equal(await uses(store), 2);
+  });
+
+  it('is not used up by an enrolment that is refused', async (context) => {
+    const store = await withKey(context, { maxUses: 5 });
+    await putGroup(store, groupDraft('g', { maxInstances: 1 }));
+    await enrolled(store, enrolment('a', 'g', { use }));
+    assert.equal((await enrol(store, enrolment('b', 'g', { use }))).outcome, 'group-full');
+    assert.equal((await enrol(store, enrolment('a', 'g', { use, key: 'x' }))).outcome, 'clone');
+    assert.equal(await uses(store), 1);
+  });
+
+  it('F1 gives its last use to exactly one of 100 at once', async (context) => {
+    const store = await withKey(context, { maxUses: 3 });
+    await enrolled(store, enrolment('x', 'g', { use }));
+    await enrolled(store, enrolment('y', 'g', { use }));
+    const names = Array.from({ length: 100 }, (_, index) => `c${index}`);
+    const answers = await Promise.all(
+      names.map((name) => enrol(store, enrolment(name, 'g', { use }))),
+    );
+    const outcomes = answers.map(({ outcome }) => outcome);
+    assert.equal(outcomes.filter((outcome) => outcome === 'enrolled').length, 1);
+    assert.equal(outcomes.filter((outcome) => outcome === 'key-exhausted').length, 99);
+    assert.equal(await uses(store), 3);
+    assert.equal((await snapshot(store)).connectors.length, 3);
+  });
+
+  it('is forgotten a week after its end, with who used it', async (context) => {
+    const store = await withKey(context, { maxUses: 1 });
+    await enrolled(store, enrolment('a', 'g', { use }));
+    const end = NOW + 3600 + 7 * 24 * 3600;
+    unwrap(await store.prune(end));
+    assert.equal(await uses(store), 1);
+    unwrap(await store.prune(end + 1));
+    assert.equal(await uses(store), undefined);
+    assert.deepEqual((await lines(store)).at(-1)?.kind, 'provisioning-key');
+    // A key of the same name is another key.
+    unwrap(await store.createProvisioningKey(provisioningKey('k', 'g')));
+    await enrolled(store, enrolment('b', 'g', { use }));
+    assert.equal(await uses(store), 1);
+  });
+});
+
+describe('a bound key', () => {
+  async function withBound(context: TestContext, maxRecoveries = 3) {
+    const store = await withGroup(context);
+    unwrap(await store.registerBoundKey(boundKey('b', 'g', { maxRecoveries })));
+    return store;
+  }
+
+  /** An enrolment with the key of this CSR, by one that counts so far. */
+  const come = (store: Store, key: string, recoveryCount: bigint, group = 'g', newId = 'b') => {
+    const use = { kind: 'bound-key', keyId: 'b', recoveryCount } as const;
+    const claim = { proof: 'bound-key', claimant: 'bound:b', keySha256: key } as const;
+    const write = enrolment(newId, group, { use });
+    return enrol(store, { ...write, claim: { ...claim, agentId: undefined } });
+  };
+
+  const told = (answer: Enrolled) =>
+    answer.outcome === 'enrolled' ? [answer.again, answer.recoveryCount] : answer.outcome;
+
+  it('keeps its counter when it is registered again, for the same connector alone', async (context) => {
+    const store = await opened(context);
+    const key = boundKey('b', 'g', { description: 'one' });
+    assert.equal(unwrap(await store.registerBoundKey(key)), 'group-missing');
+    await putGroup(store, groupDraft('g'));
+    assert.equal(unwrap(await store.registerBoundKey(key)), 'created');
+    assert.deepEqual(told(await come(store, 'k1', 0n)), [false, 1n]);
+    const other = { ...key, maxRecoveries: 9, description: 'two', createdAtSeconds: NOW + 9 };
+    assert.equal(unwrap(await store.registerBoundKey(other)), 'created');
+    for (const wrong of [{ group: 'h' }, { connectorId: 'x' }]) {
+      assert.equal(unwrap(await store.registerBoundKey({ ...key, ...wrong })), 'exists');
+    }
+    assert.deepEqual((await snapshot(store)).boundKeys, [
+      { ...other, createdAtSeconds: NOW, recoveryCount: 1n },
+    ]);
+    assert.deepEqual(unwrap(await store.deleteBoundKeys(['b', 'b'])), [true, false]);
+    assert.equal(told(await come(store, 'k1', 1n)), 'key-unknown');
+  });
+
+  it('leads to its own group and connector', async (context) => {
+    const store = await withBound(context);
+    await putGroup(store, groupDraft('h'));
+    assert.equal(told(await come(store, 'k1', 0n, 'h')), 'key-group');
+    assert.equal(told(await come(store, 'k1', 0n, 'g', 'x')), 'key-unknown');
+  });
+
+  it('counts each recovery, up to its limit, and keeps the name', async (context) => {
+    const store = await withBound(context, 2);
+    for (const [index, key] of ['k1', 'k2', 'k3'].entries()) {
+      assert.deepEqual(told(await come(store, key, BigInt(index))), [false, BigInt(index + 1)]);
+      const { standing } = await change(store, 'b', certified(`${index}`, { key }));
+      assert.equal(standing, 'enrolled');
+    }
+    assert.equal(told(await come(store, 'k4', 3n)), 'key-exhausted');
+    const [only, ...others] = (await snapshot(store)).connectors;
+    assert.deepEqual([only?.id, only?.keySha256, others], ['b', 'k3', []]);
+  });
+
+  it('heals an answer that was lost, by the key of that enrolment alone', async (context) => {
+    const store = await withBound(context);
+    assert.deepEqual(told(await come(store, 'k1', 0n)), [false, 1n]);
+    await change(store, 'b', certified('1', { key: 'k1' }));
+    assert.deepEqual(told(await come(store, 'k1', 0n)), [true, 1n]);
+    assert.equal(told(await come(store, 'k2', 0n)), 'clone');
+    assert.deepEqual(told(await come(store, 'k2', 1n)), [false, 2n]);
+    assert.equal(told(await come(store, 'k1', 0n)), 'clone');
+    assert.deepEqual(told(await come(store, 'k2', 1n)), [true, 2n]);
+  });
+
+  it('heals it also when the SVID that nobody got has ended', async (context) => {
+    const store = await withBound(context);
+    await come(store, 'k1', 0n);
+    await change(store, 'b', certified('1', { key: 'k1', ends: NOW }));
+    assert.deepEqual(told(await come(store, 'k1', 0n)), [true, 1n]);
+    assert.equal((await snapshot(store)).boundKeys[0]?.recoveryCount, 1n);
+  });
+
+  it('of a copy is behind as soon as one of the two has come back', async (context) => {
+    const store = await withBound(context);
+    await come(store, 'k1', 0n);
+    await change(store, 'b', certified('1', { key: 'k1' }));
+    await change(store, 'b', began);
+    // The copy has all of it, the key of the SVID too, and comes first.
+    assert.deepEqual(told(await come(store, 'k1', 1n)), [false, 2n]);
+    await change(store, 'b', certified('2', { key: 'k1' }));
+    await change(store, 'b', began);
+    for (const key of ['k1', 'k9']) assert.equal(told(await come(store, key, 1n)), 'clone');
+  });
+
+  it('is not known to have been answered by the end of an earlier session', async (context) => {
+    const store = await withBound(context);
+    await come(store, 'k1', 0n);
+    await change(store, 'b', { ...began, instance: undefined });
+    assert.deepEqual(told(await come(store, 'k1', 0n)), [true, 1n]);
+    await change(store, 'b', certified('1', { key: 'k1' }));
+    await change(store, 'b', { kind: 'promoted', serial: '1' });
+    assert.equal(told(await come(store, 'k1', 0n)), 'clone');
+  });
+
+  it('that is ahead is a copy too, and so is any count at the edge of 64 bits', async (context) => {
+    const store = await withBound(context);
+    for (const count of [1n, 2n ** 53n, 2n ** 64n - 1n, -1n]) {
+      assert.deepEqual(await come(store, 'k1', count), { outcome: 'clone', connector: undefined });
+    }
+    const { connector } = await enrolled(store, enrolment('a', 'g'));
+    await come(store, 'k1', 0n);
+    assert.equal(told(await come(store, 'k2', 2n)), 'clone');
+    assert.equal(connector.id, 'a');
+  });
+
+  it('of a connector that was revoked is of no use, nor registered anew', async (context) => {
+    const store = await withBound(context);
+    await come(store, 'k1', 0n);
+    await change(store, 'b', revoked);
+    assert.equal(told(await come(store, 'k2', 1n)), 'revoked');
+    unwrap(await store.deleteBoundKeys(['b']));
+    unwrap(await store.registerBoundKey(boundKey('b', 'g')));
+    assert.equal(told(await come(store, 'k2', 0n)), 'revoked');
+  });
+
+  it('that replaces a lost one takes the connector over when that has ended', async (context) => {
+    const store = await withBound(context);
+    await come(store, 'k1', 0n);
+    unwrap(await store.registerBoundKey(boundKey('c', 'g', { connectorId: 'b' })));
+    const use = { kind: 'bound-key', keyId: 'c', recoveryCount: 0n } as const;
+    const write = enrolment('b', 'g', { use, claimant: 'bound:c' });
+    assert.equal((await enrol(store, write)).outcome, 'clone');
+    assert.equal((await snapshot(store)).boundKeys[1]?.recoveryCount, 0n);
+    await change(store, 'b', stopped);
+    assert.deepEqual(told(await enrol(store, write)), [false, 1n]);
+  });
+
+  it('goes on after a restore, whose counter is behind, once', async (context) => {
+    const place = await temporaryFolder(context);
+    const store = await open(place);
+    await putGroup(store, groupDraft('g'));
+    unwrap(await store.registerBoundKey(boundKey('b', 'g', { maxRecoveries: 9 })));
+    unwrap(await store.createProvisioningKey(provisioningKey('k', 'g')));
+    await come(store, 'k1', 0n);
+    await change(store, 'b', began);
+    await store.close();
+    unwrap(renumberDatabase(join(place, 'signet.db'), TRUST_DOMAIN.name));
+    const again = await open(place);
+    context.after(() => again.close());
+    assert.deepEqual((await snapshot(again)).provisioningKeys, []);
+    assert.equal(told(await come(again, 'k1', 0n)), 'clone');
+    assert.equal(told(await come(again, 'k2', 10n)), 'key-exhausted');
+    assert.deepEqual(told(await come(again, 'k2', 5n)), [false, 6n]);
+    assert.equal(told(await come(again, 'k3', 7n)), 'clone');
+    assert.deepEqual(told(await come(again, 'k3', 6n)), [false, 7n]);
   });
 });

@@ -59,8 +59,9 @@ export interface EnrolmentWrite {
 }
 
 /**
- * What became of an enrolment; nothing was written unless `enrolled`. `again`: the same claimant with the
- * same key, whose answer may have been lost; nothing was used up.
+ * What became of an enrolment; nothing was written unless `enrolled`. `again`: the same claimant, while its
+ * connector lives, with the key that it enrolled with or one of an SVID that is good; its answer may have been
+ * lost. Nothing was used up.
  */
 export type Enrolled =
   | {
@@ -109,6 +110,12 @@ export type ConnectorChange =
   | { readonly kind: 'stopped'; readonly atSeconds: number; readonly reason: string }
   /** For good: no later step but its deletion has an effect. */
   | { readonly kind: 'revoked'; readonly atSeconds: number; readonly reason: string };
+
+/** A step of one of several connectors. */
+export interface ConnectorStep {
+  readonly id: string;
+  readonly change: ConnectorChange;
+}
 
 /** A line of the change feed about connectors; undefined where the thing is gone. */
 export type ConnectorFeedChange =
@@ -175,6 +182,10 @@ export interface ConnectorStore {
     id: string,
     change: ConnectorChange,
   ): Promise<Result<ConnectorRecord | undefined>>;
+  /** The same for many in one transaction; answers in order. */
+  changeConnectors(
+    changes: readonly ConnectorStep[],
+  ): Promise<Result<readonly (ConnectorRecord | undefined)[]>>;
   /** Forgets connectors; false where there was none. */
   deleteConnectors(ids: readonly string[]): Promise<Result<readonly boolean[]>>;
 }

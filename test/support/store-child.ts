@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { unwrap } from '../../src/base/result.ts';
 import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import type { Store } from '../../src/store/store.ts';
+import { enrolment, groupDraft, provisioningKey } from './connector-state.ts';
 import { draft, START_SECONDS, TRUST_DOMAIN } from './state.ts';
 
 /** A process with a database that its test fills up, kills or finds read-only. Prints one JSON a line. */
@@ -60,6 +61,24 @@ async function write(): Promise<void> {
   }
 }
 
+/** Enrols connectors with one key until it is killed; prints how many were acknowledged. */
+async function enrol(): Promise<void> {
+  const store = unwrap(await openSqliteStore({ path, trustDomain: TRUST_DOMAIN }));
+  unwrap(
+    await store.writeConnectorGroups([{ draft: groupDraft('g'), expectedRevision: undefined }]),
+  );
+  unwrap(await store.createProvisioningKey(provisioningKey('k', 'g', { maxUses: 1_000_000 })));
+  let acknowledged = unwrap(await store.loadSnapshot()).connectors.connectors.length;
+  const use = { kind: 'provisioning-key', keyId: 'k' } as const;
+  for (;;) {
+    const names = Array.from({ length: 7 }, (_, index) => `c${acknowledged + index}`);
+    const enrolled = names.map((name) => store.enrolConnector(enrolment(name, 'g', { use })));
+    for (const answer of await Promise.all(enrolled)) unwrap(answer);
+    acknowledged += names.length;
+    print({ acknowledged });
+  }
+}
+
 /** Only opens. */
 async function open(): Promise<void> {
   const store = await openSqliteStore({ path, trustDomain: TRUST_DOMAIN });
@@ -69,4 +88,5 @@ async function open(): Promise<void> {
 
 if (mode === 'fill') await fill();
 else if (mode === 'write') await write();
+else if (mode === 'enrol') await enrol();
 else await open();

@@ -41,7 +41,7 @@ export interface ConnectorClaim {
    * `bound:<SHA-256 of the key>`, else `csr:<SHA-256 of the CSR's key>`. One connector each.
    */
   readonly claimant: string;
-  /** SHA-256 of the SubjectPublicKeyInfo that it enrolled with, hex. */
+  /** SHA-256 of the SubjectPublicKeyInfo that it enrols with, hex; of its newest SVID once one was signed. */
   readonly keySha256: string;
   /** Agent of the node that vouches for it, where one does. */
   readonly agentId: SpiffeId | undefined;

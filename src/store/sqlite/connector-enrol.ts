@@ -155,9 +155,9 @@ function enrolAt(
   return { outcome: 'enrolled', again, row, recoveryCount };
 }
 
-/** Whether it has this key: that of its newest SVID, or of the one that is still good beside it. */
+/** Whether it has this key: of its enrolment, of its newest SVID, or of the one still good beside that. */
 function hasKey(row: ConnectorRow, keySha256: string): boolean {
-  if (row.keySha256 === keySha256) return true;
+  if (row.enrolmentKeySha256 === keySha256 || row.keySha256 === keySha256) return true;
   return row.previousSerial !== '' && row.previousKeySha256 === keySha256;
 }
 
@@ -212,6 +212,7 @@ function enrolled(
     spiffeId: before?.spiffeId ?? newSpiffeId,
     groupName,
     ...claim,
+    enrolmentKeySha256: claim.keySha256,
     enrolledAt: now,
   };
   // A drain outlives a recovery: it is not the connector's to end.

@@ -1,7 +1,7 @@
 import type { ConnectorRecord } from '../../rules/connector/record.ts';
 import type {
-  ConnectorChange,
   ConnectorDelete,
+  ConnectorStep,
   DeletedConnectorValue,
   Enrolled,
 } from '../connectors.ts';
@@ -125,9 +125,9 @@ export interface ConnectorOperations {
   };
   deleteBoundKeys: { readonly args: Ids; readonly answer: readonly boolean[] };
   enrolConnector: { readonly args: EnrolmentRow; readonly answer: EnrolledRow };
-  changeConnector: {
-    readonly args: { readonly id: string; readonly change: ConnectorChange };
-    readonly answer: ConnectorRow | undefined;
+  changeConnectors: {
+    readonly args: { readonly changes: readonly ConnectorStep[] };
+    readonly answer: readonly (ConnectorRow | undefined)[];
   };
   deleteConnectors: { readonly args: Ids; readonly answer: readonly boolean[] };
 }

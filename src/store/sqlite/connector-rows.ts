@@ -46,6 +46,8 @@ export interface ConnectorRow {
   readonly previousExpiresAt: number;
   /** SHA-256 of the key of the previous SVID, hex; empty where there is none. */
   readonly previousKeySha256: string;
+  /** SHA-256 of the key that it enrolled with, hex; not that of a renewal. */
+  readonly enrolmentKeySha256: string;
   readonly lastHeardAt: number;
   readonly drainDeadlineMs: number;
   readonly endedAt: number;
@@ -113,6 +115,7 @@ export function connectorColumns(
     row.previousSerial,
     row.previousExpiresAt,
     row.previousKeySha256,
+    row.enrolmentKeySha256,
     row.lastHeardAt,
     row.drainDeadlineMs,
     row.endedAt,

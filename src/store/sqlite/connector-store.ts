@@ -6,6 +6,7 @@ import type { ConnectorSegment, ConnectorSegmentDraft } from '../../rules/connec
 import type {
   ConnectorChange,
   ConnectorDelete,
+  ConnectorStep,
   ConnectorStore,
   ConnectorWrite,
   DeletedConnectorValue,
@@ -101,8 +102,15 @@ export class SqliteConnectors implements ConnectorStore {
     id: string,
     change: ConnectorChange,
   ): Promise<Result<ConnectorRecord | undefined>> {
-    const row = await this.#worker.call('changeConnector', { id, change });
-    return row.ok ? this.#decodeMaybe(row.value) : row;
+    const changed = await this.changeConnectors([{ id, change }]);
+    return changed.ok ? ok(changed.value[0]) : changed;
+  }
+
+  async changeConnectors(
+    changes: readonly ConnectorStep[],
+  ): Promise<Result<readonly (ConnectorRecord | undefined)[]>> {
+    const rows = await this.#worker.call('changeConnectors', { changes });
+    return rows.ok ? all(rows.value, (row) => this.#decodeMaybe(row)) : rows;
   }
 
   deleteConnectors(ids: readonly string[]): Promise<Result<readonly boolean[]>> {

@@ -1,5 +1,7 @@
 import { fail, ok, type Result } from '../../base/result.ts';
-import { connectorLives } from '../../rules/connector/life.ts';
+import { connectorLives, PENDING_SECONDS } from '../../rules/connector/life.ts';
+import type { ConnectorStep } from '../connectors.ts';
+import { all } from './all.ts';
 import { appendChange, nextRevision } from './changes.ts';
 import { applyConnectorChange, provesAnswer } from './connector-change.ts';
 import { findBoundKey, putBoundKey, soundBoundKey } from './connector-keys.ts';
@@ -11,7 +13,8 @@ const COLUMNS = `id, revision, group_name AS groupName, claimant, standing, seri
   expires_at AS expiresAt, enrolled_at AS enrolledAt, spiffe_id AS spiffeId, proof,
   key_sha256 AS keySha256, agent_id AS agentId, reason, instance,
   previous_serial AS previousSerial, previous_expires_at AS previousExpiresAt,
-  previous_key_sha256 AS previousKeySha256, last_heard_at AS lastHeardAt,
+  previous_key_sha256 AS previousKeySha256, enrolment_key_sha256 AS enrolmentKeySha256,
+  last_heard_at AS lastHeardAt,
   drain_deadline_ms AS drainDeadlineMs, ended_at AS endedAt, checksum`;
 
 /** The connector with an ID. */
@@ -29,11 +32,18 @@ export function allConnectors(db: Database): readonly ConnectorRow[] {
   return db.all(`SELECT ${COLUMNS} FROM connectors ORDER BY id`);
 }
 
-/** How many connectors of a group have not ended. */
+/** How many connectors of a group have not ended: {@link livesRow}, counted by an index alone. */
 export function countLiving(db: Database, group: string, now: number): number {
-  const sql = `SELECT ${COLUMNS} FROM connectors
-    WHERE group_name = ? AND standing IN ('enrolled', 'draining')`;
-  return db.all<ConnectorRow>(sql, group).filter((row) => livesRow(row, now)).length;
+  const found = db.get<{ living: number }>(
+    `SELECT count(*) AS living FROM connectors
+      WHERE group_name = ? AND standing IN ('enrolled', 'draining')
+      AND CASE serial WHEN '' THEN enrolled_at + ? > ? ELSE expires_at > ? END`,
+    group,
+    PENDING_SECONDS,
+    now,
+    now,
+  );
+  return found?.living ?? 0;
 }
 
 /** Whether the connector of a row has not ended. */
@@ -42,15 +52,25 @@ export function livesRow(row: ConnectorRow, now: number): boolean {
   return connectorLives({ ...row, ...times }, now);
 }
 
-/** Applies a step to a connector as it stands. */
-export function changeConnector(
+/** Applies steps to connectors as they stand; none of them where a row is damaged. */
+export function changeConnectors(
   db: Database,
-  { id, change }: ArgsOf<'changeConnector'>,
+  { changes }: ArgsOf<'changeConnectors'>,
+): Result<readonly (ConnectorRow | undefined)[]> {
+  for (const { id } of changes) {
+    const row = findConnector(db, id);
+    const sound = row === undefined ? ok(row) : soundConnector(row);
+    if (!sound.ok) return sound;
+  }
+  return all(changes, (step) => changeConnector(db, step));
+}
+
+function changeConnector(
+  db: Database,
+  { id, change }: ConnectorStep,
 ): Result<ConnectorRow | undefined> {
   const before = findConnector(db, id);
   if (before === undefined) return ok(undefined);
-  const sound = soundConnector(before);
-  if (!sound.ok) return sound;
   const after = applyConnectorChange(before, change);
   if (provesAnswer(before, change)) {
     const noted = noteAnswered(db, before.claimant);
@@ -86,7 +106,7 @@ export function putConnector(
   const row = { ...revised, checksum: connectorChecksum(revised) };
   db.run(
     `INSERT OR REPLACE INTO connectors
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ...connectorColumns(row),
     row.checksum,
   );

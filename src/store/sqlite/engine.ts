@@ -19,7 +19,7 @@ import {
   registerBoundKey,
 } from './connector-keys.ts';
 import type { ConnectorOperations } from './connector-protocol.ts';
-import { changeConnector, deleteConnectors } from './connectors.ts';
+import { changeConnectors, deleteConnectors } from './connectors.ts';
 import type { Database } from './database.ts';
 import { writeDpus } from './dpus.ts';
 import { createEntries, deleteEntries, deleteExpiredEntries, updateEntries } from './entries.ts';
@@ -235,7 +235,7 @@ function connectorHandlers(db: Database): HandlersOf<keyof ConnectorOperations> 
     registerBoundKey: (args) => registerBoundKey(db, args),
     deleteBoundKeys: (args) => ok(deleteBoundKeys(db, args)),
     enrolConnector: (args) => enrolConnector(db, args),
-    changeConnector: (args) => changeConnector(db, args),
+    changeConnectors: (args) => changeConnectors(db, args),
     deleteConnectors: (args) => ok(deleteConnectors(db, args)),
   };
 }

@@ -271,12 +271,13 @@ export const MIGRATIONS: readonly string[] = [
     previous_serial TEXT NOT NULL,
     previous_expires_at INTEGER NOT NULL,
     previous_key_sha256 TEXT NOT NULL,
+    enrolment_key_sha256 TEXT NOT NULL,
     last_heard_at INTEGER NOT NULL,
     drain_deadline_ms INTEGER NOT NULL,
     ended_at INTEGER NOT NULL,
     checksum INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX connectors_group ON connectors (group_name);
+  CREATE INDEX connectors_living ON connectors (group_name, standing, serial, expires_at, enrolled_at);
 
   CREATE TABLE provisioning_keys (
     id TEXT PRIMARY KEY,
