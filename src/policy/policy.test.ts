@@ -15,7 +15,7 @@ import { AgentSyncService } from '../gen/signet/agent/v1/agent.ts';
 import { AttestationService } from '../gen/signet/attestation/v1/attestation.ts';
 import { ConnectorAdminService } from '../gen/signet/connector/v1/admin.ts';
 import { ConnectorService } from '../gen/signet/connector/v1/connector.ts';
-import { VendorAdminService } from '../gen/signet/connector/v1/vendor.ts';
+import { VendorAdminService, VendorKeysService } from '../gen/signet/connector/v1/vendor.ts';
 import { DpuInventoryService } from '../gen/signet/dpu/v1/dpu.ts';
 import { RevocationService } from '../gen/signet/revocation/v1/revocation.ts';
 import { RuleService } from '../gen/signet/rule/v1/rule.ts';
@@ -47,6 +47,7 @@ const SERVED = [
   ConnectorService,
   ConnectorAdminService,
   VendorAdminService,
+  VendorKeysService,
   IstioCertificateServiceService,
   HealthService,
 ].flatMap((service) => Object.values(service).map(({ path }) => path as string));
@@ -124,7 +125,7 @@ function expectedCallers(path: string): readonly string[] {
   if (LOCAL_ADMIN.includes(short) || /^(LocalAuthority|ConnectorAdmin|VendorAdmin)\//.test(short)) {
     return ['local', 'admin'];
   }
-  if (short === 'Connector/Session') return ['connector'];
+  if (short === 'Connector/Session' || short === 'VendorKeys/GetVendorKey') return ['connector'];
   if (AGENT.includes(short)) return ['agent'];
   if (DOWNSTREAM.includes(short)) return ['downstream'];
   if (ANYONE.includes(short)) return ['local', 'admin', 'downstream', 'agent', 'anonymous'];
