@@ -1,5 +1,6 @@
 import type { JudgedCopy } from './judge.ts';
 import { type JwtAuthority, refOf, type X509Authority } from './model.ts';
+import { areSeveral } from './view.ts';
 
 /** One authority over all copies that could hold it. */
 export interface HeldAuthority<T> {
@@ -41,7 +42,7 @@ function heldOf<T extends { readonly fingerprint: string; readonly tainted: bool
       found.set(fingerprint, held);
     }
   }
-  const several = new Set(judged.map(({ copy }) => copy.place.context)).size > 1;
+  const several = areSeveral(judged);
   const nameOf = ({ copy: { place } }: JudgedCopy): string =>
     several && place.context !== '' ? `${place.context}@${refOf(place)}` : refOf(place);
   return [...found.values()].map(({ authority, tainted, holders }) => ({

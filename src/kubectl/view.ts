@@ -51,13 +51,18 @@ const COLUMNS = 80;
 /** Columns that a table of one screen may do without, the first to go first. */
 const DISPENSABLE = ['REFRESH', 'FINGERPRINT', 'JWT'];
 
+/** Whether copies are of more than one cluster; those of none, such as the server's, do not count. */
+export function areSeveral(judged: readonly JudgedCopy[]): boolean {
+  const contexts = judged.map(({ copy }) => copy.place.context).filter((name) => name !== '');
+  return new Set(contexts).size > 1;
+}
+
 /**
  * Copies as a table. In form `wide` all columns and states stand; else the columns that a line of 80
  * has no room for are left out.
  */
 export function copiesTable(judged: readonly JudgedCopy[], nowMs: number, wide: boolean): Table {
-  const contexts = new Set(judged.map(({ copy }) => copy.place.context));
-  const several = contexts.size > 1;
+  const several = areSeveral(judged);
   const columns: (readonly [string, (one: JudgedCopy) => string])[] = [
     ...(several || wide
       ? ([['CONTEXT', ({ copy }: JudgedCopy) => copy.place.context || NONE]] as const)

@@ -41,6 +41,11 @@ export class Field {
     return this.#port;
   }
 
+  /** Port of its /metrics and /crl; undefined when off. */
+  get telemetryPort(): number | undefined {
+    return this.#server?.telemetryPort;
+  }
+
   async startServer(): Promise<void> {
     const config = serverConfigSchema.parse({
       trustDomain: 'example.org',

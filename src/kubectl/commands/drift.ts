@@ -8,7 +8,7 @@ import type { JudgedCopy } from '../judge.ts';
 import { DRIFT, findings, isIn, JUDGING_FLAGS, unreached } from '../judging.ts';
 import { placeText, refOf } from '../model.ts';
 import { isForPrograms, printObject, printTable, type Table } from '../print.ts';
-import { copyJson, shortOf } from '../view.ts';
+import { areSeveral, copyJson, shortOf } from '../view.ts';
 
 /** `kubectl signet drift`. */
 export const drift: CommandSpec = {
@@ -45,9 +45,8 @@ export const drift: CommandSpec = {
       } else if (form === 'name') {
         io.out(differing.map(({ copy }) => `${safe(refOf(copy.place))}\n`).join(''));
       } else if (differing.length > 0) {
-        const contexts = new Set(judged.value.map(({ copy }) => copy.place.context));
         const wide = form === 'wide';
-        printTable(driftTable(differing, wide, wide || contexts.size > 1), input, io);
+        printTable(driftTable(differing, wide, wide || areSeveral(judged.value)), input, io);
       } else {
         io.out(`${counted(judged.value.length, 'copy', 'copies')}, none differs\n`);
       }
