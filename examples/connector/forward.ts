@@ -46,6 +46,8 @@ export class Forwarder {
       ...this.#context(),
       requestCert: true,
       rejectUnauthorized: true,
+      // Who has said all may still be answered.
+      allowHalfOpen: true,
       // A resumed session would come without the chain that is to be looked at.
       secureOptions: constants.SSL_OP_NO_TICKET,
       ALPNProtocols: ['http/1.1'],

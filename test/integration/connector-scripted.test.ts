@@ -15,6 +15,7 @@ import {
   Protocol,
   UpstreamTls,
 } from '../../src/gen/signet/connector/v1/connector.ts';
+import { parseCsr } from '../../src/x509/csr.ts';
 import {
   askFlow,
   echo,
@@ -24,6 +25,7 @@ import {
 } from '../support/connector-peer.ts';
 import { makeCrl, makeCrlSigner, revokedEntry } from '../support/crl.ts';
 import { eventually } from '../support/dev.ts';
+import { assertValue } from '../support/refused.ts';
 import {
   pemOfKey,
   ScriptedConnectorServer,
@@ -351,9 +353,9 @@ test('an SVID that the server no longer takes is replaced by the same proof and 
   await startConnector(context, server);
   (await server.session(0)).refuse('CONNECTOR_UNKNOWN', status.UNAUTHENTICATED);
   await server.session(1);
-  const [first, second] = server.enrolments;
-  assert.deepEqual(second?.csr.subarray(0, 90), first?.csr.subarray(0, 90));
-  assert.equal(server.enrolments.length, 2);
+  const keys = server.enrolments.map(({ csr }) => assertValue(parseCsr(csr)).publicKey.spki);
+  assert.equal(keys.length, 2);
+  assert.deepEqual(keys[0], keys[1]);
 });
 
 test('drains: no new flow, the open one ends in its time, then Goodbye', async (context) => {
@@ -494,6 +496,45 @@ test('says which targets are up and which are not, and only what changes', async
   const all = ['down 127.0.0.1:1 2', 'udp 127.0.0.1:1 2', `up 127.0.0.1:${target.port} 1`];
   await eventually(() => told().length >= all.length, 30_000);
   assert.deepEqual(told(), all);
+});
+
+test('a peer that has said all is still answered', async (context) => {
+  const server = await ScriptedConnectorServer.start(context);
+  const target = await startTarget(context, (socket) => {
+    socket.resume().on('end', () => socket.end('now that you have said all'));
+  });
+  const { port, heard } = await startConnector(context, server);
+  server.welcome(await server.session(0), [wireSegment('echo')]);
+  await heard('segments');
+  const { socket } = await askFlow(port, `127.0.0.1:${target.port}`, peer(server.root));
+  socket.end('a question');
+  assert.equal(Buffer.concat(await socket.toArray()).toString(), 'now that you have said all');
+});
+
+test('does not enrol with a server that is not the one of its trust domain', async (context) => {
+  const server = await ScriptedConnectorServer.start(context, 'spiffe://example.org/spire/agent/x');
+  await assert.rejects(
+    startConnector(context, server),
+    /not spiffe:\/\/example\.org\/spire\/server/,
+  );
+  const [real, other] = [await ScriptedConnectorServer.start(context), makeRoot('example.org')];
+  const authorities = new Map([['example.org', [new X509Certificate(other.pem)]]]);
+  await assert.rejects(startConnector(context, real, { authorities }));
+  assert.deepEqual([server.enrolments, real.enrolments], [[], []]);
+});
+
+test('takes no flow once its own SVID has ended', async (context) => {
+  const server = await ScriptedConnectorServer.start(context);
+  const target = await startTarget(context);
+  let aheadMs = 0;
+  const nowMs = (): number => Date.now() + aheadMs;
+  const { port, heard } = await startConnector(context, server, { nowMs });
+  server.welcome(await server.session(0), [wireSegment('echo')]);
+  await heard('segments');
+  const { socket } = await askFlow(port, `127.0.0.1:${target.port}`, peer(server.root));
+  const closed = new Promise((resolve) => socket.resume().once('close', resolve));
+  aheadMs = server.svidMs;
+  await closed;
 });
 
 test('no more is read from a peer than its target takes', async (context) => {

@@ -1,6 +1,5 @@
 import { createPublicKey, hash, verify } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import type { TestContext } from 'node:test';
 import { Metadata, Server, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
 import {
   type ConnectorMessage,
@@ -120,14 +119,18 @@ export class ScriptedConnectorServer {
   svidMs = DAY_MS;
   port = 0;
 
-  static async start(context: TestContext): Promise<ScriptedConnectorServer> {
+  /** @param id What it shows itself as. */
+  static async start(
+    context: { after(end: () => void): void },
+    id = `spiffe://${SCRIPTED_DOMAIN}/spire/server`,
+  ): Promise<ScriptedConnectorServer> {
     const scripted = new ScriptedConnectorServer();
-    await scripted.#listen();
+    await scripted.#listen(id);
     context.after(() => scripted.#server.forceShutdown());
     return scripted;
   }
 
-  async #listen(): Promise<void> {
+  async #listen(id: string): Promise<void> {
     const session = {
       ...ConnectorService.session,
       responseSerialize: (value: ServerMessage & { raw?: Buffer }) =>
@@ -153,7 +156,7 @@ export class ScriptedConnectorServer {
         },
       },
     );
-    const leaf = makeLeaf(this.root, `spiffe://${SCRIPTED_DOMAIN}/spire/server`);
+    const leaf = makeLeaf(this.root, id);
     const pair = { private_key: Buffer.from(pemOfKey(leaf)), cert_chain: Buffer.from(leaf.pem) };
     const credentials = ServerCredentials.createSsl(Buffer.from(this.root.pem), [pair]);
     this.port = await new Promise((resolve, reject) => {
