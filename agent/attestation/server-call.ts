@@ -76,13 +76,18 @@ export function beginCall<T>(begin: () => T): Result<T> {
 
 /**
  * The refusal that a failed call stands for: AGENT_QUARANTINED while its DPU is out,
- * AGENT_SERVER_UNAVAILABLE where waiting may help, else AGENT_SERVER_REFUSED; with the status, and the denial where there is one, in its details.
+ * AGENT_SERVER_UNAVAILABLE where waiting may help, else AGENT_SERVER_REFUSED; with the status, the denial and the server's own code, where there are any, in its details.
  */
 export function serverError(error: ServiceError): SignetError {
   const denial = readDenial(error);
+  const sent = sentErrorCode(error);
   return new SignetError(codeOf(error, denial), `server: ${error.details || 'no message'}`, {
     cause: error,
-    details: { grpcStatus: error.code, ...(denial === undefined ? {} : { denial }) },
+    details: {
+      grpcStatus: error.code,
+      ...(denial === undefined ? {} : { denial }),
+      ...(sent === undefined ? {} : { serverCode: sent }),
+    },
   });
 }
 

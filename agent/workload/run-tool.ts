@@ -10,17 +10,19 @@ export interface ToolRun {
   readonly env: Readonly<Record<string, string>>;
   /** What a refusal is called. */
   readonly code: ErrorCode;
+  /** Longest run; 5 s unless told. */
+  readonly timeoutMs?: number;
 }
 
 const RUN_LIMIT_MS = 5000;
 const MAX_OUTPUT_BYTES = 4 * 1024 * 1024;
 const MAX_SAID = 200;
 
-/** Runs a program, without a shell and for 5 s at most, and answers what it printed. */
-export function runTool({ path, args, env, code }: ToolRun): Promise<Result<string>> {
+/** Runs a program, without a shell and for so long at most, and answers what it printed. */
+export function runTool({ path, args, env, code, timeoutMs }: ToolRun): Promise<Result<string>> {
   const { promise, resolve } = Promise.withResolvers<Result<string>>();
   const limits = {
-    timeout: RUN_LIMIT_MS,
+    timeout: timeoutMs ?? RUN_LIMIT_MS,
     maxBuffer: MAX_OUTPUT_BYTES,
     killSignal: 'SIGKILL' as const,
   };

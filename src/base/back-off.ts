@@ -43,3 +43,16 @@ export class BackOff {
     this.#tries = 0;
   }
 }
+
+/**
+ * The wait after so many failures in a row (1 is the first), in milliseconds: drawn from zero up to a bound
+ * that doubles ("full jitter"), so that thousands who lost the same server come back evenly.
+ */
+export function fullJitterMs(
+  { firstMs, maxMs }: BackOffOptions,
+  failures: number,
+  random: Random,
+): number {
+  const boundMs = Math.min(firstMs * 2 ** Math.min(failures - 1, 30), maxMs);
+  return boundMs * randomFraction(random);
+}

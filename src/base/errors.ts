@@ -5,6 +5,7 @@ import { auditErrors } from './errors/audit.ts';
 import { authorityErrors } from './errors/authority.ts';
 import { backupErrors } from './errors/backup.ts';
 import { cliErrors } from './errors/cli.ts';
+import { companionErrors } from './errors/companion.ts';
 import { configErrors } from './errors/config.ts';
 import { connectorErrors } from './errors/connector.ts';
 import { connectorKubeErrors } from './errors/connector-kube.ts';
@@ -77,6 +78,7 @@ export const ERRORS = {
   ...oidcErrors,
   ...enrolmentErrors,
   ...csiErrors,
+  ...companionErrors,
   ...issuerErrors,
   ...authorityErrors,
   ...upstreamErrors,

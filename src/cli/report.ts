@@ -2,8 +2,8 @@ import type { GrpcStatusName } from '../base/errors/define.ts';
 import { ERRORS, type SignetError } from '../base/errors.ts';
 import { safe, safeLines } from './text.ts';
 
-/** How the process ends. */
-export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
+/** How the process ends; revoked tells what restarts a companion that it need not. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, revoked: 3 } as const;
 
 /** What to do where the other side gave only a gRPC status. */
 const STATUS_ADVICE: Readonly<Partial<Record<GrpcStatusName, string>>> = {
@@ -51,6 +51,7 @@ function clipLines(text: string): string {
 
 /** Exit code that a refusal ends the process with. */
 export function exitCodeOf(error: SignetError): number {
+  if (error.code === 'COMPANION_REVOKED') return EXIT.revoked;
   return error.code === 'CLI_USAGE' || error.code === 'CLI_UNSUPPORTED_FLAG'
     ? EXIT.usage
     : EXIT.failed;

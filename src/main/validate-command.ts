@@ -7,13 +7,13 @@ import { configSourceOf, EXPAND_ENV_FLAG, loadFrom } from './config-source.ts';
 
 /** What is validated, and where it lies unless told. */
 export interface Validated {
-  readonly program: 'server' | 'agent';
+  readonly program: 'server' | 'agent' | 'connector';
   readonly fallback: string;
   readonly configFlag: FlagSpec;
   readonly schema: z.ZodType;
 }
 
-/** `signet server validate` and `signet agent validate`. */
+/** `signet server validate`, `signet agent validate` and `signet connector validate`. */
 export function validateCommand(validated: Validated): CommandSpec {
   const { program, fallback, configFlag, schema } = validated;
   return {

@@ -3,6 +3,7 @@ import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import {
   type CallCredentials,
   ChannelCredentials,
+  type ClientOptions,
   credentials,
   type experimental,
 } from '@grpc/grpc-js';
@@ -10,6 +11,7 @@ import type { SignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { type ChannelSettings, openChannel, type RpcChannel } from '../rpc/channel.ts';
 import { type SpiffeId, sameSpiffeId } from '../spiffe/spiffe-id.ts';
+import type { HttpProxy } from './http-proxy.ts';
 import type { ChainValidator, TlsIdentity } from './identity.ts';
 import { loadIdentity, peerChain } from './secure-context.ts';
 
@@ -34,6 +36,10 @@ export interface ServerChannelOptions {
   readonly identity?: TlsIdentity;
   /** Told why a server was refused; calls only see that it is unreachable. */
   readonly onRefused?: (error: SignetError) => void;
+  /** Told the certificate that a server showed which was accepted, DER. */
+  readonly onAccepted?: (leafDer: Uint8Array) => void;
+  /** Goes through this proxy by HTTP CONNECT; TLS is with the server all the same. */
+  readonly proxy?: HttpProxy | undefined;
   readonly settings?: ChannelSettings;
 }
 
@@ -48,9 +54,25 @@ export function openServerChannel(options: ServerChannelOptions): Result<RpcChan
   const { host, port } = options;
   const context = loadIdentity(options.identity, { minVersion: 'TLSv1.2' });
   if (!context.ok) return context;
-  const target = isIPv6(host) ? `dns:[${host}]:${port}` : `dns:${host}:${port}`;
   const verified = new ServerCredentials(options, context.value);
-  return ok(openChannel(target, verified, options.settings));
+  const { proxy, settings } = options;
+  if (proxy === undefined) return ok(openChannel(targetOf(host, port), verified, settings));
+  const proxied = { ...settings?.options, ...proxyOptions(proxy, targetOf(host, port)) };
+  const target = targetOf(proxy.host, proxy.port);
+  return ok(openChannel(target, verified, { ...settings, options: proxied }));
+}
+
+function targetOf(host: string, port: number): string {
+  return isIPv6(host) ? `dns:[${host}]:${port}` : `dns:${host}:${port}`;
+}
+
+/** How grpc-js is told to begin each connection with a CONNECT. */
+function proxyOptions({ credentials: login }: HttpProxy, target: string): Partial<ClientOptions> {
+  return {
+    'grpc.http_connect_target': target,
+    'grpc.default_authority': 'localhost',
+    ...(login === undefined ? {} : { 'grpc.http_connect_creds': login }),
+  };
 }
 
 /**
@@ -130,14 +152,19 @@ class ServerCredentials extends ChannelCredentials {
       return fail('TLS_HANDSHAKE_FAILED', `${this.#address} does not speak HTTP/2`);
     }
     const { verification } = this.#options;
-    if (verification.kind === 'insecure-bootstrap') return ok(tls);
-    const valid = verification.validate(peerChain(tls));
+    const chain = peerChain(tls);
+    const accept = (): Result<TLSSocket> => {
+      if (chain[0] !== undefined) this.#options.onAccepted?.(chain[0]);
+      return ok(tls);
+    };
+    if (verification.kind === 'insecure-bootstrap') return accept();
+    const valid = verification.validate(chain);
     if (!valid.ok) {
       const message = `certificate of ${this.#address} refused: ${valid.error.message}`;
       return fail('SERVER_CERTIFICATE_REFUSED', message, { cause: valid.error });
     }
     const { expectedId } = verification;
-    if (sameSpiffeId(valid.value.id, expectedId)) return ok(tls);
+    if (sameSpiffeId(valid.value.id, expectedId)) return accept();
     const found = valid.value.id.uri;
     return fail(
       'SERVER_CERTIFICATE_REFUSED',

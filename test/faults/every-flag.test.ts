@@ -140,6 +140,15 @@ describe('every flag of what runs refuses what it cannot mean', () => {
       'data-dir': 'made',
       'socket-path': 'made.sock',
     },
+    'connector run': {
+      'trust-domain': 'example.org',
+      group: 'edge',
+      'server-address': '127.0.0.1',
+      'trust-bundle': BUNDLE,
+      method: 'provisioning-key',
+      'data-dir': 'made',
+      'local-socket': 'made/local.sock',
+    },
     'csi run': {
       'node-id': 'node-a',
       'driver-name': 'csi.test',
@@ -167,6 +176,12 @@ describe('every flag of what runs refuses what it cannot mean', () => {
     'trust-bundle': ['controls'],
     'socket-dir': ['controls'],
     'kubelet-dir': ['controls'],
+    // A companion waits for what is not there yet.
+    'token-file': ['controls'],
+    'key-file': ['controls'],
+    'workload-socket': ['controls'],
+    'output-dir': ['controls'],
+    'local-socket': ['controls'],
   };
   /** A process each: fewer than above, where a value costs nothing. */
   const values = BAD_VALUES.filter(([name]) => ['empty', 'controls', 'huge'].includes(name));

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { agentConfigJsonSchema } from '../../agent/config.ts';
+import { connectorConfigJsonSchema } from '../../agent/connector/config.ts';
 import { serverConfigJsonSchema } from '../../src/server/config.ts';
 
 /** Where the page stands. */
@@ -8,8 +9,8 @@ export const CONFIG_PAGE = 'docs/configuration.md';
 const INTRO = `# Configuration
 
 One YAML file for each process, read once at start. An unknown key is refused with its place and the keys
-that are allowed; \`signet server validate\` and \`signet agent validate\` tell all that is wrong without
-starting anything. Durations carry their unit (\`90s\`, \`5m\`, \`1h30m\`), sizes too (\`64KiB\`).
+that are allowed; \`signet server validate\`, \`signet agent validate\` and \`signet connector validate\` tell
+all that is wrong without starting anything. Durations carry their unit (\`90s\`, \`5m\`, \`1h30m\`), sizes too (\`64KiB\`).
 
 On SIGHUP the server takes over \`log.level\`, \`adminIds\`, \`svid.x509Ttl\`, \`svid.agentTtl\`, \`jwt.ttl\` and
 the limits of rates and batches; any other change is named in the log and waits for a restart.
@@ -83,7 +84,8 @@ function table(title: string, schema: Record<string, unknown>): string {
 /** The whole page as the schemas would have it. */
 export function renderConfigPage(): string {
   const server = table('`server.yaml`', serverConfigJsonSchema());
-  return [INTRO, server, table('`agent.yaml`', agentConfigJsonSchema())].join('\n');
+  const agent = table('`agent.yaml`', agentConfigJsonSchema());
+  return [INTRO, server, agent, table('`connector.yaml`', connectorConfigJsonSchema())].join('\n');
 }
 
 if (import.meta.main) writeFileSync(CONFIG_PAGE, renderConfigPage());

@@ -17,8 +17,8 @@ const PRIVILEGES: readonly (readonly [name: string, pattern: RegExp, places: rea
     [
       'signing with no key manager',
       /import \{[^}]*\b(sign|createSign)\b[^}]*\} from 'node:crypto'/,
-      // A request for a certificate is signed by who asks, and so is evidence of a node by its agent and a
-      // voucher by the agent of the DPU; a mock
+      // A request for a certificate is signed by who asks, a challenge by the connector that enrols, and so
+      // is evidence of a node by its agent and a voucher by the agent of the DPU; a mock
       // BMC and the device behind it sign their own, and the demo is its own publisher of manifests.
       // The reference connector is nobody's code but its own: it proves that it has its key.
       [
@@ -27,6 +27,7 @@ const PRIVILEGES: readonly (readonly [name: string, pattern: RegExp, places: rea
         'src/main/demo/mock-bmc/',
         'src/main/demo/dpu/manifest.ts',
         'agent/attestation/',
+        'agent/connector/proof.ts',
         'agent/voucher/',
         'examples/connector/',
       ],

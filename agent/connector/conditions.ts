@@ -1,0 +1,43 @@
+/** Longest reason that the protocol takes, in bytes. */
+export const MAX_REASON_BYTES = 1024;
+
+/**
+ * What is not as it should be though the connector serves: by name, with the reason. The whole degrades the
+ * connector in its heartbeats.
+ */
+export class Conditions {
+  readonly #reasons = new Map<string, string>();
+  readonly #onChange: () => void;
+
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
+  }
+
+  /** Sets a condition, or ends it where the reason is undefined. */
+  set(name: string, reason: string | undefined): void {
+    if (this.#reasons.get(name) === reason) return;
+    if (reason === undefined) this.#reasons.delete(name);
+    else this.#reasons.set(name, reason);
+    this.#onChange();
+  }
+
+  /** All of them, for people; empty when all is well. */
+  get text(): string {
+    return [...this.#reasons].map(([name, reason]) => `${name}: ${reason}`).join('; ');
+  }
+
+  /** By name. */
+  get all(): Readonly<Record<string, string>> {
+    return Object.fromEntries(this.#reasons);
+  }
+}
+
+/** A text cut to so many bytes of UTF-8, on a whole character. */
+export function clipped(text: string, maxBytes = MAX_REASON_BYTES): string {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= maxBytes) return text;
+  return bytes
+    .subarray(0, maxBytes)
+    .toString('utf8')
+    .replace(/\uFFFD+$/, '');
+}
