@@ -581,6 +581,21 @@ describe('a provisioning key', () => {
     assert.equal(await uses(store), 2);
   });
 
+  it('is not used again by a claimant that was looked at and has lost its key', async (context) => {
+    const store = await withKey(context, { maxUses: 1 });
+    await enrolled(store, enrolment('a', 'g', { use }));
+    await change(store, 'a', certified('1', { key: 'key-a' }));
+    const fresh = enrolment('a', 'g', { use, key: 'fresh', takesNewKey: true });
+    const { again, connector } = await enrolled(store, fresh);
+    assert.deepEqual([again, connector.id, connector.keySha256], [false, 'a', 'fresh']);
+    assert.equal((await change(store, 'a', certified('2', { key: 'fresh' }))).previousSerial, '1');
+    assert.equal(await uses(store), 1);
+    const other = enrolment('a', 'g', { use, claimant: 'pod:c/b', takesNewKey: true });
+    assert.equal((await enrol(store, other)).outcome, 'clone');
+    await change(store, 'a', revoked);
+    assert.equal((await enrol(store, fresh)).outcome, 'revoked');
+  });
+
   it('is not used up by an enrolment that is refused', async (context) => {
     const store = await withKey(context, { maxUses: 5 });
     await putGroup(store, groupDraft('g', { maxInstances: 1 }));
