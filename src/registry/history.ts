@@ -10,6 +10,8 @@ interface Remembered {
   readonly entryId: string;
   /** Where the entry hung before. */
   readonly oldParentUri: string | undefined;
+  /** What hung below the entry hung below this. */
+  readonly oldSpiffeUri: string | undefined;
   /** Whether it changed who reaches what else. */
   readonly structural: boolean;
 }
@@ -29,7 +31,8 @@ export class History {
     const entryId = (after ?? before)?.id;
     if (entryId === undefined) return;
     const oldParentUri = before?.parentId.uri;
-    this.#changes.push({ sequence, entryId, oldParentUri, structural: !leaf });
+    const oldSpiffeUri = before?.spiffeId.uri;
+    this.#changes.push({ sequence, entryId, oldParentUri, oldSpiffeUri, structural: !leaf });
     if (this.#changes.length >= 2 * MAX_REMEMBERED) this.#forget();
   }
 
@@ -40,6 +43,7 @@ export class History {
   since(revision: bigint): ReadonlyMap<string, readonly string[]> | undefined {
     if (revision < this.#from) return undefined;
     const changed = new Map<string, string[]>();
+    const oldUris = new Set<string>();
     for (let index = this.#changes.length - 1; index >= 0; index--) {
       const change = this.#changes[index];
       if (change === undefined || change.sequence <= revision) break;
@@ -47,8 +51,11 @@ export class History {
       const parents = changed.get(change.entryId) ?? [];
       if (change.oldParentUri !== undefined) parents.push(change.oldParentUri);
       changed.set(change.entryId, parents);
+      if (change.oldSpiffeUri !== undefined) oldUris.add(change.oldSpiffeUri);
     }
-    return changed;
+    // Of what hung below an entry that is gone or elsewhere now, nobody can say any more who had it.
+    const isSevered = [...changed.values()].flat().some((parent) => oldUris.has(parent));
+    return isSevered ? undefined : changed;
   }
 
   #forget(): void {

@@ -385,6 +385,19 @@ describe('push streams', () => {
     assert.equal(resume('feed', revision)?.kind, 'snapshot');
   });
 
+  it('resume with a snapshot where an entry went, and then the one that it hung below', () => {
+    const { world } = opened();
+    put(world, '1', '/alias', '/spire/agent/a');
+    put(world, '2', '/w', '/alias');
+    const revision = world.sequence;
+    const drop = (entryId: string) =>
+      world.change((sequence) => ({ kind: 'entry-deleted', sequence, entryId }));
+    drop('2');
+    drop('1');
+    const update = world.view.subscribe(a, () => {}, { feedId: 'feed', revision }).take();
+    assert.deepEqual([update?.kind, update?.upserts], ['snapshot', []]);
+  });
+
   it('resume with a snapshot when more than 16,384 changes were missed', () => {
     const { world, stream } = opened();
     stream.close();

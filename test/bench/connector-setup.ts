@@ -92,7 +92,9 @@ export async function enrolAll(
   };
   const root = Buffer.from((await fleet.cli('bundle', 'show')).stdout);
   const tls = credentials.createSsl(root, null, null, { checkServerIdentity });
-  const client = new ConnectorClient(`127.0.0.1:${fleet.port}`, tls);
+  const client = new ConnectorClient(`127.0.0.1:${fleet.port}`, tls, {
+    'grpc.ssl_target_name_override': 'localhost',
+  });
   const enrolled: EnrolledClient[] = [];
   let next = 0;
   const work = async (): Promise<void> => {
