@@ -8,6 +8,7 @@ import { cliErrors } from './errors/cli.ts';
 import { companionErrors } from './errors/companion.ts';
 import { configErrors } from './errors/config.ts';
 import { connectorErrors } from './errors/connector.ts';
+import { connectorAdminErrors } from './errors/connector-admin.ts';
 import { connectorKubeErrors } from './errors/connector-kube.ts';
 import { csiErrors } from './errors/csi.ts';
 import { type ErrorRow, GRPC_STATUS, type GrpcStatusName } from './errors/define.ts';
@@ -59,6 +60,7 @@ export const ERRORS = {
   ...federationErrors,
   ...connectorErrors,
   ...connectorKubeErrors,
+  ...connectorAdminErrors,
   ...ruleErrors,
   ...policyErrors,
   ...attestationErrors,

@@ -1,3 +1,4 @@
+import { connectorCommands } from './connector-commands.ts';
 import type { CommandEntry } from './spec.ts';
 
 /** The commands that talk to a server or an agent. Those that run one are added by `src/main`. */
@@ -197,36 +198,7 @@ export const cliCommands: readonly CommandEntry[] = [
     summary: 'Say what Kubernetes rules give a pod, and why',
     load: async () => (await import('./commands/rule-explain.ts')).ruleExplain,
   },
-  {
-    path: 'connector vendor-ca root',
-    summary: "Print the root above vendors' enrolment CAs",
-    load: async () => (await import('./commands/vendor-ca.ts')).vendorCa.root,
-  },
-  {
-    path: 'connector vendor-ca sign',
-    summary: 'Sign the enrolment CA of a vendor',
-    load: async () => (await import('./commands/vendor-ca.ts')).vendorCa.sign,
-  },
-  {
-    path: 'connector vendor-ca list',
-    summary: "List vendors' enrolment CAs",
-    load: async () => (await import('./commands/vendor-ca.ts')).vendorCa.list,
-  },
-  {
-    path: 'connector vendor-key set',
-    summary: 'Give the provisioning key of a vendor for a group',
-    load: async () => (await import('./commands/vendor-key.ts')).vendorKey.set,
-  },
-  {
-    path: 'connector vendor-key list',
-    summary: "List vendors' keys and their uses",
-    load: async () => (await import('./commands/vendor-key.ts')).vendorKey.list,
-  },
-  {
-    path: 'connector vendor-key delete',
-    summary: 'Forget the vendor key of a group',
-    load: async () => (await import('./commands/vendor-key.ts')).vendorKey.remove,
-  },
+  ...connectorCommands,
   {
     path: 'dpu import',
     summary: 'Take DPUs into the inventory',

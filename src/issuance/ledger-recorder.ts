@@ -16,6 +16,8 @@ export interface RecordedAct {
   readonly authorityId?: string;
   /** Serial number of the DPU that it was done to. */
   readonly dpu?: string;
+  /** A connector, or what belongs to connectors, as {@link LedgerRecord.connector}. */
+  readonly connector?: string;
   /** Why, in the words of who did it. */
   readonly reason?: string;
   /** Who did it, as grants name callers. */

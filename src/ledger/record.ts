@@ -26,9 +26,15 @@ export const ACTS = [
   'attest',
   'confirm-host',
   'suspect-clone',
+  'put',
+  'create',
+  'delete',
+  'drain',
+  'resume',
+  'command',
 ] as const;
 
-/** What was done to a SPIFFE ID, a serial, an authority or a DPU, or to the server as a whole. */
+/** What was done to a SPIFFE ID, a serial, an authority, a DPU or a connector, or to the server as a whole. */
 export type Act = (typeof ACTS)[number];
 
 /**
@@ -63,7 +69,9 @@ export interface LedgerRecord {
   readonly act?: Act | undefined;
   /** For an act on a DPU: its serial number. */
   readonly dpu?: string | undefined;
-  /** For an act on a DPU: why. */
+  /** For an act on a connector: its ID; else `group/`, `segment/`, `key/` or `bound-key/` and a name. */
+  readonly connector?: string | undefined;
+  /** For an act on a DPU or a connector: why. */
   readonly reason?: string | undefined;
   /** For a restore: the last checkpoint of the ledger before this one, a signed note. */
   readonly previous?: string | undefined;
@@ -94,6 +102,7 @@ const FIELDS = {
   previous: 'text',
   rule: 'text',
   purpose: 'text',
+  connector: 'text',
 } as const satisfies Record<Exclude<keyof LedgerRecord, 'kind'>, Shape>;
 
 /**
@@ -125,6 +134,7 @@ export function encodeRecord(record: LedgerRecord): Uint8Array {
       previous: record.previous,
       rule: record.rule,
       purpose: record.purpose,
+      connector: record.connector,
     }),
   );
 }

@@ -4,6 +4,7 @@ import { MAX_TTL_SECONDS } from '../entry-draft.ts';
 import { clientProblem, fieldLabelsProblem, integerProblem, quote } from './fields.ts';
 import { CONNECTOR_PROOFS, type ConnectorGroupDraft } from './group.ts';
 import { formatHostPattern, parseHostPattern } from './host.ts';
+import { parseUpdateWindow } from './update-window.ts';
 
 /** Most connectors that a group may be limited to. */
 export const MAX_GROUP_INSTANCES = 100_000;
@@ -17,9 +18,6 @@ const DNS_LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const NAMESPACE_RULE =
   /^([a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?\/)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const ACCOUNT_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
-const DAY = '(Mon|Tue|Wed|Thu|Fri|Sat|Sun)';
-const TIME = '([01]\\d|2[0-3]):[0-5]\\d';
-const WINDOW = new RegExp(`^(${DAY}([,-]${DAY})* )?${TIME}-${TIME} UTC$`);
 
 /** A field and what is wrong with it. */
 type Problem = readonly [field: string, problem: string];
@@ -122,7 +120,7 @@ function segmentsProblem(draft: ConnectorGroupDraft): Problem | undefined {
       return [`segmentHosts[${at}]`, `${quote(host)} is not a name, wildcard, address or CIDR`];
     }
   }
-  if (draft.updateWindow !== '' && !WINDOW.test(draft.updateWindow)) {
+  if (draft.updateWindow !== '' && parseUpdateWindow(draft.updateWindow) === undefined) {
     return ['updateWindow', `${quote(draft.updateWindow)} is not such as "Sat 02:00-06:00 UTC"`];
   }
   return undefined;

@@ -1,0 +1,322 @@
+import { type Failed, fail, ok, type Result } from '../../base/result.ts';
+import type { ConnectorAdminClient } from '../../gen/signet/connector/v1/admin.ts';
+import {
+  type ConnectorOutcome,
+  ConnectorsResponse,
+  type SelectConnectors,
+} from '../../gen/signet/connector/v1/admin.ts';
+import type { Command } from '../../gen/signet/connector/v1/connector.ts';
+import {
+  type ConnectorCall,
+  listConnectors,
+  printOut,
+  withConnectors,
+} from '../connector-calls.ts';
+import { type Drained, waitForDrain } from '../connector-drain.ts';
+import { GROUP_FLAG } from '../connector-flags.ts';
+import { outcomeError } from '../connector-outcome.ts';
+import { flagError, timeFlag, wholeSecondsFlag } from '../flags.ts';
+import type { UnaryCall } from '../remote.ts';
+import { batchResult } from '../remote.ts';
+import type { CliIo, CommandSpec, FlagSpec, Input } from '../spec.ts';
+import { counted, safe } from '../text.ts';
+
+const WHICH = '[ID...]';
+
+const ALL_OF: FlagSpec = { ...GROUP_FLAG, help: 'all connectors of this group' };
+
+const REASON: FlagSpec = {
+  name: 'reason',
+  value: 'text',
+  help: 'why, for the audit and the connector',
+};
+
+const DEFAULT_DRAIN_SECONDS = 300;
+
+/** `signet connector drain`. */
+export const connectorDrain: CommandSpec = {
+  connects: 'server',
+  prints: true,
+  args: WHICH,
+  about:
+    'The connectors take no new flows, and leave when their last one has ended, at the deadline at the latest. With --wait the command ends when all have left.',
+  flags: [
+    ALL_OF,
+    {
+      name: 'within',
+      value: 'duration',
+      help: 'how long they may take; 5m unless told, at most 24h',
+    },
+    { name: 'wait', help: 'wait until they have left' },
+    REASON,
+  ],
+  examples: [
+    'signet connector drain db-7d4f --wait',
+    'signet connector drain --group db --within 10m --reason "node maintenance"',
+  ],
+  run: async (input, io) => {
+    const which = selection(input);
+    if (!which.ok) return which;
+    const within = wholeSecondsFlag(input, 'within');
+    if (!within.ok) return within;
+    if (within.value === 0) return flagError('within', 'must be at least 1s');
+    const withinSeconds = within.value ?? DEFAULT_DRAIN_SECONDS;
+    const reason = input.text('reason') ?? '';
+    const request = { which: which.value, withinSeconds, reason };
+    return withConnectors(input, io, async (call, server) => {
+      const answer = await ask(call, 'draining', (client) => (m, o, done) => {
+        return client.drainConnectors(request, m, o, done);
+      });
+      if (!answer.ok) return answer;
+      const told = report(answer.value, 'Draining', input, io);
+      if (!input.has('wait') || !told.ok) return told;
+      const ids = new Set(answer.value.outcomes.map(({ id }) => id));
+      const drained: Drained = { ids, withinSeconds, group: which.value.group };
+      return waitForDrain(server, io, drained);
+    });
+  },
+};
+
+/** `signet connector resume`. */
+export const connectorResume: CommandSpec = {
+  connects: 'server',
+  prints: true,
+  args: WHICH,
+  about: 'Connectors that drain take flows again.',
+  flags: [ALL_OF],
+  examples: ['signet connector resume db-7d4f', 'signet connector resume --group db'],
+  run: (input, io) =>
+    act(
+      'resuming',
+      'Resumed',
+      input,
+      io,
+      (which) => (client) => (m, o, done) => client.resumeConnectors(which, m, o, done),
+    ),
+};
+
+/** `signet connector revoke`. */
+export const connectorRevoke: CommandSpec = {
+  connects: 'server',
+  prints: true,
+  args: WHICH,
+  about:
+    'For good: their certificates are revoked, their sessions and flows end at once. To come back they have to enrol anew, once they were deleted here.',
+  flags: [
+    ALL_OF,
+    { ...REASON, required: true, help: 'why, for the audit' },
+    { name: 'yes', short: 'y', help: 'revoke a whole group without asking' },
+  ],
+  examples: [
+    'signet connector revoke db-7d4f --reason "node lost, ticket 4711"',
+    'signet connector revoke --group db --yes --reason "key leaked"',
+  ],
+  run: async (input, io) => {
+    const reason = (input.text('reason') ?? '').trim();
+    if (reason === '') return flagError('reason', 'is empty');
+    const which = selection(input);
+    if (!which.ok) return which;
+    return withConnectors(input, io, async (call) => {
+      const sure = await confirm(call, which.value.group, input, io);
+      if (!sure.ok) return sure;
+      const answer = await ask(call, 'revoking', (client) => (m, o, done) => {
+        return client.revokeConnectors({ which: which.value, reason }, m, o, done);
+      });
+      return answer.ok ? report(answer.value, 'Revoked', input, io) : answer;
+    });
+  },
+};
+
+/** `signet connector delete`. */
+export const connectorDelete: CommandSpec = {
+  connects: 'server',
+  prints: true,
+  args: WHICH,
+  about:
+    'Forgets connectors that have stopped, expired or were revoked, before the server does so by itself.',
+  flags: [ALL_OF],
+  examples: ['signet connector delete db-7d4f', 'signet connector delete --group db'],
+  run: (input, io) =>
+    act(
+      'deleting',
+      'Forgot',
+      input,
+      io,
+      (which) => (client) => (m, o, done) => client.deleteConnectors(which, m, o, done),
+    ),
+};
+
+/** `signet connector upgrade`. */
+export const connectorUpgrade: CommandSpec = {
+  connects: 'server',
+  prints: true,
+  args: WHICH,
+  about:
+    'Tells connectors to go to another version, in the next update window of their group unless told when. Of a group that says so, only max-unavailable at once are in their part of the window.',
+  flags: [
+    ALL_OF,
+    { name: 'to', value: 'version', help: 'the version' },
+    { name: 'image-digest', value: 'digest', help: 'of the image: sha256:…' },
+    { name: 'not-before', value: 'time', help: 'begin: Unix seconds or 2030-01-31T12:00:00Z' },
+    { name: 'not-after', value: 'time', help: 'end' },
+  ],
+  examples: ['signet connector upgrade --group db --to 2.4.1'],
+  run: async (input, io) => {
+    const begin = timeFlag(input, 'not-before');
+    if (!begin.ok) return begin;
+    const end = timeFlag(input, 'not-after');
+    if (!end.ok) return end;
+    if ((begin.value === undefined) !== (end.value === undefined)) {
+      return fail('CLI_USAGE', 'takes --not-before and --not-after together');
+    }
+    const version = input.text('to') ?? '';
+    const imageDigest = input.text('image-digest') ?? '';
+    if (version === '' && imageDigest === '')
+      return fail('CLI_USAGE', 'needs --to, or --image-digest');
+    const value = {
+      version,
+      imageDigest,
+      notBeforeMs: (begin.value ?? 0n) * 1000n,
+      notAfterMs: (end.value ?? 0n) * 1000n,
+    };
+    return command({ $case: 'upgrade', value }, 'Sent the upgrade to', input, io);
+  },
+};
+
+/** `signet connector diagnose`. */
+export const connectorDiagnose: CommandSpec = {
+  connects: 'server',
+  prints: true,
+  args: WHICH,
+  about: "Has connectors send what helps to find a fault; it stands in the server's log.",
+  flags: [ALL_OF],
+  examples: ['signet connector diagnose db-7d4f'],
+  run: (input, io) =>
+    command({ $case: 'collectDiagnostics', value: {} }, 'Asked for diagnostics of', input, io),
+};
+
+/** `signet connector renew`. */
+export const connectorRenew: CommandSpec = {
+  connects: 'server',
+  prints: true,
+  args: WHICH,
+  about: 'Has connectors renew their certificates now, with new keys.',
+  flags: [ALL_OF, REASON],
+  examples: ['signet connector renew --group db --reason "key rotation"'],
+  run: (input, io) =>
+    command(
+      { $case: 'renewNow', value: { reason: input.text('reason') ?? '' } },
+      'Asked for a new certificate of',
+      input,
+      io,
+    ),
+};
+
+/** `signet connector re-enrol`. */
+export const connectorReEnrol: CommandSpec = {
+  connects: 'server',
+  prints: true,
+  args: WHICH,
+  about: 'Has connectors prove anew who they are, with new keys.',
+  flags: [ALL_OF, REASON],
+  examples: ['signet connector re-enrol db-7d4f --reason "moved to another node"'],
+  run: (input, io) =>
+    command(
+      { $case: 'reEnrol', value: { reason: input.text('reason') ?? '' } },
+      'Asked for another enrolment of',
+      input,
+      io,
+    ),
+};
+
+type Ask = (client: ConnectorAdminClient) => UnaryCall<ConnectorsResponse>;
+
+function ask(
+  call: ConnectorCall,
+  doing: string,
+  request: Ask,
+): Promise<Result<ConnectorsResponse>> {
+  return call<ConnectorsResponse>(`${doing} connectors`, request);
+}
+
+async function act(
+  doing: string,
+  done: string,
+  input: Input,
+  io: CliIo,
+  request: (which: SelectConnectors) => Ask,
+): Promise<Result<void>> {
+  const which = selection(input);
+  if (!which.ok) return which;
+  return withConnectors(input, io, async (call) => {
+    const answer = await ask(call, doing, request(which.value));
+    return answer.ok ? report(answer.value, done, input, io) : answer;
+  });
+}
+
+function command(
+  kind: NonNullable<Command['kind']>,
+  done: string,
+  input: Input,
+  io: CliIo,
+): Promise<Result<void>> {
+  const told = { nonce: Buffer.alloc(0), kind };
+  return act(
+    'telling',
+    done,
+    input,
+    io,
+    (which) => (client) => (m, o, over) =>
+      client.commandConnectors({ which, command: told }, m, o, over),
+  );
+}
+
+/** IDs, or a group; nothing must not mean everybody. */
+function selection(input: Input): Result<SelectConnectors> {
+  const ids = [...new Set(input.args)];
+  const group = input.text('group') ?? '';
+  if (ids.length > 0 !== (group !== '') && !ids.includes('')) return ok({ ids, group });
+  return fail('CLI_USAGE', 'takes IDs, as "signet connector list" shows them, or --group');
+}
+
+/** Asks before a whole group is shut out. */
+async function confirm(
+  call: ConnectorCall,
+  group: string,
+  input: Input,
+  io: CliIo,
+): Promise<Result<void>> {
+  if (group === '' || input.has('yes')) return ok(undefined);
+  const listed = await listConnectors(call, { group, states: [] });
+  if (!listed.ok) return listed;
+  const count = listed.value.filter(({ state }) => state !== 'revoked').length;
+  const what = `${counted(count, 'connector', 'connectors')} of group ${safe(group)}`;
+  const answer = await io.ask(`Revoke ${what} for good? [yes/no] `);
+  if (answer?.trim().toLowerCase() === 'yes') return ok(undefined);
+  return unconfirmed(what);
+}
+
+function unconfirmed(what: string): Failed {
+  return fail('CONNECTOR_UNCONFIRMED', `${what} were not revoked: nobody said yes`);
+}
+
+/** Prints what became of each, and refuses where some were refused. */
+function report(answer: ConnectorsResponse, done: string, input: Input, io: CliIo): Result<void> {
+  const { outcomes } = answer;
+  printOut(input, io, ConnectorsResponse.toJSON(answer), () => textOf(outcomes, done));
+  const errors = outcomes.flatMap((outcome) => outcomeError(outcome) ?? []);
+  return batchResult(errors, outcomes.length);
+}
+
+function textOf(outcomes: readonly ConnectorOutcome[], done: string): string {
+  const good = outcomes.filter(({ errorCode }) => errorCode === '');
+  if (outcomes.length === 0) return 'No connector of the group is concerned\n';
+  if (good.length === 0) return '';
+  const later = good.filter(({ told }) => !told).length;
+  const names = good.length <= 5 ? `: ${good.map(({ id }) => safe(id)).join(', ')}` : '';
+  const lines = [`${done} ${counted(good.length, 'connector', 'connectors')}${names}`];
+  if (later > 0 && done === 'Draining') {
+    lines.push(`${later} without a session here: told when they have one`);
+  }
+  return `${lines.join('\n')}\n`;
+}
