@@ -1,6 +1,7 @@
 import { fail, ok, type Result } from '../base/result.ts';
 import type { VendorKeys } from '../connectors/vendor/vendor-keys.ts';
 import { GetVendorKeyResponse, type VendorKeysService } from '../gen/signet/connector/v1/vendor.ts';
+import { requireConnectorNode } from '../policy/connector-grants.ts';
 import type { ConnectorCaller } from '../policy/grant.ts';
 import type { CallContext, Encoded, Handlers } from '../rpc/service.ts';
 import { fitAnswer } from './batch.ts';
@@ -32,11 +33,16 @@ async function giveKey(
 }
 
 /** Enrolled as the group demands now, which may be more than it did then, and not on its way out. */
-function meetsGroup({ connectors }: ApiContext, { connector }: ConnectorCaller): Result<void> {
+function meetsGroup(
+  { connectors, policy }: ApiContext,
+  { connector }: ConnectorCaller,
+): Result<void> {
   const group = connectors?.group(connector.group);
   if (group === undefined) {
     return fail('VENDOR_KEY_DENIED', `there is no connector group ${connector.group}`);
   }
+  const node = requireConnectorNode(connector, policy);
+  if (!node.ok) return node;
   if (connector.standing !== 'enrolled') {
     return fail('VENDOR_KEY_DENIED', `connector ${connector.id} is ${connector.standing}`);
   }
