@@ -1,11 +1,13 @@
+import { stateOf } from '../connectors/state.ts';
 import {
   type ConnectorCluster,
   ConnectorObjects,
 } from '../controllers/connector/connector-objects.ts';
 import { ConnectorStatus } from '../controllers/connector/connector-status.ts';
-import type { ConnectorFigures } from '../controllers/connector/status-of.ts';
+import type { ConnectorFigures, SegmentFigures } from '../controllers/connector/status-of.ts';
 import { PodEvents } from '../controllers/pod-events.ts';
 import { kubeMetricsOf } from '../kube/metrics.ts';
+import type { ConnectorView } from '../registry/connectors.ts';
 import type { Registry } from '../registry/registry.ts';
 import { servedSegments } from '../rules/connector/conflicts.ts';
 import { startLeader } from './kube-leader.ts';
@@ -18,34 +20,49 @@ interface ConnectorParts {
 }
 
 /** How groups and segments stand by what is stored alone. */
-export function storedFigures({ connectors: view }: Registry): ConnectorFigures {
-  const conflictsIn = (group: string) => servedSegments(view.segmentsOf(group)).conflicts;
+export function storedFigures({ clock, config }: ServerBase, registry: Registry): ConnectorFigures {
+  const { connectors: view } = registry;
+  const servingSinceMs = clock.nowMs();
+  const heartbeatSeconds = config.connectors?.heartbeat ?? 30;
+  const countsOf = (group: string): ReadonlyMap<string, number> => {
+    const counts = new Map<string, number>();
+    const facts = { session: undefined, lastHeardMs: 0, servingSinceMs, heartbeatSeconds };
+    for (const connector of view.connectorsIn(group)) {
+      const { state } = stateOf(connector, { ...facts, nowMs: clock.nowMs() });
+      counts.set(state, (counts.get(state) ?? 0) + 1);
+    }
+    return counts;
+  };
   return {
-    group: (name) => ({
-      connectors: new Map(),
-      upToDate: 0,
-      segments: servedSegments(view.segmentsOf(name)).served.length,
-      thinSegments: 0,
-      activeFlows: 0,
-      oldestCertificateExpiresAtSeconds: 0,
-      lastError: '',
+    now: () => ({
+      group: (name) => ({
+        connectors: countsOf(name),
+        upToDate: 0,
+        segments: servedSegments(view.segmentsOf(name)).served.length,
+        thinSegments: 0,
+        activeFlows: 0,
+        oldestCertificateExpiresAtSeconds: 0,
+        lastError: '',
+      }),
+      segment: (id) => segmentFigures(view, id),
     }),
-    segment(id) {
-      const segment = view.segment(id);
-      if (segment === undefined) return undefined;
-      const all = view.groupsOf(segment).map((group) => {
-        const found = conflictsIn(group).find(({ segmentId }) => segmentId === id);
-        return { group, found };
-      });
-      return {
-        groups: all.filter(({ found }) => found === undefined).map(({ group }) => group),
-        conflicts: all.flatMap(({ group, found }) =>
-          found === undefined ? [] : { group, segmentId: found.standingId, detail: found.detail },
-        ),
-        healthyConnectors: 0,
-      };
-    },
     onChange: (listener) => view.onChange(listener),
+  };
+}
+
+function segmentFigures(view: ConnectorView, id: string): SegmentFigures | undefined {
+  const segment = view.segment(id);
+  if (segment === undefined) return undefined;
+  const all = view.groupsOf(segment).map((group) => {
+    const { conflicts } = servedSegments(view.segmentsOf(group));
+    return { group, found: conflicts.find(({ segmentId }) => segmentId === id) };
+  });
+  return {
+    groups: all.filter(({ found }) => found === undefined).map(({ group }) => group),
+    conflicts: all.flatMap(({ group, found }) =>
+      found === undefined ? [] : { group, segmentId: found.standingId, detail: found.detail },
+    ),
+    healthyConnectors: 0,
   };
 }
 

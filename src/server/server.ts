@@ -95,7 +95,7 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
   const federation = await startFederation(base, core.value);
   if (!federation.ok) return federation;
   startFederatedDomains(base, core.value, federation.value.fetcher);
-  startKubeConnectors(base, core.value, storedFigures(core.value.registry));
+  startKubeConnectors(base, core.value, storedFigures(base, core.value.registry));
   const listeners = await startListeners(base, core.value, {
     dpu: dpu.value,
     federation: federation.value,

@@ -3,13 +3,23 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { CHART_SCHEMA, renderChartSchema } from './chart-schema.ts';
+import {
+  CHART_SCHEMA,
+  CONNECTOR_CHART_SCHEMA,
+  renderChartSchema,
+  renderConnectorChartSchema,
+} from './chart-schema.ts';
 
 type Node = Readonly<Record<string, unknown>>;
 
-test("the chart's values take what server and agent take", () => {
-  assert.equal(readFileSync(CHART_SCHEMA, 'utf8'), renderChartSchema(), 'run: npm run docs');
-});
+for (const [path, render] of [
+  [CHART_SCHEMA, renderChartSchema],
+  [CONNECTOR_CHART_SCHEMA, renderConnectorChartSchema],
+] as const) {
+  test(`${path} takes what the programs take`, () => {
+    assert.equal(readFileSync(path, 'utf8'), render(), 'run: npm run docs');
+  });
+}
 
 /** Objects of a schema that take keys which nobody names. */
 function open(schema: unknown, path: string): readonly string[] {
@@ -21,7 +31,7 @@ function open(schema: unknown, path: string): readonly string[] {
   return [...here, ...inner];
 }
 
-for (const chart of ['signet', 'signet-crds']) {
+for (const chart of ['signet', 'signet-crds', 'signet-connector']) {
   test(`no object of the values of ${chart} takes unknown keys`, () => {
     const schema: unknown = JSON.parse(readFileSync(`charts/${chart}/values.schema.json`, 'utf8'));
     assert.deepEqual(open(schema, ''), []);

@@ -1,9 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { agentConfigJsonSchema } from '../../agent/config.ts';
+import { connectorConfigJsonSchema } from '../../agent/connector/config.ts';
 import { serverConfigJsonSchema } from '../../src/server/config.ts';
 
-/** The schema of the chart's values. */
+/** The schema of the values of the chart of server and agents. */
 export const CHART_SCHEMA = 'charts/signet/values.schema.json';
+
+/** The schema of the values of the chart of connectors. */
+export const CONNECTOR_CHART_SCHEMA = 'charts/signet-connector/values.schema.json';
 
 type Node = Readonly<Record<string, unknown>>;
 
@@ -24,6 +28,11 @@ const NOT_OF_AGENT = [
   ...['workloadAttestors.docker', 'workloadAttestors.podman', 'workloadAttestors.systemd'],
   ...['workloadAttestors.slurm.askController', 'workloadAttestors.slurm.squeuePath'],
   ...['workloadAttestors.slurm.confPath', 'workloadAttestors.k8s.nodeName'],
+];
+
+const NOT_OF_CONNECTOR = [
+  ...['trustDomain', 'group', 'dataDir', 'server', 'bootstrap', 'enrol', 'segments', 'local'],
+  ...['telemetry', 'drain.timeout', 'outputs.directory', 'outputs.keyMode', 'outputs.mode'],
 ];
 
 function isNode(value: unknown): value is Node {
@@ -64,9 +73,20 @@ function reduced(schema: Node, paths: readonly string[]): unknown {
   return forHelm(paths.reduce((left, path) => without(left, path.split('.')), schema));
 }
 
+function readSchema(path: string): Node & { readonly $defs: Node } {
+  return JSON.parse(readFileSync(path, 'utf8')) as Node & { readonly $defs: Node };
+}
+
+/** The file of the chart of connectors as it should be. */
+export function renderConnectorChartSchema(): string {
+  const own = readSchema(CONNECTOR_CHART_SCHEMA);
+  const connectorConfig = reduced(connectorConfigJsonSchema(), NOT_OF_CONNECTOR);
+  return `${JSON.stringify({ ...own, $defs: { ...own.$defs, connectorConfig } }, null, 2)}\n`;
+}
+
 /** The file as it should be: its own part as it stands, and that of the product's configuration. */
 export function renderChartSchema(): string {
-  const own = JSON.parse(readFileSync(CHART_SCHEMA, 'utf8')) as Node & { readonly $defs: Node };
+  const own = readSchema(CHART_SCHEMA);
   const server: Node = serverConfigJsonSchema();
   const at = (...path: readonly string[]): unknown => forHelm(path.reduce(childOf, server));
   const $defs = {
@@ -81,4 +101,7 @@ export function renderChartSchema(): string {
   return `${JSON.stringify({ ...own, $defs }, null, 2)}\n`;
 }
 
-if (import.meta.main) writeFileSync(CHART_SCHEMA, renderChartSchema());
+if (import.meta.main) {
+  writeFileSync(CHART_SCHEMA, renderChartSchema());
+  writeFileSync(CONNECTOR_CHART_SCHEMA, renderConnectorChartSchema());
+}

@@ -48,6 +48,8 @@ spec:
   hostPath: { path: ${path}, type: DirectoryOrCreate }
 `;
 
+const DRY_RUN = ['apply', '--dry-run=server', '--validate=strict', '--server-side', '-f', '-'];
+
 const SERVER = 'system:serviceaccount:server:signet-server';
 const AGENT = 'system:serviceaccount:agents:signet-agent';
 
@@ -79,12 +81,12 @@ describe('the charts on a real API server', needsShared('rig/kube.sh'), () => {
 
   it('are taken by strict validation, with every set of values', async (t) => {
     if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
-    const dryRun = ['apply', '--dry-run=server', '--validate=strict', '--server-side', '-f', '-'];
     const crds = await render(helm3, 'charts/signet-crds', []);
-    await rig.kubectl(dryRun, crds.map((each) => stringify(each)).join('---\n'));
+    await rig.kubectl(DRY_RUN, crds.map((each) => stringify(each)).join('---\n'));
     for (const name of readdirSync(VALUES).sort()) {
       const objects = await render(helm3, 'charts/signet', ['-f', join(VALUES, name)]);
-      const said = await rig.kubectl(dryRun, objects.map((each) => stringify(each)).join('---\n'));
+      const texts = objects.map((each) => JSON.stringify(each));
+      const said = await rig.kubectl(DRY_RUN, texts.join('\n---\n'));
       assert.equal(said.trim().split('\n').length, objects.length, name);
     }
   });
@@ -146,6 +148,28 @@ describe('the charts on a real API server', needsShared('rig/kube.sh'), () => {
       const running = ['wait', '--for=jsonpath={.status.phase}=Running', '--timeout=120s'];
       await rig.kubectl([...running, 'pod', '-n', namespace, '-l', selector]);
     }
+  });
+
+  it('of connectors are taken by strict validation, and installed in a restricted namespace', async (t) => {
+    if (helm3.missing !== undefined) return skipNow(t, helm3.missing);
+    const chart = 'charts/signet-connector';
+    for (const name of readdirSync(join(chart, 'ci'))) {
+      const objects = await render(helm3, chart, ['-f', join(chart, 'ci', name)]);
+      const texts = objects.map((each) => JSON.stringify(each));
+      const said = await rig.kubectl(DRY_RUN, texts.join('\n---\n'));
+      assert.equal(said.trim().split('\n').length, objects.length, name);
+    }
+    const minimal = ['-f', join(chart, 'ci/minimal-values.yaml'), '-n', 'server'];
+    const more = ['--set', 'autoscaling.enabled=true,objects.group.enabled=true'];
+    const notes = await install(helm3, ['edge', chart, ...minimal, ...more]);
+    const [rules] = /^ {2}rules:\n( {4}.*\n)+/m.exec(notes) ?? [];
+    assert.match(JSON.stringify(parse(rules ?? '')), /"name":\{"matches":"\^\(\.\*\)\$"/);
+    const names = ['get', 'cgroup,hpa,pdb,netpol', '-n', 'server', '-o', 'name'];
+    assert.match(await rig.kubectl(names), /connectorgroup\.signet\.dev\/edge\n/);
+    const gone = await helm3.run([
+      ...['uninstall', 'edge', '-n', 'server', '--kubeconfig', rig.kubeconfig],
+    ]);
+    assert.equal(gone.code, 0, gone.stderr);
   });
 
   async function may(who: string, ...what: readonly string[]): Promise<boolean> {

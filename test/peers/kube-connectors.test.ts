@@ -3,9 +3,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { parse, stringify } from 'yaml';
+import { enrolText } from '../../src/connectors/enrol/signed-text.ts';
+import {
+  ConnectorService,
+  EnrolRequest,
+  type EnrolResponse,
+} from '../../src/gen/signet/connector/v1/connector.ts';
 import { run, soon } from '../support/processes.ts';
-import { TestServer } from '../support/server.ts';
+import { ask, TestServer } from '../support/server.ts';
 import { needsShared } from '../support/shared.ts';
+import { makeCsr, makeKey, signWith } from '../support/x509.ts';
 import { type KubeRig, startKubeRig } from './kube-rig.ts';
 
 const CRDS = 'charts/signet-crds/files';
@@ -32,6 +39,19 @@ const EDGE = {
   segmentNamespaces: ['shop'],
   segmentHosts: ['*.shop.test', '*.shop.svc.cluster.local'],
 };
+/** A pod that a node has, whose containers nobody runs. */
+const POD = stringify({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { namespace: 'net', name: 'edge-0' },
+  spec: {
+    nodeName: 'node-a',
+    serviceAccountName: 'edge',
+    automountServiceAccountToken: false,
+    containers: [{ name: 'c', image: 'none' }],
+  },
+});
+
 const DB = { groups: ['edge'], hosts: ['db.shop.test'], clients: ['spiffe://example.org/app/*'] };
 
 describe('connectors on a real API server', needsShared('rig/kube.sh'), () => {
@@ -131,6 +151,35 @@ describe('connectors on a real API server', needsShared('rig/kube.sh'), () => {
     await soon(async () => (await rig.kubectl(events)).includes('CONNECTOR_GROUP_NOT_ALLOWED'));
   });
 
+  /** Enrols with the token of the pod, as its companion would. */
+  async function enrol(audience: string): Promise<EnrolResponse> {
+    const bound = ['--bound-object-kind', 'Pod', '--bound-object-name', 'edge-0'];
+    const asked = ['create', 'token', 'edge', '-n', 'net', '--audience', audience, ...bound];
+    const kubernetesToken = (await rig.kubectl(asked)).trim();
+    const client = await server.tcp();
+    const key = makeKey();
+    const publicKey = Buffer.from(key.spki);
+    const { challenge } = await ask(client, ConnectorService.getChallenge, { publicKey });
+    const csr = Buffer.from(makeCsr({ key }));
+    const signature = signWith(key, enrolText(challenge, csr));
+    const instance = { podName: 'edge-0', nodeName: 'node-a' };
+    const stated = EnrolRequest.fromJSON({ group: 'edge', instance, kubernetesToken });
+    const proof = { csr, challenge, challengeSignature: Buffer.from(signature) };
+    const clockMs = BigInt(Date.now());
+    return ask(client, ConnectorService.enrol, { ...stated, ...proof, clockMs });
+  }
+
+  it('a pod enrols by its token, and shows in the status of its group', async () => {
+    const account = { metadata: { namespace: 'net', name: 'edge' } };
+    await apply(stringify({ apiVersion: 'v1', kind: 'ServiceAccount', ...account }), POD);
+    await rig.node('node-a');
+    await assert.rejects(enrol('somebody-else'), /does not accept the token/);
+    const { spiffeId, connectorId } = await enrol('signet-connectors');
+    assert.equal(spiffeId, `spiffe://example.org/connector/edge/${connectorId}`);
+    const counts = ['get', 'cgroup', 'edge', '-n', 'net', '-o', 'jsonpath={.status.connectors}'];
+    await soon(async () => (await rig.kubectl(counts)) === '{"enrolled":1}');
+  });
+
   it('of two segments in conflict the first one stands, and the other is told so', async () => {
     await apply(segment('shop', 'twin', DB));
     await soonIs('cseg', 'shop', 'twin', /Conflict=SegmentConflict .*Ready=NotServed/);
@@ -143,9 +192,16 @@ describe('connectors on a real API server', needsShared('rig/kube.sh'), () => {
   it('what a group takes no more ends, and with the group all of it', async () => {
     await apply(group('net', 'edge', { ...EDGE, segmentNamespaces: ['other'] }));
     await soonIs('cseg', 'shop', 'db', /Accepted=NotPermitted/);
-    await apply(group('net', 'edge', EDGE));
+    await apply(group('net', 'edge', EDGE), group('net', 'edge-b', EDGE));
     await soonIs('cseg', 'shop', 'db', /Accepted=Accepted/);
-    await rig.kubectl(['delete', 'cgroup', 'edge', '-n', 'net']);
-    await soonIs('cseg', 'shop', 'db', /Accepted=NoGroup/);
+    await apply(segment('shop', 'b', { ...DB, groups: ['edge-b'] }));
+    await soonIs('cseg', 'shop', 'b', /Accepted=Accepted/);
+    await rig.kubectl(['delete', 'cgroup', 'edge', 'edge-b', '-n', 'net']);
+    await soonIs('cseg', 'shop', 'b', /Accepted=NoGroup/);
+    // The other one has a connector still: it serves on, and nobody else gets in.
+    await soonIs('cseg', 'shop', 'db', /Accepted=Accepted/);
+    await soon(async () =>
+      /not kubernetes-token/.test(await enrol('signet-connectors').then(String, String)),
+    );
   });
 });

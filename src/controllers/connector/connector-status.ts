@@ -33,13 +33,15 @@ export interface ConnectorStatusOptions {
 
 /** Between two looks at what heartbeats changed, in milliseconds. */
 const LOOK_MS = 5_000;
-/** Between two writes of an object whose conditions stay as they are, in milliseconds. */
+/** Between two writes of an object of which only figures changed, in milliseconds. */
 const CALM_MS = 30_000;
 /** Calls at a time. */
 const MAX_CALLS = 4;
 
 interface Written {
   readonly text: string;
+  /** Of it, what is not to wait: conditions, and connectors by their state. */
+  readonly urgent: string;
   readonly conditions: string;
   readonly atMs: number;
 }
@@ -124,8 +126,8 @@ export class ConnectorStatus {
   }
 
   *#all(): Iterable<Writing> {
-    const { standings, figures } = this.#options;
-    const { groups, segments } = standings();
+    const { groups, segments } = this.#options.standings();
+    const figures = this.#options.figures.now();
     for (const standing of groups) {
       const { object } = standing;
       const wanted = groupStatusOf(standing, figures.group(object.name));
@@ -140,17 +142,17 @@ export class ConnectorStatus {
 
   #isDue(one: Writing): boolean {
     const { object, wanted } = one;
-    const { text, conditions } = textsOf(one);
+    const { text, urgent, conditions } = textsOf(one);
     const last = this.#written.get(object.uid);
     const nowMs = this.#options.clock.monotonicMs();
     if (last === undefined) {
       if (!isAsShown(object, wanted)) return true;
       // As another server left it, before this one led.
-      this.#written.set(object.uid, { text, conditions, atMs: nowMs });
+      this.#written.set(object.uid, { text, urgent, conditions, atMs: nowMs });
       return false;
     }
     if (last.text === text) return false;
-    if (last.conditions !== conditions || nowMs - last.atMs >= CALM_MS) return true;
+    if (last.urgent !== urgent || nowMs - last.atMs >= CALM_MS) return true;
     this.#lookLater(CALM_MS - (nowMs - last.atMs));
     return false;
   }
@@ -203,8 +205,10 @@ export class ConnectorStatus {
 }
 
 function textsOf({ object, wanted }: Writing): Omit<Written, 'atMs'> {
+  const facts = shownFacts(wanted.facts);
   const conditions = JSON.stringify([object.generation, ...wanted.conditions]);
-  return { text: JSON.stringify([conditions, shownFacts(wanted.facts)]), conditions };
+  const urgent = JSON.stringify([conditions, facts.connectors]);
+  return { text: JSON.stringify([urgent, facts]), urgent, conditions };
 }
 
 /** Whether an object says already what it is to say. */

@@ -32,10 +32,15 @@ export interface SegmentFigures {
   readonly healthyConnectors: number;
 }
 
-/** How groups and segments stand, from the sessions of their connectors. */
-export interface ConnectorFigures {
+/** How groups and segments stand at one moment. */
+export interface FiguresNow {
   group(name: string): GroupFigures | undefined;
   segment(id: string): SegmentFigures | undefined;
+}
+
+/** How groups and segments stand, from the sessions of their connectors. */
+export interface ConnectorFigures {
+  now(): FiguresNow;
   /** Calls back when any may stand otherwise. Returns what ends it. */
   onChange(listener: () => void): () => void;
 }
