@@ -32,9 +32,10 @@ export class Deadlines {
     this.#cancel = clock.after(slotMs, () => this.#tick());
   }
 
-  /** Has `item` looked at after `delayMs`, in place of what was asked for it before. */
+  /** Has `item` looked at after `delayMs`, in place of what was asked for it before; never where that is infinite. */
   set(item: Due, delayMs: number): void {
     this.delete(item);
+    if (delayMs === Number.POSITIVE_INFINITY) return;
     const ahead = Math.min(Math.max(Math.ceil(delayMs / this.#slotMs), 1), MAX_AHEAD);
     item.slot = this.#last + ahead;
     const slot = this.#slots.get(item.slot);
@@ -65,10 +66,7 @@ export class Deadlines {
     for (const slot of passed) {
       const items = this.#slots.get(slot) ?? [];
       this.#slots.delete(slot);
-      for (const item of items) {
-        const delayMs = item.due();
-        if (delayMs !== Number.POSITIVE_INFINITY) this.set(item, delayMs);
-      }
+      for (const item of items) this.set(item, item.due());
     }
     this.#onTick();
   }

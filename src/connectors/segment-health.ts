@@ -58,13 +58,15 @@ export class SegmentHealthTable {
 
   /** Segments with a target that is down. */
   *downSegments(): Iterable<string> {
-    for (const [segmentId, targets] of this.#segments) {
-      for (const { health } of targets.values()) {
-        if (health !== TargetHealth.TARGET_HEALTH_DOWN) continue;
-        yield segmentId;
-        break;
-      }
+    for (const id of this.#segments.keys()) if (this.isDown(id)) yield id;
+  }
+
+  /** Whether a target of a segment is down. */
+  isDown(segmentId: string): boolean {
+    for (const { health } of this.#segments.get(segmentId)?.values() ?? []) {
+      if (health === TargetHealth.TARGET_HEALTH_DOWN) return true;
     }
+    return false;
   }
 
   /** All that is kept. */

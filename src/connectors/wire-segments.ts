@@ -32,6 +32,7 @@ export function toWireSegment(segment: ConnectorSegmentDraft): WireSegment {
     draining: segment.draining,
     priority: segment.priority,
     weight: segment.weight,
-    labels: { ...segment.labels },
+    // In one order: equal segments are equal bytes, whoever wrote them.
+    labels: Object.fromEntries(Object.entries(segment.labels).sort(([a], [b]) => (a < b ? -1 : 1))),
   };
 }

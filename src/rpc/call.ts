@@ -26,11 +26,14 @@ export interface WireStatus {
 
 /**
  * The status that a refusal travels with: message, `grpc-status-details-bin` where details were
- * added, and the code of the error table in `signet-error-code`.
+ * added, the code of the error table in `signet-error-code`, and where the detail `retryAfterMs` says
+ * when to come again, that in `signet-retry-after-ms`.
  */
 export function wireStatus(error: SignetError): WireStatus {
   const metadata = new Metadata();
   metadata.set('signet-error-code', error.code);
+  const { retryAfterMs } = error.details;
+  if (retryAfterMs !== undefined) metadata.set('signet-retry-after-ms', String(retryAfterMs));
   // grpc-js percent-encodes the text and throws on lone surrogates.
   const details = error.message.slice(0, MAX_MESSAGE_LENGTH).toWellFormed();
   const added = statusDetails(error);

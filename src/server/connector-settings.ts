@@ -27,6 +27,9 @@ export const connectorsSchema = z
     heartbeat: durationSetting({ min: '1s', max: '10m' })
       .prefault('30s')
       .describe('How often a connector tells how it is; it is lost after three of these.'),
+    sessionsPerSecond: countSetting(300, 100_000).describe(
+      'Sessions that may begin in a second; the others are told when to come again.',
+    ),
     maxClockSkew: durationSetting({ min: '1s', max: '1h' })
       .prefault('5m')
       .describe('A connector whose clock is further away does not enrol.'),

@@ -1,9 +1,11 @@
 import type { EnrolCalls } from '../api/connector-enrol.ts';
 import { createConnectorService, refuseConnectors } from '../api/connector-service.ts';
+import { createConnectorSession } from '../api/connector-session.ts';
 import { createChallenges } from '../connectors/enrol/challenges.ts';
 import type { EnrolContext } from '../connectors/enrol/enrol.ts';
 import { createEnrolMetrics } from '../connectors/enrol/metrics.ts';
 import { type ConnectorCluster, createPodFinder } from '../connectors/enrol/pods.ts';
+import type { LiveConnectors } from '../connectors/live.ts';
 import type { ConnectorParts } from '../connectors/parts.ts';
 import { nodeFrom } from '../controllers/projections.ts';
 import { ConnectorAdminService } from '../gen/signet/connector/v1/admin.ts';
@@ -12,6 +14,7 @@ import type { RpcHost } from '../rpc/host.ts';
 import { createRateLimiter } from '../rpc/rate-limiter.ts';
 import type { CallGuard } from '../rpc/service.ts';
 import { nodeAgentId } from '../rules/kube/surroundings.ts';
+import { heartbeatSecondsOf, startConnectorSessions } from './connector-sessions.ts';
 import type { ConnectorSettings } from './connector-settings.ts';
 import type { ServerCore } from './core.ts';
 import type { ServerCluster } from './kubernetes.ts';
@@ -24,6 +27,8 @@ export interface ServerConnectors {
   serveAdmin(host: RpcHost, guards: readonly CallGuard[]): void;
   /** Those that connectors call, over TCP. */
   serveTcp(host: RpcHost, guards: readonly CallGuard[]): void;
+  /** How connectors are now; undefined where they are not served. */
+  readonly live: LiveConnectors | undefined;
 }
 
 /** Starts what connectors need; without `connectors` in the configuration every call is refused. */
@@ -31,15 +36,22 @@ export function startConnectors(base: ServerBase, core: ServerCore): ServerConne
   const settings = base.config.connectors;
   const { api } = core;
   const admin = refuseConnectors(ConnectorAdminService);
-  const connector =
-    settings === undefined || api.connectors === undefined
-      ? refuseConnectors(ConnectorService)
-      : createConnectorService(
-          enrolCalls(base, core, settings, { ...api, connectors: api.connectors }),
-        );
+  if (settings === undefined || api.connectors === undefined) {
+    const connector = refuseConnectors(ConnectorService);
+    return {
+      serveAdmin: (host, guards) => host.addService(ConnectorAdminService, admin, guards),
+      serveTcp: (host, guards) => host.addService(ConnectorService, connector, guards),
+      live: undefined,
+    };
+  }
+  const parts = { ...api, connectors: api.connectors };
+  const hub = startConnectorSessions(base, core, settings, parts);
+  const calls = enrolCalls(base, core, settings, parts, hub);
+  const connector = createConnectorService(calls, createConnectorSession(hub, base.clock));
   return {
     serveAdmin: (host, guards) => host.addService(ConnectorAdminService, admin, guards),
     serveTcp: (host, guards) => host.addService(ConnectorService, connector, guards),
+    live: hub,
   };
 }
 
@@ -48,6 +60,7 @@ function enrolCalls(
   { api, clusters, identity }: ServerCore,
   settings: ConnectorSettings,
   parts: ConnectorParts,
+  live: LiveConnectors,
 ): EnrolCalls {
   const { clock, random, metrics } = base;
   const limit = { perSecond: settings.enrolmentsPerSecond, burst: settings.enrolmentBurst };
@@ -62,14 +75,14 @@ function enrolCalls(
     metrics: createEnrolMetrics(metrics),
     maxClockSkewMs: settings.maxClockSkew * 1000,
     isOwnCertificate: rememberCertificates(identity),
-    isOpen: () => false,
+    isOpen: (id) => live.isOpen(id),
   };
   return {
     api,
     enrolment,
     limiter: createRateLimiter({ limit, clock }),
     sessionEndpoints: settings.sessionEndpoints,
-    heartbeatSeconds: Math.max(1, Math.round(settings.heartbeat)),
+    heartbeatSeconds: heartbeatSecondsOf(settings),
   };
 }
 

@@ -64,4 +64,41 @@ export const connectorErrors = defineErrors({
     means: 'The node of the connector is banned or in quarantine.',
     action: 'See `signet agent show` and `signet dpu show` of the node that the message names.',
   },
+  CONNECTOR_SESSION_PROTOCOL: {
+    status: 'InvalidArgument',
+    retryable: false,
+    means: 'A connector did not keep to the protocol of its session, which was ended.',
+    action: 'Correct or update the connector; the message says what it sent.',
+  },
+  CONNECTOR_SESSION_REPLACED: {
+    status: 'Aborted',
+    retryable: false,
+    means: 'The connector opened another session, which ended this one.',
+    action: 'Nothing after a renewal or a lost connection; else look for a copy of its key.',
+  },
+  CONNECTOR_SESSION_SILENT: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'Nothing was heard of the connector for three heartbeats.',
+    action: 'See whether the connector runs and its network lets the stream through.',
+  },
+  CONNECTOR_SESSION_PACED: {
+    status: 'ResourceExhausted',
+    retryable: true,
+    means: 'More connectors opened sessions at once than the server takes in.',
+    action:
+      'Nothing: connectors come back by themselves; raise connectors.sessionsPerSecond if it lasts.',
+  },
+  CONNECTOR_MESSAGE_UNKNOWN: {
+    status: 'Unimplemented',
+    retryable: false,
+    means: 'A connector sent a message of a kind that this server does not know; it went on.',
+    action: 'Update the server where the connector is newer than it.',
+  },
+  CONNECTOR_RENEWAL_BUSY: {
+    status: 'Aborted',
+    retryable: true,
+    means: 'A connector asked for a renewal while another one was under way or had just been.',
+    action: 'Nothing: it asks again later; update the connector if it lasts.',
+  },
 });

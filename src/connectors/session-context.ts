@@ -1,0 +1,59 @@
+import type { Clock } from '../base/clock.ts';
+import type { Random } from '../base/random.ts';
+import type { Result } from '../base/result.ts';
+import type { X509Svid } from '../gen/signet/connector/v1/connector.ts';
+import type { SvidFacts } from '../policy/svid-facts.ts';
+import type { ConnectorRecord } from '../rules/connector/record.ts';
+import type { BundleMessage } from './bundle-feed.ts';
+import type { SegmentMessages, SegmentVersion } from './segment-feed.ts';
+import type { TargetBudget } from './segment-health.ts';
+
+/** Signs the next SVID of a connector, for the key of a PKCS #10 request (DER). */
+export type RenewConnector = (
+  connector: ConnectorRecord,
+  csr: Uint8Array,
+) => Promise<Result<X509Svid>>;
+
+/** What sessions count, for metrics; plain numbers, as they change with every message. */
+export interface SessionCounts {
+  heartbeats: number;
+  nacks: number;
+  renewals: number;
+  renewalsFailed: number;
+  events: number;
+  eventsDropped: number;
+  unknownMessages: number;
+  replaced: number;
+  cloneSuspicions: number;
+  refused: number;
+}
+
+/** What all sessions share. */
+export interface SessionContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly heartbeatSeconds: number;
+  readonly counts: SessionCounts;
+  readonly targets: TargetBudget;
+  /** Whether the SVID that opened a session is still that of a connector that may hold one. */
+  judge(facts: SvidFacts): Result<unknown>;
+  segments(group: string): SegmentVersion;
+  messagesFrom(group: string, version: string): SegmentMessages;
+  bundle(group: string): BundleMessage | undefined;
+  /** See `ConnectorGroupDraft.offlineSeconds`. */
+  offlineSeconds(group: string): number;
+  readonly renew: RenewConnector;
+  /** Writes down that a connector left for good. */
+  stopped(id: string, reason: string): Promise<void>;
+  /** Writes an event of a connector into the log, unless it tells too many. */
+  event(connector: ConnectorRecord, event: SessionEvent): void;
+  /** Notes that what operators see of a connector changed. */
+  touched(id: string): void;
+}
+
+/** What a connector has to say to operators. */
+export interface SessionEvent {
+  readonly reason: string;
+  readonly message: string;
+  readonly warning: boolean;
+}

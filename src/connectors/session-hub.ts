@@ -1,0 +1,394 @@
+import type { Cancel, Clock } from '../base/clock.ts';
+import { type Random, randomFraction } from '../base/random.ts';
+import { fail, ok, type Result } from '../base/result.ts';
+import type { GroupStatus } from '../gen/signet/connector/v1/admin.ts';
+import type { SvidFacts } from '../policy/svid-facts.ts';
+import type { ConnectorsChanged } from '../registry/connectors.ts';
+import type { Registry } from '../registry/registry.ts';
+import { createRateLimiter, type RateLimiter } from '../rpc/rate-limiter.ts';
+import type { ConnectorInstance, ConnectorRecord } from '../rules/connector/record.ts';
+import type { ConnectorSegment } from '../rules/connector/segment.ts';
+import type { AgentRecord } from '../rules/entry.ts';
+import type { Logger } from '../runtime/log.ts';
+import { taintedX509KeyIds } from '../spiffe/bundle.ts';
+import type { SpiffeId } from '../spiffe/spiffe-id.ts';
+import { BundleFeed, type BundleSources } from './bundle-feed.ts';
+import { CloneWatch } from './clone-watch.ts';
+import { Deadlines } from './deadlines.ts';
+import { GroupFeeds } from './group-feeds.ts';
+import { groupStatusOf, type StatusSources, segmentStatusOf } from './group-status.ts';
+import { HeardWriter } from './heard-writer.ts';
+import type { CommandKind, LiveConnectors, Presence, SegmentStatus } from './live.ts';
+import { ConnectorSession, type SessionStart } from './session.ts';
+import type {
+  RenewConnector,
+  SessionContext,
+  SessionCounts,
+  SessionEvent,
+} from './session-context.ts';
+import { type JudgedState, MISSED_HEARTBEATS, stateOf } from './state.ts';
+
+/** How often deadlines and nodes are looked at, in milliseconds. */
+const TICK_MS = 500;
+
+/** How long what operators see is gathered before listeners are told, in milliseconds. */
+const TELL_MS = 100;
+
+/** Events of one connector that are written down. */
+const EVENTS = { perSecond: 0.2, burst: 20 } as const;
+
+/** What sessions stand on. */
+export interface SessionHubOptions {
+  readonly registry: Pick<
+    Registry,
+    | 'agent'
+    | 'bundle'
+    | 'connectors'
+    | 'distrustedIssuingCas'
+    | 'federation'
+    | 'onBundle'
+    | 'onIssuingCas'
+    | 'onRevocations'
+  > & { readonly dpus: Pick<Registry['dpus'], 'onChange'> };
+  /** Whether the SVID that opened a session is still that of a connector that may hold one. */
+  readonly judge: (facts: SvidFacts) => Result<unknown>;
+  readonly crl:
+    | (NonNullable<BundleSources['crl']> & { onChange(l: () => void): () => void })
+    | undefined;
+  readonly renew: RenewConnector;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly heartbeatSeconds: number;
+  /** Sessions that may begin in a second; as many again at once. */
+  readonly sessionsPerSecond: number;
+}
+
+interface NodeOfSessions {
+  readonly id: SpiffeId;
+  seen: AgentRecord | undefined;
+  readonly sessions: Set<ConnectorSession>;
+}
+
+/**
+ * The sessions of this server, one for each connector: begins, ends, wakes and judges them as the registry
+ * changes, and answers how connectors are.
+ */
+export class SessionHub implements LiveConnectors {
+  readonly counts: SessionCounts = {
+    heartbeats: 0,
+    nacks: 0,
+    renewals: 0,
+    renewalsFailed: 0,
+    events: 0,
+    eventsDropped: 0,
+    unknownMessages: 0,
+    replaced: 0,
+    cloneSuspicions: 0,
+    refused: 0,
+  };
+  readonly context: SessionContext;
+  readonly #options: SessionHubOptions;
+  readonly #sessions = new Map<string, ConnectorSession>();
+  readonly #byGroup = new Map<string, Set<ConnectorSession>>();
+  readonly #nodes = new Map<string, NodeOfSessions>();
+  readonly #feeds: GroupFeeds;
+  readonly #bundles: BundleFeed;
+  readonly #heard: HeardWriter;
+  readonly #deadlines: Deadlines;
+  readonly #clones: CloneWatch;
+  readonly #openings: RateLimiter;
+  readonly #events: RateLimiter;
+  readonly #servingSinceMs: number;
+  readonly #status: StatusSources;
+  readonly #closers: (() => void)[] = [];
+  readonly #listeners = new Set<(ids: ReadonlySet<string>) => void>();
+  #touched = new Set<string>();
+  #telling: Cancel | undefined;
+  #waking: Cancel | undefined;
+
+  constructor(options: SessionHubOptions) {
+    const { registry, clock, log, sessionsPerSecond } = options;
+    this.#options = options;
+    this.#servingSinceMs = clock.nowMs();
+    this.#feeds = new GroupFeeds({
+      view: registry.connectors,
+      clock,
+      isWatched: (group) => this.#byGroup.has(group),
+      onVersion: (group) => this.#wake(this.sessionsOf(group)),
+    });
+    this.#bundles = new BundleFeed({ registry, crl: options.crl });
+    this.#heard = new HeardWriter({
+      registry: registry.connectors,
+      clock,
+      onFault: ({ code }) =>
+        log.warn({ code }, 'when connectors were heard cannot be written down; tried again'),
+    });
+    this.#deadlines = new Deadlines(clock, TICK_MS, () => this.#lookAtNodes());
+    this.#clones = new CloneWatch(clock);
+    const limit = { perSecond: sessionsPerSecond, burst: sessionsPerSecond };
+    this.#openings = createRateLimiter({ limit, clock });
+    this.#events = createRateLimiter({ limit: EVENTS, clock });
+    this.context = this.#makeContext();
+    this.#status = {
+      view: registry.connectors,
+      stateOf: (connector) => this.stateOf(connector),
+      segments: (group) => this.#feeds.current(group),
+      sessionsOf: (group) => this.sessionsOf(group),
+    };
+    this.#follow();
+  }
+
+  /** Open sessions. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** Sessions whose connectors do not have the newest segments. */
+  get behind(): number {
+    let behind = 0;
+    for (const [group, sessions] of this.#byGroup) {
+      const { version } = this.#feeds.current(group);
+      for (const session of sessions) if (session.acceptedSegments !== version) behind++;
+    }
+    return behind;
+  }
+
+  /** Lets a session begin, or fails with CONNECTOR_SESSION_PACED and when to come again. */
+  admit(): Result<void> {
+    if (this.#openings.take('')) return ok(undefined);
+    this.counts.refused++;
+    // Those that come back are spread over seconds, so that they do not come together again.
+    const retryAfterMs = 1000 + Math.round(randomFraction(this.#options.random) * 9000);
+    return fail('CONNECTOR_SESSION_PACED', 'too many sessions begin at once', {
+      details: { retryAfterMs },
+    });
+  }
+
+  /** Begins a session; one that the connector had before ends. */
+  open(start: SessionStart, instance: ConnectorInstance): ConnectorSession {
+    const session = new ConnectorSession(this.context, start);
+    const { id, group, agentId } = start.record;
+    const before = this.#sessions.get(id);
+    this.#sessions.set(id, session);
+    if (before !== undefined) this.#replaced(before, session);
+    const sessions = this.#byGroup.get(group);
+    if (sessions === undefined) this.#byGroup.set(group, new Set([session]));
+    else sessions.add(session);
+    if (agentId !== undefined) this.#onNode(agentId, session);
+    this.#deadlines.set(session, session.due());
+    this.#heard.note(id, instance);
+    this.#touch(id);
+    // The call was judged before its first message was waited for.
+    session.changed(this.#options.registry.connectors.connector(id));
+    return session;
+  }
+
+  /** Forgets a session that is over. */
+  leave(session: ConnectorSession): void {
+    const { id, group, agentId } = session.record;
+    this.#deadlines.delete(session);
+    const sessions = this.#byGroup.get(group);
+    if (sessions?.delete(session) === true && sessions.size === 0) this.#byGroup.delete(group);
+    const node = agentId === undefined ? undefined : this.#nodes.get(agentId.uri);
+    if (node?.sessions.delete(session) === true && node.sessions.size === 0) {
+      this.#nodes.delete(node.id.uri);
+    }
+    if (this.#sessions.get(id) !== session) return;
+    this.#sessions.delete(id);
+    this.#heard.note(id, undefined);
+    this.#touch(id);
+    // By then it is back, or lost.
+    const graceMs = MISSED_HEARTBEATS * this.#options.heartbeatSeconds * 1000 + 2 * TICK_MS;
+    const due = (): number => {
+      this.#touch(id);
+      return Number.POSITIVE_INFINITY;
+    };
+    this.#deadlines.set({ slot: 0, due }, graceMs);
+  }
+
+  sessionsOf(group: string): Iterable<ConnectorSession> {
+    return this.#byGroup.get(group) ?? [];
+  }
+
+  stateOf(connector: ConnectorRecord): JudgedState {
+    const { clock, heartbeatSeconds } = this.#options;
+    return stateOf(connector, {
+      session: this.#sessions.get(connector.id),
+      lastHeardMs: this.#heard.waitingMs(connector.id),
+      nowMs: clock.nowMs(),
+      servingSinceMs: this.#servingSinceMs,
+      heartbeatSeconds,
+    });
+  }
+
+  presence(id: string): Presence | undefined {
+    return this.#sessions.get(id);
+  }
+
+  isOpen(id: string): boolean {
+    return this.#sessions.has(id);
+  }
+
+  wantedSegments(group: string): string {
+    return this.#feeds.current(group).version;
+  }
+
+  groupStatus(name: string): GroupStatus {
+    return groupStatusOf(this.#status, name);
+  }
+
+  segmentStatus(segment: ConnectorSegment): SegmentStatus {
+    return segmentStatusOf(this.#status, segment);
+  }
+
+  tell(id: string, command: CommandKind): boolean {
+    return this.#sessions.get(id)?.tell(command) ?? false;
+  }
+
+  onChange(listener: (ids: ReadonlySet<string>) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Ends what it does by itself and writes down what waits; sessions end with their listener. */
+  async close(): Promise<void> {
+    for (const closer of this.#closers.splice(0)) closer();
+    this.#deadlines.close();
+    this.#feeds.close();
+    this.#telling?.();
+    this.#waking?.();
+    await this.#heard.close();
+  }
+
+  #makeContext(): SessionContext {
+    const { registry, clock, random, judge, renew, heartbeatSeconds } = this.#options;
+    const { connectors } = registry;
+    return {
+      clock,
+      random,
+      heartbeatSeconds,
+      counts: this.counts,
+      targets: { used: 0 },
+      judge,
+      renew,
+      segments: (group) => this.#feeds.current(group),
+      messagesFrom: (group, version) => this.#feeds.messagesFrom(group, version),
+      bundle: (group) => this.#bundles.of(this.#feeds.current(group)),
+      offlineSeconds: (group) => connectors.group(group)?.offlineSeconds ?? 0,
+      stopped: (id, reason) => this.#stopped(id, reason),
+      event: (connector, event) => this.#event(connector, event),
+      touched: (id) => this.#touch(id),
+    };
+  }
+
+  #follow(): void {
+    const { registry, crl } = this.#options;
+    const wakeAll = (): void => this.#wakeAll();
+    const bundles = (): void => {
+      this.#bundles.changed();
+      wakeAll();
+    };
+    this.#closers.push(
+      registry.connectors.onChange((changed) => this.#recordsChanged(changed)),
+      registry.onBundle(bundles),
+      registry.federation.onChange(bundles),
+      registry.onIssuingCas(wakeAll),
+      registry.onRevocations(wakeAll),
+      registry.dpus.onChange(wakeAll),
+      crl?.onChange(bundles) ?? (() => {}),
+    );
+  }
+
+  #recordsChanged({ groups, connectors }: ConnectorsChanged): void {
+    const view = this.#options.registry.connectors;
+    this.#feeds.changed(groups);
+    for (const id of connectors) {
+      this.#touch(id);
+      this.#sessions.get(id)?.changed(view.connector(id));
+    }
+  }
+
+  /** Judges and wakes all, once for what comes together. */
+  #wakeAll(): void {
+    this.#waking ??= this.#options.clock.after(0, () => {
+      this.#waking = undefined;
+      const { bundle, distrustedIssuingCas } = this.#options.registry;
+      const tainted = bundle === undefined ? new Set<string>() : taintedX509KeyIds(bundle);
+      for (const session of this.#sessions.values()) {
+        const isTainted = (keyId: string): boolean =>
+          tainted.has(keyId) || distrustedIssuingCas.has(keyId);
+        if (session.facts.signerKeyIds.some(isTainted)) session.renewSoon();
+        this.#deadlines.set(session, session.due());
+        session.wake();
+      }
+    });
+  }
+
+  #wake(sessions: Iterable<ConnectorSession>): void {
+    for (const session of sessions) session.wake();
+  }
+
+  #replaced(before: ConnectorSession, now: ConnectorSession): void {
+    this.counts.replaced++;
+    const { id } = now.record;
+    before.end(fail('CONNECTOR_SESSION_REPLACED', `connector ${id} opened another session`));
+    const isSameSvid = before.facts.serialDecimal === now.facts.serialDecimal;
+    if (!isSameSvid || !this.#clones.replaced(id, before.remoteAddress, now.remoteAddress)) return;
+    this.counts.cloneSuspicions++;
+    const places = `${before.remoteAddress} and ${now.remoteAddress}`;
+    const message = `one SVID opens sessions from ${places} in turn: its key may be in two places`;
+    this.#event(now.record, { reason: 'CloneSuspected', message, warning: true });
+  }
+
+  #onNode(id: SpiffeId, session: ConnectorSession): void {
+    const node = this.#nodes.get(id.uri);
+    if (node !== undefined) node.sessions.add(session);
+    else {
+      const seen = this.#options.registry.agent(id);
+      this.#nodes.set(id.uri, { id, seen, sessions: new Set([session]) });
+    }
+  }
+
+  /** A record is another object whenever anything of it changed. */
+  #lookAtNodes(): void {
+    for (const node of this.#nodes.values()) {
+      const agent = this.#options.registry.agent(node.id);
+      if (agent === node.seen) continue;
+      node.seen = agent;
+      for (const session of [...node.sessions]) session.judge();
+    }
+  }
+
+  async #stopped(id: string, reason: string): Promise<void> {
+    const { registry, clock, log } = this.#options;
+    const atSeconds = Math.floor(clock.nowMs() / 1000);
+    const change = { kind: 'stopped', atSeconds, reason } as const;
+    const changed = await registry.connectors.changeConnector(id, change);
+    if (changed.ok) return;
+    const { code } = changed.error;
+    log.warn({ connector: id, code }, 'that a connector left cannot be written down');
+  }
+
+  #event({ id, group }: ConnectorRecord, { reason, message, warning }: SessionEvent): void {
+    if (!this.#events.take(id)) {
+      this.counts.eventsDropped++;
+      return;
+    }
+    this.counts.events++;
+    const facts = { connector: id, group, reason, message };
+    if (warning) this.#options.log.warn(facts, 'event of a connector');
+    else this.#options.log.info(facts, 'event of a connector');
+  }
+
+  #touch(id: string): void {
+    if (this.#listeners.size === 0) return;
+    this.#touched.add(id);
+    this.#telling ??= this.#options.clock.after(TELL_MS, () => {
+      this.#telling = undefined;
+      const ids = this.#touched;
+      this.#touched = new Set();
+      for (const listener of [...this.#listeners]) listener(ids);
+    });
+  }
+}
