@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { connectorConfigSchema, DEFAULT_LOCAL_SOCKET } from '../../agent/connector/config.ts';
 import manifest from '../../package.json' with { type: 'json' };
@@ -208,7 +208,7 @@ export const connectorMakeKey: CommandSpec = {
   run: async (input, io) => {
     const folder = pathOf(input.text('data-dir') ?? '', 'data-dir');
     if (!folder.ok) return folder;
-    const found = statSync(folder.value, { throwIfNoEntry: false });
+    const found = await stat(folder.value).catch(() => undefined);
     if (found?.isDirectory() !== true || (found.mode & 0o077) !== 0) {
       return flagError('data-dir', 'is no folder of mode 0700: install -d -m 0700 makes one');
     }
