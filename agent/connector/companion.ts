@@ -7,14 +7,14 @@ import {
   type Heartbeat,
   type Hello,
   type Instance,
-  ResourceType,
 } from '../../src/gen/signet/connector/v1/connector.ts';
 import type { Health, HealthPart } from '../../src/runtime/health.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import type { Metrics } from '../../src/runtime/metrics.ts';
 import { createClockOffset } from '../identity/clock-offset.ts';
 import type { StateFile } from '../state-file.ts';
-import { Conditions, clipped } from './conditions.ts';
+import { acceptedVersions } from './accepted-versions.ts';
+import { Conditions, clipped, clockAdvice } from './conditions.ts';
 import type { ConnectorConfig } from './config.ts';
 import { Drain, type DrainOutcome } from './drain.ts';
 import { createFlowSource, type FlowSource } from './flows.ts';
@@ -27,9 +27,6 @@ import { Publisher } from './publisher.ts';
 import type { SegmentSet } from './segments.ts';
 import type { ConnectorState } from './state.ts';
 import type { ConnectorWatcher } from './watcher.ts';
-
-/** Difference of the clocks that degrades the connector, in milliseconds. */
-const SKEW_MS = 60_000;
 
 /** How often the moment of the last session is saved while it lasts, in milliseconds. */
 const SAVE_SESSION_MS = 60_000;
@@ -161,6 +158,11 @@ export class Companion {
     return this.#drainUntil(clock.nowMs() + limitMs, 'the connector is to leave');
   }
 
+  /** The vendor's provisioning key of the group; each connector that asks is a use. */
+  vendorKey(): Promise<Result<string>> {
+    return this.#link.vendorKey();
+  }
+
   /** Ends everything; what is stored stays. */
   async stop(): Promise<void> {
     this.#unwatch();
@@ -211,7 +213,7 @@ export class Companion {
         const lastSessionMs = this.#savedSessionMs;
         void this.#parts.state.save({ offlineSeconds, heartbeatSeconds, lastSessionMs });
         log.info('session is up');
-        this.#judgeClock();
+        this.#conditions.set('clock', clockAdvice(this.#offset));
         this.#offline.session(true);
         this.#link.beat();
       },
@@ -320,12 +322,6 @@ export class Companion {
     this.#link.send({ $case: 'event', value: { reason, message: clipped(message), warning } });
   }
 
-  #judgeClock(): void {
-    const skewed = Math.abs(this.#offset.ms ?? 0) > SKEW_MS;
-    const advice = `set the clock of this machine (NTP)${this.#offset.explain()}`;
-    this.#conditions.set('clock', skewed ? advice : undefined);
-  }
-
   #look(): void {
     const { watcher } = this.#parts;
     if (watcher === undefined) return;
@@ -336,11 +332,12 @@ export class Companion {
 
   #versions() {
     const { state, segments } = this.#parts;
-    return [
-      { type: ResourceType.RESOURCE_TYPE_SVID, version: state.current.svidVersion },
-      { type: ResourceType.RESOURCE_TYPE_BUNDLE, version: this.#link.bundles?.version ?? '' },
-      { type: ResourceType.RESOURCE_TYPE_SEGMENTS, version: segments.version },
-    ].filter(({ version }) => version !== '');
+    const bundle = this.#link.bundles?.version ?? '';
+    return acceptedVersions({
+      svid: state.current.svidVersion,
+      bundle,
+      segments: segments.version,
+    });
   }
 
   #hello(): Hello {

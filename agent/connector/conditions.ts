@@ -1,3 +1,5 @@
+import type { ClockOffset } from '../identity/clock-offset.ts';
+
 /** Longest reason that the protocol takes, in bytes. */
 export const MAX_REASON_BYTES = 1024;
 
@@ -40,4 +42,13 @@ export function clipped(text: string, maxBytes = MAX_REASON_BYTES): string {
     .subarray(0, maxBytes)
     .toString('utf8')
     .replace(/\uFFFD+$/, '');
+}
+
+/** Difference of the clocks that degrades the connector, in milliseconds. */
+const SKEW_MS = 60_000;
+
+/** What to do about a clock that is far from the server's; undefined where it is not. */
+export function clockAdvice(offset: ClockOffset): string | undefined {
+  if (Math.abs(offset.ms ?? 0) <= SKEW_MS) return undefined;
+  return `set the clock of this machine (NTP)${offset.explain()}`;
 }

@@ -15,6 +15,7 @@ import { WORKLOAD_KEY_TYPES } from '../config.ts';
 import { enrolProblem, enrolSchema } from './enrol-settings.ts';
 import { hooksSchema } from './hook-settings.ts';
 import { outputsSchema } from './output-settings.ts';
+import { zpaWatcherSchema } from './zpa/settings.ts';
 
 /** Where the companion keeps key, certificate and segments unless told. */
 export const DEFAULT_CONNECTOR_DATA_DIR = '/var/lib/signet/connector';
@@ -157,6 +158,7 @@ export const connectorConfigSchema = z
     hooks: hooksSchema,
     session: sessionSchema,
     drain: drainSchema,
+    zpa: zpaWatcherSchema,
     log: z
       .strictObject({
         level: z.enum(LOG_LEVELS).default('info').describe('Least level that is written.'),

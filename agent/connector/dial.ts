@@ -3,6 +3,7 @@ import type { Clock } from '../../src/base/clock.ts';
 import type { SignetError } from '../../src/base/errors.ts';
 import { ok, type Result } from '../../src/base/result.ts';
 import { ConnectorClient } from '../../src/gen/signet/connector/v1/connector.ts';
+import { VendorKeysClient } from '../../src/gen/signet/connector/v1/vendor.ts';
 import { spiffeIdFromPath } from '../../src/spiffe/spiffe-id.ts';
 import type { TrustDomain } from '../../src/spiffe/trust-domain.ts';
 import { type HttpProxy, proxyFromEnvironment } from '../../src/tls/http-proxy.ts';
@@ -16,6 +17,7 @@ import type { ServerPlace } from './server-place.ts';
 /** An open channel to a server. */
 export interface ConnectorChannel {
   readonly client: ConnectorClient;
+  readonly vendorKeys: VendorKeysClient;
   /** SHA-256 of the certificate that the server showed; empty before the first connection. */
   serverCertificateSha256(): Buffer;
   /** Why the server was last not accepted: calls only see that it is unreachable. */
@@ -84,6 +86,7 @@ export function createConnectorDialler(parts: ConnectorDialParts): DialConnector
     if (!channel.ok) return channel;
     return ok({
       client: channel.value.client(ConnectorClient),
+      vendorKeys: channel.value.client(VendorKeysClient),
       serverCertificateSha256: () =>
         certificate === undefined
           ? Buffer.alloc(0)

@@ -3,7 +3,7 @@ import { fullJitterMs } from '../../src/base/back-off.ts';
 import type { Cancel, Clock } from '../../src/base/clock.ts';
 import type { SignetError } from '../../src/base/errors.ts';
 import { type Random, randomFraction } from '../../src/base/random.ts';
-import { ok, type Result } from '../../src/base/result.ts';
+import { fail, ok, type Result } from '../../src/base/result.ts';
 import type { Heartbeat, Hello, Instance } from '../../src/gen/signet/connector/v1/connector.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import type { ClockOffset } from '../identity/clock-offset.ts';
@@ -20,6 +20,7 @@ import { chooseServer } from './server-place.ts';
 import { type ConnectorKind, Session } from './session.ts';
 import type { ConnectorState } from './state.ts';
 import { connectorTrust } from './trust.ts';
+import { askVendorKey } from './vendor-key.ts';
 
 /** Refusals of a session after which the connector enrols again. */
 const ENROL_AGAIN: ReadonlySet<unknown> = new Set([
@@ -119,6 +120,14 @@ export class Link {
     }
     this.#loop = this.#run();
     return ok(undefined);
+  }
+
+  /** The vendor's provisioning key of the group. Fails with COMPANION_PROOF before there is an SVID. */
+  async vendorKey(): Promise<Result<string>> {
+    if (this.#svid === undefined) return fail('COMPANION_PROOF', 'not enrolled yet');
+    const trust = await this.#trust();
+    if (!trust.ok) return trust;
+    return askVendorKey(this.#dial(this.#place(), trust.value, this.#svid.tls));
   }
 
   /** Sends a message where a session is open. */
@@ -224,13 +233,17 @@ export class Link {
     return connectorTrust({ ...this.#parts, held: this.#bundles?.own });
   }
 
+  #place() {
+    const { state, config, random } = this.#parts;
+    this.#tries ||= Math.floor(randomFraction(random) * 1000);
+    return chooseServer(state.current.sessionEndpoints, config.server, this.#tries);
+  }
+
   async #follow(svid: ConnectorSvid): Promise<Round> {
-    const { state, config, random, clock, events } = this.#parts;
+    const { state, clock, events } = this.#parts;
     const trust = await this.#trust();
     if (!trust.ok) return this.#lost(trust.error);
-    this.#tries ||= Math.floor(randomFraction(random) * 1000);
-    const place = chooseServer(state.current.sessionEndpoints, config.server, this.#tries);
-    const channel = this.#dial(place, trust.value, svid.tls);
+    const channel = this.#dial(this.#place(), trust.value, svid.tls);
     if (!channel.ok) return this.#lost(channel.error);
     const messages = new ServerMessages({ ...this.#parts, sink: this.#sink() });
     const session = new Session({

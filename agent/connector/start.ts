@@ -17,6 +17,7 @@ import type { DrainOutcome } from './drain.ts';
 import { openLocalApi } from './local-api.ts';
 import { SegmentSet, segmentsDocument } from './segments.ts';
 import { openConnectorState, openStoredSegments } from './state.ts';
+import { startVendorWatch } from './vendor-watch.ts';
 import type { ConnectorWatcher } from './watcher.ts';
 
 /** What a companion may be given in place of the machine's own. */
@@ -89,7 +90,15 @@ async function startParts(base: Base): Promise<Result<RunningCompanion>> {
   if (!stored.ok) return stored;
   const segments = SegmentSet.restore(stored.value);
   if (!segments.ok) return segments;
-  const companion = new Companion({ ...base, state: state.value, segments: segments.value });
+  const vendor = await startVendorWatch(base);
+  if (!vendor.ok) return vendor;
+  const watcher = base.watcher ?? vendor.value?.watcher;
+  const companion = new Companion({
+    ...base,
+    watcher,
+    state: state.value,
+    segments: segments.value,
+  });
   const local = await serveLocal(base, companion, segments.value);
   if (!local.ok) return local;
   const telemetry = await startTelemetry(config.telemetry, base);
@@ -98,6 +107,7 @@ async function startParts(base: Base): Promise<Result<RunningCompanion>> {
   const begun = companion.start();
   if (!begun.ok) return begun;
   life.add('companion', () => companion.stop());
+  vendor.value?.provision(() => companion.vendorKey());
   log.info({ group: config.group, localSocket: config.local.path }, 'companion has started');
   return ok({
     telemetryPort: telemetry.value.port,

@@ -17,6 +17,7 @@ const READ = /(^paths$|^blockedKeys$|(Path|Paths)$)/;
 /** Settings whose files the program makes itself, or that may be absent. */
 const WRITTEN: readonly string[] = [
   'pidPath',
+  'logPath',
   'bootIdPath',
   'hostBootPath',
   'serialPath',
