@@ -55,7 +55,7 @@ export async function putSegment(
     clients: ['spiffe://example.org/app/*'],
     priority,
   });
-  const request = PutSegmentRequest.fromJSON({ spec: { segment, groups: [GROUP] } });
+  const request = PutSegmentRequest.fromJSON({ segment: { segment, groups: [GROUP] } });
   await answerOf<unknown>((done) => admin.putSegment(request, done));
 }
 
@@ -65,7 +65,7 @@ export async function prepareGroup(
   { segments, uses }: { readonly segments: number; readonly uses: number },
 ): Promise<string> {
   const spec = { name: GROUP, proofs: ['provisioning-key'] };
-  const group = PutGroupRequest.fromJSON({ spec });
+  const group = PutGroupRequest.fromJSON({ group: spec });
   await answerOf<unknown>((done) => admin.putGroup(group, done));
   for (let index = 0; index < segments; index++) await putSegment(admin, `segment-${index}`);
   const request = CreateProvisioningKeyRequest.fromJSON({
