@@ -25,7 +25,8 @@ export function resolveConnector(peer: SvidFacts, context: PolicyContext): Resul
   if (connector.standing === 'stopped') {
     return fail('CONNECTOR_STOPPED', `connector ${id.uri} has left`);
   }
-  if (serial !== connector.serial && serial !== connector.previousSerial) {
+  // One that was not certified yet has no serial at all.
+  if (serial === '' || ![connector.serial, connector.previousSerial].includes(serial)) {
     return fail('CONNECTOR_NOT_ACTIVE', `connector ${id.uri} shows serial ${serial}, replaced`);
   }
   const node = requireNodeNotOut(connector.agentId, context);
