@@ -146,6 +146,8 @@ export class Connector {
       this.serving.revoke();
       return this.#finish('revoked');
     }
+    // Its node is banned or in quarantine, which may pass.
+    if (code === 'CONNECTOR_NODE') this.serving.suspend();
     this.#mustEnrol ||= ENROL_ANEW.has(code);
     // Somebody else runs with this identity: to come back at once would throw them out in turn.
     const leastMs = code === 'CONNECTOR_SESSION_REPLACED' ? 60_000 : (problem?.retryAfterMs ?? 0);

@@ -26,6 +26,7 @@ export class Serving {
   #standing: View['standing'] = 'open';
   #drainDeadlineMs: number | undefined;
   #revoked = false;
+  #suspended = false;
   #offline: { readonly sinceMs: number; readonly seconds: number };
 
   constructor(options: ConnectorOptions, seams: ServingSeams) {
@@ -79,6 +80,7 @@ export class Serving {
   }
 
   online(offlineSeconds: number): void {
+    this.#suspended = false;
     this.#offline = { sinceMs: Number.POSITIVE_INFINITY, seconds: offlineSeconds };
     this.refresh();
   }
@@ -97,6 +99,12 @@ export class Serving {
 
   resume(): void {
     this.#drainDeadlineMs = undefined;
+    this.refresh();
+  }
+
+  /** No flows until a session is open again. */
+  suspend(): void {
+    this.#suspended = true;
     this.refresh();
   }
 
@@ -120,7 +128,7 @@ export class Serving {
     const { sinceMs, seconds } = this.#offline;
     const tooLong = seconds > 0 && nowMs - sinceMs >= seconds * 1000;
     const expired = nowMs >= this.#seams.identity().svid.expiresAt * 1000;
-    if (this.#revoked || tooLong || expired) return 'closed';
+    if (this.#revoked || this.#suspended || tooLong || expired) return 'closed';
     return this.#drainDeadlineMs === undefined ? 'open' : 'draining';
   }
 

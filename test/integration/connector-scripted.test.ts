@@ -1,15 +1,7 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { status } from '@grpc/grpc-js';
-import {
-  Connector,
-  type ConnectorOptions,
-  type Ended,
-} from '../../examples/connector/connector.ts';
 import {
   HealthCheckKind,
   Protocol,
@@ -23,6 +15,7 @@ import {
   startTarget,
   startTlsTarget,
 } from '../support/connector-peer.ts';
+import { startConnector } from '../support/connector-rig.ts';
 import { makeCrl, makeCrlSigner, revokedEntry } from '../support/crl.ts';
 import { eventually } from '../support/dev.ts';
 import { assertValue } from '../support/refused.ts';
@@ -35,54 +28,6 @@ import {
 import { makeIntermediate, makeLeaf, makeRoot, type TestCertificate } from '../support/x509.ts';
 
 const edge = 'spiffe://example.org/connector/edge/c1';
-
-interface Said {
-  readonly event: string;
-  readonly [detail: string]: unknown;
-}
-
-/** A reference connector in this process. */
-interface Running {
-  readonly connector: Connector;
-  readonly port: number;
-  readonly said: Said[];
-  readonly ended: Promise<Ended>;
-  /** Waits until it has said this. */
-  heard(event: string, times?: number): Promise<void>;
-}
-
-async function startConnector(
-  context: TestContext,
-  { port, root }: ScriptedConnectorServer,
-  options: Partial<ConnectorOptions> = {},
-): Promise<Running> {
-  const state = mkdtempSync(join(tmpdir(), 'sgn-'));
-  const said: Said[] = [];
-  const connector = await Connector.start({
-    server: `127.0.0.1:${port}`,
-    trustDomain: 'example.org',
-    authorities: new Map([['example.org', [new X509Certificate(root.pem)]]]),
-    group: 'edge',
-    proof: { kind: 'provisioning-key', key: 'key' },
-    state,
-    listen: { host: '127.0.0.1', port: 0 },
-    keepaliveMs: 30_000,
-    backoffMs: 20,
-    nowMs: Date.now,
-    say: (event, detail) => said.push({ event, ...detail }),
-    ...options,
-  });
-  const listening = await connector.serving.listen();
-  const ended = connector.run();
-  context.after(async () => {
-    connector.close();
-    await ended;
-    rmSync(state, { recursive: true, force: true });
-  });
-  const heard = (event: string, times = 1): Promise<void> =>
-    eventually(() => said.filter((one) => one.event === event).length >= times, 30_000);
-  return { connector, port: listening, said, ended, heard };
-}
 
 function peer(issuer: TestCertificate, path = '/app', ...above: TestCertificate[]): PeerIdentity {
   const leaf = makeLeaf(issuer, `spiffe://example.org${path}`);
@@ -521,6 +466,23 @@ test('does not enrol with a server that is not the one of its trust domain', asy
   const authorities = new Map([['example.org', [new X509Certificate(other.pem)]]]);
   await assert.rejects(startConnector(context, real, { authorities }));
   assert.deepEqual([server.enrolments, real.enrolments], [[], []]);
+});
+
+test('closes its flows while its node is banned, and takes others when that is over', async (context) => {
+  const server = await ScriptedConnectorServer.start(context);
+  const target = await startTarget(context);
+  const { port, heard } = await startConnector(context, server);
+  const session = await server.session(0);
+  server.welcome(session, [wireSegment('echo')]);
+  await heard('segments');
+  const to = `127.0.0.1:${target.port}`;
+  const { socket } = await askFlow(port, to, peer(server.root));
+  const closed = new Promise((resolve) => socket.resume().once('close', resolve));
+  session.refuse('CONNECTOR_NODE', status.PERMISSION_DENIED);
+  await closed;
+  server.welcome(await server.session(1), [wireSegment('echo')]);
+  await heard('segments', 2);
+  assert.equal(await ask(port, to, peer(server.root)), '200');
 });
 
 test('takes no flow once its own SVID has ended', async (context) => {
