@@ -106,18 +106,23 @@ export class Connector {
       const ended = this.#options.nowMs() >= this.#identity.svid.expiresAt * 1000;
       if (this.#mustEnrol || ended) await this.#enrolAnew();
       const { client } = connectTo(this.#server(failures), this.serving.shown());
-      const talk = new SessionTalk(client.session(), this.#hello(), {
-        held: this.serving.held,
-        onWelcome: (offlineSeconds) => {
-          welcomed = true;
-          this.#welcome(offlineSeconds);
+      const talk = new SessionTalk(
+        client.session(),
+        this.#hello(),
+        {
+          held: this.serving.held,
+          onWelcome: (offlineSeconds) => {
+            welcomed = true;
+            this.#welcome(offlineSeconds);
+          },
+          onHeld: (update) => this.#takeHeld(update),
+          onRenewed: (renewed) => this.#takeRenewed(renewed),
+          onCommand: (command) => this.#obey(command),
+          heartbeat: () => this.#heartbeat(),
+          say: this.#options.say,
         },
-        onHeld: (update) => this.#takeHeld(update),
-        onRenewed: (renewed) => this.#takeRenewed(renewed),
-        onCommand: (command) => this.#obey(command),
-        heartbeat: () => this.#heartbeat(),
-        say: this.#options.say,
-      });
+        this.#options.keepaliveMs,
+      );
       this.#talk = talk;
       const problem = await talk.ended;
       client.close();
@@ -167,7 +172,7 @@ export class Connector {
     this.#identity = await enrolInto(this.#options, authorities, recoveryCount);
     this.#mustEnrol = false;
     this.serving.held.trust(this.#identity.bundles);
-    this.serving.refresh();
+    this.serving.takeTrust();
   }
 
   #hello(): object {
@@ -189,7 +194,7 @@ export class Connector {
   #takeHeld(update: Pick<state.Identity, 'bundles'> | undefined): void {
     if (update !== undefined) {
       this.#keep(update);
-      this.serving.refresh();
+      this.serving.takeTrust();
       this.#options.say('bundle', { trustDomains: update.bundles.map((one) => one.trustDomain) });
     } else {
       this.serving.takeSegments();
@@ -199,7 +204,7 @@ export class Connector {
 
   #takeRenewed(renewed: Pick<state.Identity, 'key' | 'svid'>): void {
     this.#keep(renewed);
-    this.serving.refresh();
+    this.serving.takeTrust();
     this.#options.say('renewed', { serialNumber: renewed.svid.serialNumber });
     // The new SVID is in use when a session is: after the Ack, and with no word of parting.
     this.#endSession();

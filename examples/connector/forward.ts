@@ -70,9 +70,13 @@ export class Forwarder {
     return typeof address === 'object' && address !== null ? address.port : 0;
   }
 
-  /** Something has changed: new connections are met with it, open flows are judged by it. */
-  refresh(): number {
+  /** SVID or authorities have changed: new connections are met with them. */
+  renewContext(): void {
     this.#server.setSecureContext(this.#context());
+  }
+
+  /** Something has changed: open flows are judged by it. Answers with how many it has closed. */
+  judgeAgain(): number {
     return this.flows.judgeAgain(this.#seams.view());
   }
 

@@ -68,9 +68,15 @@ export class Serving {
   /** Something has changed: all that is open is judged again. */
   refresh(): void {
     this.#standing = this.#standingNow();
-    const closed = this.#forwarder.refresh();
+    const closed = this.#forwarder.judgeAgain();
     if (this.#standing === 'closed') this.#forwarder.flows.closeAll();
     if (closed > 0) this.#options.say('flows-closed', { flows: closed });
+  }
+
+  /** The SVID, bundles or the CRL have come. */
+  takeTrust(): void {
+    this.#forwarder.renewContext();
+    this.refresh();
   }
 
   /** Segments have come. */

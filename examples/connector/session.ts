@@ -27,13 +27,15 @@ export class SessionTalk {
   #beat: NodeJS.Timeout | undefined;
   #nextKey: KeyObject | undefined;
 
-  constructor(stream: Session, hello: object, seams: SessionSeams) {
+  /** @param welcomeMs A server that has not said Welcome by then is not there. */
+  constructor(stream: Session, hello: object, seams: SessionSeams, welcomeMs: number) {
     this.#stream = stream;
     this.#seams = seams;
     this.ended = new Promise((resolve) => {
       stream.once('error', (error: ServiceError) => resolve(Refused.of(error)));
       stream.once('end', () => setImmediate(resolve, undefined));
     });
+    this.#beat = setTimeout(() => stream.cancel(), welcomeMs);
     void this.ended.then(() => clearTimeout(this.#beat));
     stream.on('data', (message: ServerMessage) => this.#take(message));
     this.send('hello', hello);

@@ -110,7 +110,7 @@ export function groupSpec(fields: Partial<GroupSpec> = {}): GroupSpec {
 export class ConnectorRig {
   readonly fleet: Fleet;
   readonly root: { readonly pem: string };
-  readonly #clients: Client[] = [];
+  #client: Client | undefined;
 
   private constructor(fleet: Fleet, pem: string) {
     this.fleet = fleet;
@@ -133,9 +133,8 @@ export class ConnectorRig {
 
   /** A client of the admin socket. */
   admin(): Client {
-    const client = new Client(`unix:${this.fleet.adminSocket}`, credentials.createInsecure());
-    this.#clients.push(client);
-    return client;
+    this.#client ??= new Client(`unix:${this.fleet.adminSocket}`, credentials.createInsecure());
+    return this.#client;
   }
 
   async putGroup(fields: Partial<GroupSpec> = {}): Promise<void> {
@@ -170,7 +169,7 @@ export class ConnectorRig {
   }
 
   async stop(): Promise<void> {
-    for (const client of this.#clients) client.close();
+    this.#client?.close();
     await this.fleet.stop();
   }
 }
