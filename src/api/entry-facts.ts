@@ -1,6 +1,7 @@
 import { fail, ok, type Result } from '../base/result.ts';
-import type { Entry } from '../rules/entry.ts';
+import type { Entry, EntryDraft } from '../rules/entry.ts';
 import { ruleName } from '../rules/kube/pod-rule.ts';
+import { isConnectorId } from '../rules/reserved-ids.ts';
 import type { UnfederatedEntry } from '../store/store.ts';
 import type { ApiContext } from './context.ts';
 
@@ -24,6 +25,15 @@ export function refuseDerived(
   const source = registry.derived.sourceOf(id);
   if (source === undefined) return ok(id);
   return fail('ENTRY_DERIVED', `entry ${id} is derived from ${ruleName(source.rule)}`);
+}
+
+/** An entry whose SPIFFE ID is not in the area of connectors, where those are served. */
+export function refuseConnectorId(
+  { connectors }: Pick<ApiContext, 'connectors'>,
+  draft: EntryDraft,
+): Result<EntryDraft> {
+  if (connectors === undefined || !isConnectorId(draft.spiffeId)) return ok(draft);
+  return fail('ENTRY_SPIFFE_ID', `${draft.spiffeId.uri} lies in the reserved area /connector`);
 }
 
 /** The refusal of an entry that federates with a trust domain whose bundle is not here. */

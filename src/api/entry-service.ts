@@ -19,7 +19,7 @@ import { type ApiContext, agentCaller, audit } from './context.ts';
 import { fromWireEntry, fromWireEntryFilter, toWireEntry } from './convert/entries.ts';
 import { maskEntry } from './convert/masks.ts';
 import { itemStatus, OK_STATUS } from './convert/status.ts';
-import { entryFacts, refuseDerived, unfederated } from './entry-facts.ts';
+import { entryFacts, refuseConnectorId, refuseDerived, unfederated } from './entry-facts.ts';
 import { updateEntries } from './entry-update.ts';
 import { peerFacts } from './peer-facts.ts';
 
@@ -104,7 +104,8 @@ async function createEntries(
 }
 
 function newEntry(api: ApiContext, message: WireEntry): Result<NewEntry> {
-  const draft = fromWireEntry(message, api.registry.trustDomain);
+  const read = fromWireEntry(message, api.registry.trustDomain);
+  const draft = read.ok ? refuseConnectorId(api, read.value) : read;
   if (!draft.ok) return draft;
   if (message.id === '') return ok({ draft: draft.value });
   const id = checkEntryId(message.id);

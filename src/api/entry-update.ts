@@ -12,7 +12,7 @@ import { type ApiContext, audit } from './context.ts';
 import { fromWireEntry, toWireEntry } from './convert/entries.ts';
 import { maskEntry, mergeEntry } from './convert/masks.ts';
 import { itemStatus, OK_STATUS } from './convert/status.ts';
-import { entryFacts, refuseDerived, unfederated } from './entry-facts.ts';
+import { entryFacts, refuseConnectorId, refuseDerived, unfederated } from './entry-facts.ts';
 
 /** How often an item is merged anew when somebody else changed its entry in between. */
 const MAX_TRIES = 4;
@@ -83,7 +83,8 @@ function mergedUpdate(
   const own = refuseDerived(api, message.id);
   if (!own.ok) return own;
   const merged = mergeEntry(toWireEntry(current), message, inputMask);
-  const draft = fromWireEntry(merged, api.registry.trustDomain);
+  const read = fromWireEntry(merged, api.registry.trustDomain);
+  const draft = read.ok ? refuseConnectorId(api, read.value) : read;
   if (!draft.ok) return draft;
   return ok({ id: message.id, draft: draft.value, expectedRevision: current.revision });
 }

@@ -31,8 +31,8 @@ export const registryErrors = defineErrors({
     status: 'InvalidArgument',
     retryable: false,
     means:
-      'The SPIFFE ID of an entry is missing, of another trust domain, without a path or in /spire.',
-    action: 'Choose a SPIFFE ID of this trust domain, with a path that does not start with /spire.',
+      'The SPIFFE ID of an entry is missing, of another trust domain, without a path, in /spire, or in /connector where connectors are served.',
+    action: 'Choose a SPIFFE ID of this trust domain, with a path that starts with neither /spire nor /connector.',
   },
   ENTRY_PARENT_ID: {
     status: 'InvalidArgument',
