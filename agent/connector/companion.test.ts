@@ -178,6 +178,32 @@ describe('in a session', () => {
     assert.equal(of.sessions.length, 1);
   });
 
+  test('Resume takes it back before Goodbye, and never after', async (context) => {
+    const of = await server(context);
+    const one = companionSettings(context, of);
+    writeFileSync(join(one.folder, 'flows'), '2\n');
+    one.settings.flows = { path: join(one.folder, 'flows') };
+    const companion = await runCompanion(context, one);
+    const first = await session(of, 1);
+    const deadlineMs = BigInt(Date.now() + 600_000);
+    const drain = command({ $case: 'drain', value: { deadlineMs, reason: 'a' } });
+    const resume = command({ $case: 'resume', value: {} });
+    await soon(async () => companion.health.report('ready').ok);
+    first.send(drain);
+    await soon(async () => !companion.health.report('ready').ok);
+    first.send(resume);
+    await soon(async () => companion.health.report('ready').ok);
+    assert.equal(of.sessions.length, 1);
+    writeFileSync(join(one.folder, 'flows'), '0\n');
+    // It crosses the Goodbye that the drain ends with.
+    first.send(drain);
+    await message(first, 'goodbye');
+    first.send(resume);
+    await first.ended;
+    assert.equal(companion.health.report('ready').failures.serving, 'draining');
+    assert.equal(of.sessions.length, 1);
+  });
+
   test('a drain that is over in time says how many flows it broke', async (context) => {
     const of = await server(context);
     const one = companionSettings(context, of);

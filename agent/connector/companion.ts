@@ -225,7 +225,10 @@ export class Companion {
         const ownMs = this.#parts.clock.nowMs() + this.#parts.config.drain.timeout * 1000;
         void this.#drainUntil(deadlineMs > 0 ? deadlineMs : ownMs, reason);
       },
-      resume: () => this.#drain.resume(),
+      // Not after Goodbye: that was the last word, whatever crossed it.
+      resume: () => {
+        if (!this.#link.left) this.#drain.resume();
+      },
       revoked: (reason) => this.#revoked(reason),
       upgrade: ({ version, imageDigest, notBeforeMs, notAfterMs }) => {
         this.#event('upgrade', `to ${version} ${imageDigest}`, false);
@@ -271,7 +274,6 @@ export class Companion {
   #resumed(): void {
     this.#parts.log.info('taking flows again');
     this.#serving.ready();
-    this.#link.takeUp();
     void this.#hooks.ask('resume');
     this.#link.beat();
   }

@@ -63,7 +63,7 @@ type Round = 'at once' | 'wait';
 
 /**
  * The connector's link to its servers. Enrolling → session ⇄ waiting; the end of the SVID, or a refusal of
- * it, leads back to enrolling. Left, it opens nothing more until it is taken up again.
+ * it, leads back to enrolling. Left, it opens nothing more.
  */
 export class Link {
   readonly #parts: LinkParts;
@@ -101,7 +101,7 @@ export class Link {
     return this.#session?.up ?? false;
   }
 
-  /** Whether it was left for good, or until it is taken up again. */
+  /** Whether it was left. */
   get left(): boolean {
     return this.#left;
   }
@@ -144,12 +144,6 @@ export class Link {
   leave(): void {
     this.#left = true;
     this.#session?.end();
-    this.#wake();
-  }
-
-  /** Opens sessions again. */
-  takeUp(): void {
-    this.#left = false;
     this.#wake();
   }
 
