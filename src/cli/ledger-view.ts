@@ -23,7 +23,7 @@ export function printRecords(
     new Date(record.timeMs).toISOString().slice(0, 19),
     record.act ?? record.kind,
     record.serial ?? '',
-    record.spiffeId ?? record.authorityId ?? record.dpu ?? '',
+    record.spiffeId ?? record.authorityId ?? record.dpu ?? record.connector ?? '',
   ]);
   io.out(`\n${formatTable(['INDEX', 'TIME (UTC)', 'KIND', 'SERIAL', 'SPIFFE ID'], rows)}`);
 }
@@ -45,6 +45,7 @@ export function formatRecord(index: number, record: LedgerRecord, io: CliIo): st
     ['Assurance', record.assurance ?? []],
     ['Pod UID', record.podUid ?? []],
     ['DPU', record.dpu ?? []],
+    ['Connector', record.connector ?? []],
     ['Reason', record.reason ?? []],
     ['Requested by', record.requestedBy ?? []],
     ['Not before', time(record.notBefore)],

@@ -55,6 +55,11 @@ export const kubectlCommands: readonly CommandEntry[] = [
     load: async () => (await import('./commands/whoami.ts')).whoami,
   },
   {
+    path: 'connectors',
+    summary: 'Show connector groups, their certificates and segments',
+    load: async () => (await import('./commands/connectors.ts')).connectors,
+  },
+  {
     path: 'watch',
     summary: 'Print what changes in the copies',
     load: async () => (await import('./commands/watch.ts')).watch,

@@ -14,6 +14,7 @@ import type { RpcHost } from '../rpc/host.ts';
 import { createRateLimiter } from '../rpc/rate-limiter.ts';
 import type { CallGuard } from '../rpc/service.ts';
 import { nodeAgentId } from '../rules/kube/surroundings.ts';
+import { connectorAdmin } from './connector-admin.ts';
 import { heartbeatSecondsOf, startConnectorSessions } from './connector-sessions.ts';
 import type { ConnectorSettings } from './connector-settings.ts';
 import type { ServerCore } from './core.ts';
@@ -35,8 +36,8 @@ export interface ServerConnectors {
 export function startConnectors(base: ServerBase, core: ServerCore): ServerConnectors {
   const settings = base.config.connectors;
   const { api } = core;
-  const admin = refuseConnectors(ConnectorAdminService);
   if (settings === undefined || api.connectors === undefined) {
+    const admin = refuseConnectors(ConnectorAdminService);
     const connector = refuseConnectors(ConnectorService);
     return {
       serveAdmin: (host, guards) => host.addService(ConnectorAdminService, admin, guards),
@@ -46,6 +47,7 @@ export function startConnectors(base: ServerBase, core: ServerCore): ServerConne
   }
   const parts = { ...api, connectors: api.connectors };
   const hub = startConnectorSessions(base, core, settings, parts);
+  const admin = connectorAdmin(api, parts, hub);
   const calls = enrolCalls(base, core, settings, parts, hub);
   const connector = createConnectorService(calls, createConnectorSession(hub, base.clock));
   return {
