@@ -124,7 +124,7 @@ describe('certificate files', () => {
     const directory = join(folder, 'out');
     const stored = [makeStoredMaterial(), makeStoredMaterial()];
     writeFileSync(join(folder, 'materials.json'), JSON.stringify(stored));
-    for (let round = 0; round < 5; round++) {
+    for (let round = 0; round < 3; round++) {
       const child = spawn(
         process.execPath,
         ['test/support/outputs-child.ts', directory, join(folder, 'materials.json')],
