@@ -56,6 +56,12 @@ async function openServer(input: Input, io: CliIo): Promise<Result<OpenedServer>
     const channel = await openServerPort(port.value, input, io);
     return channel.ok ? ok({ channel: channel.value, address: text }) : channel;
   }
+  if (input.text('admin-svid') !== undefined) {
+    return flagError(
+      'admin-svid',
+      'is for --server-socket tcp://host:port; a socket knows its user',
+    );
+  }
   const path = checkSocketPath(text.replace(/^unix:(\/\/)?(?=\/)/, ''), 'server-socket');
   return path.ok ? ok({ channel: openUnixChannel(path.value), address: path.value }) : path;
 }

@@ -89,3 +89,10 @@ for (const [name, env, code] of [
     assert.match(err, new RegExp(`code: ${code}`));
   });
 }
+
+test('an administrator’s SVID is refused beside a socket, which knows its user by itself', async () => {
+  const argv = ['entry', 'count', '--server-socket', '/nowhere', '--admin-svid', '/'];
+  const { err, code } = await cli(commands, argv, { env: {} });
+  assert.equal(code, 2);
+  assert.match(err, /--admin-svid.* is for --server-socket tcp:/);
+});
