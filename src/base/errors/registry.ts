@@ -32,7 +32,8 @@ export const registryErrors = defineErrors({
     retryable: false,
     means:
       'The SPIFFE ID of an entry is missing, of another trust domain, without a path, in /spire, or in /connector where connectors are served.',
-    action: 'Choose a SPIFFE ID of this trust domain, with a path that starts with neither /spire nor /connector.',
+    action:
+      'Choose a SPIFFE ID of this trust domain, with a path that starts with neither /spire nor /connector.',
   },
   ENTRY_PARENT_ID: {
     status: 'InvalidArgument',
