@@ -9,14 +9,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { askFlow, type FlowAnswer, type PeerIdentity } from '../support/connector-peer.ts';
+import { ConnectorAdminService } from '../../src/gen/signet/connector/v1/admin.ts';
+import { askFlow, type FlowAnswer } from '../support/connector-peer.ts';
+import { ConnectorRig } from '../support/connector-rig.ts';
 import { freePort, JsonLines, stopChild } from '../support/processes.ts';
-import {
-  pemOfKey,
-  ScriptedConnectorServer,
-  wireSegment,
-} from '../support/scripted-connector-server.ts';
-import { makeLeaf } from '../support/x509.ts';
+import { ask } from '../support/server.ts';
 import { quantile, report } from './report.ts';
 
 const FLOW_BYTES = 1 << 30;
@@ -27,6 +24,7 @@ const REVOKES = 5;
 interface Line {
   readonly event: string;
   readonly port: number;
+  readonly spiffeId?: string;
 }
 
 const ends: (() => Promise<void> | void)[] = [];
@@ -82,31 +80,32 @@ async function startSocat(sink: number): Promise<number | undefined> {
   }
 }
 
-const scripted = await ScriptedConnectorServer.start({ after: (end) => void ends.push(end) });
+const rig = await ConnectorRig.start();
+ends.push(() => rig.stop());
+await rig.putGroup();
+await rig.putSegment('all', { ports: [{ first: 1024, last: 65_535 }] });
 const folder = mkdtempSync(join(tmpdir(), 'sgn-'));
-writeFileSync(join(folder, 'bundle.pem'), scripted.root.pem);
-writeFileSync(join(folder, 'key.txt'), 'key');
-const leaf = makeLeaf(scripted.root, 'spiffe://example.org/app');
-const app: PeerIdentity = { key: pemOfKey(leaf), cert: leaf.pem };
+writeFileSync(join(folder, 'bundle.pem'), rig.root.pem);
+writeFileSync(join(folder, 'key.txt'), await rig.createKey());
+const app = await rig.mint('/app');
 let started = 0;
 
 async function startConnector() {
   const at = started++;
   const { lines, port } = await startNode(
     'examples/connector/main.ts',
-    ...['--server', `127.0.0.1:${scripted.port}`, '--trust-domain', 'example.org'],
+    ...['--server', `127.0.0.1:${rig.port}`, '--trust-domain', 'example.org'],
     ...['--bundle', join(folder, 'bundle.pem'), '--group', 'edge'],
     ...['--state', join(folder, `state${at}`), '--provisioning-key-file', join(folder, 'key.txt')],
   );
-  const session = await scripted.session(at);
-  scripted.welcome(session, [wireSegment('all')]);
   await lines.next(({ event }) => event === 'segments');
-  return { session, port };
+  const { spiffeId = '' } = lines.seen.find(({ event }) => event === 'enrolled') ?? {};
+  return { id: spiffeId.split('/').at(-1) ?? '', port };
 }
 
-/** From the word of the server to the close of each flow, as its peer sees it. */
+/** From the operator's call to the close of each flow, as its peer sees it. */
 async function closings(sink: number): Promise<readonly number[]> {
-  const { session, port } = await startConnector();
+  const { id, port } = await startConnector();
   const flows: FlowAnswer[] = [];
   for (let at = 0; at < FLOWS; at++) flows.push(await askFlow(port, `127.0.0.1:${sink}`, app));
   const startMs = performance.now();
@@ -114,11 +113,9 @@ async function closings(sink: number): Promise<readonly number[]> {
     await once(socket.resume(), 'close');
     return performance.now() - startMs;
   });
-  const kind = { $case: 'revoke' as const, value: { reason: 'bench' } };
-  session.say({ $case: 'command', value: { nonce: Buffer.from('n'), kind } });
-  const samples = await Promise.all(closed);
-  session.end();
-  return samples;
+  const request = { which: { ids: [id], group: '' }, reason: 'bench' };
+  await ask(rig.admin(), ConnectorAdminService.revokeConnectors, request);
+  return Promise.all(closed);
 }
 
 const sink = await startNode('test/bench/relay-child.ts', 'sink');
@@ -137,7 +134,7 @@ const samples: number[] = [];
 for (let round = 0; round < REVOKES; round++) samples.push(...(await closings(sink.port)));
 report('connectors-forwarder', {
   ...figures,
-  [`Revoke sent → each of ${FLOWS} flows closed`]: {
+  [`RevokeConnectors called → each of ${FLOWS} flows closed`]: {
     'p50 ms': quantile(samples, 0.5),
     'p99 ms': quantile(samples, 0.99),
     'most ms': Math.max(...samples),
