@@ -71,6 +71,15 @@ describe('a provisioning key', () => {
     });
   }
 
+  test('is not used up by a connector whose node the group refuses', async (t) => {
+    const rig = await openedRig(t);
+    await rig.putGroup('edge', { proofs: ALL_PROOFS, requireAttestedNode: true });
+    const proof = await makeProvisioningKey(rig);
+    assertRefused(await rig.enrol(proof), 'CONNECTOR_NODE_NOT_ATTESTED');
+    assert.equal(usesOf(rig, proof.id), 0);
+    assert.equal(rig.state.registry.connectors.connectorCount, 0);
+  });
+
   test('of another group is refused', async (t) => {
     const rig = await openedRig(t);
     await rig.putGroup('core', { proofs: ALL_PROOFS });
