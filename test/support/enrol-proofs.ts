@@ -77,7 +77,3 @@ export function svidPeer(path: string, extra: Partial<SvidFacts> = {}): Partial<
 export function usesOf({ state }: EnrolRig, keyId: string): number | undefined {
   return state.registry.connectors.provisioningKey(keyId)?.uses;
 }
-
-/** The same with another last bit. */
-export const flipped = (bytes: Uint8Array): Uint8Array =>
-  Uint8Array.from(bytes, (byte, at) => (at === bytes.length - 1 ? byte ^ 1 : byte));

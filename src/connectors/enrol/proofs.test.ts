@@ -4,7 +4,6 @@ import {
   ACCOUNT,
   ALL_PROOFS,
   bindKey,
-  flipped,
   makeProvisioningKey,
   openedRig,
   SVID,
@@ -114,8 +113,7 @@ describe('a provisioning key', () => {
     const rig = await openedRig(t);
     const proof = { ...(await makeProvisioningKey(rig)), token: PSAT_TOKEN };
     const first = assertValue(await rig.enrol(proof));
-    const second = assertValue(await rig.enrol(proof));
-    assert.equal(second.connector.id, first.connector.id);
+    assert.equal(assertValue(await rig.enrol(proof)).connector.id, first.connector.id);
     assert.equal(usesOf(rig, proof.id), 1);
     assertRefused(await rig.enrol({ ...proof, token: 'other' }), 'CONNECTOR_TOKEN');
     assertRefused(await rig.enrol({ ...proof, token: '' }), 'CONNECTOR_KEY_EXHAUSTED');
@@ -395,10 +393,8 @@ describe('a bound key', () => {
   test('with a signature over another enrolment is refused', async (t) => {
     const rig = await openedRig(t);
     const { pair } = await bindKey(rig);
-    const old = signWith(pair, Buffer.from('another'));
     const replayed = { kind: 'bound-key', publicKey: pair.spki, recoveryCount: 0n } as const;
-    for (const signature of [old, flipped(old)]) {
-      assertRefused(await rig.enrol({ ...replayed, signature }), 'CONNECTOR_SIGNATURE');
-    }
+    const signature = signWith(pair, Buffer.from('another'));
+    assertRefused(await rig.enrol({ ...replayed, signature }), 'CONNECTOR_SIGNATURE');
   });
 });
