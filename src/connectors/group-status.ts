@@ -2,7 +2,7 @@ import type { GroupStatus, SegmentConflict } from '../gen/signet/connector/v1/ad
 import type { ConnectorView } from '../registry/connectors.ts';
 import type { ConnectorRecord } from '../rules/connector/record.ts';
 import type { ConnectorSegment } from '../rules/connector/segment.ts';
-import type { SegmentStatus } from './live.ts';
+import type { GroupCoverage, SegmentStatus } from './live.ts';
 import type { SegmentVersion } from './segment-feed.ts';
 import type { ConnectorSession } from './session.ts';
 import type { JudgedState } from './state.ts';
@@ -67,6 +67,22 @@ export function segmentStatusOf(sources: StatusSources, segment: ConnectorSegmen
     }
   }
   return { servedBy, conflicts, healthyConnectors };
+}
+
+/** How a group covers its segments: its sessions are looked at once, for all that is asked. */
+export function coverageOf(sources: StatusSources, group: string): GroupCoverage {
+  const { version, served, conflicts } = sources.segments(group);
+  const { healthy, down } = coverage(sources, group, version);
+  const byId = new Map(
+    conflicts.map(({ segmentId, standingId, detail }) => {
+      return [segmentId, { group, segmentId: standingId, detail }];
+    }),
+  );
+  return {
+    isServed: (id) => served.has(id),
+    conflictOf: (id) => byId.get(id),
+    healthyOf: (id) => (served.has(id) ? healthy - (down.get(id) ?? 0) : 0),
+  };
 }
 
 function coverage(

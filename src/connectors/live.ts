@@ -32,6 +32,15 @@ export interface SegmentStatus {
   readonly healthyConnectors: number;
 }
 
+/** How a group covers its segments, to be asked about many of them at one moment. */
+export interface GroupCoverage {
+  isServed(segmentId: string): boolean;
+  /** Where another segment stands in its place; undefined where none does. */
+  conflictOf(segmentId: string): SegmentConflict | undefined;
+  /** Connectors that serve a segment and say that none of its targets is down. */
+  healthyOf(segmentId: string): number;
+}
+
 /** The kinds of commands that sessions are given by {@link LiveConnectors.tell}. */
 export type CommandKind = NonNullable<Command['kind']>;
 

@@ -70,8 +70,9 @@ export class SegmentFeed {
   refresh(): boolean {
     const before = this.#current;
     const now = this.#read();
-    if (now.version === before.version) return false;
+    // What is not served for a conflict makes no version, and is told all the same.
     this.#current = now;
+    if (now.version === before.version) return false;
     this.#messages.clear();
     this.#history.push({ version: now.version, changed: changesOf(before, now) });
     if (this.#history.length > MAX_HISTORY) this.#history = this.#history.slice(-MAX_HISTORY);

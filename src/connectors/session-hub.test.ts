@@ -154,8 +154,10 @@ describe('a session: what it sends', () => {
   it('sends ten thousand segments in messages below 1 MiB, and a change of one of them in a small one', async (context) => {
     const made = await rig(context);
     const clients = Array.from({ length: 20 }, (_, at) => `spiffe://example.org/team/app-${at}`);
-    const ids = Array.from({ length: 10_000 }, (_, at) => `s${at}`);
-    await made.segments(ids, { clients });
+    for (let at = 0; at < 10; at++) {
+      const drafts = Array.from({ length: 1000 }, (_, n) => `s${at * 1000 + n}`);
+      await Promise.all(drafts.map((name) => made.segment(name, { clients })));
+    }
     const { stream, ack, session } = made.open(await made.enrol('c1', '1'));
     const chunks = stream.take().flatMap((one) => (one.$case === 'segments' ? [one.value] : []));
     assert.ok(chunks.length > 3, `${chunks.length} chunks`);
@@ -223,6 +225,20 @@ describe('a session: what it sends', () => {
   });
 });
 
+describe('what a group does not serve', () => {
+  it('is told where a conflict comes to a group that was read, and changes nothing that is served', async (context) => {
+    const made = await rig(context);
+    await made.segment('a');
+    const version = made.hub.wantedSegments('edge');
+    await made.segment('twin', { hosts: ['a.example.org'] });
+    assert.equal(made.hub.wantedSegments('edge'), version);
+    const coverage = made.hub.coverage('edge');
+    assert.deepEqual([coverage.isServed('a'), coverage.isServed('twin')], [true, false]);
+    assert.equal(coverage.conflictOf('twin')?.segmentId, 'a');
+    assert.equal(coverage.conflictOf('a'), undefined);
+  });
+});
+
 describe('a session: commands', () => {
   it('tells to drain and to resume as the record says, also to one that comes back', async (context) => {
     const made = await rig(context);
@@ -239,19 +255,6 @@ describe('a session: commands', () => {
     assert.equal(again.stream.only('command').kind?.$case, 'drain');
     unwrap(await made.registry.connectors.changeConnector('c1', { kind: 'resumed' }));
     assert.equal(again.stream.only('command').kind?.$case, 'resume');
-  });
-
-  it('one that leaves while it drains is not told to resume', async (context) => {
-    const made = await rig(context);
-    const { stream, say, session } = await opened(made);
-    const change = { kind: 'draining', deadlineMs: 5_000, reason: '' } as const;
-    unwrap(await made.registry.connectors.changeConnector('c1', change));
-    assert.equal(stream.only('command').kind?.$case, 'drain');
-    say({ $case: 'goodbye', value: { drained: true, openFlows: 0n } });
-    const stopped = await session.ended;
-    assert.ok(stopped.ok);
-    assert.equal(made.registry.connectors.connector('c1')?.standing, 'stopped');
-    assert.deepEqual(stream.take(), []);
   });
 
   it('gives commands that are told, until too many wait for an answer', async (context) => {
@@ -512,6 +515,9 @@ describe('a session: what is kept of it', () => {
     const a = made.registry.connectors.segment('a');
     assert.ok(a);
     assert.equal(made.hub.segmentStatus(a).healthyConnectors, 1);
+    const coverage = made.hub.coverage('edge');
+    assert.deepEqual([coverage.healthyOf('a'), coverage.healthyOf('b')], [1, 2]);
+    assert.equal(coverage.healthyOf('none'), 0);
     await made.segment('c');
     assert.equal(made.hub.groupStatus('edge').upToDate, 0);
   });

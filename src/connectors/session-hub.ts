@@ -16,7 +16,7 @@ import { BundleFeed, type BundleSources } from './bundle-feed.ts';
 import { CloneWatch } from './clone-watch.ts';
 import { Deadlines } from './deadlines.ts';
 import { GroupFeeds } from './group-feeds.ts';
-import { groupStatusOf, type StatusSources, segmentStatusOf } from './group-status.ts';
+import { coverageOf, groupStatusOf, type StatusSources, segmentStatusOf } from './group-status.ts';
 import { HeardWriter } from './heard-writer.ts';
 import type { CommandKind, LiveConnectors, Presence, SegmentStatus } from './live.ts';
 import { ConnectorSession, type SessionStart } from './session.ts';
@@ -241,6 +241,9 @@ export class SessionHub implements LiveConnectors {
   segmentStatus(segment: ConnectorSegment): SegmentStatus {
     return segmentStatusOf(this.#status, segment);
   }
+
+  /** How a group covers its segments now. */
+  readonly coverage = (group: string) => coverageOf(this.#status, group);
 
   tell(id: string, command: CommandKind): boolean {
     return this.#sessions.get(id)?.tell(command) ?? false;

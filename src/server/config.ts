@@ -270,6 +270,13 @@ export const serverConfigSchema = z
     const message = 'needs the ledger: sinks follow it, and ledger.enabled is false';
     context.addIssue({ code: 'custom', path: ['audit', 'sinks'], message });
   })
+  .superRefine(({ connectors, kubernetes }, context) => {
+    const without = kubernetes.clusters.findIndex((one) => one.connectors !== undefined);
+    if (connectors !== undefined || without === -1) return;
+    const message = 'needs connectors of server.yaml, which switches them on';
+    const path = ['kubernetes', 'clusters', without, 'connectors'];
+    context.addIssue({ code: 'custom', path, message });
+  })
   .superRefine((config, context) => {
     for (const { path, message } of [
       ...protectionFaults(config),

@@ -18,6 +18,7 @@ import { connectorAdmin } from './connector-admin.ts';
 import { heartbeatSecondsOf, startConnectorSessions } from './connector-sessions.ts';
 import type { ConnectorSettings } from './connector-settings.ts';
 import type { ServerCore } from './core.ts';
+import { startKubeConnectors } from './kube-connectors.ts';
 import type { ServerCluster } from './kubernetes.ts';
 import { rememberCertificates } from './own-certificates.ts';
 import type { ServerBase } from './server.ts';
@@ -48,6 +49,7 @@ export function startConnectors(base: ServerBase, core: ServerCore): ServerConne
   const parts = { ...api, connectors: api.connectors };
   const hub = startConnectorSessions(base, core, settings, parts);
   const admin = connectorAdmin(api, parts, hub);
+  startKubeConnectors(base, core, hub);
   const calls = enrolCalls(base, core, settings, parts, hub);
   const connector = createConnectorService(calls, createConnectorSession(hub, base.clock));
   return {

@@ -1,15 +1,15 @@
-import { stateOf } from '../connectors/state.ts';
+import type { GroupCoverage, LiveConnectors } from '../connectors/live.ts';
 import {
   type ConnectorCluster,
   ConnectorObjects,
 } from '../controllers/connector/connector-objects.ts';
 import { ConnectorStatus } from '../controllers/connector/connector-status.ts';
-import type { ConnectorFigures, SegmentFigures } from '../controllers/connector/status-of.ts';
+import type { ConnectorFigures, GroupFigures } from '../controllers/connector/status-of.ts';
 import { PodEvents } from '../controllers/pod-events.ts';
+import type { GroupStatus } from '../gen/signet/connector/v1/admin.ts';
 import { kubeMetricsOf } from '../kube/metrics.ts';
 import type { ConnectorView } from '../registry/connectors.ts';
 import type { Registry } from '../registry/registry.ts';
-import { servedSegments } from '../rules/connector/conflicts.ts';
 import { startLeader } from './kube-leader.ts';
 import type { ServerCluster, ServerClusters } from './kubernetes.ts';
 import type { ServerBase } from './server.ts';
@@ -19,50 +19,52 @@ interface ConnectorParts {
   readonly clusters: ServerClusters;
 }
 
-/** How groups and segments stand by what is stored alone. */
-export function storedFigures({ clock, config }: ServerBase, registry: Registry): ConnectorFigures {
-  const { connectors: view } = registry;
-  const servingSinceMs = clock.nowMs();
-  const heartbeatSeconds = config.connectors?.heartbeat ?? 30;
-  const countsOf = (group: string): ReadonlyMap<string, number> => {
-    const counts = new Map<string, number>();
-    const facts = { session: undefined, lastHeardMs: 0, servingSinceMs, heartbeatSeconds };
-    for (const connector of view.connectorsIn(group)) {
-      const { state } = stateOf(connector, { ...facts, nowMs: clock.nowMs() });
-      counts.set(state, (counts.get(state) ?? 0) + 1);
-    }
-    return counts;
-  };
+/** What tells how connectors stand. */
+type Live = Pick<LiveConnectors, 'groupStatus' | 'onChange'> & {
+  coverage(group: string): GroupCoverage;
+};
+
+/** How groups and segments stand, by the sessions of this server. */
+function figuresOf(live: Live, view: ConnectorView): ConnectorFigures {
   return {
-    now: () => ({
-      group: (name) => ({
-        connectors: countsOf(name),
-        upToDate: 0,
-        segments: servedSegments(view.segmentsOf(name)).served.length,
-        thinSegments: 0,
-        activeFlows: 0,
-        oldestCertificateExpiresAtSeconds: 0,
-        lastError: '',
-      }),
-      segment: (id) => segmentFigures(view, id),
-    }),
-    onChange: (listener) => view.onChange(listener),
+    now() {
+      const coverages = new Map<string, GroupCoverage>();
+      const coverageOf = (group: string): GroupCoverage => {
+        const coverage = coverages.get(group) ?? live.coverage(group);
+        coverages.set(group, coverage);
+        return coverage;
+      };
+      return {
+        group: (name) => groupFigures(live.groupStatus(name)),
+        segment(id) {
+          const segment = view.segment(id);
+          if (segment === undefined) return undefined;
+          const all = view.groupsOf(segment).map((group) => ({ group, of: coverageOf(group) }));
+          const healthy = all.map(({ of }) => of.healthyOf(id));
+          return {
+            groups: all.filter(({ of }) => of.isServed(id)).map(({ group }) => group),
+            conflicts: all.flatMap(({ of }) => of.conflictOf(id) ?? []),
+            healthyConnectors: healthy.reduce((sum, count) => sum + count, 0),
+          };
+        },
+      };
+    },
+    onChange(listener) {
+      const ends = [live.onChange(() => listener()), view.onChange(() => listener())];
+      return () => {
+        for (const end of ends) end();
+      };
+    },
   };
 }
 
-function segmentFigures(view: ConnectorView, id: string): SegmentFigures | undefined {
-  const segment = view.segment(id);
-  if (segment === undefined) return undefined;
-  const all = view.groupsOf(segment).map((group) => {
-    const { conflicts } = servedSegments(view.segmentsOf(group));
-    return { group, found: conflicts.find(({ segmentId }) => segmentId === id) };
-  });
+function groupFigures(status: GroupStatus): GroupFigures {
+  const { connectors, activeFlows, oldestCertificateExpiresAt, ...rest } = status;
   return {
-    groups: all.filter(({ found }) => found === undefined).map(({ group }) => group),
-    conflicts: all.flatMap(({ group, found }) =>
-      found === undefined ? [] : { group, segmentId: found.standingId, detail: found.detail },
-    ),
-    healthyConnectors: 0,
+    ...rest,
+    connectors: new Map(Object.entries(connectors)),
+    activeFlows: Number(activeFlows),
+    oldestCertificateExpiresAtSeconds: Number(oldestCertificateExpiresAt),
   };
 }
 
@@ -73,9 +75,10 @@ function segmentFigures(view: ConnectorView, id: string): SegmentFigures | undef
 export function startKubeConnectors(
   base: ServerBase,
   { registry, clusters }: ConnectorParts,
-  figures: ConnectorFigures,
+  live: Live,
 ): void {
   const { clock, random, life, metrics } = base;
+  const figures = figuresOf(live, registry.connectors);
   const followed = clusters.all.flatMap(({ cluster, api }): ConnectorCluster[] => {
     const { name, connectors: settings, rules } = cluster;
     if (settings === undefined) return [];

@@ -13,7 +13,6 @@ import { startCore } from './core.ts';
 import { judgeDpus } from './dpu-judge.ts';
 import { startFederatedDomains } from './federated-domains.ts';
 import { startFederation } from './federation.ts';
-import { startKubeConnectors, storedFigures } from './kube-connectors.ts';
 import { startListeners } from './listeners.ts';
 import { LiveSettings } from './live-settings.ts';
 import { startOidc } from './oidc/start.ts';
@@ -95,7 +94,6 @@ async function startParts(base: ServerBase): Promise<Result<RunningServer>> {
   const federation = await startFederation(base, core.value);
   if (!federation.ok) return federation;
   startFederatedDomains(base, core.value, federation.value.fetcher);
-  startKubeConnectors(base, core.value, storedFigures(base, core.value.registry));
   const listeners = await startListeners(base, core.value, {
     dpu: dpu.value,
     federation: federation.value,

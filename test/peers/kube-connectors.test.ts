@@ -98,8 +98,19 @@ describe('connectors on a real API server', needsShared('rig/kube.sh'), () => {
     return seen ? [...said.toSorted(), ...facts].join(' ') : 'old';
   }
 
-  const soonIs = (kind: string, namespace: string, name: string, wanted: RegExp): Promise<void> =>
-    soon(async () => wanted.test(await statusOf(kind, namespace, name)));
+  async function soonIs(
+    kind: string,
+    namespace: string,
+    name: string,
+    wanted: RegExp,
+  ): Promise<void> {
+    let said = '';
+    const isSaid = async (): Promise<boolean> => {
+      said = await statusOf(kind, namespace, name);
+      return wanted.test(said);
+    };
+    await soon(isSaid).catch(() => assert.match(said, wanted));
+  }
 
   async function refusedBy(text: string): Promise<string> {
     const args = ['--kubeconfig', rig.kubeconfig, 'apply', '-f', '-'];

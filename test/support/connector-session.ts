@@ -119,19 +119,13 @@ export class SessionRig {
     );
   }
 
-  segment(id: string, extra: Partial<ConnectorSegmentDraft> = {}): Promise<void> {
-    return this.segments([id], extra);
-  }
-
-  async segments(
-    ids: readonly string[],
-    extra: Partial<ConnectorSegmentDraft> = {},
-  ): Promise<void> {
-    const writes = ids.map((id) => ({
-      draft: segmentDraft(id, { hosts: [`${id}.example.org`], groups: ['edge'], ...extra }),
-      expectedRevision: undefined,
-    }));
-    unwrap(await this.registry.connectors.writeConnectorSegments(writes));
+  async segment(id: string, extra: Partial<ConnectorSegmentDraft> = {}): Promise<void> {
+    const draft = segmentDraft(id, { hosts: [`${id}.example.org`], groups: ['edge'], ...extra });
+    unwrap(
+      await this.registry.connectors.writeConnectorSegments([
+        { draft, expectedRevision: undefined },
+      ]),
+    );
   }
 
   /** Enrols a connector whose SVID has this serial and lives for an hour. */

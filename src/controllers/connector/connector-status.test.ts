@@ -137,6 +137,11 @@ describe('the status of connector objects', () => {
     clock.advance(25_000);
     await settled();
     assert.equal(calls.length, 1, 'half a minute after the last one');
+    figures = { ...figures, group: { ...GROUP, activeFlows: 8 } };
+    heard();
+    clock.advance(5_000);
+    await settled();
+    assert.equal(calls.length, 1, 'and waits again, which keeps nothing else waiting');
     figures = { ...figures, group: { ...GROUP, connectors: new Map([['lost', 1]]) } };
     heard();
     clock.advance(5_000);

@@ -66,7 +66,7 @@ export class ConnectorStatus {
   readonly #stopped = new AbortController();
   #writing: Promise<void> | undefined;
   #isWoken = false;
-  #waiting: Cancel | undefined;
+  #waiting: { readonly cancel: Cancel; readonly untilMs: number } | undefined;
 
   constructor(options: ConnectorStatusOptions) {
     this.#options = options;
@@ -82,17 +82,22 @@ export class ConnectorStatus {
   async stop(): Promise<void> {
     this.#stopped.abort();
     for (const close of this.#closers) close();
-    this.#waiting?.();
+    this.#waiting?.cancel();
     await this.#writing;
   }
 
   /** Many changes come together, as heartbeats do: they are looked at once. */
   #lookLater(afterMs: number): void {
-    if (this.#waiting !== undefined || this.#stopped.signal.aborted) return;
-    this.#waiting = this.#options.clock.after(afterMs, () => {
+    if (this.#stopped.signal.aborted) return;
+    const { clock } = this.#options;
+    const untilMs = clock.monotonicMs() + afterMs;
+    if (this.#waiting !== undefined && this.#waiting.untilMs <= untilMs) return;
+    this.#waiting?.cancel();
+    const cancel = clock.after(afterMs, () => {
       this.#waiting = undefined;
       this.#look();
     });
+    this.#waiting = { cancel, untilMs };
   }
 
   #look(): void {
