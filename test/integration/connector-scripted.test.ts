@@ -209,7 +209,10 @@ test('applies a set in chunks when the last has come, and not a part of it', asy
   await heard('segments');
   const to = `127.0.0.1:${target.port}`;
   const part = { full: true, last: false };
-  session.say({ $case: 'segments', value: segmentUpdate('cut', { ...part, segments: [] }) });
+  session.say({
+    $case: 'segments',
+    value: segmentUpdate('cut', { ...part, segments: [wireSegment('stray')] }),
+  });
   const many = Array.from({ length: 10_000 }, (_, at) =>
     wireSegment(`s${at}`, { hosts: [`h${at}.example.org`, '10.0.0.0/8'], priority: at + 1 }),
   );
