@@ -64,6 +64,18 @@ describe('in a session', () => {
     assert.ok(belongTogether(one.folder));
   });
 
+  test('an SVID of another connector is refused', async (context) => {
+    const of = await server(context);
+    const one = companionSettings(context, of);
+    await runCompanion(context, one);
+    const first = await session(of, 1);
+    first.send(command({ $case: 'renewNow', value: { reason: '' } }));
+    const { csr } = await message(first, 'renewCsr');
+    const svid = of.svid(spkiOf(csr), 'spiffe://example.org/connector/edge/c2');
+    first.send({ $case: 'svid', value: { svid, version: 'v2', nonce: Buffer.from('a') } });
+    assert.match((await message(first, 'nack')).error, /that of .*c2/);
+  });
+
   test('segments come in chunks, as changes, to a file and over the local socket', async (context) => {
     const of = await server(context);
     const one = companionSettings(context, of);
@@ -196,10 +208,12 @@ describe('in a session', () => {
     assert.equal(of.sessions.length, 1);
     writeFileSync(join(one.folder, 'flows'), '0\n');
     // It crosses the Goodbye that the drain ends with.
+    of.lingers = true;
     first.send(drain);
     await message(first, 'goodbye');
     first.send(resume);
-    await first.ended;
+    first.end();
+    await soon(async () => (await local(one.folder, '/status')).body.sessionUp === false);
     assert.equal(companion.health.report('ready').failures.serving, 'draining');
     assert.equal(of.sessions.length, 1);
   });

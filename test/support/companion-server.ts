@@ -49,6 +49,8 @@ export class CompanionServer {
   /** Replaces the answer of an enrolment. */
   refuse: (() => Result<never> | undefined) | undefined;
   refuseSession: (() => Result<never> | undefined) | undefined;
+  /** Whether it goes on with a session that the companion has half-closed. */
+  lingers = false;
   /** Life of SVIDs, in milliseconds. */
   ttlMs = 3_600_000;
   /** Sent in Welcome. */
@@ -96,12 +98,12 @@ export class CompanionServer {
   }
 
   /** An SVID for a key. */
-  svid(publicKeySpki: Uint8Array): X509Svid {
+  svid(publicKeySpki: Uint8Array, id = ID): X509Svid {
     const nowMs = Date.now();
     const publicKey = unwrap(parsePublicKey(publicKeySpki));
     // The private key is not needed: the root signs.
     const key = { publicKey, spki: publicKeySpki, privateKey: this.root.key.privateKey };
-    const leaf = makeLeaf(this.root, ID, {
+    const leaf = makeLeaf(this.root, id, {
       key,
       notBeforeMs: nowMs - 1000,
       notAfterMs: nowMs + this.ttlMs,
@@ -187,7 +189,7 @@ export class CompanionServer {
     });
     const reading = (async () => {
       for await (const { kind } of requests) if (kind !== undefined) session.received.push(kind);
-      resolve(ok(undefined));
+      if (!this.lingers) resolve(ok(undefined));
     })().catch(() => resolve(ok(undefined)));
     const outcome = await promise;
     over.resolve();
