@@ -104,6 +104,25 @@ test('a segment that claims what another one of its group does is refused', asyn
   );
 });
 
+test('a segment of a kind that this server does not know is refused, not weakened', async (context) => {
+  const { client, registry } = await start(context);
+  await ask(client, putGroup, group('db'));
+  // As a newer client would state them: taken for none, TLS or the check would be gone.
+  const unknown: readonly Partial<Record<'protocol' | 'upstreamTls' | 'healthCheck', number>>[] = [
+    { protocol: 0 },
+    { protocol: 3 },
+    { upstreamTls: 2 },
+    { healthCheck: 5 },
+  ];
+  for (const kind of unknown) {
+    const stated = segment('one', kind as Partial<Segment>);
+    await assertStatus(ask(client, putSegment, stated), 'FIELD_INVALID');
+  }
+  const none = { segment: undefined, expectedRevision: undefined };
+  await assertStatus(ask(client, putSegment, none), 'FIELD_MISSING');
+  assert.equal(registry.connectors.segment('one'), undefined);
+});
+
 test('what follows an object of Kubernetes is neither changed nor deleted here', async (context) => {
   const { client, registry } = await start(context);
   const origin = 'kubernetes/rack/shop/db';

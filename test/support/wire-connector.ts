@@ -12,6 +12,7 @@ import {
   type GetChallengeResponse,
   Heartbeat,
   Hello,
+  Instance,
   ResourceType,
   type ServerMessage,
 } from '../../src/gen/signet/connector/v1/connector.ts';
@@ -19,6 +20,8 @@ import type { TestServer } from './server.ts';
 import { makeCsr, makeKey, type TestKey } from './x509.ts';
 
 type Kind = NonNullable<ServerMessage['kind']>;
+
+const INSTANCE = Instance.fromJSON({ version: '1.2.3', os: 'linux', arch: 'arm64' });
 
 /** A connector of a test that speaks over the wire: it enrols by provisioning key and holds a session. */
 export class WireConnector {
@@ -64,10 +67,7 @@ export class WireConnector {
           challengeSignature: sign('sha256', Buffer.concat(signed), key.privateKey),
           clockMs: BigInt(Date.now()),
           serverCertificateSha256: shown,
-          instance: {
-            ...{ version: '1.2.3', os: 'linux', arch: 'arm64' },
-            ...{ hostname: 'h1', podName: '', nodeName: '' },
-          },
+          instance: INSTANCE,
           proof: { $case: 'provisioningKey', value: { key: text, kubernetesToken: '' } },
         },
         done,
@@ -90,7 +90,11 @@ export class WireConnector {
     call.on('data', ({ kind }: ServerMessage) => {
       if (kind !== undefined) this.#take(kind);
     });
-    const hello = { ...Hello.fromJSON({}), clockMs: BigInt(Date.now()) };
+    const hello = {
+      ...Hello.fromJSON({}),
+      instance: INSTANCE,
+      clockMs: BigInt(Date.now()),
+    };
     call.write({ kind: { $case: 'hello', value: hello } });
     this.beat();
   }
