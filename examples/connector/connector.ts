@@ -212,6 +212,7 @@ export class Connector {
 
   #obey({ kind, drain, revoke }: Command): string | undefined {
     this.#options.say('command', { kind, reason: drain?.reason ?? revoke?.reason });
+    if (this.#leaving && kind !== 'revoke') return 'it has said Goodbye';
     if (kind === 'drain' && drain !== undefined) this.serving.drain(drain.deadlineMs);
     else if (kind === 'resume') this.serving.resume();
     else if (kind === 'revoke') {

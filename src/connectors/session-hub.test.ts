@@ -154,10 +154,8 @@ describe('a session: what it sends', () => {
   it('sends ten thousand segments in messages below 1 MiB, and a change of one of them in a small one', async (context) => {
     const made = await rig(context);
     const clients = Array.from({ length: 20 }, (_, at) => `spiffe://example.org/team/app-${at}`);
-    for (let at = 0; at < 10; at++) {
-      const drafts = Array.from({ length: 1000 }, (_, n) => `s${at * 1000 + n}`);
-      await Promise.all(drafts.map((name) => made.segment(name, { clients })));
-    }
+    const ids = Array.from({ length: 10_000 }, (_, at) => `s${at}`);
+    await made.segments(ids, { clients });
     const { stream, ack, session } = made.open(await made.enrol('c1', '1'));
     const chunks = stream.take().flatMap((one) => (one.$case === 'segments' ? [one.value] : []));
     assert.ok(chunks.length > 3, `${chunks.length} chunks`);
@@ -255,6 +253,19 @@ describe('a session: commands', () => {
     assert.equal(again.stream.only('command').kind?.$case, 'drain');
     unwrap(await made.registry.connectors.changeConnector('c1', { kind: 'resumed' }));
     assert.equal(again.stream.only('command').kind?.$case, 'resume');
+  });
+
+  it('one that leaves while it drains is not told to resume', async (context) => {
+    const made = await rig(context);
+    const { stream, say, session } = await opened(made);
+    const change = { kind: 'draining', deadlineMs: 5_000, reason: '' } as const;
+    unwrap(await made.registry.connectors.changeConnector('c1', change));
+    assert.equal(stream.only('command').kind?.$case, 'drain');
+    say({ $case: 'goodbye', value: { drained: true, openFlows: 0n } });
+    const stopped = await session.ended;
+    assert.ok(stopped.ok);
+    assert.equal(made.registry.connectors.connector('c1')?.standing, 'stopped');
+    assert.deepEqual(stream.take(), []);
   });
 
   it('gives commands that are told, until too many wait for an answer', async (context) => {

@@ -283,7 +283,9 @@ export class ConnectorSession implements Presence, Due {
   #nextCommand(): Encoded | undefined {
     const { standing, drainDeadlineMs, reason } = this.record;
     const drainMs = standing === 'draining' ? drainDeadlineMs : 0;
-    if (drainMs !== this.#toldDrainMs) {
+    // One that left, or was revoked, while it drained is not told to take flows again.
+    const isHeld = standing === 'draining' || standing === 'enrolled';
+    if (isHeld && drainMs !== this.#toldDrainMs) {
       this.#toldDrainMs = drainMs;
       if (drainMs === 0) return this.#command({ $case: 'resume', value: {} });
       const value = { deadlineMs: BigInt(Math.round(drainMs)), reason };

@@ -101,6 +101,9 @@ function authorizeSvid(
   // The chain was judged when the connection opened, which may outlive it. Nobody is anyone with an
   // SVID that was taken back, whoever it names: an agent may still attest anew, as an anonymous caller.
   if (isRevoked(peer, context)) {
+    // A connector acts on its own refusal: it stops and does not enrol again.
+    const isConnector = allowed.includes('connector') && isConnectorId(peer.id);
+    if (isConnector) return resolveConnector(peer, context);
     return allowed.includes('anonymous') ? ok({ kind: 'anonymous' }) : refuseRevoked(peer);
   }
   const expired = isExpired(peer, context);

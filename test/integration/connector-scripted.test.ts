@@ -373,6 +373,7 @@ test('without the server it serves for as long as it may, and again when it is b
   aheadMs = 3_600_000;
   await closed;
   assert.equal(connector.serving.standing, 'closed');
+  assert.equal(await ask(port, to, peer(server.root)), '503 connector-closed');
   const back = await server.session(1);
   server.welcome(back, [wireSegment('echo')], 3600);
   await heard('segments', 2);

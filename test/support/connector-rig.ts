@@ -78,7 +78,7 @@ export async function startConnector(
     forget();
   });
   const heard = (event: string, times = 1): Promise<void> =>
-    eventually(() => said.filter((one) => one.event === event).length >= times, 30_000);
+    eventually(() => said.filter((one) => one.event === event).length >= times, 60_000);
   return { connector, port: listening, said, ended, heard };
 }
 

@@ -119,13 +119,19 @@ export class SessionRig {
     );
   }
 
-  async segment(id: string, extra: Partial<ConnectorSegmentDraft> = {}): Promise<void> {
-    const draft = segmentDraft(id, { hosts: [`${id}.example.org`], groups: ['edge'], ...extra });
-    unwrap(
-      await this.registry.connectors.writeConnectorSegments([
-        { draft, expectedRevision: undefined },
-      ]),
-    );
+  segment(id: string, extra: Partial<ConnectorSegmentDraft> = {}): Promise<void> {
+    return this.segments([id], extra);
+  }
+
+  async segments(
+    ids: readonly string[],
+    extra: Partial<ConnectorSegmentDraft> = {},
+  ): Promise<void> {
+    const writes = ids.map((id) => ({
+      draft: segmentDraft(id, { hosts: [`${id}.example.org`], groups: ['edge'], ...extra }),
+      expectedRevision: undefined,
+    }));
+    unwrap(await this.registry.connectors.writeConnectorSegments(writes));
   }
 
   /** Enrols a connector whose SVID has this serial and lives for an hour. */

@@ -97,7 +97,9 @@ describe('flows and segments: properties', () => {
         assert.equal(refused.ok, conflicts.length === 0);
         if (!refused.ok) {
           assert.equal(refused.error.code, 'CONNECTOR_SEGMENT_CONFLICT');
-          assert.ok(refused.error.message.includes(conflicts[0]?.standingId ?? '?'));
+          const [, named] = / and (s\d+) both claim /.exec(refused.error.message) ?? [];
+          const other = served.filter(({ id }) => id === named);
+          assert.equal(checkConflicts(newest, 'g', other).ok, false);
         }
       }),
     );
