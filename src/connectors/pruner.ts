@@ -18,9 +18,12 @@ const FORGET_POD_SECONDS = 3_600;
 const FORGET_OTHER_SECONDS = 7 * 86_400;
 
 /**
- * Unix seconds from which a connector may be forgotten; infinite while it lives. A revoked one is known
- * for as long as its SVID would have lived, too: until then its claimant must not come in as somebody new.
+ * How long a revoked one is remembered at least, in seconds: the longest life of a provisioning key. Its
+ * claimant must not come in as somebody new with what it has still.
  */
+const REMEMBER_REVOKED_SECONDS = 90 * 86_400;
+
+/** Unix seconds from which a connector may be forgotten; infinite while it lives. */
 export function forgetAtSeconds(
   connector: ConnectorRecord,
   group: Pick<ConnectorGroup, 'forgetAfterSeconds'> | undefined,
@@ -33,7 +36,10 @@ export function forgetAtSeconds(
     case 'stopped':
       return connector.endedAtSeconds + after;
     case 'revoked':
-      return Math.max(connector.endedAtSeconds, connector.expiresAtSeconds) + after;
+      return (
+        Math.max(connector.endedAtSeconds, connector.expiresAtSeconds) +
+        Math.max(after, REMEMBER_REVOKED_SECONDS)
+      );
     default:
       if (connector.serial === '') return connector.enrolledAtSeconds + PENDING_SECONDS + after;
       return connector.expiresAtSeconds + after;
@@ -42,7 +48,10 @@ export function forgetAtSeconds(
 
 /** What forgetting stands on. */
 export interface ConnectorPrunerOptions {
-  readonly registry: Pick<ConnectorRegistry, 'connectors' | 'group' | 'deleteConnectors'>;
+  readonly registry: Pick<
+    ConnectorRegistry,
+    'boundKey' | 'connectors' | 'group' | 'deleteConnectors'
+  >;
   readonly clock: Clock;
   /** Told how many were forgotten. */
   readonly onForgotten: (count: number) => void;
@@ -60,9 +69,9 @@ export function startConnectorPruner(options: ConnectorPrunerOptions): Cancel {
   };
   const run = async (): Promise<void> => {
     const nowSeconds = clock.nowMs() / 1000;
-    const ended = [...registry.connectors()]
-      .filter((one) => forgetAtSeconds(one, registry.group(one.group)) <= nowSeconds)
-      .map(({ id }) => id);
+    const isOver = (one: ConnectorRecord): boolean =>
+      forgetAtSeconds(one, registry.group(one.group)) <= nowSeconds && !isBarred(registry, one);
+    const ended = [...registry.connectors()].filter(isOver).map(({ id }) => id);
     for (let at = 0; at < ended.length && !closed; at += AT_ONCE) {
       const ids = ended.slice(at, at + AT_ONCE);
       const deleted = await registry.deleteConnectors(ids);
@@ -80,4 +89,14 @@ export function startConnectorPruner(options: ConnectorPrunerOptions): Cancel {
     closed = true;
     cancel();
   };
+}
+
+/** Whether it was revoked and its key pair is registered yet: its record is all that keeps it out. */
+function isBarred(
+  registry: ConnectorPrunerOptions['registry'],
+  { standing, claimant }: ConnectorRecord,
+): boolean {
+  const prefix = 'bound:';
+  if (standing !== 'revoked' || !claimant.startsWith(prefix)) return false;
+  return registry.boundKey(claimant.slice(prefix.length)) !== undefined;
 }
