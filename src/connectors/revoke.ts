@@ -1,5 +1,5 @@
 import { ok, type Result } from '../base/result.ts';
-import type { IssuedSvid } from '../issuance/find-issued.ts';
+import type { IssuedSvid, IssuedTarget } from '../issuance/find-issued.ts';
 import type { ConnectorRecord } from '../rules/connector/record.ts';
 import type { Revocation, RevocationReason } from '../rules/revocation.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
@@ -51,12 +51,30 @@ export async function revokeConnector(
   });
   if (!changed.ok || changed.value === undefined) return changed;
   const connector = changed.value;
-  const serials = liveSerialsOf(connector, atSeconds);
+  const serials = await allLiveSerials(parts, connector, atSeconds);
   const revoked = await revokeSerials(parts, connector, serials, 'privilege-withdrawn');
   if (!revoked.ok) return revoked;
   const { uri: spiffeId } = connector.spiffeId;
   await parts.recordAct?.({ act: 'revoke', spiffeId, reason, requestedBy });
   return ok(connector);
+}
+
+/**
+ * The SVIDs of a connector that have not ended: those on record, and what only the ledger knows, since the
+ * record forgets what was renewed or answered again. Peers take them for as long as no CRL lists them.
+ */
+async function allLiveSerials(
+  parts: ConnectorParts,
+  connector: ConnectorRecord,
+  nowSeconds: number,
+): Promise<readonly LiveSerial[]> {
+  const issued = await lookUp(parts, { spiffeId: connector.spiffeId.uri });
+  const live = issued.filter(({ notAfterSeconds }) => notAfterSeconds >= nowSeconds);
+  const serials = new Map<string, LiveSerial>();
+  for (const one of [...liveSerialsOf(connector, nowSeconds), ...live]) {
+    serials.set(one.serial, one);
+  }
+  return [...serials.values()];
 }
 
 /** Takes SVIDs of a connector back; those that are already stay as they are. */
@@ -87,16 +105,24 @@ export async function revokeSerials(
  * signed, every server refuses them all the same, and no CRL lists them.
  */
 async function findSigners(
-  { findIssued, registry, log }: ConnectorParts,
+  parts: ConnectorParts,
   serials: readonly LiveSerial[],
 ): Promise<ReadonlyMap<string, IssuedSvid>> {
   const hex = serials.flatMap(({ serial }) => serialToHexForms(serial));
-  const begins = registry.bundle?.x509Authorities.map(({ certificate }) => certificate.notBeforeMs);
-  const found = await findIssued?.({ serials: hex }, Math.min(...(begins ?? [0])));
-  if (found?.ok === false) {
-    const { code, message: reason } = found.error;
-    log.warn({ code, reason }, 'who signed a revoked SVID of a connector could not be looked up');
-  }
-  const svids = found?.ok === true ? found.value : [];
+  const svids = await lookUp(parts, { serials: hex });
   return new Map(svids.map((svid) => [svid.serial, svid]));
+}
+
+/** What the ledger knows was issued, of what can still be good; nothing where it cannot be asked. */
+async function lookUp(
+  { findIssued, registry, log }: ConnectorParts,
+  target: IssuedTarget,
+): Promise<readonly IssuedSvid[]> {
+  const begins = registry.bundle?.x509Authorities.map(({ certificate }) => certificate.notBeforeMs);
+  const found = await findIssued?.(target, Math.min(...(begins ?? [0])));
+  if (found === undefined) return [];
+  if (found.ok) return found.value;
+  const { code, message: reason } = found.error;
+  log.warn({ code, reason }, 'the SVIDs of a revoked connector could not be looked up');
+  return [];
 }

@@ -587,7 +587,8 @@ describe('a provisioning key', () => {
     await change(store, 'a', certified('1', { key: 'key-a' }));
     const fresh = enrolment('a', 'g', { use, key: 'fresh', takesNewKey: true });
     const { again, connector } = await enrolled(store, fresh);
-    assert.deepEqual([again, connector.id, connector.keySha256], [false, 'a', 'fresh']);
+    // That of its newest SVID, until one is signed for the new one.
+    assert.deepEqual([again, connector.id, connector.keySha256], [false, 'a', 'key-a']);
     assert.equal((await change(store, 'a', certified('2', { key: 'fresh' }))).previousSerial, '1');
     assert.equal(await uses(store), 1);
     const other = enrolment('a', 'g', { use, claimant: 'pod:c/b', takesNewKey: true });

@@ -98,7 +98,8 @@ async function enrol(
   const requestedBy = `enrolment:${claim.value.proof}`;
   const certified = await certifyConnector(parts, before.id, request.csr, requestedBy);
   if (!certified.ok) return certified;
-  const replaced = await endReplaced(parts, before, again);
+  const isSameKey = before.keySha256 === opened.value.keySha256;
+  const replaced = await endReplaced(parts, before, again && isSameKey);
   if (!replaced.ok) return replaced;
   const { facts } = claim.value;
   return ok({ ...certified.value, again, recoveryCount, clockOffsetMs: way.value, facts });
@@ -233,13 +234,16 @@ async function suspectClone(
   return fail('CONNECTOR_CLONE_SUSPECTED', `connector ${spiffeId ?? claimant}: ${why}`);
 }
 
-/** With a new key in place of a lost one, what the lost one was certified for ends. */
+/**
+ * With a new key in place of a lost one, what the lost one was certified for ends: also where that was
+ * written down before, and no SVID came of it.
+ */
 async function endReplaced(
   parts: ConnectorParts,
   before: ConnectorRecord,
-  again: boolean,
+  isRepeated: boolean,
 ): Promise<Result<void>> {
-  if (again) return ok(undefined);
+  if (isRepeated) return ok(undefined);
   const serials = liveSerialsOf(before, Math.floor(parts.clock.nowMs() / 1000));
   return revokeSerials(parts, before, serials, 'superseded');
 }

@@ -216,10 +216,16 @@ function enrolled(
     enrolledAt: now,
   };
   // A drain outlives a recovery: it is not the connector's to end.
-  if (living !== undefined) return { ...living, ...fresh };
+  if (living !== undefined) return { ...living, ...fresh, ...keyOf(living) };
   // An SVID that is good yet stays on record: what it is revoked by.
-  const svid = before !== undefined && before.expiresAt > now ? before : NO_SVID;
-  return { ...NEW, ...svidOf(svid), ...fresh };
+  const svid = before !== undefined && before.expiresAt > now ? before : undefined;
+  if (svid === undefined) return { ...NEW, ...NO_SVID, ...fresh };
+  return { ...NEW, ...svidOf(svid), ...fresh, ...keyOf(svid) };
+}
+
+/** The key of the newest SVID, until one is signed for the key of this enrolment. */
+function keyOf({ serial, keySha256 }: ConnectorRow): { readonly keySha256?: string } {
+  return serial === '' ? {} : { keySha256 };
 }
 
 const NEW = {
