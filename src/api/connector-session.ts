@@ -31,7 +31,7 @@ export function createConnectorSession(
   return async (requests, stream, context) => {
     const caller = connectorCaller(context);
     if (!caller.ok) return caller;
-    const admitted = hub.admit();
+    const admitted = hub.admit(caller.value.connector.id);
     if (!admitted.ok) return admitted;
     const { connection } = context;
     const facts = peerFacts(connection, false);

@@ -469,7 +469,7 @@ describe('a session: how it ends', () => {
   it('lets no more sessions begin in a second than it is set to', async (context) => {
     const made = await rig(context, { sessionsPerSecond: 2 });
     const codes = () => {
-      const admitted = made.hub.admit();
+      const admitted = made.hub.admit('c1');
       return admitted.ok
         ? 'ok'
         : `${admitted.error.code} ${typeof admitted.error.details.retryAfterMs}`;

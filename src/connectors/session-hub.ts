@@ -34,6 +34,9 @@ const TICK_MS = 500;
 /** How long what operators see is gathered before listeners are told, in milliseconds. */
 const TELL_MS = 100;
 
+/** Sessions that one connector may begin: it must not use up what all may. */
+const OPENINGS = { perSecond: 1, burst: 20 } as const;
+
 /** Events of one connector that are written down. */
 const EVENTS = { perSecond: 0.2, burst: 20 } as const;
 
@@ -98,6 +101,7 @@ export class SessionHub implements LiveConnectors {
   readonly #deadlines: Deadlines;
   readonly #clones: CloneWatch;
   readonly #openings: RateLimiter;
+  readonly #ownOpenings: RateLimiter;
   readonly #events: RateLimiter;
   readonly #servingSinceMs: number;
   readonly #status: StatusSources;
@@ -128,6 +132,7 @@ export class SessionHub implements LiveConnectors {
     this.#clones = new CloneWatch(clock);
     const limit = { perSecond: sessionsPerSecond, burst: sessionsPerSecond };
     this.#openings = createRateLimiter({ limit, clock });
+    this.#ownOpenings = createRateLimiter({ limit: OPENINGS, clock });
     this.#events = createRateLimiter({ limit: EVENTS, clock });
     this.context = this.#makeContext();
     this.#status = {
@@ -154,9 +159,9 @@ export class SessionHub implements LiveConnectors {
     return behind;
   }
 
-  /** Lets a session begin, or fails with CONNECTOR_SESSION_PACED and when to come again. */
-  admit(): Result<void> {
-    if (this.#openings.take('')) return ok(undefined);
+  /** Lets a connector begin a session, or fails with CONNECTOR_SESSION_PACED and when to come again. */
+  admit(id: string): Result<void> {
+    if (this.#ownOpenings.take(id) && this.#openings.take('')) return ok(undefined);
     this.counts.refused++;
     // Those that come back are spread over seconds, so that they do not come together again.
     const retryAfterMs = 1000 + Math.round(randomFraction(this.#options.random) * 9000);

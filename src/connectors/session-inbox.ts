@@ -10,6 +10,7 @@ import {
   ResourceType,
   type SegmentHealthUpdate,
 } from '../gen/signet/connector/v1/connector.ts';
+import { clockOffsetOf, flowsOf } from './said-numbers.ts';
 import { MAX_TARGETS, SegmentHealthTable } from './segment-health.ts';
 import type { ConnectorSession } from './session.ts';
 import type { SessionContext } from './session-context.ts';
@@ -39,6 +40,8 @@ export function receive(
   session: ConnectorSession,
   { kind }: ConnectorMessage,
 ): void {
+  // What was under way when it ended speaks for nobody: the connector may be in its next session.
+  if (session.isOver) return;
   session.heardAtMs = context.clock.monotonicMs();
   session.lastHeardMs = context.clock.nowMs();
   switch (kind?.$case) {
@@ -82,12 +85,12 @@ function takeHeartbeat(
   context.counts.heartbeats++;
   const health = HEALTH[heartbeat.health] ?? 'degraded';
   const reason = cut(heartbeat.reason);
-  const clockOffsetMs = Number(heartbeat.clockMs) - context.clock.nowMs();
+  const clockOffsetMs = clockOffsetOf(heartbeat.clockMs, context.clock.nowMs());
   const isNews = health !== session.health || reason !== session.reason;
   session.health = health;
   session.reason = reason;
   session.clockOffsetMs = clockOffsetMs;
-  session.activeFlows = heartbeat.activeFlows;
+  session.activeFlows = flowsOf(heartbeat.activeFlows);
   session.loadPercent = Math.min(heartbeat.loadPercent, 100);
   if (isNews) context.touched(session.record.id);
   session.judge();

@@ -13,6 +13,7 @@ import { Encoded, type ResponseStream } from '../rpc/service.ts';
 import type { ConnectorRecord } from '../rules/connector/record.ts';
 import type { Due } from './deadlines.ts';
 import type { CommandKind, Presence } from './live.ts';
+import { clockOffsetOf } from './said-numbers.ts';
 import type { SegmentMessages } from './segment-feed.ts';
 import type { SegmentHealthTable } from './segment-health.ts';
 import type { SessionContext } from './session-context.ts';
@@ -114,7 +115,7 @@ export class ConnectorSession implements Presence, Due {
     this.openedAtMs = nowMs;
     this.lastHeardMs = nowMs;
     this.heardAtMs = context.clock.monotonicMs();
-    this.clockOffsetMs = Number(start.hello.clockMs) - nowMs;
+    this.clockOffsetMs = clockOffsetOf(start.hello.clockMs, nowMs);
     const lifeMs = start.facts.notAfterSeconds * 1000 - start.notBeforeMs;
     // About half of its life, not all of a group that enrolled together at once.
     this.#renewAtMs = start.notBeforeMs + lifeMs * (0.45 + 0.1 * randomFraction(context.random));
