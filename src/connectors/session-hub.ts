@@ -19,6 +19,7 @@ import { GroupFeeds } from './group-feeds.ts';
 import { coverageOf, groupStatusOf, type StatusSources, segmentStatusOf } from './group-status.ts';
 import { HeardWriter } from './heard-writer.ts';
 import type { CommandKind, LiveConnectors, Presence, SegmentStatus } from './live.ts';
+import { createOpenings, type Openings } from './openings.ts';
 import { ConnectorSession, type SessionStart } from './session.ts';
 import type {
   RenewConnector,
@@ -33,9 +34,6 @@ const TICK_MS = 500;
 
 /** How long what operators see is gathered before listeners are told, in milliseconds. */
 const TELL_MS = 100;
-
-/** Sessions that one connector may begin: it must not use up what all may. */
-const OPENINGS = { perSecond: 1, burst: 20 } as const;
 
 /** Events of one connector that are written down. */
 const EVENTS = { perSecond: 0.2, burst: 20 } as const;
@@ -100,8 +98,7 @@ export class SessionHub implements LiveConnectors {
   readonly #heard: HeardWriter;
   readonly #deadlines: Deadlines;
   readonly #clones: CloneWatch;
-  readonly #openings: RateLimiter;
-  readonly #ownOpenings: RateLimiter;
+  readonly #openings: Openings;
   readonly #events: RateLimiter;
   readonly #servingSinceMs: number;
   readonly #status: StatusSources;
@@ -130,9 +127,7 @@ export class SessionHub implements LiveConnectors {
     });
     this.#deadlines = new Deadlines(clock, TICK_MS, () => this.#lookAtNodes());
     this.#clones = new CloneWatch(clock);
-    const limit = { perSecond: sessionsPerSecond, burst: sessionsPerSecond };
-    this.#openings = createRateLimiter({ limit, clock });
-    this.#ownOpenings = createRateLimiter({ limit: OPENINGS, clock });
+    this.#openings = createOpenings(sessionsPerSecond, clock);
     this.#events = createRateLimiter({ limit: EVENTS, clock });
     this.context = this.#makeContext();
     this.#status = {
@@ -161,7 +156,7 @@ export class SessionHub implements LiveConnectors {
 
   /** Lets a connector begin a session, or fails with CONNECTOR_SESSION_PACED and when to come again. */
   admit(id: string): Result<void> {
-    if (this.#ownOpenings.take(id) && this.#openings.take('')) return ok(undefined);
+    if (this.#openings.take(id)) return ok(undefined);
     this.counts.refused++;
     // Those that come back are spread over seconds, so that they do not come together again.
     const retryAfterMs = 1000 + Math.round(randomFraction(this.#options.random) * 9000);
