@@ -1,7 +1,7 @@
 import { Metadata } from '@grpc/grpc-js';
 import { fullJitterMs } from '../../src/base/back-off.ts';
 import type { Cancel, Clock } from '../../src/base/clock.ts';
-import type { SignetError } from '../../src/base/errors.ts';
+import { ERRORS, type ErrorCode, type SignetError } from '../../src/base/errors.ts';
 import { type Random, randomFraction } from '../../src/base/random.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import type { Heartbeat, Hello, Instance } from '../../src/gen/signet/connector/v1/connector.ts';
@@ -216,7 +216,7 @@ export class Link {
     const code = serverCodeOf(error) ?? error.code;
     metrics.enrolled(code);
     const reason = `${error.message}${offset.explain()}`;
-    log.error({ code, reason, action: error.action }, 'not enrolled');
+    log.error({ code, reason, action: actionOf(code, error) }, 'not enrolled');
     this.#holdMs = retryAfterMs(error);
     if (code === 'CONNECTOR_REVOKED') await events.revoked(error.message);
     else events.notEnrolled(`${code}: ${reason}`);
@@ -319,6 +319,11 @@ export class Link {
     this.#redial = true;
     this.#session?.end();
   }
+}
+
+/** What to do about a code of the server's, where this version knows it. */
+function actionOf(code: string, { action }: SignetError): string {
+  return Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].action : action;
 }
 
 /** The server's own code of a refusal, where it sent one. */

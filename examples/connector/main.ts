@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { Connector, type ConnectorOptions } from './connector.ts';
 import type { Proof } from './enrol.ts';
 import { Refused } from './wire.ts';
@@ -15,8 +15,9 @@ const USAGE = `node examples/connector/main.ts --server HOST:PORT --trust-domain
 Prints what happens as lines of JSON. SIGTERM drains for 30 s at most, SIGINT ends at once.
 `;
 
-const { values } = parseArgs({
+const { values } = readArgs({
   options: {
+    help: { type: 'boolean', short: 'h', default: false },
     server: { type: 'string' },
     'trust-domain': { type: 'string' },
     bundle: { type: 'string' },
@@ -32,6 +33,16 @@ const { values } = parseArgs({
     'svid-key-file': { type: 'string' },
   },
 });
+
+/** The flags; usage and the exit code 2 where there is one that is not known. */
+function readArgs<T extends ParseArgsConfig>(config: T): ReturnType<typeof parseArgs<T>> {
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : ''}\n${USAGE}`);
+    process.exit(2);
+  }
+}
 
 const text = (path: string): string => readFileSync(path, 'utf8').trim();
 
@@ -70,6 +81,10 @@ function optionsOf(): ConnectorOptions | undefined {
 }
 
 async function main(): Promise<number> {
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const options = optionsOf();
   if (options === undefined) {
     process.stderr.write(USAGE);

@@ -41,6 +41,8 @@ export function writeServerConfig(layout: DevLayout, settings: DevSettings): Pro
       x509Ttl: duration(settings.x509TtlSeconds ?? leaf),
       agentTtl: duration(settings.agentTtlSeconds ?? leaf),
     },
+    // So that what there is can be tried; without groups nobody enrols.
+    connectors: {},
     log: { level: settings.logLevel },
   });
 }
