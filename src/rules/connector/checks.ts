@@ -16,6 +16,9 @@ export const MAX_SEGMENT_CLIENTS = 128;
 /** Most groups that one segment names. */
 export const MAX_SEGMENT_GROUPS = 64;
 
+/** Most pairs of a host and a range in one segment: what a look at all segments of a group costs. */
+export const MAX_SEGMENT_CLAIMS = 256;
+
 const MAX_UINT32 = 0xffff_ffff;
 const MAX_CHECK_PATH = 1024;
 const MAX_CHECK_INTERVAL_SECONDS = 86_400;
@@ -60,10 +63,14 @@ function checkHosts(draft: ConnectorSegmentDraft): Result<readonly string[]> {
   return ok([...hosts]);
 }
 
-function portsProblem({ protocol, ports }: ConnectorSegmentDraft): Problem | undefined {
+function portsProblem({ protocol, hosts, ports }: ConnectorSegmentDraft): Problem | undefined {
   if (protocol !== 'tcp' && protocol !== 'udp') return ['protocol', 'has to be tcp or udp'];
   if (ports.length === 0 || ports.length > MAX_SEGMENT_PORTS) {
     return ['ports', `has ${ports.length} ranges; 1 to ${MAX_SEGMENT_PORTS} may be`];
+  }
+  if (hosts.length * ports.length > MAX_SEGMENT_CLAIMS) {
+    const pairs = `${hosts.length} hosts × ${ports.length} ranges`;
+    return ['ports', `${pairs} are over ${MAX_SEGMENT_CLAIMS} pairs; make it several segments`];
   }
   for (const [at, { first, last }] of ports.entries()) {
     if (!isPort(first) || !isPort(last) || first > last) {

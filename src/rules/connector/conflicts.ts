@@ -83,71 +83,118 @@ interface Claim extends PortRange {
 }
 
 /**
- * Who claims what, found without looking at every other segment: ranges of one width that overlap begin
- * less than that width apart, so they lie in the same or in neighbouring cells of that width.
+ * What is claimed of one host, found without looking at every other claim: ranges of one width that overlap
+ * begin less than that width apart, so they lie in the same or in neighbouring cells of that width.
  */
-class Claims {
+class PortClaims {
   readonly #cells = new Map<string, Claim[]>();
-  /** Of all claims, without their cells: most segments have nothing to do with each other. */
-  readonly #keys = new Set<string>();
 
-  add(segment: MatchableSegment): void {
-    for (const { key, cell, range } of claimsOf(segment)) {
-      const name = `${key} ${cell}`;
+  constructor(first: MatchableSegment) {
+    this.add(first);
+  }
+
+  add({ id: segmentId, ports }: MatchableSegment): void {
+    for (const { first, last } of ports) {
+      const { width, cell } = cellOf({ first, last });
+      const name = `${width} ${cell}`;
       const claims = this.#cells.get(name);
-      const claim = { ...range, segmentId: segment.id };
+      const claim = { first, last, segmentId };
       if (claims === undefined) this.#cells.set(name, [claim]);
       else claims.push(claim);
-      this.#keys.add(key);
     }
   }
 
-  conflictOf(segment: MatchableSegment): SegmentConflict | undefined {
-    for (const { key, cell, host, range } of claimsOf(segment)) {
-      if (!this.#keys.has(key)) continue;
-      for (const near of [cell - 1, cell, cell + 1]) {
-        const claim = this.#cells.get(`${key} ${near}`)?.find((other) => overlap(other, range));
-        if (claim === undefined) continue;
-        const first = Math.max(claim.first, range.first);
-        const last = Math.min(claim.last, range.last);
-        const ports = first === last ? `port ${first}` : `ports ${first}-${last}`;
-        const detail = `${host}, ${segment.protocol} ${ports}, with priority ${segment.priority}`;
-        return { segmentId: segment.id, standingId: claim.segmentId, detail };
-      }
+  find(range: PortRange): Claim | undefined {
+    const { width, cell } = cellOf(range);
+    for (const near of [cell - 1, cell, cell + 1]) {
+      const claim = this.#cells.get(`${width} ${near}`)?.find((other) => overlap(other, range));
+      if (claim !== undefined) return claim;
     }
     return undefined;
   }
 }
 
-interface CellClaim {
-  readonly key: string;
-  readonly cell: number;
-  readonly host: string;
-  readonly range: PortRange;
+function cellOf({ first, last }: PortRange): { readonly width: number; readonly cell: number } {
+  const width = last - first + 1;
+  return { width, cell: Math.floor(first / width) };
+}
+
+/** Who claims which host; of a host that one segment alone claims, the segment stands for its ports. */
+class Claims {
+  /** By protocol and priority, then by host. */
+  readonly #byKind = new Map<string, Map<string, MatchableSegment | PortClaims>>();
+
+  add(segment: MatchableSegment): void {
+    const claimed = this.#of(segment);
+    for (const host of hostsOf(segment)) {
+      const there = claimed.get(host);
+      if (there === undefined) claimed.set(host, segment);
+      else this.#portsOf(claimed, host, there).add(segment);
+    }
+  }
+
+  conflictOf(segment: MatchableSegment): SegmentConflict | undefined {
+    const claimed = this.#of(segment);
+    for (const host of hostsOf(segment)) {
+      const there = claimed.get(host);
+      if (there === undefined) continue;
+      const ports = this.#portsOf(claimed, host, there);
+      for (const range of segment.ports) {
+        const claim = ports.find(range);
+        if (claim !== undefined) return conflictBetween(segment, claim, host, range);
+      }
+    }
+    return undefined;
+  }
+
+  #of({ protocol, priority }: MatchableSegment): Map<string, MatchableSegment | PortClaims> {
+    const kind = `${protocol} ${priority}`;
+    const known = this.#byKind.get(kind) ?? new Map<string, MatchableSegment | PortClaims>();
+    this.#byKind.set(kind, known);
+    return known;
+  }
+
+  #portsOf(
+    claimed: Map<string, MatchableSegment | PortClaims>,
+    host: string,
+    there: MatchableSegment | PortClaims,
+  ): PortClaims {
+    if (there instanceof PortClaims) return there;
+    const ports = new PortClaims(there);
+    claimed.set(host, ports);
+    return ports;
+  }
+}
+
+function conflictBetween(
+  segment: MatchableSegment,
+  claim: Claim,
+  host: string,
+  range: PortRange,
+): SegmentConflict {
+  const first = Math.max(claim.first, range.first);
+  const last = Math.min(claim.last, range.last);
+  const ports = first === last ? `port ${first}` : `ports ${first}-${last}`;
+  const detail = `${host}, ${segment.protocol} ${ports}, with priority ${segment.priority}`;
+  return { segmentId: segment.id, standingId: claim.segmentId, detail };
 }
 
 /** Worked out once for each segment: those of the registry are asked for again at every write. */
-const known = new WeakMap<MatchableSegment, readonly CellClaim[]>();
+const canonical = new WeakMap<MatchableSegment, readonly string[]>();
 
-function claimsOf(segment: MatchableSegment): readonly CellClaim[] {
-  const before = known.get(segment);
+/** The hosts as they are compared; what was checked is written so already, and then costs nothing to keep. */
+function hostsOf(segment: MatchableSegment): readonly string[] {
+  const before = canonical.get(segment);
   if (before !== undefined) return before;
-  const claims = [...readClaims(segment)];
-  known.set(segment, claims);
-  return claims;
-}
-
-function* readClaims(segment: MatchableSegment): Iterable<CellClaim> {
-  for (const text of segment.hosts) {
+  const hosts = segment.hosts.flatMap((text) => {
     const pattern = parseHostPattern(text);
-    if (pattern === undefined) continue;
-    const host = formatHostPattern(pattern);
-    for (const range of segment.ports) {
-      const width = range.last - range.first + 1;
-      const key = `${segment.protocol} ${segment.priority} ${width} ${host}`;
-      yield { key, cell: Math.floor(range.first / width), host, range };
-    }
-  }
+    return pattern === undefined ? [] : [formatHostPattern(pattern)];
+  });
+  const isSame =
+    hosts.length === segment.hosts.length && hosts.every((host, at) => host === segment.hosts[at]);
+  const kept = isSame ? segment.hosts : hosts;
+  canonical.set(segment, kept);
+  return kept;
 }
 
 function overlap(a: PortRange, b: PortRange): boolean {
