@@ -163,6 +163,7 @@ describe('metrics of alert rules and dashboards', () => {
     const server = await TestServer.start({
       telemetry: { port: 0 },
       crl: { enabled: true },
+      connectors: { enrolmentRoot: {} },
       kubernetes: { clusters: [cluster] },
     });
     const bundlePath = join(dir, 'bundle.pem');

@@ -240,6 +240,7 @@ describe('the rights that the chart gives', needsShared('rig/kube.sh'), () => {
     return TestServer.start({
       trustDomain: config.trustDomain,
       ...(psat === undefined ? {} : { attestation: { k8sPsat: { clusters: placed(psat) } } }),
+      ...(config.connectors === undefined ? {} : { connectors: config.connectors }),
       kubernetes: { clusters: placed(at(config, 'kubernetes', 'clusters')) },
     });
   }

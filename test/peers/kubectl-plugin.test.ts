@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { parse } from 'yaml';
 import { kubectlCommands, kubectlProgram } from '../../src/kubectl/commands.ts';
 import { emptyBundle } from '../../src/spiffe/bundle.ts';
 import { formatSpiffeBundle } from '../../src/spiffe/bundle-format.ts';
@@ -447,6 +448,69 @@ describe('kubectl signet', needsShared('rig/kube.sh'), () => {
       endpoint.close();
       endpoint.closeAllConnections();
     }
+  });
+
+  it('connectors tells of groups and segments by their objects', async () => {
+    const none = await signet(['connectors', '-A']);
+    assert.deepEqual([none.code, none.stdout], [0, 'no connector groups\n'], none.stderr);
+    const kinds = ['connectorgroups', 'connectorsegments'];
+    for (const kind of kinds) {
+      await rig.kubectl(['create', '-f', `charts/signet-crds/files/signet.dev_${kind}.yaml`]);
+      const crd = `crd/${kind}.signet.dev`;
+      await rig.kubectl(['wait', '--for=condition=Established', crd]);
+    }
+    const apiVersion = 'signet.dev/v1alpha1';
+    const group = {
+      ...{ apiVersion, kind: 'ConnectorGroup' },
+      metadata: { name: 'edge', namespace: fleetNamespace(0) },
+      spec: { proofs: ['provisioning-key'], minInstances: 1 },
+    };
+    await rig.kubectl(['create', '-f', '-'], JSON.stringify(group));
+    const fresh = await signet(['connectors', '-n', fleetNamespace(0)]);
+    assert.equal(fresh.code, 1, fresh.stdout);
+    const accepted = { type: 'Accepted', status: 'True', reason: 'Accepted', message: '' };
+    const status = {
+      conditions: [{ ...accepted, lastTransitionTime: new Date().toISOString() }],
+      ...{ connectors: { active: 2 }, segments: 1, thinSegments: 0 },
+      oldestCertificateExpiresAt: new Date(Date.now() + 3_600_000).toISOString(),
+    };
+    const patch = ['patch', 'connectorgroup', 'edge', '-n', fleetNamespace(0), '--type=merge'];
+    await rig.kubectl([...patch, '--subresource=status', '-p', JSON.stringify({ status })]);
+    const well = await signet(['connectors', '-A']);
+    assert.equal(well.code, 0, well.stderr);
+    assert.match(well.stdout, /^GROUP +CONNECTORS +CERT +SEGMENTS +THIN +STATE$/m);
+    assert.match(well.stdout, /^ns-00\/edge +2 active +(59m\d+s|1h) +1 +0 +Ok$/m);
+    const lost = { status: { connectors: { active: 1, lost: 1 } } };
+    await rig.kubectl([...patch, '--subresource=status', '-p', JSON.stringify(lost)]);
+    const found = await signet(['connectors', '-A', '-o', 'json']);
+    assert.equal(found.code, 1, found.stderr);
+    assert.equal(JSON.parse(found.stdout).groups[0].state, 'Lost');
+    // Without the right to look it is no good news.
+    assert.equal((await signet(['connectors', '-A', '--as', 'nobody'])).code, 2);
+  });
+
+  it('signs in by a program that the kubeconfig names', async () => {
+    const config = parse(readFileSync(await rig.user('jane'), 'utf8'));
+    const { user } = config.users[0];
+    const [clientCertificateData, clientKeyData] = ['client-certificate', 'client-key'].map(
+      (name) => readFileSync(user[name], 'utf8'),
+    );
+    const credential = {
+      ...{ apiVersion: 'client.authentication.k8s.io/v1', kind: 'ExecCredential' },
+      status: { clientCertificateData, clientKeyData },
+    };
+    const exec = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      command: 'printf',
+      args: ['%s', JSON.stringify(credential)],
+      interactiveMode: 'Never',
+    };
+    config.users[0].user = { exec };
+    const path = join(dir, 'exec');
+    writeFileSync(path, JSON.stringify(config));
+    const done = await signet(['list', '-n', fleetNamespace(8)], { KUBECONFIG: path });
+    assert.equal(done.code, 0, done.stderr);
+    assert.match(done.stdout, /^example\.org +cm +ns-08\/spiffe-bundle .*Missing$/m);
   });
 
   it('watch prints what comes, goes and changes, until it is interrupted', async () => {
