@@ -26,6 +26,7 @@ const cases: readonly (readonly [string, BundleContent, number, number | undefin
   ['the last one, beside one that is past', rotating(-2, 0), 23 * HOUR, undefined, true],
   ['any within a time that was asked for', rotating(0, 12), 23 * HOUR, 1 * HOUR, true],
   ['none within a time that was asked for', rotating(0, 12), 23 * HOUR - 1, 1 * HOUR, false],
+  ['one that is past, which is another state', rotating(0), 24 * HOUR, undefined, false],
   ['nothing', NO_CONTENT, 0, undefined, false],
 ];
 

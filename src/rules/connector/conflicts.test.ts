@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { segmentDraft } from '../../../test/support/connector-state.ts';
+import { checkConflicts, servedSegments } from './conflicts.ts';
+import type { ConnectorSegment, ConnectorSegmentDraft, PortRange } from './segment.ts';
+
+const OLD = { ...segmentDraft('old'), hosts: ['db.example.org'], ports: [{ first: 5, last: 14 }] };
+
+const made = (draft: ConnectorSegmentDraft, createdRevision: bigint): ConnectorSegment => ({
+  ...draft,
+  createdRevision,
+  revision: createdRevision,
+});
+
+/** What a younger segment claims, and whether nothing tells it from the older one. */
+const cases: readonly (readonly [string, Partial<ConnectorSegmentDraft>, boolean])[] = [
+  ['the same ports', {}, true],
+  [
+    'as many ports, of which the last is the other’s first',
+    {
+      ports: [
+        { first: 1, last: 5 },
+        { first: 14, last: 23 },
+      ],
+    },
+    true,
+  ],
+  ['as many ports, that begin one before', { ports: [{ first: 4, last: 13 }] }, true],
+  ['as many ports, right after', { ports: [{ first: 15, last: 24 }] }, false],
+  [
+    'as many ports, of which the first is the other’s last',
+    { ports: [{ first: 14, last: 23 }] },
+    true,
+  ],
+  ['a narrower range, which counts', { ports: [{ first: 6, last: 14 }] }, false],
+  ['another priority, which counts', { priority: OLD.priority + 1 }, false],
+  ['another protocol', { protocol: 'udp' }, false],
+  ['another host', { hosts: ['db2.example.org'] }, false],
+  ['a wildcard above it, which gives way', { hosts: ['*.example.org'] }, false],
+  [
+    'the host among others, written otherwise',
+    { hosts: ['a.example.org', 'DB.Example.org.'] },
+    true,
+  ],
+];
+
+describe('two segments of a group', () => {
+  for (const [name, fields, conflict] of cases) {
+    it(`${conflict ? 'conflict' : 'stand beside each other'}: ${name}`, () => {
+      const young = { ...OLD, ...fields, id: 'young' };
+      assert.equal(checkConflicts(young, 'g', [OLD]).ok, !conflict);
+      assert.equal(checkConflicts(OLD, 'g', [young]).ok, !conflict);
+      const { served, conflicts } = servedSegments([made(young, 2n), made(OLD, 1n)]);
+      assert.deepEqual(
+        served.map(({ id }) => id),
+        conflict ? ['old'] : ['old', 'young'],
+      );
+      assert.deepEqual(
+        conflicts.map(({ standingId }) => standingId),
+        conflict ? ['old'] : [],
+      );
+    });
+  }
+
+  it('conflict where ranges of one width overlap, and only there', () => {
+    const range = fc
+      .tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 0, max: 12 }))
+      .map(([first, more]): PortRange => ({ first, last: first + more }));
+    const widthOf = ({ first, last }: PortRange): number => last - first;
+    fc.assert(
+      fc.property(range, range, (a, b) => {
+        const overlap = a.first <= b.last && b.first <= a.last;
+        const [one, other] = [
+          { ...OLD, ports: [a] },
+          { ...OLD, id: 'young', ports: [b] },
+        ];
+        const stands = checkConflicts(other, 'g', [one]).ok;
+        assert.equal(stands, !(overlap && widthOf(a) === widthOf(b)));
+      }),
+    );
+  });
+});
