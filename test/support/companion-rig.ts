@@ -11,6 +11,29 @@ import { freePort, soon } from './processes.ts';
 import { ask, TestServer } from './server.ts';
 import { testFolder } from './workload-api.ts';
 
+/**
+ * Settings of a companion of the group `edge` that keeps everything in one folder, where `bundle.pem` and
+ * the provisioning key `key` are.
+ */
+export function plainSettings(folder: string, port: number): Record<string, unknown> {
+  const at = (name: string): string => join(folder, name);
+  mkdirSync(at('data'), { mode: 0o700, recursive: true });
+  return {
+    trustDomain: 'example.org',
+    group: 'edge',
+    dataDir: at('data'),
+    server: { address: '127.0.0.1', port },
+    bootstrap: { bundlePath: at('bundle.pem') },
+    enrol: { method: 'provisioning-key', keyPath: at('key') },
+    outputs: { directory: at('out') },
+    segments: { path: at('segments.json') },
+    local: { path: at('local.sock') },
+    session: { reconnectWithin: '50ms', reconnectAtMost: '200ms' },
+    drain: { timeout: '10s', quiet: '0s' },
+    log: { level: 'silent' },
+  };
+}
+
 /** A real server with a connector group `edge`, and settings for companions of it. */
 export class CompanionRig {
   readonly server: TestServer;
@@ -59,24 +82,8 @@ export class CompanionRig {
       cidrs: [],
       description: '',
     });
-    const at = (name: string): string => join(this.folder, name);
-    mkdirSync(at('data'), { mode: 0o700, recursive: true });
-    writeFileSync(at('key'), `${key}\n`);
-    return {
-      trustDomain: 'example.org',
-      group: 'edge',
-      dataDir: at('data'),
-      server: { address: '127.0.0.1', port: this.port },
-      bootstrap: { bundlePath: at('bundle.pem') },
-      enrol: { method: 'provisioning-key', keyPath: at('key') },
-      outputs: { directory: at('out') },
-      segments: { path: at('segments.json') },
-      local: { path: at('local.sock') },
-      session: { reconnectWithin: '50ms', reconnectAtMost: '200ms' },
-      drain: { timeout: '10s', quiet: '0s' },
-      log: { level: 'silent' },
-      ...more,
-    };
+    writeFileSync(join(this.folder, 'key'), `${key}\n`);
+    return { ...plainSettings(this.folder, this.port), ...more };
   }
 
   /** The connectors of the group, as operators see them. */

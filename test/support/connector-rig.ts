@@ -117,12 +117,13 @@ export class ConnectorRig {
     this.root = { pem };
   }
 
-  static async start(options: FleetOptions = {}): Promise<ConnectorRig> {
+  /** @param connectors What the section of the server's settings says. */
+  static async start(options: FleetOptions = {}, connectors = ''): Promise<ConnectorRig> {
     const { serverYaml = '' } = options;
     const fleet = await Fleet.start({
       serverOnly: true,
       ...options,
-      serverYaml: `connectors: {}\n${serverYaml}`,
+      serverYaml: `connectors: { ${connectors} }\n${serverYaml}`,
     });
     return new ConnectorRig(fleet, (await fleet.cli('bundle', 'show')).stdout);
   }

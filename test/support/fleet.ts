@@ -14,6 +14,8 @@ export interface FleetOptions {
   readonly jwtTtl?: string;
   /** Starts no agent. */
   readonly serverOnly?: boolean;
+  /** Of the server; a free one unless told. */
+  readonly port?: number;
   readonly agentTtl?: string;
   /** What `keys`, `ca` and `jwt` say, beside the lives above; keys are on disk unless told. */
   readonly keys?: string;
@@ -42,7 +44,8 @@ export class Fleet {
   }
 
   static async start(options: FleetOptions = {}): Promise<Fleet> {
-    const fleet = new Fleet(mkdtempSync(join(tmpdir(), 'sgn-')), await freePort(), options);
+    const port = options.port ?? (await freePort());
+    const fleet = new Fleet(mkdtempSync(join(tmpdir(), 'sgn-')), port, options);
     try {
       fleet.#writeConfigs();
       await fleet.startServer();
@@ -119,8 +122,10 @@ export class Fleet {
     return created.results[0]?.entry.id ?? '';
   }
 
-  async startServer(): Promise<void> {
-    this.#server = this.#spawn('server', ['server', 'run', '--config', this.#config('server')]);
+  /** @param flags Say otherwise than its `server.yaml`. */
+  async startServer(...flags: string[]): Promise<void> {
+    const argv = ['server', 'run', '--config', this.#config('server'), ...flags];
+    this.#server = this.#spawn('server', argv);
     await waitForSocket(this.adminSocket, this.#server);
   }
 
