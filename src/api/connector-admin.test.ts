@@ -104,6 +104,30 @@ test('a segment that claims what another one of its group does is refused', asyn
   );
 });
 
+test('a group that would come to serve segments that conflict is refused', async (context) => {
+  const { client, registry } = await start(context);
+  const tier = (labels: Record<string, string>) => ({ labels });
+  const put = (selector: Record<string, string>, extra: Partial<GroupSpec> = {}) => {
+    const stated = group('by-label', { segmentSelector: selector, ...extra });
+    return ask(client, putGroup, { ...stated, expectedRevision: undefined });
+  };
+  await ask(client, putGroup, group('db'));
+  await ask(client, putSegment, segment('one', tier({ tier: 'data' })));
+  await ask(client, putSegment, segment('two', tier({ tier: 'data', zone: 'a' }), []));
+  await ask(client, putSegment, segment('far', { ...tier({ zone: 'a' }), priority: 1 }, []));
+  await assertStatus(put({ tier: 'data' }), 'CONNECTOR_SEGMENT_CONFLICT');
+  assert.equal(registry.connectors.group('by-label'), undefined, 'nor is it made');
+  await put({ zone: 'a' });
+  await assertStatus(put({ tier: 'data' }), 'CONNECTOR_SEGMENT_CONFLICT');
+  await put({});
+  await put({ zone: 'a', tier: 'data' });
+  // Made behind the back of the check, as objects of Kubernetes are: the group can be changed still.
+  const draft = segmentDraft('three', { groups: ['by-label'], hosts: ['db.example.org'] });
+  unwrap(await registry.connectors.writeConnectorSegments([{ draft, expectedRevision: 0n }]));
+  await put({ zone: 'a', tier: 'data' }, { maxInstances: 7 });
+  await assertStatus(put({ tier: 'data' }), 'CONNECTOR_SEGMENT_CONFLICT');
+});
+
 test('a segment of a kind that this server does not know is refused, not weakened', async (context) => {
   const { client, registry } = await start(context);
   await ask(client, putGroup, group('db'));

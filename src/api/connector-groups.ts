@@ -6,8 +6,10 @@ import {
   type ConnectorGroup as WireGroup,
 } from '../gen/signet/connector/v1/admin.ts';
 import type { CallContext, Encoded } from '../rpc/service.ts';
-import type { ConnectorGroup } from '../rules/connector/group.ts';
+import { checkNewcomers } from '../rules/connector/conflicts.ts';
+import type { ConnectorGroup, ConnectorGroupDraft } from '../rules/connector/group.ts';
 import { checkGroupDraft } from '../rules/connector/group-checks.ts';
+import { serves } from '../rules/connector/serves.ts';
 import { fitAnswer } from './batch.ts';
 import {
   type ConnectorAdminContext,
@@ -27,6 +29,8 @@ export async function putGroup(
   if (!stated.ok) return stated;
   const draft = checkGroupDraft(stated.value);
   if (!draft.ok) return draft;
+  const free = checkSegments(admin, draft.value);
+  if (!free.ok) return free;
   const { connectors } = admin.api.registry;
   const { name } = draft.value;
   const written = await putValue({
@@ -90,6 +94,14 @@ export function knownGroup(admin: ConnectorAdminContext, name: string): Result<C
 /** No group has this name. */
 export function unknownGroup(name: string): Result<never> {
   return fail('CONNECTOR_GROUP_UNKNOWN', `there is no group ${JSON.stringify(name.slice(0, 80))}`);
+}
+
+/** Whether no segment that the group comes to serve claims what another one of it does. */
+function checkSegments(admin: ConnectorAdminContext, draft: ConnectorGroupDraft): Result<void> {
+  const { connectors } = admin.api.registry;
+  const before = new Set(connectors.segmentsOf(draft.name).map(({ id }) => id));
+  const after = [...connectors.segments()].filter((segment) => serves(draft, segment));
+  return checkNewcomers(draft.name, before, after);
 }
 
 function wireOf({ live }: ConnectorAdminContext, group: ConnectorGroup): WireGroup {

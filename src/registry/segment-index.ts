@@ -1,8 +1,6 @@
 import type { ConnectorGroup } from '../rules/connector/group.ts';
-import { isSegmentPermitted } from '../rules/connector/permission.ts';
 import type { ConnectorSegment } from '../rules/connector/segment.ts';
-
-type Labels = Readonly<Record<string, string>>;
+import { serves } from '../rules/connector/serves.ts';
 
 /** Which segments which groups serve: those that name a group, and those that it selects by their labels. */
 export class SegmentIndex {
@@ -71,17 +69,4 @@ export class SegmentIndex {
       return group !== undefined && serves(group, segment);
     });
   }
-}
-
-/** Nothing is served that the group does not take from who made it, however it came to be here. */
-function serves(group: ConnectorGroup, segment: ConnectorSegment): boolean {
-  const isItsOwn =
-    segment.groups.includes(group.name) || selects(group.segmentSelector, segment.labels);
-  return isItsOwn && isSegmentPermitted(group, segment);
-}
-
-/** An empty selector selects none. */
-function selects(selector: Labels, labels: Labels): boolean {
-  const wanted = Object.entries(selector);
-  return wanted.length > 0 && wanted.every(([key, value]) => labels[key] === value);
 }

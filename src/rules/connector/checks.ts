@@ -30,13 +30,13 @@ const ID = /^[a-z0-9]([a-z0-9./-]{0,251}[a-z0-9])?$/;
  */
 export function checkSegmentDraft(draft: ConnectorSegmentDraft): Result<ConnectorSegmentDraft> {
   if (!ID.test(draft.id)) {
-    return invalid(draft, 'id', 'has to be 1 to 253 lower-case letters, digits, "-", "." and "/"');
+    return invalid('id', 'has to be 1 to 253 lower-case letters, digits, "-", "." and "/"');
   }
   const hosts = checkHosts(draft);
   if (!hosts.ok) return hosts;
   const problem =
     portsProblem(draft) ?? clientsProblem(draft) ?? upstreamProblem(draft) ?? restProblem(draft);
-  if (problem !== undefined) return invalid(draft, problem[0], problem[1]);
+  if (problem !== undefined) return invalid(problem[0], problem[1]);
   return ok({ ...draft, hosts: hosts.value });
 }
 
@@ -46,7 +46,7 @@ type Problem = readonly [field: string, problem: string];
 function checkHosts(draft: ConnectorSegmentDraft): Result<readonly string[]> {
   const hosts = new Set<string>();
   if (draft.hosts.length === 0 || draft.hosts.length > MAX_SEGMENT_HOSTS) {
-    return invalid(draft, 'hosts', `has ${draft.hosts.length}; 1 to ${MAX_SEGMENT_HOSTS} may be`);
+    return invalid('hosts', `has ${draft.hosts.length}; 1 to ${MAX_SEGMENT_HOSTS} may be`);
   }
   for (const [at, text] of draft.hosts.entries()) {
     const pattern = parseHostPattern(text);
@@ -54,10 +54,10 @@ function checkHosts(draft: ConnectorSegmentDraft): Result<readonly string[]> {
       const shown = JSON.stringify(text.slice(0, 80));
       const forms =
         'a name, a wildcard (*.example.org), an address or a CIDR without bits below it';
-      return invalid(draft, `hosts[${at}]`, `${shown} is not ${forms}`);
+      return invalid(`hosts[${at}]`, `${shown} is not ${forms}`);
     }
     const host = formatHostPattern(pattern);
-    if (hosts.has(host)) return invalid(draft, `hosts[${at}]`, `${host} is there twice`);
+    if (hosts.has(host)) return invalid(`hosts[${at}]`, `${host} is there twice`);
     hosts.add(host);
   }
   return ok([...hosts]);
@@ -147,7 +147,7 @@ function numbersProblem(draft: ConnectorSegmentDraft): Problem | undefined {
   return undefined;
 }
 
-function invalid(draft: ConnectorSegmentDraft, field: string, problem: string): Failed {
-  const id = ID.test(draft.id) ? draft.id : JSON.stringify(draft.id.slice(0, 80));
-  return fail('CONNECTOR_SEGMENT_INVALID', `segment ${id}: ${field} ${problem}`);
+/** Who stated the segment knows which one it is. */
+function invalid(field: string, problem: string): Failed {
+  return fail('CONNECTOR_SEGMENT_INVALID', `${field} ${problem}`);
 }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { segmentDraft } from '../../../test/support/connector-state.ts';
-import { checkConflicts, servedSegments } from './conflicts.ts';
+import { assertRefused } from '../../../test/support/refused.ts';
+import { checkConflicts, checkNewcomers, servedSegments } from './conflicts.ts';
 import type { ConnectorSegment, ConnectorSegmentDraft, PortRange } from './segment.ts';
 
 const OLD = { ...segmentDraft('old'), hosts: ['db.example.org'], ports: [{ first: 5, last: 14 }] };
@@ -80,4 +81,29 @@ describe('two segments of a group', () => {
       }),
     );
   });
+});
+
+describe('what a group may come to serve', () => {
+  const [one, two, other] = [
+    made(segmentDraft('one'), 1n),
+    made(segmentDraft('two'), 2n),
+    made(segmentDraft('other', { priority: 1 }), 3n),
+  ];
+  const cases: readonly (readonly [string, string[], ConnectorSegment[], boolean])[] = [
+    ['nothing new, though two conflict already', ['one', 'two'], [one, two], true],
+    ['fewer, though two conflict still', ['one', 'two', 'other'], [one, two], true],
+    ['one more that conflicts with none', ['one', 'two'], [one, two, other], true],
+    ['one more that would not be served', ['one'], [one, two], false],
+    ['one more in whose place an older one goes', ['two'], [one, two], false],
+    ['two that conflict', [], [one, two], false],
+    ['one in place of another', ['one'], [two], true],
+    ['none', ['one'], [], true],
+  ];
+  for (const [name, before, after, isFine] of cases) {
+    it(`${isFine ? 'takes' : 'refuses'} ${name}`, () => {
+      const checked = checkNewcomers('db', new Set(before), after);
+      if (isFine) assert.ok(checked.ok);
+      else assertRefused(checked, 'CONNECTOR_SEGMENT_CONFLICT');
+    });
+  }
 });

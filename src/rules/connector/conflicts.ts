@@ -60,13 +60,36 @@ export function checkConflicts(
   claims.add(draft);
   for (const other of others) {
     const conflict = other.id === draft.id ? undefined : claims.conflictOf(other);
-    if (conflict === undefined) continue;
-    return fail(
-      'CONNECTOR_SEGMENT_CONFLICT',
-      `group ${group}: segment ${draft.id} and ${other.id} both claim ${conflict.detail}`,
-    );
+    if (conflict !== undefined) return conflicting(group, draft.id, other.id, conflict.detail);
   }
   return ok(undefined);
+}
+
+/**
+ * Refuses what would have a group serve other segments than before, where one of those that come to it
+ * conflicts with another. Conflicts that it had before do not keep it from being changed. Fails with
+ * CONNECTOR_SEGMENT_CONFLICT, which names both.
+ *
+ * @param before IDs of the segments that it serves now.
+ * @param after The segments that it would serve.
+ */
+export function checkNewcomers<S extends MatchableSegment & { readonly createdRevision: bigint }>(
+  group: string,
+  before: ReadonlySet<string>,
+  after: readonly S[],
+): Result<void> {
+  if (after.every(({ id }) => before.has(id))) return ok(undefined);
+  const { conflicts } = servedSegments(after);
+  const found = conflicts.find(({ segmentId, standingId }) => {
+    return !before.has(segmentId) || !before.has(standingId);
+  });
+  if (found === undefined) return ok(undefined);
+  return conflicting(group, found.segmentId, found.standingId, found.detail);
+}
+
+function conflicting(group: string, id: string, otherId: string, claim: string): Result<never> {
+  const message = `group ${group}: segment ${id} and ${otherId} both claim ${claim}`;
+  return fail('CONNECTOR_SEGMENT_CONFLICT', message);
 }
 
 function byAge(

@@ -28,13 +28,13 @@ type Problem = readonly [field: string, problem: string];
  */
 export function checkGroupDraft(draft: ConnectorGroupDraft): Result<ConnectorGroupDraft> {
   const name = groupNameProblem(draft.name);
-  if (name !== undefined) return invalid(draft, 'name', name);
+  if (name !== undefined) return invalid('name', name);
   const problem =
     numbersProblem(draft) ??
     listsProblem(draft) ??
     enrolmentProblem(draft) ??
     segmentsProblem(draft);
-  if (problem !== undefined) return invalid(draft, problem[0], problem[1]);
+  if (problem !== undefined) return invalid(problem[0], problem[1]);
   const segmentHosts = draft.segmentHosts.flatMap((text) => {
     const pattern = parseHostPattern(text);
     return pattern === undefined ? [] : [formatHostPattern(pattern)];
@@ -126,6 +126,7 @@ function segmentsProblem(draft: ConnectorGroupDraft): Problem | undefined {
   return undefined;
 }
 
-function invalid({ name }: ConnectorGroupDraft, field: string, problem: string): Failed {
-  return fail('CONNECTOR_GROUP_INVALID', `group ${quote(name)}: ${field} ${problem}`);
+/** Who stated the group knows which one it is. */
+function invalid(field: string, problem: string): Failed {
+  return fail('CONNECTOR_GROUP_INVALID', `${field} ${problem}`);
 }

@@ -4514,7 +4514,10 @@ export const ConnectorChange: MessageFns<ConnectorChange> = {
 
 export type ConnectorAdminService = typeof ConnectorAdminService;
 export const ConnectorAdminService = {
-  /** Makes a group, or changes the one of this name. */
+  /**
+   * Makes a group, or changes the one of this name. Refused where it would come to serve
+   * two segments that match the same flows with the same priority.
+   */
   putGroup: {
     path: "/signet.connector.v1.ConnectorAdmin/PutGroup" as const,
     requestStream: false as const,
@@ -4748,7 +4751,10 @@ export const ConnectorAdminService = {
 } as const;
 
 export interface ConnectorAdminServer extends UntypedServiceImplementation {
-  /** Makes a group, or changes the one of this name. */
+  /**
+   * Makes a group, or changes the one of this name. Refused where it would come to serve
+   * two segments that match the same flows with the same priority.
+   */
   putGroup: handleUnaryCall<PutGroupRequest, ConnectorGroup>;
   getGroup: handleUnaryCall<NameRequest, ConnectorGroup>;
   listGroups: handleUnaryCall<ListRequest, ListGroupsResponse>;
@@ -4786,7 +4792,10 @@ export interface ConnectorAdminServer extends UntypedServiceImplementation {
 }
 
 export interface ConnectorAdminClient extends Client {
-  /** Makes a group, or changes the one of this name. */
+  /**
+   * Makes a group, or changes the one of this name. Refused where it would come to serve
+   * two segments that match the same flows with the same priority.
+   */
   putGroup(
     request: PutGroupRequest,
     callback: (error: ServiceError | null, response: ConnectorGroup) => void,
