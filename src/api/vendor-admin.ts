@@ -18,7 +18,8 @@ import { grantEnrolmentCa } from '../policy/enrolment-grants.ts';
 import type { CallContext, Encoded, Handlers } from '../rpc/service.ts';
 import type { Certificate } from '../x509/types.ts';
 import { fitAnswer } from './batch.ts';
-import { type ApiContext, audit, operatorCaller } from './context.ts';
+import { type ApiContext, audit, noteAct, operatorCaller } from './context.ts';
+import { vendorKeyName } from './vendor-keys.ts';
 
 /** What vendors' connectors need of a server. */
 export interface VendorParts {
@@ -34,12 +35,17 @@ export function createVendorAdminService(
 ): Handlers<VendorAdminService> {
   return {
     putVendorKey: (request, context) => putKey(api, keys, request, context),
-    listVendorKeys: () => fitAnswer(ListVendorKeysResponse, { keys: keys.list().map(toWireKey) }),
+    listVendorKeys: async () => {
+      const listed = await keys.listNow();
+      if (!listed.ok) return listed;
+      return fitAnswer(ListVendorKeysResponse, { keys: listed.value.map(toWireKey) });
+    },
     deleteVendorKey: async ({ group }, context) => {
       const deleted = await keys.delete(group);
       if (!deleted.ok) return deleted;
       if (!deleted.value) return fail('VENDOR_KEY_NONE', `group ${group} has no vendor key`);
       audit(api, context, { group });
+      await noteAct(api, context, { act: 'delete', connector: vendorKeyName(group) });
       return fitAnswer(DeleteVendorKeyResponse, {});
     },
     getEnrolmentRoot: async () => {
@@ -75,6 +81,8 @@ async function putKey(
   if (!put.ok) return put;
   const { fingerprint } = put.value;
   audit(api, context, { group, fingerprint, maxUses, uses: usesOf(put.value) });
+  // Without the fingerprint: what is in the ledger stays there for good.
+  await noteAct(api, context, { act: 'put', connector: vendorKeyName(group) });
   return fitAnswer(VendorKey, toWireKey(put.value));
 }
 

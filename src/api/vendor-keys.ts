@@ -3,7 +3,9 @@ import type { VendorKeys } from '../connectors/vendor/vendor-keys.ts';
 import { GetVendorKeyResponse, type VendorKeysService } from '../gen/signet/connector/v1/vendor.ts';
 import { requireConnectorNode } from '../policy/connector-grants.ts';
 import type { ConnectorCaller } from '../policy/grant.ts';
+import { requireFresh } from '../policy/grants.ts';
 import type { CallContext, Encoded, Handlers } from '../rpc/service.ts';
+import { sameSpiffeId } from '../spiffe/spiffe-id.ts';
 import { fitAnswer } from './batch.ts';
 import { type ApiContext, audit, connectorCaller } from './context.ts';
 
@@ -22,21 +24,41 @@ async function giveKey(
 ): Promise<Result<Encoded>> {
   const caller = connectorCaller(context);
   if (!caller.ok) return caller;
-  const meets = meetsGroup(api, caller.value);
-  if (!meets.ok) return meets;
-  const { group, id } = caller.value.connector;
-  const given = await keys.take(group, id);
+  const { group, id, spiffeId } = caller.value.connector;
+  const given = await keys.take({
+    group,
+    connectorId: id,
+    mayHave: () => meetsGroup(api, caller.value),
+    // On record before it is counted: a use without a record is none that was given.
+    record: async () => {
+      const connector = vendorKeyName(group);
+      const requestedBy = `connector:${spiffeId.uri}`;
+      return (await api.recordAct?.({ act: 'hand-out', connector, requestedBy })) ?? ok(undefined);
+    },
+  });
   if (!given.ok) return given;
   const { key, fingerprint, maxUses, uses } = given.value;
   audit(api, context, { connector: id, group, fingerprint, uses, maxUses });
   return fitAnswer(GetVendorKeyResponse, { key, maxUses, uses });
 }
 
-/** Enrolled as the group demands now, which may be more than it did then, and not on its way out. */
-function meetsGroup(
-  { connectors, policy }: ApiContext,
-  { connector }: ConnectorCaller,
-): Result<void> {
+/** What the ledger calls the vendor key of a group. */
+export function vendorKeyName(group: string): string {
+  return `vendor-key/${group}`;
+}
+
+/**
+ * Enrolled as the group demands now, which may be more than it did then, and not on its way out; by a
+ * view that is not too old to know.
+ */
+function meetsGroup({ connectors, policy }: ApiContext, caller: ConnectorCaller): Result<void> {
+  const fresh = requireFresh(policy);
+  if (!fresh.ok) return fresh;
+  // Not as it was when it called: it may have been revoked since, or made anew.
+  const connector = connectors?.connector(caller.connector.id);
+  if (connector === undefined || !sameSpiffeId(connector.spiffeId, caller.id)) {
+    return fail('VENDOR_KEY_DENIED', `connector ${caller.connector.id} is gone`);
+  }
   const group = connectors?.group(connector.group);
   if (group === undefined) {
     return fail('VENDOR_KEY_DENIED', `there is no connector group ${connector.group}`);

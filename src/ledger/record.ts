@@ -32,6 +32,7 @@ export const ACTS = [
   'drain',
   'resume',
   'command',
+  'hand-out',
 ] as const;
 
 /** What was done to a SPIFFE ID, a serial, an authority, a DPU or a connector, or to the server as a whole. */
@@ -58,7 +59,7 @@ export interface LedgerRecord {
   readonly podUid?: string | undefined;
   /** The rule of Kubernetes that gave the pod its identity. */
   readonly rule?: string | undefined;
-  /** Who asked: `agent:<id>`, `local:<uid>`, `admin:<id>`, `attestation:<type>`, `self`. */
+  /** Who asked: `agent:<id>`, `local:<uid>`, `admin:<id>`, `connector:<id>`, `attestation:<type>`, `self`. */
   readonly requestedBy?: string | undefined;
   /** Unix seconds. */
   readonly notBefore?: number | undefined;
@@ -69,7 +70,7 @@ export interface LedgerRecord {
   readonly act?: Act | undefined;
   /** For an act on a DPU: its serial number. */
   readonly dpu?: string | undefined;
-  /** For an act on a connector: its ID; else `group/`, `segment/`, `key/` or `bound-key/` and a name. */
+  /** For an act on a connector: its ID; else `group/`, `segment/`, `key/`, `bound-key/` or `vendor-key/` and a name. */
   readonly connector?: string | undefined;
   /** For an act on a DPU or a connector: why. */
   readonly reason?: string | undefined;

@@ -44,6 +44,19 @@ export interface VendorKeyDraft {
   readonly description: string;
 }
 
+/** What has to be so for a key to be given out. */
+export interface HandOut {
+  readonly group: string;
+  readonly connectorId: string;
+  /**
+   * Whether the connector may have it now. Asked before anything is counted, and once more right before
+   * the key is released: waiting for its turn and for the store takes time.
+   */
+  readonly mayHave: () => Result<void>;
+  /** Told before a use is counted, once for each hand-out; a refusal ends it. */
+  readonly record: () => Promise<Result<void>>;
+}
+
 /** A key as a connector is given it. */
 export interface GivenVendorKey {
   readonly key: string;
@@ -69,12 +82,17 @@ export class VendorKeys {
     );
   }
 
-  /** All there are, in the order of their groups; the keys themselves are not in them. */
+  /** All there are, as this server saw them last, in the order of their groups; without the keys. */
   list(): readonly VendorKeyRecord[] {
     return this.#options.kept
       .list(VENDOR_KEY_PREFIX)
       .flatMap(({ value }) => decodeVendorKey(value) ?? [])
       .toSorted((a, b) => (a.group < b.group ? -1 : 1));
+  }
+
+  /** As {@link list}, as the store has them now: another server may have taken keys in. */
+  listNow(): Promise<Result<readonly VendorKeyRecord[]>> {
+    return this.#turn(async () => ok(this.list()));
   }
 
   /**
@@ -98,10 +116,17 @@ export class VendorKeys {
 
   /**
    * The key of a group for one of its connectors. Fails with VENDOR_KEY_NONE, VENDOR_KEY_EXHAUSTED,
-   * VENDOR_KEY_SEALED and the refusals of the store.
+   * VENDOR_KEY_SEALED and the refusals of the hand-out and of the store.
    */
-  take(group: string, connectorId: string): Promise<Result<GivenVendorKey>> {
-    return this.#turn(() => this.#retry(() => this.#take(group, connectorId)));
+  take(wanted: HandOut): Promise<Result<GivenVendorKey>> {
+    let recorded: Promise<Result<void>> | undefined;
+    // Another use in between is looked at anew; the record of this one stands.
+    const record = () => (recorded ??= wanted.record());
+    return this.#turn(async () => {
+      const given = await this.#retry(() => this.#take({ ...wanted, record }));
+      const may = wanted.mayHave();
+      return may.ok ? given : may;
+    });
   }
 
   async #put(draft: VendorKeyDraft): Promise<Result<VendorKeyRecord>> {
@@ -109,7 +134,9 @@ export class VendorKeys {
     if (fault !== undefined) return fail('FIELD_INVALID', fault);
     const { group, key, description, maxUses, used } = draft;
     const fingerprint = hash('sha256', key).slice(0, 16);
-    const before = this.#find(group);
+    const found = this.#find(group);
+    // One that cannot be read is replaced: what it counted is gone, as the refusal of it says.
+    const before = found.ok ? found.value : undefined;
     const uses = before?.fingerprint === fingerprint ? before.uses : [];
     const sealed = await sealSecret(utf8(key), placeOf(group, fingerprint), this.#options.tools);
     if (!sealed.ok) return sealed;
@@ -118,8 +145,13 @@ export class VendorKeys {
     return this.#write({ ...said, sealed: sealed.value }, before);
   }
 
-  async #take(group: string, connectorId: string): Promise<Result<GivenVendorKey>> {
-    const record = this.#find(group);
+  async #take(wanted: HandOut): Promise<Result<GivenVendorKey>> {
+    const { group, connectorId } = wanted;
+    const may = wanted.mayHave();
+    if (!may.ok) return may;
+    const found = this.#find(group);
+    if (!found.ok) return found;
+    const record = found.value;
     if (record === undefined) return fail('VENDOR_KEY_NONE', `group ${group} has no vendor key`);
     const hasIt = record.uses.some(([id]) => id === connectorId);
     if (!hasIt && usesOf(record) >= record.maxUses) return this.#exhausted(record, connectorId);
@@ -133,6 +165,8 @@ export class VendorKeys {
     if (!opened.ok) return sealedAway(group, opened);
     const key = Buffer.from(opened.value).toString('utf8');
     if (hasIt) return ok({ key, fingerprint, maxUses, uses: usesOf(record) });
+    const recorded = await wanted.record();
+    if (!recorded.ok) return recorded;
     const use = [connectorId, this.#nowSeconds()] as const;
     const counted = { ...record, uses: [...record.uses, use] };
     const written = await this.#write(counted, record);
@@ -165,18 +199,30 @@ export class VendorKeys {
     return fail('VENDOR_KEY_EXHAUSTED', `the vendor key of group ${group} had ${maxUses} uses`);
   }
 
-  #find(group: string): VendorKeyRecord | undefined {
+  #find(group: string): Result<VendorKeyRecord | undefined> {
     const kept = this.#options.kept.get(VENDOR_KEY_PREFIX + group);
-    return kept === undefined ? undefined : decodeVendorKey(kept.value);
+    if (kept === undefined) return ok(undefined);
+    const record = decodeVendorKey(kept.value);
+    if (record?.group === group) return ok(record);
+    const why = `what is kept of the vendor key of group ${group} is of no known form`;
+    return fail('VENDOR_KEY_SEALED', why);
   }
 
   #nowSeconds(): number {
     return Math.floor(this.#options.clock.nowMs() / 1000);
   }
 
-  /** Turns follow one another: no two uses begin from the same count. */
+  /**
+   * Turns follow one another: no two uses begin from the same count. Each begins from what the store
+   * has, since no feed tells of keys that another server took in or deleted.
+   */
   #turn<T>(work: () => Promise<Result<T>>): Promise<Result<T>> {
-    const turn = this.#running.then(work);
+    const begin = async (): Promise<Result<T>> => {
+      const fresh = await this.#options.kept.refresh();
+      return fresh.ok ? work() : fresh;
+    };
+    // One that throws must not end all that follow it.
+    const turn = this.#running.then(begin, begin);
     this.#running = turn;
     return turn;
   }
