@@ -84,9 +84,9 @@ const localSchema = z
 const sessionSchema = z
   .strictObject({
     reconnectWithin: durationSetting({ min: '10ms', max: '5m' })
-      .prefault('10s')
+      .prefault('2s')
       .describe(
-        'A lost session is opened again at a moment drawn from so long; doubles each time.',
+        'A lost session is opened again at a moment drawn from so long, or from what the server asks for where many come back; doubles each time.',
       ),
     reconnectAtMost: durationSetting({ min: '10ms', max: '1h' })
       .prefault('30s')

@@ -1,5 +1,5 @@
 import { Metadata } from '@grpc/grpc-js';
-import { fullJitterMs } from '../../src/base/back-off.ts';
+import { type BackOffOptions, fullJitterMs } from '../../src/base/back-off.ts';
 import type { Cancel, Clock } from '../../src/base/clock.ts';
 import { ERRORS, type ErrorCode, type SignetError } from '../../src/base/errors.ts';
 import { type Random, randomFraction } from '../../src/base/random.ts';
@@ -58,6 +58,9 @@ export interface LinkParts {
   readonly events: LinkEvents;
 }
 
+/** What is added at random to the wait that a server that paces has drawn itself, in milliseconds. */
+const PACED_MS = 1000;
+
 /** What a round came to: go on at once, or wait first. */
 type Round = 'at once' | 'wait';
 
@@ -75,6 +78,9 @@ export class Link {
   #failures = 0;
   #tries = 0;
   #holdMs = 0;
+  /** What the server asked for in Welcome. */
+  #spreadMs = 0;
+  #paced = false;
   #mustEnrol: 'no' | 'same key' | 'new key' = 'no';
   #redial = false;
   #stopping = false;
@@ -170,11 +176,18 @@ export class Link {
     while (!this.#stopping) {
       const round = this.#left ? 'left' : await this.#round();
       if (round === 'at once' || this.#stopping) continue;
-      this.#failures += 1;
-      const waitMs = fullJitterMs(waits, this.#failures, random) + this.#holdMs;
+      const jitterMs = this.#paced ? PACED_MS * randomFraction(random) : this.#jitterMs(waits);
+      const waitMs = jitterMs + this.#holdMs;
       this.#holdMs = 0;
+      this.#paced = false;
       await this.#pause(this.#left ? undefined : waitMs);
     }
+  }
+
+  #jitterMs(waits: BackOffOptions): number {
+    this.#failures += 1;
+    const { random } = this.#parts;
+    return fullJitterMs({ ...waits, spreadMs: this.#spreadMs }, this.#failures, random);
   }
 
   #pause(ms: number | undefined): Promise<void> {
@@ -268,6 +281,7 @@ export class Link {
     log.warn({ code, reason }, 'no session');
     this.#tries += 1;
     this.#holdMs = retryAfterMs(error);
+    this.#paced = code === 'CONNECTOR_SESSION_PACED';
     if (code === 'CONNECTOR_REVOKED') await events.revoked(reason);
     if (ENROL_AGAIN.has(code) && this.#mustEnrol === 'no') this.#mustEnrol = 'same key';
     return 'wait';
@@ -297,6 +311,7 @@ export class Link {
       },
       welcomed: (welcome) => {
         this.#failures = 0;
+        this.#spreadMs = welcome.reconnectSpreadMs;
         events.welcomed(welcome);
       },
       renewed: (svid) => {

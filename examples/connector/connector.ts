@@ -5,7 +5,7 @@ import { SessionTalk } from './session.ts';
 import { type Authorities, authoritiesOf } from './spiffe.ts';
 import * as state from './state.ts';
 import { connectTo, type Server } from './transport.ts';
-import { type Command, Refused } from './wire.ts';
+import { type Command, Refused, type Welcome } from './wire.ts';
 
 /** What a connector has to be told. */
 export interface ConnectorOptions {
@@ -52,6 +52,7 @@ export class Connector {
   #mustEnrol = false;
   /** The session has ended because there is a better one to be had. */
   #redial = false;
+  #spreadMs = 0;
 
   private constructor(options: ConnectorOptions, identity: state.Identity) {
     this.#options = options;
@@ -111,9 +112,9 @@ export class Connector {
         this.#hello(),
         {
           held: this.serving.held,
-          onWelcome: (offlineSeconds) => {
+          onWelcome: (welcome) => {
             welcomed = true;
-            this.#welcome(offlineSeconds);
+            this.#welcome(welcome);
           },
           onHeld: (update) => this.#takeHeld(update),
           onRenewed: (renewed) => this.#takeRenewed(renewed),
@@ -156,10 +157,10 @@ export class Connector {
     this.#mustEnrol ||= ENROL_ANEW.has(code);
     // Somebody else runs with this identity: to come back at once would throw them out in turn.
     const leastMs = code === 'CONNECTOR_SESSION_REPLACED' ? 60_000 : (problem?.retryAfterMs ?? 0);
-    const windowMs = Math.max(
-      Math.min(30_000, this.#options.backoffMs * 2 ** (failures + 1)),
-      leastMs,
-    );
+    const backoffMs = Math.min(30_000, this.#options.backoffMs * 2 ** (failures + 1));
+    // A server that paces has drawn the time itself.
+    const paced = code === 'CONNECTOR_SESSION_PACED';
+    const windowMs = paced ? 1000 : Math.max(backoffMs, this.#spreadMs, leastMs);
     const waiting = { signal: this.#waiting.signal };
     await sleep(leastMs + Math.random() * windowMs, undefined, waiting).catch(() => {});
   }
@@ -184,7 +185,8 @@ export class Connector {
     };
   }
 
-  #welcome(offlineSeconds: number): void {
+  #welcome({ offlineSeconds, reconnectSpreadMs }: Welcome): void {
+    this.#spreadMs = reconnectSpreadMs;
     this.serving.online(offlineSeconds);
     this.#options.say('session', { spiffeId: this.spiffeId });
     const segments = this.serving.health.known();

@@ -4,12 +4,12 @@ import { makeCsr } from './csr.ts';
 import { newKey } from './enrol.ts';
 import type { Held } from './held.ts';
 import type { Identity } from './state.ts';
-import { type Command, Refused, type ServerMessage, type Session } from './wire.ts';
+import { type Command, Refused, type ServerMessage, type Session, type Welcome } from './wire.ts';
 
 /** What a session tells the connector, and asks of it. */
 export interface SessionSeams {
   readonly held: Held;
-  readonly onWelcome: (offlineSeconds: number) => void;
+  readonly onWelcome: (welcome: Welcome) => void;
   /** What is held has changed: open flows are to be judged again. */
   readonly onHeld: (update: Pick<Identity, 'bundles'> | undefined) => void;
   readonly onRenewed: (identity: Pick<Identity, 'key' | 'svid'>) => void;
@@ -70,7 +70,7 @@ export class SessionTalk {
   #take(message: ServerMessage): void {
     const { welcome, svid, bundle, segments, command, notice } = message;
     if (welcome != null) {
-      this.#seams.onWelcome(welcome.offlineSeconds);
+      this.#seams.onWelcome(welcome);
       this.#beatEvery(welcome.heartbeatSeconds);
     } else if (svid != null) {
       this.#answer('RESOURCE_TYPE_SVID', svid, () => this.#takeSvid(svid.svid));

@@ -75,11 +75,18 @@ export interface Command {
   readonly revoke?: { readonly reason: string };
 }
 
+/** What a session begins with. */
+export interface Welcome {
+  readonly heartbeatSeconds: number;
+  readonly offlineSeconds: number;
+  readonly reconnectSpreadMs: number;
+}
+
 /** What the server says in a session. */
 export interface ServerMessage {
   /** Absent where the message is of a kind that this .proto does not know. */
   readonly kind?: string;
-  readonly welcome?: { readonly heartbeatSeconds: number; readonly offlineSeconds: number };
+  readonly welcome?: Welcome;
   readonly svid?: { svid: X509Svid | null; readonly version: string; readonly nonce: Buffer };
   readonly bundle?: BundleUpdate;
   readonly segments?: SegmentUpdate;

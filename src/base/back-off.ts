@@ -44,15 +44,21 @@ export class BackOff {
   }
 }
 
+/** How long to wait where many may have failed together. */
+export interface FullJitterOptions extends BackOffOptions {
+  /** The bound is never less: what the other side asks for, as it knows how many come back. */
+  readonly spreadMs?: number;
+}
+
 /**
  * The wait after so many failures in a row (1 is the first), in milliseconds: drawn from zero up to a bound
  * that doubles ("full jitter"), so that thousands who lost the same server come back evenly.
  */
 export function fullJitterMs(
-  { firstMs, maxMs }: BackOffOptions,
+  { firstMs, maxMs, spreadMs = 0 }: FullJitterOptions,
   failures: number,
   random: Random,
 ): number {
   const boundMs = Math.min(firstMs * 2 ** Math.min(failures - 1, 30), maxMs);
-  return boundMs * randomFraction(random);
+  return Math.max(spreadMs, boundMs) * randomFraction(random);
 }

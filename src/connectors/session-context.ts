@@ -42,6 +42,8 @@ export interface SessionContext {
   bundle(group: string): BundleMessage | undefined;
   /** See `ConnectorGroupDraft.offlineSeconds`. */
   offlineSeconds(group: string): number;
+  /** How long a time connectors that lost this server come back in, so that it can take them. */
+  reconnectSpreadMs(): number;
   readonly renew: RenewConnector;
   /** Writes down that a connector left for good. */
   stopped(id: string, reason: string): Promise<void>;

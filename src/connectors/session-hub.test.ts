@@ -39,6 +39,7 @@ describe('a session: what it sends', () => {
       heartbeatSeconds: 30,
       clockOffsetMs: 3_600_000n,
       offlineSeconds: 77,
+      reconnectSpreadMs: 2000,
     });
     assert.deepEqual(made.hub.stateOf(record), {
       state: 'degraded',

@@ -1,6 +1,6 @@
 import type { Cancel, Clock } from '../base/clock.ts';
-import { type Random, randomFraction } from '../base/random.ts';
-import { fail, ok, type Result } from '../base/result.ts';
+import type { Random } from '../base/random.ts';
+import { fail, type Result } from '../base/result.ts';
 import type { GroupStatus } from '../gen/signet/connector/v1/admin.ts';
 import type { SvidFacts } from '../policy/svid-facts.ts';
 import type { ConnectorsChanged } from '../registry/connectors.ts';
@@ -109,7 +109,7 @@ export class SessionHub implements LiveConnectors {
   #waking: Cancel | undefined;
 
   constructor(options: SessionHubOptions) {
-    const { registry, clock, log, sessionsPerSecond } = options;
+    const { registry, clock, log } = options;
     this.#options = options;
     this.#servingSinceMs = clock.nowMs();
     this.#feeds = new GroupFeeds({
@@ -127,7 +127,7 @@ export class SessionHub implements LiveConnectors {
     });
     this.#deadlines = new Deadlines(clock, TICK_MS, () => this.#lookAtNodes());
     this.#clones = new CloneWatch(clock);
-    this.#openings = createOpenings(sessionsPerSecond, clock);
+    this.#openings = createOpenings(options);
     this.#events = createRateLimiter({ limit: EVENTS, clock });
     this.context = this.#makeContext();
     this.#status = {
@@ -156,13 +156,9 @@ export class SessionHub implements LiveConnectors {
 
   /** Lets a connector begin a session, or fails with CONNECTOR_SESSION_PACED and when to come again. */
   admit(id: string): Result<void> {
-    if (this.#openings.take(id)) return ok(undefined);
-    this.counts.refused++;
-    // Those that come back are spread over seconds, so that they do not come together again.
-    const retryAfterMs = 1000 + Math.round(randomFraction(this.#options.random) * 9000);
-    return fail('CONNECTOR_SESSION_PACED', 'too many sessions begin at once', {
-      details: { retryAfterMs },
-    });
+    const admitted = this.#openings.admit(id);
+    if (!admitted.ok) this.counts.refused++;
+    return admitted;
   }
 
   /** Begins a session; one that the connector had before ends. */
@@ -279,6 +275,7 @@ export class SessionHub implements LiveConnectors {
       messagesFrom: (group, version) => this.#feeds.messagesFrom(group, version),
       bundle: (group) => this.#bundles.of(this.#feeds.current(group)),
       offlineSeconds: (group) => connectors.group(group)?.offlineSeconds ?? 0,
+      reconnectSpreadMs: () => this.#openings.spreadMs(connectors.connectorCount),
       stopped: (id, reason) => this.#stopped(id, reason),
       event: (connector, event) => this.#event(connector, event),
       touched: (id) => this.#touch(id),

@@ -345,6 +345,7 @@ export class ConnectorSession implements Presence, Due {
       heartbeatSeconds,
       clockOffsetMs: BigInt(Math.round(this.clockOffsetMs)),
       offlineSeconds: this.#context.offlineSeconds(this.record.group),
+      reconnectSpreadMs: this.#context.reconnectSpreadMs(),
     };
     return encode({ $case: 'welcome', value });
   }

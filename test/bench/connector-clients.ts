@@ -98,6 +98,7 @@ class Client {
   #failures = 0;
   #end = '';
   #waitMs = 0;
+  #spreadMs = 0;
   #revoked = false;
   isOpen = false;
 
@@ -226,6 +227,7 @@ class Client {
       case 'welcome':
         this.isOpen = true;
         this.#failures = 0;
+        this.#spreadMs = kind.value.reconnectSpreadMs;
         seen.openedMs.push(Date.now());
         return;
       case 'ping':
@@ -257,8 +259,10 @@ class Client {
     const end = this.#end || 'closed';
     seen.ended.set(end, (seen.ended.get(end) ?? 0) + 1);
     if (this.#revoked) return;
-    const mostMs = Math.min(30_000, 2000 * 2 ** this.#failures);
-    this.#failures += 1;
+    const paced = end === 'CONNECTOR_SESSION_PACED';
+    const backOffMs = Math.min(30_000, 2000 * 2 ** this.#failures);
+    const mostMs = paced ? 1000 : Math.max(backOffMs, this.#spreadMs);
+    if (!paced) this.#failures += 1;
     setTimeout(() => this.open(), this.#waitMs + Math.random() * mostMs);
   }
 }

@@ -55,29 +55,26 @@ class Clients {
     const all = await Promise.all(this.#children.map((child) => ask(child, { kind: 'seen' })));
     // Our own children's answers.
     const seen = all as readonly ClientSeen[];
-    const ended: Record<string, number> = {};
-    for (const one of seen) {
-      for (const [code, times] of Object.entries(one.ended)) {
-        ended[code] = (ended[code] ?? 0) + times;
-      }
-    }
     return {
       open: seen.reduce((sum, { open }) => sum + open, 0),
       openedMs: seen.flatMap(({ openedMs }) => openedMs),
       acked: seen.flatMap(({ acked }) => acked),
       revoked: seen.flatMap(({ revoked }) => revoked),
-      ended,
+      ended: sumOf(seen.map(({ ended }) => ended)),
     };
-  }
-
-  /** Milliseconds of CPU of the processes until now. */
-  cpuMs(): number {
-    return this.#children.reduce((sum, { pid = 0 }) => sum + cpuMs(pid), 0);
   }
 
   stop(): void {
     for (const child of this.#children) child.kill('SIGKILL');
   }
+}
+
+function sumOf(all: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sum: Record<string, number> = {};
+  for (const [code, times] of all.flatMap((one) => Object.entries(one))) {
+    sum[code] = (sum[code] ?? 0) + times;
+  }
+  return sum;
 }
 
 async function ask(child: ChildProcess, request: ClientRequest): Promise<unknown> {
@@ -102,7 +99,7 @@ async function gather(clients: Clients, done: (seen: ClientSeen) => boolean): Pr
       openedMs: [...all.openedMs, ...seen.openedMs],
       acked: [...all.acked, ...seen.acked],
       revoked: [...all.revoked, ...seen.revoked],
-      ended: { ...all.ended, ...seen.ended },
+      ended: sumOf([all.ended, seen.ended]),
     };
     if (done(all)) return all;
     if (performance.now() > lastMs) {

@@ -3,8 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { connectorConfigSchema } from '../../agent/connector/config.ts';
-import { startCompanion } from '../../agent/connector/start.ts';
-import type { Clock } from '../../src/base/clock.ts';
+import { type CompanionSurroundings, startCompanion } from '../../agent/connector/start.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { fail, ok, type Result, unwrap } from '../../src/base/result.ts';
 import {
@@ -55,6 +54,7 @@ export class CompanionServer {
   ttlMs = 3_600_000;
   /** Sent in Welcome. */
   offlineSeconds = 0;
+  reconnectSpreadMs = 0;
   heartbeatSeconds = 30;
   /** How far its clock is ahead of the machine's. */
   aheadMs = 0;
@@ -185,6 +185,7 @@ export class CompanionServer {
         heartbeatSeconds: this.heartbeatSeconds,
         clockOffsetMs: BigInt(-this.aheadMs),
         offlineSeconds: this.offlineSeconds,
+        reconnectSpreadMs: this.reconnectSpreadMs,
       },
     });
     const reading = (async () => {
@@ -237,14 +238,14 @@ export function companionSettings(
 export async function runCompanion(
   context: TestContext,
   { settings }: TestCompanion,
-  { clock, env = {} }: { readonly clock?: Clock; readonly env?: Record<string, string> } = {},
+  { env = {}, ...more }: Omit<CompanionSurroundings, 'log'> = {},
 ) {
   const config = connectorConfigSchema.parse(settings);
   const companion = unwrap(
     await startCompanion(config, {
       env,
       log: createLogger({ level: 'silent' }),
-      ...(clock === undefined ? {} : { clock }),
+      ...more,
     }),
   );
   context.after(() => companion.stop('the test is over'));

@@ -221,6 +221,7 @@ export class ScriptedConnectorServer {
         heartbeatSeconds: 30,
         clockOffsetMs: 0n,
         offlineSeconds,
+        reconnectSpreadMs: 0,
       },
     });
     const update = { bundles: this.bundles, crl: Buffer.alloc(0) };

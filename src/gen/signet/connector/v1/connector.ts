@@ -566,6 +566,11 @@ export interface Welcome {
   clockOffsetMs: bigint;
   /** How long the connector may serve without a session; 0 is until its SVID ends. */
   offlineSeconds: number;
+  /**
+   * The moment at which a lost session is opened again is drawn from so long at least, in
+   * milliseconds: as all connectors may lose this server at once, it grows with their number.
+   */
+  reconnectSpreadMs: number;
 }
 
 export interface SvidUpdate {
@@ -3335,7 +3340,14 @@ export const ServerMessage: MessageFns<ServerMessage> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { connectorId: "", serverTimeMs: 0n, heartbeatSeconds: 0, clockOffsetMs: 0n, offlineSeconds: 0 };
+  return {
+    connectorId: "",
+    serverTimeMs: 0n,
+    heartbeatSeconds: 0,
+    clockOffsetMs: 0n,
+    offlineSeconds: 0,
+    reconnectSpreadMs: 0,
+  };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -3360,6 +3372,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.offlineSeconds !== 0) {
       writer.uint32(40).uint32(message.offlineSeconds);
+    }
+    if (message.reconnectSpreadMs !== 0) {
+      writer.uint32(48).uint32(message.reconnectSpreadMs);
     }
     return writer;
   },
@@ -3417,6 +3432,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.offlineSeconds = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.reconnectSpreadMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3456,6 +3479,11 @@ export const Welcome: MessageFns<Welcome> = {
         : isSet(object.offline_seconds)
         ? globalThis.Number(object.offline_seconds)
         : 0,
+      reconnectSpreadMs: isSet(object.reconnectSpreadMs)
+        ? globalThis.Number(object.reconnectSpreadMs)
+        : isSet(object.reconnect_spread_ms)
+        ? globalThis.Number(object.reconnect_spread_ms)
+        : 0,
     };
   },
 
@@ -3475,6 +3503,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.offlineSeconds !== 0) {
       obj.offlineSeconds = Math.round(message.offlineSeconds);
+    }
+    if (message.reconnectSpreadMs !== 0) {
+      obj.reconnectSpreadMs = Math.round(message.reconnectSpreadMs);
     }
     return obj;
   },
