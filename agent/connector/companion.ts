@@ -14,7 +14,7 @@ import type { Metrics } from '../../src/runtime/metrics.ts';
 import { createClockOffset } from '../identity/clock-offset.ts';
 import type { StateFile } from '../state-file.ts';
 import { acceptedVersions } from './accepted-versions.ts';
-import { Conditions, clipped, clockAdvice } from './conditions.ts';
+import { Conditions, clockAdvice } from './conditions.ts';
 import type { ConnectorConfig } from './config.ts';
 import { Drain, type DrainOutcome } from './drain.ts';
 import { createFlowSource, type FlowSource } from './flows.ts';
@@ -23,6 +23,7 @@ import { instanceOf } from './instance.ts';
 import { Link, type LinkEvents } from './link.ts';
 import { addCompanionReadings, type CompanionMetrics, createCompanionMetrics } from './metrics.ts';
 import { NOT_ENROLLED, Offline } from './offline.ts';
+import { clipped, printable } from './printable.ts';
 import { Publisher } from './publisher.ts';
 import type { SegmentSet } from './segments.ts';
 import type { ConnectorState } from './state.ts';
@@ -203,7 +204,7 @@ export class Companion {
       changed: () => this.#changed(),
       lost: () => this.#offline.session(false),
       notEnrolled: (reason) => {
-        if (this.#link.svid === undefined) this.#identity.notReady(clipped(reason));
+        if (this.#link.svid === undefined) this.#identity.notReady(printable(reason));
       },
       hello: () => this.#hello(),
       heartbeat: () => this.#heartbeat(),
@@ -266,7 +267,7 @@ export class Companion {
     this.#serving.notReady('draining');
     this.#link.beat();
     await this.#hooks.ask('drain', {
-      SIGNET_REASON: clipped(reason),
+      SIGNET_REASON: reason,
       SIGNET_DEADLINE_MS: String(deadlineMs),
     });
   }
@@ -302,8 +303,8 @@ export class Companion {
     await Promise.all([state.wipe(), segments.wipe()]);
     this.#link.forget();
     this.#tellSegments();
-    await this.#hooks.ask('revoked', { SIGNET_REASON: clipped(reason) });
-    const message = `this connector was revoked: ${clipped(reason)}`;
+    await this.#hooks.ask('revoked', { SIGNET_REASON: reason });
+    const message = `this connector was revoked: ${printable(reason)}`;
     this.#ended.resolve(new SignetError('COMPANION_REVOKED', message));
     // The acknowledgement goes first.
     setImmediate(() => this.#link.leave());
@@ -366,7 +367,7 @@ export class Companion {
     const { svid } = this.#link;
     return {
       health: this.#healthNow(),
-      reason: clipped(this.#conditions.text),
+      reason: printable(this.#conditions.text),
       activeFlows: BigInt(this.#lastFlows ?? 0),
       loadPercent: 0,
       clockMs: BigInt(Math.round(nowMs)),

@@ -1,8 +1,5 @@
 import type { ClockOffset } from '../identity/clock-offset.ts';
 
-/** Longest reason that the protocol takes, in bytes. */
-export const MAX_REASON_BYTES = 1024;
-
 /**
  * What is not as it should be though the connector serves: by name, with the reason. The whole degrades the
  * connector in its heartbeats.
@@ -32,16 +29,6 @@ export class Conditions {
   get all(): Readonly<Record<string, string>> {
     return Object.fromEntries(this.#reasons);
   }
-}
-
-/** A text cut to so many bytes of UTF-8, on a whole character. */
-export function clipped(text: string, maxBytes = MAX_REASON_BYTES): string {
-  const bytes = Buffer.from(text);
-  if (bytes.length <= maxBytes) return text;
-  return bytes
-    .subarray(0, maxBytes)
-    .toString('utf8')
-    .replace(/\uFFFD+$/, '');
 }
 
 /** Difference of the clocks that degrades the connector, in milliseconds. */

@@ -5,8 +5,9 @@ import type { Random } from '../../src/base/random.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import { errnoCode, readFileIfPresent } from '../../src/runtime/atomic-file.ts';
 import type { Logger } from '../../src/runtime/log.ts';
-import { runTool } from '../workload/run-tool.ts';
+import { runHookCommand } from './hook-command.ts';
 import type { HookEvent, HookSettings, HookSpec } from './hook-settings.ts';
+import { printable } from './printable.ts';
 
 /** Waits between tries of a hook that failed. */
 const RETRY = { firstMs: 1000, maxMs: 60_000 };
@@ -27,18 +28,21 @@ export interface HookParts {
 /** A hook that is run until it goes well, or is asked for once more. */
 interface Running {
   cancel: Cancel;
-  /** Grows with each asking: an older round ends when it sees that. */
-  round: number;
+  /** Of the last asking. */
+  facts: HookFacts;
+  busy: boolean;
+  /** Asked for while it ran: all who did get the answer of one more run. */
+  next: PromiseWithResolvers<Result<string>> | undefined;
 }
 
 /**
- * Runs hooks, one round of an event at a time: what is asked for meanwhile begins anew, and one that failed
- * is tried again. A hook that is not configured goes well at once.
+ * Runs hooks, one run of an event at a time: what is asked for meanwhile, however often, is one more run with
+ * the last facts. One that failed is tried again. A hook that is not configured goes well at once.
  */
 export class Hooks {
   readonly #parts: HookParts;
   readonly #running = new Map<HookEvent, Running>();
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(parts: HookParts) {
     this.#parts = parts;
@@ -52,67 +56,85 @@ export class Hooks {
   /** Runs a hook and tries again until it went well. Answers what the first try came to: its output. */
   async ask(event: HookEvent, facts: HookFacts = {}): Promise<Result<string>> {
     const spec = this.#parts.settings[event];
-    if (spec === undefined || this.#closed) return ok('');
-    const running = this.#running.get(event) ?? { cancel: () => {}, round: 0 };
+    if (spec === undefined || this.#closing.signal.aborted) return ok('');
+    const running = this.#running.get(event) ?? newRunning();
     this.#running.set(event, running);
     running.cancel();
-    running.round += 1;
-    return this.#try(event, spec, facts, running, new BackOff(RETRY, this.#parts.random));
+    running.facts = facts;
+    if (running.busy) {
+      running.next ??= Promise.withResolvers();
+      return running.next.promise;
+    }
+    return this.#try(event, spec, running, new BackOff(RETRY, this.#parts.random));
   }
 
-  /** Ends further tries. */
+  /** Ends further tries, and what runs. */
   close(): void {
-    this.#closed = true;
+    this.#closing.abort();
     for (const running of this.#running.values()) running.cancel();
   }
 
   async #try(
     event: HookEvent,
     spec: HookSpec,
-    facts: HookFacts,
     running: Running,
     backOff: BackOff,
   ): Promise<Result<string>> {
-    const { round } = running;
-    const outcome = await runHook(spec, event, facts);
-    // Another round has begun, and says how the hook stands.
-    if (running.round !== round) return outcome;
-    const { onRun, log, clock } = this.#parts;
-    onRun(event, outcome.ok ? undefined : outcome.error.message);
-    if (outcome.ok) {
-      log.info({ hook: event }, 'hook went well');
+    const { signal } = this.#closing;
+    running.busy = true;
+    const outcome = await runHook(spec, event, running.facts, signal);
+    running.busy = false;
+    if (signal.aborted) {
+      running.next?.resolve(outcome);
       return outcome;
     }
-    log.error(
-      { hook: event, code: outcome.error.code, reason: outcome.error.message },
-      'hook failed',
-    );
-    if (!this.#closed) {
-      running.cancel = clock.after(
+    this.#tell(event, outcome);
+    const { next } = running;
+    running.next = undefined;
+    if (next !== undefined) {
+      const anew = new BackOff(RETRY, this.#parts.random);
+      void this.#try(event, spec, running, anew).then(next.resolve);
+    } else if (!outcome.ok) {
+      running.cancel = this.#parts.clock.after(
         backOff.next(),
-        () => void this.#try(event, spec, facts, running, backOff),
+        () => void this.#try(event, spec, running, backOff),
       );
     }
     return outcome;
   }
+
+  #tell(event: HookEvent, outcome: Result<string>): void {
+    const { onRun, log } = this.#parts;
+    onRun(event, outcome.ok ? undefined : outcome.error.message);
+    if (outcome.ok) log.info({ hook: event }, 'hook went well');
+    else {
+      const { code, message: reason } = outcome.error;
+      log.error({ hook: event, code, reason }, 'hook failed');
+    }
+  }
 }
 
-/** Runs a hook once. Fails with COMPANION_HOOK. */
+function newRunning(): Running {
+  return { cancel: () => {}, facts: {}, busy: false, next: undefined };
+}
+
+/** Runs a hook once. Fails with COMPANION_HOOK; never rejects. */
 export async function runHook(
   spec: HookSpec,
   event: HookEvent,
   facts: HookFacts,
+  signal?: AbortSignal,
 ): Promise<Result<string>> {
   if (spec.signal !== undefined) return sendSignal(spec, spec.signal);
-  const [path = '', ...args] = spec.command ?? [];
   const { PATH = '/usr/local/bin:/usr/bin:/bin', HOME = '/' } = process.env;
-  return runTool({
-    path,
-    args,
+  // What a server says must not end the list of variables, or be longer than the system takes.
+  const clean = Object.entries(facts).map(([name, text]) => [name, printable(text)]);
+  return runHookCommand({
+    command: spec.command ?? [],
     // The companion's own environment may hold the provisioning key.
-    env: { PATH, HOME, ...facts, SIGNET_EVENT: event },
-    code: 'COMPANION_HOOK',
+    env: { PATH, HOME, ...Object.fromEntries(clean), SIGNET_EVENT: event },
     timeoutMs: spec.timeout * 1000,
+    signal,
   });
 }
 

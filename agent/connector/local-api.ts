@@ -13,6 +13,12 @@ const WATCH_MS = 55_000;
 /** Connections at once. */
 const MAX_CONNECTIONS = 64;
 
+/** Watches at once: they must not take the place of those who ask for health, or for a drain. */
+const MAX_WATCHES = 32;
+
+/** Longest that a client may take for its request unless told, in milliseconds. */
+const REQUEST_MS = 5000;
+
 /** What the local socket shows and does. */
 export interface LocalParts {
   readonly settings: ConnectorConfig['local'];
@@ -23,11 +29,18 @@ export interface LocalParts {
   /** Calls `listener` when the segments changed. Returns what ends that. */
   readonly onSegments: (listener: () => void) => () => void;
   readonly drain: (timeoutMs: number | undefined) => Promise<DrainOutcome>;
+  /** Longest that a client may take for its request; 5 s unless told. */
+  readonly requestMs?: number;
 }
 
 /** The open local socket. */
 export interface LocalApi {
   close(): Promise<void>;
+}
+
+interface OpenParts extends LocalParts {
+  /** Those who wait for other segments. */
+  readonly watches: Set<AbortSignal>;
 }
 
 interface Answer {
@@ -46,9 +59,16 @@ export async function openLocalApi(parts: LocalParts): Promise<Result<LocalApi>>
   const claimed = await claimSocketPath({ path, folderMode: 0o755 });
   if (!claimed.ok) return claimed;
   const { createServer } = await import('node:http');
+  const { requestMs = REQUEST_MS } = parts;
+  const watches = new Set<AbortSignal>();
   const server = createServer(
-    { maxHeaderSize: 8192, headersTimeout: 5000 },
-    (request, response) => void serve(parts, request, response),
+    {
+      maxHeaderSize: 8192,
+      headersTimeout: requestMs,
+      requestTimeout: requestMs,
+      connectionsCheckingInterval: Math.min(1000, requestMs),
+    },
+    (request, response) => void serve({ ...parts, watches }, request, response),
   );
   server.maxConnections = MAX_CONNECTIONS;
   const bound = await bind(server, { path, mode, group });
@@ -96,7 +116,7 @@ function bind(server: Server, { path, mode, group }: Place): Promise<Result<void
 }
 
 async function serve(
-  parts: LocalParts,
+  parts: OpenParts,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -120,7 +140,7 @@ async function serve(
 }
 
 async function answerTo(
-  parts: LocalParts,
+  parts: OpenParts,
   request: IncomingMessage,
   gone: AbortSignal,
 ): Promise<Answer> {
@@ -151,13 +171,18 @@ function health(report: HealthReport): Answer {
 }
 
 async function segments(
-  parts: LocalParts,
+  parts: OpenParts,
   { searchParams }: URL,
   etag: string | undefined,
   gone: AbortSignal,
 ): Promise<Answer> {
   const known = searchParams.get('version') ?? etag?.replace(/^"(.*)"$/, '$1');
-  if (searchParams.has('watch')) await otherVersion(parts, known ?? '', gone);
+  if (searchParams.has('watch')) {
+    const { watches } = parts;
+    if (watches.size >= MAX_WATCHES) return { status: 503, body: { error: 'too many watch' } };
+    watches.add(gone);
+    await otherVersion(parts, known ?? '', gone).finally(() => watches.delete(gone));
+  }
   const { version, document } = parts.segments();
   if (known !== undefined && version === known) return { status: 304, version };
   return { status: 200, body: document(), version };

@@ -1,4 +1,5 @@
 import type { Clock } from '../../src/base/clock.ts';
+import { ERRORS } from '../../src/base/errors.ts';
 import type { Metrics } from '../../src/runtime/metrics.ts';
 import type { HookEvent } from './hook-settings.ts';
 
@@ -55,8 +56,13 @@ export function createCompanionMetrics(metrics: Metrics): CompanionMetrics {
     sessionBegan: () => sessions.inc(),
     hookRan: (hook, outcome) => hooks.inc({ hook, outcome }),
     notWritten: (output) => failures.inc({ output }),
-    noticed: (code) => notices.inc({ code }),
+    noticed: (code) => notices.inc({ code: known(code) }),
   };
+}
+
+/** A code of the table; whatever else a server says is one series. */
+function known(code: string): string {
+  return Object.hasOwn(ERRORS, code) ? code : 'other';
 }
 
 /** Adds what is read at each asking. */

@@ -8,10 +8,17 @@ import {
 } from '../../src/gen/signet/connector/v1/connector.ts';
 import type { StateFile } from '../state-file.ts';
 import { toBase64 } from './own-svid.ts';
+import { printable } from './printable.ts';
 import type { StoredSegments } from './state.ts';
 
-/** Most segments that are held. */
+/** Most segments that are held, and most names in one update. */
 const MAX_SEGMENTS = 100_000;
+
+/** Most bytes of all segments, encoded: what is larger could not be read again at the next start. */
+const MAX_SET_BYTES = 64 * 1024 * 1024;
+
+/** A version goes into a header, a variable and logs: no spaces, quotes or control characters. */
+const VERSION = /^[!#-~]{1,128}$/;
 
 /** What the segments file and the local socket show; `schema` grows when the form changes. */
 export const SEGMENTS_SCHEMA = 'signet.connector.segments/1';
@@ -20,8 +27,11 @@ export const SEGMENTS_SCHEMA = 'signet.connector.segments/1';
 interface Pending {
   readonly version: string;
   readonly full: boolean;
+  readonly nonce: Buffer;
   readonly segments: Segment[];
   readonly removedIds: string[];
+  /** What came so far, encoded. */
+  bytes: number;
 }
 
 /**
@@ -33,6 +43,8 @@ export class SegmentSet {
   #byId: ReadonlyMap<string, Segment>;
   #version: string;
   #pending: Pending | undefined;
+  /** An update that was refused before its last chunk: the rest of it is passed over. */
+  #refused: SegmentUpdate | undefined;
 
   private constructor(file: StateFile<StoredSegments>, byId: ReadonlyMap<string, Segment>) {
     this.#file = file;
@@ -66,11 +78,20 @@ export class SegmentSet {
 
   /**
    * Takes a chunk. Answers true once its version is complete, durable and in use; false while more is to
-   * come. Fails with COMPANION_SEGMENTS, or as writing does: what was accepted before stays.
+   * come, and for the rest of an update that was refused. Fails with COMPANION_SEGMENTS, or as writing does:
+   * what was accepted before stays.
    */
   async take(update: SegmentUpdate): Promise<Result<boolean>> {
+    if (this.#refused !== undefined && isSame(this.#refused, update)) {
+      if (update.last) this.#refused = undefined;
+      return ok(false);
+    }
+    this.#refused = undefined;
     const pending = this.#collect(update);
-    if (!pending.ok) return this.#giveUp(pending);
+    if (!pending.ok) {
+      if (!update.last) this.#refused = { ...update, segments: [], removedIds: [] };
+      return this.#giveUp(pending);
+    }
     if (!update.last) return ok(false);
     const next = apply(pending.value, this.#byId);
     if (!next.ok) return this.#giveUp(next);
@@ -85,6 +106,7 @@ export class SegmentSet {
   /** Forgets chunks of a version that broke off with its session. */
   reset(): void {
     this.#pending = undefined;
+    this.#refused = undefined;
   }
 
   /** Forgets everything: the connector may reach nothing any more. */
@@ -100,27 +122,30 @@ export class SegmentSet {
     return failed;
   }
 
-  #collect(update: SegmentUpdate) {
-    const { version, full } = update;
-    if (this.#pending?.version !== version || this.#pending.full !== full) {
-      this.#pending = { version, full, segments: [], removedIds: [] };
+  #collect(update: SegmentUpdate): Result<Pending> {
+    const { version, full, nonce } = update;
+    if (!VERSION.test(version)) return refuse('their version is empty, too long or not printable');
+    if (this.#pending === undefined || !isSame(this.#pending, update)) {
+      this.#pending = { version, full, nonce, segments: [], removedIds: [], bytes: 0 };
     }
     const pending = this.#pending;
-    if (version === '') return refuse('they have no version');
     if (!full && update.baseVersion !== this.#version) {
-      return refuse(`a change from version ${update.baseVersion} came, ${this.#version} is held`);
+      const base = printable(update.baseVersion, 128);
+      return refuse(`a change from version ${base} came, ${this.#version} is held`);
     }
+    pending.bytes += SegmentUpdate.encode(update).finish().length;
+    if (pending.bytes > MAX_SET_BYTES) return tooLarge();
     for (const segment of update.segments) {
       const problem = problemOf(segment);
-      if (problem !== undefined) return refuse(`${segment.id.slice(0, 200)}: ${problem}`);
+      if (problem !== undefined) return refuse(`${printable(segment.id, 200)}: ${problem}`);
       pending.segments.push(segment);
     }
-    pending.removedIds.push(...update.removedIds);
-    if (pending.segments.length <= MAX_SEGMENTS) return ok(pending);
-    return refuse(`more than ${MAX_SEGMENTS}`);
+    for (const id of update.removedIds) pending.removedIds.push(id);
+    const most = Math.max(pending.segments.length, pending.removedIds.length);
+    return most <= MAX_SEGMENTS ? ok(pending) : refuse(`more than ${MAX_SEGMENTS}`);
   }
 
-  #save(version: string, byId: ReadonlyMap<string, Segment>): Promise<Result<void>> {
+  async #save(version: string, byId: ReadonlyMap<string, Segment>): Promise<Result<void>> {
     const segments = [...byId.values()];
     const whole = {
       full: true,
@@ -131,8 +156,17 @@ export class SegmentSet {
       last: true,
       baseVersion: '',
     };
-    return this.#file.save({ version, update: toBase64(SegmentUpdate.encode(whole).finish()) });
+    const bytes = SegmentUpdate.encode(whole).finish();
+    if (bytes.length > MAX_SET_BYTES) return tooLarge();
+    return this.#file.save({ version, update: toBase64(bytes) });
   }
+}
+
+function isSame(
+  a: Pick<SegmentUpdate, 'version' | 'full' | 'nonce'>,
+  { version, full, nonce }: SegmentUpdate,
+): boolean {
+  return a.version === version && a.full === full && a.nonce.equals(nonce);
 }
 
 function apply(
@@ -148,6 +182,7 @@ function apply(
 /** What the connector could not go by; undefined when nothing. */
 function problemOf({ id, hosts, ports, protocol, upstreamTls, healthCheck }: Segment) {
   if (id === '') return 'it has no id';
+  if (id !== printable(id)) return 'its id is too long or not printable';
   if (hosts.length === 0 || hosts.includes('')) return 'it has no hosts';
   if (!PROTOCOLS.has(protocol)) return 'its protocol is not known here';
   if (!UPSTREAMS.has(upstreamTls)) return 'its upstream TLS is not known here';
@@ -197,6 +232,10 @@ export function segmentsDocument(set: SegmentSet, group: string): Buffer {
   }));
   const document = { schema: SEGMENTS_SCHEMA, group, version: set.version, segments };
   return Buffer.from(`${JSON.stringify(document)}\n`);
+}
+
+function tooLarge(): Result<never> {
+  return refuse(`more than ${MAX_SET_BYTES} bytes`);
 }
 
 function refuse(problem: string): Result<never> {

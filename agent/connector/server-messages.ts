@@ -14,7 +14,6 @@ import type { ClockOffset } from '../identity/clock-offset.ts';
 import { createKeyAndRequest, type KeyAndRequest } from '../identity/csr.ts';
 import type { StateFile } from '../state-file.ts';
 import { bundleSource, type HeldBundles, readBundles } from './bundles.ts';
-import { clipped } from './conditions.ts';
 import type { ConnectorConfig } from './config.ts';
 import type { CompanionMetrics } from './metrics.ts';
 import {
@@ -23,6 +22,7 @@ import {
   storedConnectorSvid,
   verifyConnectorSvid,
 } from './own-svid.ts';
+import { printable } from './printable.ts';
 import type { SegmentSet } from './segments.ts';
 import type { Session } from './session.ts';
 import type { ConnectorState } from './state.ts';
@@ -92,9 +92,10 @@ export class ServerMessages {
         break;
       case 'notice': {
         const { code, message, action } = kind.value;
-        this.#parts.metrics.noticed(code.slice(0, 60));
+        this.#parts.metrics.noticed(code);
+        const [reason, advice] = [printable(message), printable(action)];
         this.#parts.log.warn(
-          { code, reason: message, action },
+          { code: printable(code, 60), reason, action: advice },
           'the server did not take something',
         );
         break;
@@ -216,7 +217,7 @@ function answer(
 ): void {
   if (outcome.ok) session.send({ $case: 'ack', value: { type, version, nonce } });
   else {
-    const error = clipped(outcome.error.message);
+    const error = printable(outcome.error.message);
     session.send({ $case: 'nack', value: { type, version, nonce, error } });
   }
 }
