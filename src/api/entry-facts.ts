@@ -1,7 +1,7 @@
 import { fail, ok, type Result } from '../base/result.ts';
 import type { Entry, EntryDraft } from '../rules/entry.ts';
+import { checkOutsideConnectors } from '../rules/entry-draft.ts';
 import { ruleName } from '../rules/kube/pod-rule.ts';
-import { isConnectorId } from '../rules/reserved-ids.ts';
 import type { UnfederatedEntry } from '../store/store.ts';
 import type { ApiContext } from './context.ts';
 
@@ -32,8 +32,7 @@ export function refuseConnectorId(
   { connectors }: Pick<ApiContext, 'connectors'>,
   draft: EntryDraft,
 ): Result<EntryDraft> {
-  if (connectors === undefined || !isConnectorId(draft.spiffeId)) return ok(draft);
-  return fail('ENTRY_SPIFFE_ID', `${draft.spiffeId.uri} lies in the reserved area /connector`);
+  return connectors === undefined ? ok(draft) : checkOutsideConnectors(draft);
 }
 
 /** The refusal of an entry that federates with a trust domain whose bundle is not here. */

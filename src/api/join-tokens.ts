@@ -7,7 +7,7 @@ import { fail, ok, type Result } from '../base/result.ts';
 import type { CreateJoinTokenRequest } from '../gen/spire/api/server/agent/v1/agent.ts';
 import type { JoinToken } from '../gen/spire/api/types/jointoken.ts';
 import type { CallContext } from '../rpc/service.ts';
-import { isReservedId } from '../rules/reserved-ids.ts';
+import { isConnectorId, isReservedId } from '../rules/reserved-ids.ts';
 import { isMemberOf, type SpiffeId } from '../spiffe/spiffe-id.ts';
 import { type ApiContext, audit } from './context.ts';
 import { fromWireId } from './convert/ids.ts';
@@ -86,6 +86,9 @@ function checkAlias(
   }
   if (isReservedId(id.value)) {
     return fail('FIELD_INVALID', `agent_id ${id.value.uri} lies in the reserved area /spire`);
+  }
+  if (api.connectors !== undefined && isConnectorId(id.value)) {
+    return fail('FIELD_INVALID', `agent_id ${id.value.uri} lies in the reserved area /connector`);
   }
   return id;
 }

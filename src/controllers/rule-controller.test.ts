@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { FakeKube } from '../../test/support/fake-kube.ts';
 import { CLUSTER } from '../../test/support/kube-rules.ts';
-import { assertValue } from '../../test/support/refused.ts';
+import { assertRefused, assertValue } from '../../test/support/refused.ts';
 import { systemClock } from '../base/clock.ts';
 import { seededRandom } from '../base/random.ts';
 import { openKubeApi } from '../kube/kube-api.ts';
@@ -14,7 +14,7 @@ import { kubernetesSchema } from './settings.ts';
 const RULES = '/apis/spire.spiffe.io/v1alpha1/clusterspiffeids';
 const SPEC = { spiffeIDTemplate: 'spiffe://{{ .TrustDomain }}/{{ .PodMeta.Name }}' };
 
-async function started(context: TestContext) {
+async function started(context: TestContext, servesConnectors = false) {
   const fake = await FakeKube.start();
   const { kubeconfigPath } = fake;
   const api = assertValue(await openKubeApi({ kubeconfigPath }, { clock: systemClock }));
@@ -22,6 +22,7 @@ async function started(context: TestContext) {
     clusters: [{ name: 'rack' }],
   }).clusters;
   const controller = new RuleController({
+    servesConnectors,
     cluster,
     api,
     trustDomain: CLUSTER.trustDomain,
@@ -48,7 +49,7 @@ async function started(context: TestContext) {
       await pause(5);
     }
   };
-  return { fake, rule };
+  return { fake, rule, facts: controller.facts };
 }
 
 test('a rule is not read anew when somebody writes its status, else it is', async (context) => {
@@ -76,4 +77,24 @@ test('a rule is not read anew when somebody writes its status, else it is', asyn
   fake.put(RULES, { metadata: { name: 'very-last' }, spec: SPEC });
   await rule('very-last');
   assert.notEqual(await rule('all'), changed, 'who masks whom depends on it');
+});
+
+test('of a server that serves connectors: static entries have none of their IDs', async (context) => {
+  const { fake, rule, facts } = await started(context, true);
+  assert.equal(facts.servesConnectors, true, 'what pods are judged by');
+  for (const [name, path] of [
+    ['theirs', 'connector/edge/c1'],
+    ['other', 'connectors/c1'],
+  ] as const) {
+    const parentID = 'spiffe://example.org/spire/agent/a';
+    const spec = { spiffeID: `spiffe://example.org/${path}`, parentID, selectors: ['unix:uid:0'] };
+    fake.put(RULES.replace('clusterspiffeids', 'clusterstaticentries'), {
+      metadata: { name },
+      spec,
+    });
+    const known = await rule(name);
+    assert.ok(known.kind === 'static');
+    if (name === 'theirs') assertRefused(known.parsed, 'ENTRY_SPIFFE_ID');
+    else assertValue(known.parsed);
+  }
 });

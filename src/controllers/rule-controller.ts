@@ -38,6 +38,8 @@ export interface RuleControllerOptions {
   readonly cluster: KubernetesCluster;
   readonly api: KubeApi;
   readonly trustDomain: TrustDomain;
+  /** Whether the server serves connectors: rules may not give their IDs then. */
+  readonly servesConnectors: boolean;
   readonly derived: DerivedView;
   readonly clock: Clock;
   readonly random: Random;
@@ -76,7 +78,7 @@ export class RuleController {
   #isReady = false;
 
   constructor(options: RuleControllerOptions) {
-    const { cluster, trustDomain, derived } = options;
+    const { cluster, trustDomain, servesConnectors, derived } = options;
     const { rules, name } = cluster;
     this.#options = options;
     this.facts = {
@@ -84,6 +86,7 @@ export class RuleController {
       clusterName: name,
       clusterDomain: rules.clusterDomain,
       pathPrefixes: rules.pathPrefixes,
+      servesConnectors,
       parentIdTemplate: rules.parentIdTemplate,
     };
     this.#derivation = new Derivation({
@@ -178,9 +181,9 @@ export class RuleController {
   }
 
   #watchRules(kind: RuleKind): void {
-    const { trustDomain, cluster } = this.#options;
+    const { trustDomain, servesConnectors, cluster } = this.#options;
     const { pathPrefixes } = cluster.rules;
-    const limit = { clusterName: cluster.name, pathPrefixes };
+    const limit = { clusterName: cluster.name, pathPrefixes, servesConnectors };
     const reading = { filter: cluster.rules, limit, trustDomain };
     const project = (object: KubeObject): RuleObject => ruleFrom(kind, object);
     const taken = new Map<string, RuleObject>();

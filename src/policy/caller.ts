@@ -107,12 +107,15 @@ function authorizeSvid(
     return allowed.includes('anonymous') ? ok({ kind: 'anonymous' }) : refuseRevoked(peer);
   }
   const expired = isExpired(peer, context);
-  const admin = allowed.includes('admin') && !expired ? resolveAdmin(peer, context) : undefined;
+  // An entry from before connectors were served, or of a rule, makes none of them more than it is.
+  const byEntry = context.connectors === undefined || !isConnectorId(peer.id);
+  const admin =
+    allowed.includes('admin') && !expired ? resolveAdmin(peer, byEntry, context) : undefined;
   if (admin !== undefined) return ok(admin);
   if (!isMemberOf(peer.id, context.registry.trustDomain)) {
     return fail('CALLER_FOREIGN', `${peer.id.uri} is of another trust domain`);
   }
-  const mayBeDownstream = allowed.includes('downstream') && !expired;
+  const mayBeDownstream = allowed.includes('downstream') && !expired && byEntry;
   const downstream = mayBeDownstream ? resolveDownstream(peer, context) : undefined;
   if (downstream !== undefined) return ok(downstream);
   if (allowed.includes('connector') && isConnectorId(peer.id)) {
@@ -138,10 +141,13 @@ export function quarantinedAgent(id: SpiffeId, reason: string): Result<never> {
   });
 }
 
-function resolveAdmin(peer: SvidFacts, context: PolicyContext): AdminCaller | undefined {
-  const { id } = peer;
+function resolveAdmin(
+  { id }: SvidFacts,
+  byEntry: boolean,
+  context: PolicyContext,
+): AdminCaller | undefined {
   const listed = context.adminIds.some((admin) => admin.uri === id.uri);
-  const entry = listed ? undefined : context.registry.adminEntry(id);
+  const entry = listed || !byEntry ? undefined : context.registry.adminEntry(id);
   return listed || entry !== undefined ? { kind: 'admin', id } : undefined;
 }
 

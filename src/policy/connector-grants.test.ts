@@ -12,11 +12,16 @@ import {
   type TestState,
 } from '../../test/support/state.ts';
 import type { ErrorCode } from '../base/errors.ts';
+import type { Registry } from '../registry/registry.ts';
 import type { Assurance } from '../rules/assurance.ts';
 import type { ConnectorGroupDraft } from '../rules/connector/group.ts';
 import type { ZonePolicy } from '../rules/zones.ts';
 import { resolveConnector } from './connector-callers.ts';
-import { grantConnectorX509, requireConnectorNode } from './connector-grants.ts';
+import {
+  grantConnectorX509,
+  recheckConnectorGrant,
+  requireConnectorNode,
+} from './connector-grants.ts';
 import { DEFAULT_MAX_STALENESS_MS, type PolicyContext } from './context.ts';
 import { isWorkloadId } from './grants.ts';
 import { recheckGrant } from './recheck.ts';
@@ -38,12 +43,10 @@ function assurance(binding: Assurance['binding'], zone?: number): Assurance {
 async function opened(
   t: TestContext,
   group: Partial<ConnectorGroupDraft> = {},
-  {
-    zones,
-    attested = assurance('tpm', 1),
-    onNode = true,
-  }: { zones?: ZonePolicy; attested?: Assurance | undefined; onNode?: boolean } = {},
+  how: { zones?: ZonePolicy; attested?: Assurance | undefined; onNode?: boolean } = {},
 ): Promise<Opened> {
+  const { zones, onNode = true } = how;
+  const attested = 'attested' in how ? how.attested : assurance('tpm', 1);
   const state = await openState(t);
   const { registry, clock } = state;
   const { connectors } = registry;
@@ -64,6 +67,11 @@ async function certify({ state }: Opened, serial: string): Promise<void> {
   const expiresAtSeconds = NOW + 600;
   const change = { kind: 'certified', serial, expiresAtSeconds, keySha256: serial } as const;
   assertValue(await state.registry.connectors.changeConnector('c1', change));
+}
+
+async function quarantine(registry: Registry): Promise<void> {
+  const dpu = dpuDraft('S1', { agentIds: [AGENT], state: 'quarantined' });
+  assertValue(await registry.writeDpus([{ dpu, expectedRevision: 0n }]));
 }
 
 function svid(extra: Partial<SvidFacts> = {}): SvidFacts {
@@ -104,7 +112,13 @@ describe('the node of a connector', () => {
     ['just as firm', { assurance: 'tpm' }, {}, undefined],
     ['firmer', { assurance: 'vouched' }, {}, undefined],
     ['less firm', { assurance: 'plugin-key' }, {}, 'CONNECTOR_NODE_ASSURANCE'],
-    ['of no known binding', { assurance: 'bearer' }, { attested: undefined }, undefined],
+    [
+      'of no known binding',
+      { assurance: 'bearer' },
+      { attested: undefined },
+      'CONNECTOR_NODE_ASSURANCE',
+    ],
+    ['of no known binding, where none is asked', {}, { attested: undefined }, undefined],
     [
       'against the zones of the server',
       {},
@@ -138,15 +152,7 @@ describe('the node of a connector', () => {
 
   const outs: readonly [string, (state: TestState) => Promise<unknown>, ErrorCode][] = [
     ['banned', ({ registry }) => registry.banAgent(AGENT, false), 'CONNECTOR_NODE'],
-    [
-      'in quarantine',
-      async ({ registry }) => {
-        const dpu = dpuDraft('S1', { agentIds: [AGENT], state: 'quarantined' });
-        const written = await registry.writeDpus([{ dpu, expectedRevision: 0n }]);
-        return assertValue(written);
-      },
-      'CONNECTOR_NODE',
-    ],
+    ['in quarantine', ({ registry }) => quarantine(registry), 'CONNECTOR_NODE'],
     ['deleted', ({ registry }) => registry.deleteAgent(AGENT), 'CONNECTOR_NODE_NOT_ATTESTED'],
     [
       'past the end of its SVID',
@@ -207,6 +213,53 @@ describe('a grant for a connector', () => {
     assertRefused(recheckGrant(grant, policy), 'CONNECTOR_UNKNOWN');
   });
 
+  test('is none by a registry that lags too far, and is by one that just does not', async (t) => {
+    const { policy } = await opened(t);
+    const within = (maxStalenessMs: number) =>
+      grantConnectorX509('c1', 'enrolment:test', { ...policy, maxStalenessMs });
+    assert.equal(policy.registry.stalenessMs(), 0);
+    assertRefused(within(-1), 'REGISTRY_STALE');
+    assertValue(within(0));
+  });
+
+  test('is none where the ID on record is not that of the connector in its group', async (t) => {
+    const { state, policy } = await opened(t);
+    const paths = ['/web', '/connector/core/c2', '/connector/edge/c1', '/connector/edge/c2/x'];
+    for (const [index, path] of [...paths, '/connector/edge'].entries()) {
+      const name = `d${index}`;
+      const wrong = enrolment(name, 'edge', { newSpiffeId: id(path) });
+      assertValue(await state.registry.connectors.enrolConnector(wrong));
+      assertRefused(grantConnectorX509(name, 'enrolment:test', policy), 'GRANT_SPIFFE_ID');
+    }
+  });
+
+  test('is neither made nor released for a group that is not there', async (t) => {
+    const { policy } = await opened(t);
+    const grant = assertValue(grantConnectorX509('c1', 'enrolment:test', policy));
+    const view = Object.create(policy.connectors ?? null, { group: { value: () => undefined } });
+    const gone = { ...policy, connectors: view };
+    assertRefused(grantConnectorX509('c1', 'enrolment:test', gone), 'CONNECTOR_GROUP_UNKNOWN');
+    assertRefused(recheckGrant(grant, gone), 'CONNECTOR_GROUP_UNKNOWN');
+    const wish = { group: 'none', spiffeId: ID, agentId: undefined };
+    assertRefused(requireConnectorNode(wish, policy), 'CONNECTOR_GROUP_UNKNOWN');
+    const off = { ...policy, connectors: undefined };
+    assertRefused(requireConnectorNode(wish, off), 'CONNECTORS_OFF');
+    assertRefused(recheckGrant(grant, off), 'CONNECTORS_OFF');
+  });
+
+  test('is not released to a connector of the same name that was made anew', async (t) => {
+    const { state, policy } = await opened(t);
+    const { connectors } = state.registry;
+    const grant = assertValue(grantConnectorX509('c1', 'enrolment:test', policy));
+    assertRefused(recheckConnectorGrant({ ...grant }, policy), 'GRANT_FORGED');
+    assertValue(await connectors.deleteConnectors(['c1']));
+    const write = { draft: groupDraft('core'), expectedRevision: undefined };
+    assertValue(await connectors.writeConnectorGroups([write]));
+    assertValue(await connectors.enrolConnector(enrolment('c1', 'core')));
+    assertRefused(recheckGrant(grant, policy), 'GRANT_OUTDATED');
+    assertValue(grantConnectorX509('c1', 'enrolment:test', policy));
+  });
+
   test('paths below /connector are no workload’s where connectors are served', async (t) => {
     const { policy } = await opened(t);
     const off = { ...policy, connectors: undefined };
@@ -219,6 +272,13 @@ describe('a grant for a connector', () => {
 });
 
 describe('a connector that calls', () => {
+  test('is nobody where connectors are not served', async (t) => {
+    const rig = await opened(t);
+    await certify(rig, '11');
+    const off = { ...rig.policy, connectors: undefined };
+    assertRefused(resolveConnector(svid(), off), 'CONNECTORS_OFF');
+  });
+
   test('is one with the newest SVID, or with the one before', async (t) => {
     const rig = await opened(t);
     await certify(rig, '11');
@@ -268,6 +328,16 @@ describe('a connector that calls', () => {
       'on a node that is banned',
       {},
       ({ registry }) => registry.banAgent(AGENT, false),
+      'CONNECTOR_NODE',
+    ],
+    ['on a node whose DPU is out', {}, ({ registry }) => quarantine(registry), 'CONNECTOR_NODE'],
+    [
+      'on a node whose DPU is out and whose agent was deleted',
+      {},
+      async ({ registry }) => {
+        await quarantine(registry);
+        assertValue(await registry.deleteAgent(AGENT));
+      },
       'CONNECTOR_NODE',
     ],
   ];

@@ -3,7 +3,7 @@ import { isMemberOf, type SpiffeId, spiffeIdFromPath } from '../spiffe/spiffe-id
 import { parseTrustDomain, type TrustDomain } from '../spiffe/trust-domain.ts';
 import { checkDnsNames } from './dns-name.ts';
 import type { EntryDraft } from './entry.ts';
-import { isReservedId } from './reserved-ids.ts';
+import { isConnectorId, isReservedId } from './reserved-ids.ts';
 import { makeSelector, type Selector } from './selector.ts';
 
 /** Most selectors of one entry. */
@@ -89,6 +89,13 @@ function checkWorkloadId(
     return fail('ENTRY_SPIFFE_ID', `${id.value.uri} lies in the reserved area /spire`);
   }
   return id;
+}
+
+/** Keeps the area of connectors to them, where they are served. Fails with ENTRY_SPIFFE_ID. */
+export function checkOutsideConnectors(draft: EntryDraft): Result<EntryDraft> {
+  const { spiffeId } = draft;
+  if (!isConnectorId(spiffeId)) return ok(draft);
+  return fail('ENTRY_SPIFFE_ID', `${spiffeId.uri} lies in the reserved area /connector`);
 }
 
 /** Agents, the server (for aliases) and workloads may all be parents. */

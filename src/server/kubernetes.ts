@@ -119,6 +119,7 @@ async function startCluster(
     cluster,
     api: api.value,
     trustDomain: config.trustDomain,
+    servesConnectors: config.connectors !== undefined,
     derived: parts.registry.derived,
     clock,
     random,

@@ -12,6 +12,7 @@ import {
   EnrolRequest,
   type EnrolResponse,
 } from '../../src/gen/signet/connector/v1/connector.ts';
+import { AgentService } from '../../src/gen/spire/api/server/agent/v1/agent.ts';
 import { EntryService } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
 import { SVIDService } from '../../src/gen/spire/api/server/svid/v1/svid.ts';
 import { parseTrustDomain } from '../../src/spiffe/trust-domain.ts';
@@ -172,6 +173,22 @@ describe('enrolment over the wire', () => {
       outputMask: undefined,
     });
     assert.match(results[0]?.status?.message ?? '', /reserved area \/connector/);
+    const id = { trustDomain: TRUST_DOMAIN, path };
+    const jwt = { id, audience: ['x'], ttl: 0 };
+    await assertStatus(ask(server.admin(), SVIDService.mintJwtsvid, jwt), 'GRANT_SPIFFE_ID');
+    const joining = { ttl: 60, token: '', agentId: id };
+    const joined = ask(server.admin(), AgentService.createJoinToken, joining);
+    assert.match(
+      (await assertStatus(joined, 'FIELD_INVALID')).message,
+      /reserved area \/connector/,
+    );
+    const other = await server.register({ spiffeId: { trustDomain: TRUST_DOMAIN, path: '/mine' } });
+    const changed = await ask(server.admin(), EntryService.batchUpdateEntry, {
+      entries: [{ ...other, spiffeId: id }],
+      inputMask: undefined,
+      outputMask: undefined,
+    });
+    assert.match(changed.results[0]?.status?.message ?? '', /reserved area \/connector/);
   });
 });
 

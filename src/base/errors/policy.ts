@@ -76,7 +76,8 @@ export const policyErrors = defineErrors({
     status: 'InvalidArgument',
     retryable: false,
     means: 'No SVID may be issued for this SPIFFE ID by this way.',
-    action: 'Ask for a SPIFFE ID of this trust domain, with a path and outside /spire.',
+    action:
+      'Ask for a SPIFFE ID of this trust domain, with a path outside of /spire, and of /connector where connectors are served.',
   },
   GRANT_OUTDATED: {
     status: 'Aborted',

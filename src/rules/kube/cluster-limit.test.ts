@@ -9,6 +9,7 @@ import {
   workloadIdentity,
 } from '../../../test/support/kube-rules.ts';
 import { assertRefused, assertValue } from '../../../test/support/refused.ts';
+import type { EntryDraft } from '../entry.ts';
 import { checkClusterLimit, checkParentLimit } from './cluster-limit.ts';
 import type { Derivation } from './derivation.ts';
 import type { JsonObject } from './fields.ts';
@@ -80,24 +81,60 @@ describe('rules of a cluster with path prefixes', () => {
   });
 });
 
-describe('static entries of a cluster with path prefixes', () => {
-  const entry = (path: string, parent: string, more: JsonObject = {}) => {
-    const spec = {
-      spiffeID: `spiffe://example.org${path}`,
-      parentID: `spiffe://example.org${parent}`,
-      selectors: ['unix:uid:0'],
-      ...more,
-    };
-    const known = staticRule('s', spec);
-    assert.ok(known.kind === 'static');
-    return assertValue(known.parsed);
+describe('rules of a server that serves connectors', () => {
+  const rendered = (path: string, servesConnectors?: boolean) => {
+    const rules = derivation({ servesConnectors });
+    rules.putNode(node('node-a'));
+    rules.putNamespace({ name: 'shop', labels: {} });
+    rules.putRule(clusterRule('r', template(path)));
+    rules.putPod(pod('shop', 'web'));
+    rules.settle();
+    return rules;
   };
 
+  for (const path of ['/connector', '/connector/a', '/connector/{{ .PodMeta.Namespace }}/c1']) {
+    it(`do not give ${path}, and say so`, () => {
+      const rules = rendered(path, true);
+      assert.equal(rules.entryCount, 0);
+      const verdict = rules.explain('shop/web')?.rules[0]?.verdict;
+      assert.ok(verdict?.kind === 'failed');
+      assert.equal(verdict.error.code, 'ENTRY_SPIFFE_ID');
+      for (const off of [false, undefined]) assert.equal(rendered(path, off).entryCount, 1);
+    });
+  }
+
+  it('give what only looks like it', () => {
+    for (const path of ['/connectors', '/connector-a/b', '/shop/connector/a']) {
+      assert.equal(rendered(path, true).entryCount, 1, path);
+    }
+  });
+
+  it('do not give it below a prefix of theirs either, nor in static entries', () => {
+    const limit = { clusterName: 'rack', pathPrefixes: ['/connector'], servesConnectors: true };
+    const owned = staticEntry('/connector/edge/c1', AGENT);
+    assertRefused(checkClusterLimit(owned, limit), 'ENTRY_SPIFFE_ID');
+    assertValue(checkClusterLimit(owned, { ...limit, servesConnectors: false }));
+  });
+});
+
+function staticEntry(path: string, parent: string, more: JsonObject = {}): EntryDraft {
+  const spec = {
+    spiffeID: `spiffe://example.org${path}`,
+    parentID: `spiffe://example.org${parent}`,
+    selectors: ['unix:uid:0'],
+    ...more,
+  };
+  const known = staticRule('s', spec);
+  assert.ok(known.kind === 'static');
+  return assertValue(known.parsed);
+}
+
+describe('static entries of a cluster with path prefixes', () => {
   it('have IDs below them, without admin and downstream', () => {
-    assertValue(checkClusterLimit(entry('/rack/a', AGENT), LIMIT));
-    assertRefused(checkClusterLimit(entry('/a', AGENT), LIMIT), 'RULE_LIMIT');
+    assertValue(checkClusterLimit(staticEntry('/rack/a', AGENT), LIMIT));
+    assertRefused(checkClusterLimit(staticEntry('/a', AGENT), LIMIT), 'RULE_LIMIT');
     for (const flag of ['admin', 'downstream']) {
-      const flagged = entry('/rack/a', AGENT, { [flag]: true });
+      const flagged = staticEntry('/rack/a', AGENT, { [flag]: true });
       assertRefused(checkClusterLimit(flagged, LIMIT), 'RULE_LIMIT');
       assertValue(checkClusterLimit(flagged, FREE));
     }
@@ -105,7 +142,7 @@ describe('static entries of a cluster with path prefixes', () => {
 
   it('are for agents of the cluster or for what lies below the prefixes', () => {
     for (const parent of [AGENT, '/rack/alias', '/shared/gpu/alias']) {
-      assertValue(checkParentLimit(entry('/rack/a', parent), LIMIT));
+      assertValue(checkParentLimit(staticEntry('/rack/a', parent), LIMIT));
     }
     const others = [
       '/spire/agent/k8s_psat/other/u',
@@ -116,8 +153,8 @@ describe('static entries of a cluster with path prefixes', () => {
       '/alias',
     ];
     for (const parent of others) {
-      assertRefused(checkParentLimit(entry('/rack/a', parent), LIMIT), 'RULE_LIMIT');
-      assertValue(checkParentLimit(entry('/rack/a', parent), FREE));
+      assertRefused(checkParentLimit(staticEntry('/rack/a', parent), LIMIT), 'RULE_LIMIT');
+      assertValue(checkParentLimit(staticEntry('/rack/a', parent), FREE));
     }
   });
 });

@@ -1,12 +1,15 @@
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { SpiffeId } from '../../spiffe/spiffe-id.ts';
 import type { EntryDraft } from '../entry.ts';
+import { checkOutsideConnectors } from '../entry-draft.ts';
 
 /** What the rules of one cluster may give, where several share a server. */
 export interface ClusterLimit {
   readonly clusterName: string;
   /** Paths below which their SPIFFE IDs have to lie; anywhere where there are none. */
   readonly pathPrefixes: readonly string[];
+  /** Whether the server serves connectors: the area /connector is theirs then. */
+  readonly servesConnectors?: boolean | undefined;
 }
 
 /** Whether an ID lies below one of some paths, on whole segments: /a does not cover /ab, nor itself. */
@@ -16,10 +19,13 @@ export function liesBelow({ path }: SpiffeId, prefixes: readonly string[]): bool
 
 /**
  * Whether a cluster may have the entry that one of its rules gives. An entry with `admin` could make any
- * other, one with `downstream` sign any: a limited cluster has neither. Fails with RULE_LIMIT.
+ * other, one with `downstream` sign any: a limited cluster has neither. Fails with RULE_LIMIT and
+ * ENTRY_SPIFFE_ID.
  */
 export function checkClusterLimit(draft: EntryDraft, limit: ClusterLimit): Result<void> {
-  const { clusterName, pathPrefixes } = limit;
+  const { clusterName, pathPrefixes, servesConnectors } = limit;
+  const outside = servesConnectors === true ? checkOutsideConnectors(draft) : ok(draft);
+  if (!outside.ok) return outside;
   if (pathPrefixes.length === 0) return ok(undefined);
   if (!liesBelow(draft.spiffeId, pathPrefixes)) {
     const allowed = pathPrefixes.join(', ');
