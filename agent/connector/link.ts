@@ -1,7 +1,7 @@
 import { Metadata } from '@grpc/grpc-js';
 import { type BackOffOptions, fullJitterMs } from '../../src/base/back-off.ts';
 import type { Cancel, Clock } from '../../src/base/clock.ts';
-import { ERRORS, type ErrorCode, type SignetError } from '../../src/base/errors.ts';
+import type { SignetError } from '../../src/base/errors.ts';
 import { type Random, randomFraction } from '../../src/base/random.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import type { Heartbeat, Hello, Instance } from '../../src/gen/signet/connector/v1/connector.ts';
@@ -14,6 +14,7 @@ import { createConnectorDialler, type DialConnector } from './dial.ts';
 import { enrol } from './enrol.ts';
 import type { CompanionMetrics } from './metrics.ts';
 import { type ConnectorSvid, ownRenewalMs, restoreConnectorSvid } from './own-svid.ts';
+import { refusalOf } from './refusal.ts';
 import type { SegmentSet } from './segments.ts';
 import { type MessageSink, ServerMessages } from './server-messages.ts';
 import { chooseServer } from './server-place.ts';
@@ -87,6 +88,8 @@ export class Link {
   #left = false;
   #wake: () => void = () => {};
   #cancelRenewal: Cancel = () => {};
+  /** Resolves with the first SVID, or when there will be none. */
+  readonly #begun = Promise.withResolvers<void>();
   #loop: Promise<void> = Promise.resolve();
 
   constructor(parts: LinkParts) {
@@ -128,8 +131,12 @@ export class Link {
     return ok(undefined);
   }
 
-  /** The vendor's provisioning key of the group. Fails with COMPANION_PROOF before there is an SVID. */
+  /**
+   * The vendor's provisioning key of the group, as soon as there is an SVID to ask by. Fails with
+   * COMPANION_PROOF where it is stopped before, or the SVID was taken back.
+   */
   async vendorKey(): Promise<Result<string>> {
+    await this.#begun.promise;
     if (this.#svid === undefined) return fail('COMPANION_PROOF', 'not enrolled yet');
     const trust = await this.#trust();
     if (!trust.ok) return trust;
@@ -162,6 +169,7 @@ export class Link {
   /** Ends everything; what is stored stays. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#begun.resolve();
     this.#cancelRenewal();
     if (this.#left) this.#session?.end();
     else this.#session?.abort();
@@ -226,10 +234,10 @@ export class Link {
 
   async #notEnrolled(error: SignetError): Promise<Round> {
     const { metrics, offset, log, events } = this.#parts;
-    const code = serverCodeOf(error) ?? error.code;
+    const { code, action } = refusalOf(error);
     metrics.enrolled(code);
     const reason = `${error.message}${offset.explain()}`;
-    log.error({ code, reason, action: actionOf(code, error) }, 'not enrolled');
+    log.error({ code, reason, action }, 'not enrolled');
     this.#holdMs = retryAfterMs(error);
     if (code === 'CONNECTOR_REVOKED') await events.revoked(error.message);
     else events.notEnrolled(`${code}: ${reason}`);
@@ -276,7 +284,7 @@ export class Link {
 
   async #lost(error: SignetError | undefined): Promise<Round> {
     const { offset, log, events } = this.#parts;
-    const code = error === undefined ? undefined : (serverCodeOf(error) ?? error.code);
+    const code = error === undefined ? undefined : refusalOf(error).code;
     const reason = `${error?.message ?? 'the server ended it'}${offset.explain()}`;
     log.warn({ code, reason }, 'no session');
     this.#tries += 1;
@@ -290,6 +298,7 @@ export class Link {
   #use(svid: ConnectorSvid): void {
     const { clock, events } = this.#parts;
     this.#svid = svid;
+    this.#begun.resolve();
     events.changed();
     this.#cancelRenewal();
     this.#cancelRenewal = clock.after(ownRenewalMs(svid) - clock.nowMs(), () => {
@@ -334,16 +343,6 @@ export class Link {
     this.#redial = true;
     this.#session?.end();
   }
-}
-
-/** What to do about a code of the server's, where this version knows it. */
-function actionOf(code: string, { action }: SignetError): string {
-  return Object.hasOwn(ERRORS, code) ? ERRORS[code as ErrorCode].action : action;
-}
-
-/** The server's own code of a refusal, where it sent one. */
-function serverCodeOf({ details }: SignetError): string | undefined {
-  return typeof details.serverCode === 'string' ? details.serverCode : undefined;
 }
 
 /** What a server that is busy asks callers to wait, in milliseconds; at most a minute is believed. */

@@ -106,8 +106,9 @@ async function startParts(base: Base): Promise<Result<RunningCompanion>> {
   life.add('telemetry', () => telemetry.value.close());
   const begun = companion.start();
   if (!begun.ok) return begun;
-  life.add('companion', () => companion.stop());
+  // Stopped after the companion, which ends its waiting for an SVID.
   vendor.value?.provision(() => companion.vendorKey());
+  life.add('companion', () => companion.stop());
   log.info({ group: config.group, localSocket: config.local.path }, 'companion has started');
   return ok({
     telemetryPort: telemetry.value.port,

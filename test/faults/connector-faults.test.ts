@@ -6,7 +6,7 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
-import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { ConnectorOptions } from '../../examples/connector/connector.ts';
 import { makeCsr, publicKeyOf } from '../../examples/connector/csr.ts';
 import { INSTANCE, newKey, textToSign } from '../../examples/connector/enrol.ts';
@@ -258,14 +258,7 @@ async function handMadeSession(context: TestContext) {
   const kept = loadIdentity(state);
   assert.ok(kept);
   const { key, svid } = kept;
-  const shown = [Buffer.from(key), Buffer.from(pemOf(svid.chain))] as const;
-  const ssl = credentials.createSsl(Buffer.from(rig.root.pem), ...shown, {
-    checkServerIdentity: () => undefined,
-  });
-  const client = new Client(`127.0.0.1:${rig.port}`, ssl, {
-    'grpc.ssl_target_name_override': 'server.test',
-  });
-  context.after(() => client.close());
+  const client = rig.client({ key, cert: pemOf(svid.chain) });
   const { path, responseDeserialize } = ConnectorService.session;
   const serialize = (bytes: Buffer): Buffer => bytes;
   const stream = client.makeBidiStreamRequest(path, serialize, responseDeserialize, new Metadata());
@@ -341,7 +334,7 @@ test('the agent above it is banned: its flows are closed', async (context) => {
     segment: { segment, groups: ['nodes'] },
     expectedRevision: undefined,
   });
-  const { shown, id } = await attestedAgent(context);
+  const { shown, id } = await attestedAgent();
   const one = await start(context, { group: 'nodes', proof: { kind: 'x509-svid', shown } });
   const target = await startTarget(context);
   const { socket } = await askFlow(one.port, `127.0.0.1:${target.port}`, app);
@@ -357,17 +350,10 @@ test('the agent above it is banned: its flows are closed', async (context) => {
 const AGENTS = 'spiffe://example.org/spire/agent/join_token/';
 
 /** An agent, as far as its SVID. */
-async function attestedAgent(context: TestContext) {
+async function attestedAgent() {
   const { value } = (await rig.fleet.json('token', 'generate')) as { value: string };
-  const ssl = credentials.createSsl(Buffer.from(rig.root.pem), null, null, {
-    checkServerIdentity: () => undefined,
-  });
-  const client = new Client(`127.0.0.1:${rig.port}`, ssl, {
-    'grpc.ssl_target_name_override': 'server.test',
-  });
-  context.after(() => client.close());
   const key = newKey();
-  const { svid } = await attest(client, value, makeCsr(key));
+  const { svid } = await attest(rig.client(), value, makeCsr(key));
   const pem = String(key.export({ type: 'pkcs8', format: 'pem' }));
   return { shown: { key: pem, cert: pemOf(svid?.certChain ?? []) }, id: `${AGENTS}${value}` };
 }

@@ -238,7 +238,7 @@ export function companionSettings(
 export async function runCompanion(
   context: TestContext,
   { settings }: TestCompanion,
-  { env = {}, ...more }: Omit<CompanionSurroundings, 'log'> = {},
+  { env = {}, ...more }: CompanionSurroundings = {},
 ) {
   const config = connectorConfigSchema.parse(settings);
   const companion = unwrap(

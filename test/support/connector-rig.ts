@@ -110,7 +110,8 @@ export function groupSpec(fields: Partial<GroupSpec> = {}): GroupSpec {
 export class ConnectorRig {
   readonly fleet: Fleet;
   readonly root: { readonly pem: string };
-  #client: Client | undefined;
+  readonly #clients: Client[] = [];
+  #admin: Client | undefined;
 
   private constructor(fleet: Fleet, pem: string) {
     this.fleet = fleet;
@@ -134,8 +135,24 @@ export class ConnectorRig {
 
   /** A client of the admin socket. */
   admin(): Client {
-    this.#client ??= new Client(`unix:${this.fleet.adminSocket}`, credentials.createInsecure());
-    return this.#client;
+    this.#admin ??= new Client(`unix:${this.fleet.adminSocket}`, credentials.createInsecure());
+    return this.#admin;
+  }
+
+  /** A client of the TCP port; without an identity an anonymous one. */
+  client(shown?: PeerIdentity): Client {
+    const own = [shown?.key, shown?.cert].map((pem) =>
+      pem === undefined ? null : Buffer.from(pem),
+    );
+    const [key = null, cert = null] = own;
+    // A SPIFFE server has no DNS name, and Node refuses an IP address as one.
+    const tls = credentials.createSsl(Buffer.from(this.root.pem), key, cert, {
+      checkServerIdentity: () => undefined,
+    });
+    const options = { 'grpc.ssl_target_name_override': 'server.test' };
+    const client = new Client(`127.0.0.1:${this.port}`, tls, options);
+    this.#clients.push(client);
+    return client;
   }
 
   async putGroup(fields: Partial<GroupSpec> = {}): Promise<void> {
@@ -170,7 +187,8 @@ export class ConnectorRig {
   }
 
   async stop(): Promise<void> {
-    this.#client?.close();
+    this.#admin?.close();
+    for (const client of this.#clients) client.close();
     await this.fleet.stop();
   }
 }

@@ -2,6 +2,7 @@ import type { Cancel, Clock } from '../../../src/base/clock.ts';
 import { type Random, randomFraction } from '../../../src/base/random.ts';
 import type { Result } from '../../../src/base/result.ts';
 import type { Logger } from '../../../src/runtime/log.ts';
+import { refusalOf } from '../refusal.ts';
 import { type KeyPlace, placeProvisioningKey, removeProvisioningKey } from './provisioning-key.ts';
 import type { ZpaWatcher } from './watcher.ts';
 
@@ -55,7 +56,8 @@ export function startProvisioning(place: KeyPlace, parts: ProvisioningParts): Pr
     if (closed) return;
     if (placed.ok) return later(LOOK_MS, remove);
     failures += 1;
-    const { code, message: reason, action } = placed.error;
+    const { code, action } = refusalOf(placed.error);
+    const { message: reason } = placed.error;
     log.error({ code, reason, action }, 'the App Connector gets no provisioning key yet');
     const delayMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (failures - 1));
     later(delayMs * (0.5 + randomFraction(random) / 2), put);
