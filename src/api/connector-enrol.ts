@@ -20,8 +20,8 @@ import { peerFacts } from './peer-facts.ts';
 export interface EnrolCalls {
   readonly api: Pick<ApiContext, 'registry' | 'clock' | 'log'>;
   readonly enrolment: EnrolContext;
-  /** Enrolments of one address. */
-  readonly limiter: RateLimiter;
+  /** Enrolments of one address, and challenges. */
+  readonly limiters: { readonly enrolments: RateLimiter; readonly challenges: RateLimiter };
   /** `host:port` of servers that take sessions; none is the one that answers. */
   readonly sessionEndpoints: readonly string[];
   readonly heartbeatSeconds: number;
@@ -29,9 +29,12 @@ export interface EnrolCalls {
 
 /** Answers GetChallenge. */
 export function getChallenge(
-  { api, enrolment }: EnrolCalls,
+  { api, enrolment, limiters }: EnrolCalls,
   request: GetChallengeRequest,
+  context: CallContext,
 ): Result<GetChallengeResponse> {
+  const paced = pace(limiters.challenges, 'challenges', context);
+  if (!paced.ok) return paced;
   const shown = readChallengeKey(request.publicKey);
   if (!shown.ok) return shown;
   const key = parsePublicKey(shown.value);
@@ -50,12 +53,10 @@ export async function enrol(
   request: WireRequest,
   context: CallContext,
 ): Promise<Result<WireResponse>> {
-  const { api, enrolment, limiter } = calls;
+  const { api, enrolment, limiters } = calls;
   const { remoteAddress } = context.connection;
-  if (!limiter.take(addressKey(remoteAddress))) {
-    const setting = 'connectors.enrolmentsPerSecond';
-    return fail('RATE_LIMITED', `too many enrolments of this address; ${setting} sets how many`);
-  }
+  const paced = pace(limiters.enrolments, 'enrolments', context);
+  if (!paced.ok) return paced;
   const read = readEnrolRequest(request);
   if (!read.ok) return read;
   const { bundle } = api.registry;
@@ -91,4 +92,11 @@ export async function enrol(
     heartbeatSeconds: calls.heartbeatSeconds,
     recoveryCount,
   });
+}
+
+/** By address whoever calls: an SVID, which many may share, is asked for nothing else here. */
+function pace(limiter: RateLimiter, what: string, { connection }: CallContext): Result<void> {
+  if (limiter.take(addressKey(connection.remoteAddress))) return ok(undefined);
+  const setting = 'connectors.enrolmentsPerSecond';
+  return fail('RATE_LIMITED', `too many ${what} of this address; ${setting} sets how many`);
 }

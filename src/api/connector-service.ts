@@ -16,7 +16,7 @@ export function createConnectorService(
   session: ConnectorHandlers['session'] = async () => connectorsOff(),
 ): ConnectorHandlers {
   return {
-    getChallenge: (request) => getChallenge(calls, request),
+    getChallenge: (request, context) => getChallenge(calls, request, context),
     enrol: (request, context) => enrol(calls, request, context),
     session,
   };

@@ -38,7 +38,9 @@ export const connectorsSchema = z
       .min(0.1)
       .max(10_000)
       .default(50)
-      .describe('Enrolments of one address, besides limits.anonymousCalls.'),
+      .describe(
+        'Enrolments of one address, and challenges as many, besides limits.anonymousCalls.',
+      ),
     enrolmentBurst: countSetting(200, 100_000).describe('How many of them at once.'),
     tokenReviews: countSetting(32, 1000).describe(
       'Service account tokens that may wait for an API server at once.',

@@ -84,7 +84,10 @@ function enrolCalls(
   return {
     api,
     enrolment,
-    limiter: createRateLimiter({ limit, clock }),
+    limiters: {
+      enrolments: createRateLimiter({ limit, clock }),
+      challenges: createRateLimiter({ limit, clock }),
+    },
     sessionEndpoints: settings.sessionEndpoints,
     heartbeatSeconds: heartbeatSecondsOf(settings),
   };

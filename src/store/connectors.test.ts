@@ -556,9 +556,53 @@ describe('a provisioning key', () => {
     assert.equal(await at(NOW + 3600), 'key-expired');
     assert.equal(await uses(store), 0);
     assert.equal(await at(NOW + 3599), 'enrolled');
-    assert.equal(await at(NOW + 3600), 'key-expired');
+    const other = (nowSeconds: number) => outcome(enrolment('b', 'g', { use, nowSeconds }));
+    assert.equal(await other(NOW + 3600), 'key-expired');
     assert.deepEqual(unwrap(await store.deleteProvisioningKeys(['k', 'k'])), [true, false]);
-    assert.equal(await at(NOW), 'key-unknown');
+    assert.equal(await other(NOW), 'key-unknown');
+  });
+
+  it('is not asked for by a repetition: its connector lives, and comes with its key', async (context) => {
+    const store = await withKey(context, { maxUses: 1 });
+    const of = (name: string, extra: Parameters<typeof enrolment>[2] = {}) =>
+      enrol(store, enrolment(name, 'g', { use, ...extra }));
+    const first = await enrolled(store, enrolment('a', 'g', { use }));
+    const ends = NOW + 9000;
+    await change(store, 'a', certified('1', { key: 'key-a', ends }));
+    const repetition = { use: { kind: 'repetition' } } as const;
+    const without = (extra: Parameters<typeof enrolment>[2] = {}, name = 'a') =>
+      of(name, { ...repetition, ...extra });
+    for (const [nowSeconds, uses] of [
+      [NOW, use],
+      [NOW + 3600, use],
+      [ends - 1, use],
+      [ends - 1, repetition.use],
+    ] as const) {
+      const again = await of('a', { use: uses, nowSeconds });
+      assert.deepEqual(
+        again.outcome === 'enrolled' ? [again.again, again.connector.id] : again.outcome,
+        [true, first.connector.id],
+      );
+    }
+    assert.equal(await uses(store), 1);
+    assert.equal((await without({}, 'b')).outcome, 'no-repetition');
+    // Looked at now, and with its key lost: that is no repetition.
+    const lost = { key: 'other', takesNewKey: true, nowSeconds: NOW + 3600 };
+    assert.equal((await without(lost)).outcome, 'no-repetition');
+    assert.equal((await of('a', lost)).outcome, 'key-expired');
+    for (const nowSeconds of [ends, ends + 1]) {
+      assert.equal((await without({ nowSeconds })).outcome, 'no-repetition');
+      assert.equal((await of('a', { nowSeconds })).outcome, 'key-expired');
+    }
+    unwrap(await store.deleteProvisioningKeys(['k']));
+    assert.equal((await of('a')).outcome, 'enrolled');
+    await change(store, 'a', stopped);
+    assert.equal((await without()).outcome, 'no-repetition');
+    assert.equal((await of('a')).outcome, 'key-unknown');
+    await change(store, 'a', revoked);
+    for (const ended of [await of('a'), await without(), await without({ nowSeconds: ends })]) {
+      assert.equal(ended.outcome, 'revoked');
+    }
   });
 
   it('counts a claimant once, however often it comes', async (context) => {

@@ -37,6 +37,8 @@ export type DeletedConnectorValue = 'deleted' | 'missing' | 'in-use';
 /** What an enrolment uses up. */
 export type EnrolmentUse =
   | { readonly kind: 'provisioning-key'; readonly keyId: string }
+  /** Of a key that may not be used: only who repeats its enrolment (`again`) is enrolled, and uses nothing up. */
+  | { readonly kind: 'repetition' }
   /** `recoveryCount` as the claimant stated it. */
   | { readonly kind: 'bound-key'; readonly keyId: string; readonly recoveryCount: bigint };
 
@@ -81,7 +83,9 @@ export type Enrolled =
   | { readonly outcome: 'revoked'; readonly connector: ConnectorRecord }
   | { readonly outcome: 'group-full'; readonly maxInstances: number }
   | { readonly outcome: 'group-missing' }
-  /** The key: not there, of another group, past its end, or used up. */
+  /** Not a repetition, where nothing else would have been one. */
+  | { readonly outcome: 'no-repetition' }
+  /** The key: not there, of another group, past its end, or used up. Repetitions ask for none of that. */
   | { readonly outcome: 'key-unknown' | 'key-group' | 'key-expired' | 'key-exhausted' };
 
 /** One step in a connector's life; applied to the row as it stands. */

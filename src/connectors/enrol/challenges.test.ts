@@ -20,9 +20,14 @@ describe('challenges', () => {
     const { challenges } = made();
     const { bytes } = challenges.give(KEY);
     assert.ok(bytes.length <= 128);
-    assertRefused(challenges.use(bytes, OTHER), 'CONNECTOR_CHALLENGE_KEY');
+    for (const ask of [challenges.check, challenges.use]) {
+      assertRefused(ask(bytes, OTHER), 'CONNECTOR_CHALLENGE_KEY');
+    }
+    assertValue(challenges.check(bytes, KEY));
     assertValue(challenges.use(bytes, KEY));
-    assertRefused(challenges.use(bytes, KEY), 'CONNECTOR_CHALLENGE_USED');
+    for (const ask of [challenges.check, challenges.use]) {
+      assertRefused(ask(bytes, KEY), 'CONNECTOR_CHALLENGE_USED');
+    }
     assert.notDeepEqual(challenges.give(KEY).bytes, bytes);
   });
 
@@ -36,9 +41,10 @@ describe('challenges', () => {
       const { bytes, expiresAtMs } = challenges.give(KEY);
       assert.equal(expiresAtMs, clock.nowMs() + CHALLENGE_LIFE_MS);
       clock.advance(afterMs);
-      const used = challenges.use(bytes, KEY);
-      if (code === undefined) assertValue(used);
-      else assertRefused(used, code);
+      for (const ask of [challenges.check, challenges.use]) {
+        if (code === undefined) assertValue(ask(bytes, KEY));
+        else assertRefused(ask(bytes, KEY), code);
+      }
     });
   }
 
@@ -57,6 +63,7 @@ describe('challenges', () => {
     const longer = Buffer.concat([bytes, Buffer.of(0)]);
     const all = [...changed, foreign, longer, bytes.subarray(1), bytes.subarray(0, -1)];
     for (const hostile of [...all, new Uint8Array()]) {
+      assertRefused(challenges.check(hostile, KEY), 'CONNECTOR_CHALLENGE_UNKNOWN');
       assertRefused(challenges.use(hostile, KEY), 'CONNECTOR_CHALLENGE_UNKNOWN');
     }
     assertValue(challenges.use(bytes, KEY));
@@ -66,8 +73,19 @@ describe('challenges', () => {
     const { clock, challenges } = made(2);
     assertValue(challenges.use(challenges.give(KEY).bytes, KEY));
     assertValue(challenges.use(challenges.give(KEY).bytes, KEY));
-    assertRefused(challenges.use(challenges.give(KEY).bytes, KEY), 'CONNECTOR_BUSY');
-    clock.advance(CHALLENGE_LIFE_MS);
+    const third = challenges.give(KEY).bytes;
+    assertRefused(challenges.use(third, KEY), 'CONNECTOR_BUSY');
+    clock.advance(CHALLENGE_LIFE_MS - 1);
+    assertRefused(challenges.use(third, KEY), 'CONNECTOR_BUSY');
+    clock.advance(1);
     assertValue(challenges.use(challenges.give(KEY).bytes, KEY));
+  });
+
+  test('that are given or looked at take no room, however many', () => {
+    const { challenges } = made(1);
+    const first = challenges.give(KEY).bytes;
+    for (let at = 0; at < 100; at++) assertValue(challenges.check(challenges.give(KEY).bytes, KEY));
+    assertValue(challenges.use(first, KEY));
+    assertRefused(challenges.use(challenges.give(KEY).bytes, KEY), 'CONNECTOR_BUSY');
   });
 });

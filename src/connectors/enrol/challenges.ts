@@ -27,10 +27,22 @@ export interface Challenges {
   /** @param spki SubjectPublicKeyInfo of the key that has to answer. */
   give(spki: Uint8Array): Challenge;
   /**
-   * Uses one up. Fails with CONNECTOR_CHALLENGE_UNKNOWN, CONNECTOR_CHALLENGE_KEY,
-   * CONNECTOR_CHALLENGE_EXPIRED, CONNECTOR_CHALLENGE_USED and CONNECTOR_BUSY.
+   * Whether it may be answered with this key. Fails with CONNECTOR_CHALLENGE_UNKNOWN,
+   * CONNECTOR_CHALLENGE_KEY, CONNECTOR_CHALLENGE_EXPIRED and CONNECTOR_CHALLENGE_USED.
+   */
+  check(challenge: Uint8Array, spki: Uint8Array): Result<void>;
+  /**
+   * Uses up one that was checked, once its answer is known to be that of a claimant: strangers, who could
+   * answer any number, take no room. Fails as `check` does, and with CONNECTOR_BUSY.
    */
   use(challenge: Uint8Array, spki: Uint8Array): Result<void>;
+}
+
+/** A challenge that may be answered. */
+interface OpenChallenge {
+  readonly id: string;
+  /** Unix milliseconds. */
+  readonly endMs: number;
 }
 
 /**
@@ -51,32 +63,40 @@ export function createChallenges(
       used.delete(id);
     }
   };
+  const check = (challenge: Uint8Array, spki: Uint8Array): Result<OpenChallenge> => {
+    const body = challenge.subarray(0, BODY_BYTES);
+    const code = challenge.subarray(BODY_BYTES);
+    if (code.length !== HASH_BYTES || !timingSafeEqual(code, seal(body))) {
+      return fail('CONNECTOR_CHALLENGE_UNKNOWN', 'this server did not give that challenge');
+    }
+    if (!equalBytes(body.subarray(ID_BYTES + END_BYTES), keyHash(spki))) {
+      return fail('CONNECTOR_CHALLENGE_KEY', 'the challenge was given for another key');
+    }
+    const nowMs = clock.nowMs();
+    const endMs = decodeEnd(body.subarray(ID_BYTES, ID_BYTES + END_BYTES));
+    if (nowMs >= endMs) {
+      return fail('CONNECTOR_CHALLENGE_EXPIRED', `the challenge ended ${nowMs - endMs} ms ago`);
+    }
+    const id = toHex(body.subarray(0, ID_BYTES));
+    if (!used.has(id)) return ok({ id, endMs });
+    return fail('CONNECTOR_CHALLENGE_USED', 'the challenge was answered before');
+  };
   return {
     give(spki) {
       const expiresAtMs = clock.nowMs() + CHALLENGE_LIFE_MS;
       const body = concatBytes([random.bytes(ID_BYTES), encodeEnd(expiresAtMs), keyHash(spki)]);
       return { bytes: concatBytes([body, seal(body)]), expiresAtMs };
     },
+    check(challenge, spki) {
+      const checked = check(challenge, spki);
+      return checked.ok ? ok(undefined) : checked;
+    },
     use(challenge, spki) {
-      const body = challenge.subarray(0, BODY_BYTES);
-      const code = challenge.subarray(BODY_BYTES);
-      if (code.length !== HASH_BYTES || !timingSafeEqual(code, seal(body))) {
-        return fail('CONNECTOR_CHALLENGE_UNKNOWN', 'this server did not give that challenge');
-      }
-      if (!equalBytes(body.subarray(ID_BYTES + END_BYTES), keyHash(spki))) {
-        return fail('CONNECTOR_CHALLENGE_KEY', 'the challenge was given for another key');
-      }
-      const nowMs = clock.nowMs();
-      const endMs = decodeEnd(body.subarray(ID_BYTES, ID_BYTES + END_BYTES));
-      if (nowMs >= endMs) {
-        return fail('CONNECTOR_CHALLENGE_EXPIRED', `the challenge ended ${nowMs - endMs} ms ago`);
-      }
-      const id = toHex(body.subarray(0, ID_BYTES));
-      if (used.has(id))
-        return fail('CONNECTOR_CHALLENGE_USED', 'the challenge was answered before');
-      forget(nowMs);
+      const checked = check(challenge, spki);
+      if (!checked.ok) return checked;
+      forget(clock.nowMs());
       if (used.size >= maxUsed) return fail('CONNECTOR_BUSY', 'too many challenges were answered');
-      used.set(id, endMs);
+      used.set(checked.value.id, checked.value.endMs);
       return ok(undefined);
     },
   };

@@ -15,11 +15,15 @@ import type { EnrolRig } from '../../../test/support/enrol-rig.ts';
 import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import { makeCsr, makeKey, type TestKey } from '../../../test/support/x509.ts';
 import { concatBytes } from '../../base/bytes.ts';
+import { systemClock } from '../../base/clock.ts';
 import type { ErrorCode } from '../../base/errors.ts';
+import { seededRandom } from '../../base/random.ts';
 import { fail } from '../../base/result.ts';
 import { parseX509SvidChain } from '../../spiffe/x509-svid.ts';
 import { renewConnector } from '../issue.ts';
 import { revokeConnector } from '../revoke.ts';
+import { createChallenges } from './challenges.ts';
+import type { ShownProof } from './request.ts';
 
 describe('an enrolment', () => {
   test('gives an SVID below /connector/<group>, for the key of the request, on record', async (t) => {
@@ -85,6 +89,25 @@ describe('an enrolment', () => {
     const options = { key, csr: makeCsr({ key }), challenge: rig.challengeFor(key).bytes };
     assertValue(await rig.enrol(TOKEN, options));
     assertRefused(await rig.enrol(TOKEN, options), 'CONNECTOR_CHALLENGE_USED');
+  });
+
+  test('that proves nothing takes no room from those that do', async (t) => {
+    const clocks = { clock: systemClock, random: seededRandom(3) };
+    const rig = await openedRig(t, { challenges: createChallenges(clocks, 2) });
+    const wrong: ShownProof = { kind: 'kubernetes-token', token: 'none' };
+    for (let at = 0; at < 3; at++) assertRefused(await rig.enrol(wrong), 'CONNECTOR_TOKEN');
+    assertValue(await rig.enrol(TOKEN));
+    assertValue(await rig.enrol(TOKEN));
+    assertRefused(await rig.enrol(TOKEN), 'CONNECTOR_BUSY');
+  });
+
+  test('that is sent twice at once is one', async (t) => {
+    const rig = await openedRig(t);
+    const key = makeKey();
+    const options = { key, csr: makeCsr({ key }), challenge: rig.challengeFor(key).bytes };
+    const both = await Promise.all([rig.enrol(TOKEN, options), rig.enrol(TOKEN, options)]);
+    const codes = both.map((done) => (done.ok ? '' : done.error.code));
+    assert.deepEqual(codes.sort(), ['', 'CONNECTOR_CHALLENGE_USED']);
   });
 
   for (const [offsetMs, refused] of [

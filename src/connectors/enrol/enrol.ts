@@ -92,6 +92,8 @@ async function enrol(
   }
   const claim = await proveClaim(context, opened.value, group, caller);
   if (!claim.ok) return claim;
+  const used = context.challenges.use(request.challenge, opened.value.key.spki);
+  if (!used.ok) return used;
   const written = await writeDown(context, opened.value, group, claim.value);
   if (!written.ok) return written;
   const { again, recoveryCount, connector: before } = written.value;
@@ -112,8 +114,8 @@ function openRequest(
 ): Result<OpenedRequest> {
   const key = parts.issuer.checkCsr(request.csr);
   if (!key.ok) return key;
-  const used = challenges.use(request.challenge, key.value.spki);
-  if (!used.ok) return used;
+  const answerable = challenges.check(request.challenge, key.value.spki);
+  if (!answerable.ok) return answerable;
   const text = enrolText(request.challenge, request.csr);
   const signed = verifyEnrolText(
     key.value,
@@ -201,6 +203,8 @@ async function refusalOf(
       return fail('CONNECTOR_GROUP_FULL', `${group} has its ${refused.maxInstances} connectors`);
     case 'group-missing':
       return fail('CONNECTOR_GROUP_UNKNOWN', `there is no group ${quote(group)}`);
+    case 'no-repetition':
+      return claim.unlessAgain ?? fail('CONNECTOR_KEY_UNKNOWN', 'the key may not be used');
     case 'key-unknown':
       return fail('CONNECTOR_KEY_UNKNOWN', 'the key was deleted meanwhile');
     case 'key-group':

@@ -18,6 +18,7 @@ import { agentRecord, id, revocation, START_SECONDS } from '../../../test/suppor
 import { makeCsr, makeKey, signWith } from '../../../test/support/x509.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import { renewConnector } from '../issue.ts';
+import { revokeConnector } from '../revoke.ts';
 import type { EnrolCaller, EnrolRequest, ShownProof } from './request.ts';
 
 describe('a provisioning key', () => {
@@ -117,6 +118,63 @@ describe('a provisioning key', () => {
     assert.equal(usesOf(rig, proof.id), 1);
     assertRefused(await rig.enrol({ ...proof, token: 'other' }), 'CONNECTOR_TOKEN');
     assertRefused(await rig.enrol({ ...proof, token: '' }), 'CONNECTOR_KEY_EXHAUSTED');
+  });
+
+  const gone: readonly [
+    string,
+    (rig: EnrolRig, keyId: string) => unknown,
+    ErrorCode,
+    Partial<EnrolCaller>?,
+  ][] = [
+    ['has ended', ({ state }) => state.clock.advance(3_600_000), 'CONNECTOR_KEY_EXPIRED'],
+    [
+      'was deleted',
+      async ({ state }, keyId) =>
+        assertValue(await state.registry.connectors.deleteProvisioningKeys([keyId])),
+      'CONNECTOR_KEY_UNKNOWN',
+    ],
+    ['is used up', () => {}, 'CONNECTOR_KEY_EXHAUSTED'],
+    ['is for other addresses', () => {}, 'CONNECTOR_KEY_CIDR', { remoteAddress: '203.0.113.1' }],
+  ];
+  for (const [what, happens, code, caller = {}] of gone) {
+    test(`that ${what} stands in the way of no repetition, and of everything else`, async (t) => {
+      const rig = await openedRig(t);
+      await rig.putGroup('edge', { proofs: ALL_PROOFS, svidTtlSeconds: 7200 });
+      const proof = await makeProvisioningKey(rig, { cidrs: ['192.0.2.0/24'] });
+      const key = makeKey();
+      const from = { caller: { remoteAddress: '192.0.2.1' } };
+      const first = assertValue(await rig.enrol(proof, { key, ...from }));
+      await happens(rig, proof.id);
+      const there = { caller: { ...from.caller, ...caller } };
+      const again = assertValue(await rig.enrol(proof, { key, ...there }));
+      assert.deepEqual([again.again, again.connector.id], [true, first.connector.id]);
+      assertRefused(await rig.enrol(proof, there), code);
+      const [ours] = rig.state.registry.connectors.connectors();
+      assert.equal(ours?.serial, again.issued.serialDecimal);
+      await rig.putGroup('core', { proofs: ALL_PROOFS });
+      const elsewhere = await rig.enrol(proof, { key, group: 'core', ...there });
+      assert.match(elsewhere.ok ? '' : elsewhere.error.code, /^CONNECTOR_KEY_/);
+      const { parts } = rig.context;
+      const by = { reason: 'stolen', requestedBy: 'local:0' };
+      assertValue(await revokeConnector(parts, first.connector.id, by));
+      assertRefused(await rig.enrol(proof, { key, ...there }), 'CONNECTOR_REVOKED');
+    });
+  }
+
+  test('that has ended: a pod repeats with the key that it has, and not with another', async (t) => {
+    const rig = await openedRig(t);
+    await rig.putGroup('edge', { proofs: ALL_PROOFS, svidTtlSeconds: 7200 });
+    const proof = { ...(await makeProvisioningKey(rig)), token: PSAT_TOKEN };
+    const key = makeKey();
+    const first = assertValue(await rig.enrol(proof, { key }));
+    rig.state.clock.advance(3_600_000);
+    assert.equal(assertValue(await rig.enrol(proof, { key })).connector.id, first.connector.id);
+    assertRefused(await rig.enrol(proof), 'CONNECTOR_KEY_EXPIRED');
+    assertRefused(await rig.enrol({ ...proof, token: 'other' }, { key }), 'CONNECTOR_KEY_EXPIRED');
+    const calls = rig.east.calls.length;
+    assertValue(await rig.state.registry.connectors.deleteProvisioningKeys([proof.id]));
+    assertRefused(await rig.enrol(proof, { key }), 'CONNECTOR_KEY_UNKNOWN');
+    assert.equal(rig.east.calls.length, calls);
   });
 
   test('its key of enrolment is the way back after renewals, but not while it runs', async (t) => {
@@ -282,6 +340,19 @@ describe('a pod token', () => {
     assert.equal(connector.agentId?.uri, agentId.uri);
     assertValue(await rig.state.registry.banAgent(agentId, false));
     assertRefused(await rig.enrol(TOKEN, { key }), 'CONNECTOR_NODE');
+  });
+
+  test('of a node whose agent the cluster names otherwise: nobody vouches', async (t) => {
+    const rig = await openedRig(t);
+    const nothing = { aliasEntry: undefined, joinTokenAnswer: undefined };
+    const agent = agentRecord('dpu/aa');
+    assertValue(await rig.state.registry.recordAttestation({ agent, ...nothing }));
+    assert.equal(assertValue(await rig.enrol(TOKEN)).connector.agentId, undefined);
+    const demands = [{ requireAttestedNode: true }, { zones: [1] }, { assurance: 'key' }] as const;
+    for (const demand of demands) {
+      await rig.putGroup('edge', { proofs: ALL_PROOFS, serviceAccounts: [ACCOUNT], ...demand });
+      assertRefused(await rig.enrol(TOKEN), 'CONNECTOR_NODE_NOT_ATTESTED');
+    }
   });
 });
 

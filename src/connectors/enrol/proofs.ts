@@ -68,7 +68,7 @@ async function proveByToken(
   return pod.ok ? ok({ proof: proof.kind, ...ofPod(parts, pod.value), ...NO_USE }) : pod;
 }
 
-const NO_USE = { connectorId: undefined, use: undefined } as const;
+const NO_USE = { connectorId: undefined, use: undefined, unlessAgain: undefined } as const;
 
 /** One connector for each pod: its restarts, with or without the key that it had, are the same one. */
 function ofPod(
@@ -88,7 +88,10 @@ function ofPod(
   };
 }
 
-/** Secret first: what else is wrong with a key learns only who has it. */
+/**
+ * Secret first: what else is wrong with a key learns only who has it. One that may not be used is good for
+ * a repetition yet, which uses nothing: whether it is one, the store knows.
+ */
 async function proveByKey(
   { parts, pods }: ProofContext,
   { cluster, keySha256: csrKey }: OpenedRequest,
@@ -97,25 +100,41 @@ async function proveByKey(
 ): Promise<Result<ProvenClaim>> {
   const shown = parseProvisioningKey(proof.key);
   if (!shown.ok) return shown;
-  const key = parts.connectors.provisioningKey(shown.value.id);
-  const isRight = sameHash(shown.value.secretHash, key?.secretHash ?? NO_HASH);
-  if (key === undefined || !isRight) {
-    return fail('CONNECTOR_KEY_UNKNOWN', 'there is no such provisioning key');
-  }
-  const usable = checkUsable(key, group, caller, parts.clock.nowMs());
-  if (!usable.ok) return usable;
-  const use = { kind: 'provisioning-key', keyId: key.id } as const;
-  const own = { proof: proof.kind, connectorId: undefined, use };
+  const { id: keyId, secretHash } = shown.value;
+  const key = parts.connectors.provisioningKey(keyId);
+  const isRight = sameHash(secretHash, key?.secretHash ?? NO_HASH) && key !== undefined;
+  const usable = isRight
+    ? checkUsable(key, group, caller, parts.clock.nowMs())
+    : fail('CONNECTOR_KEY_UNKNOWN', 'there is no such provisioning key');
   if (proof.token === '') {
-    const facts = { provisioningKey: key.id };
-    const claimant = `csr:${csrKey}`;
-    return ok({ ...own, claimant, agentId: undefined, mayRekey: true, facts });
+    const facts = { provisioningKey: keyId };
+    const own = { claimant: `csr:${csrKey}`, agentId: undefined, mayRekey: true, facts };
+    return withKey(parts, group, own, usable);
   }
+  // Nobody has an API server asked who shows no key at all.
+  if (!usable.ok && !isRight) return usable;
   const token = { token: proof.token, cluster, group, mustBeListed: false };
   const pod = await pods.find(token, caller.signal);
-  if (!pod.ok) return pod;
-  const claim = ofPod(parts, pod.value);
-  return ok({ ...own, ...claim, facts: { ...claim.facts, provisioningKey: key.id } });
+  if (!pod.ok) return usable.ok ? pod : usable;
+  const own = ofPod(parts, pod.value);
+  const facts = { ...own.facts, provisioningKey: keyId };
+  return withKey(parts, group, { ...own, facts }, usable);
+}
+
+/** What a claimant uses of its key, which may be used or not; fails where that leaves nothing. */
+function withKey(
+  { connectors }: ConnectorParts,
+  group: ConnectorGroup,
+  own: ReturnType<typeof ofPod>,
+  usable: Result<string>,
+): Result<ProvenClaim> {
+  const claim = { ...own, proof: 'provisioning-key', connectorId: undefined } as const;
+  if (usable.ok) {
+    const use = { kind: 'provisioning-key', keyId: usable.value } as const;
+    return ok({ ...claim, use, unlessAgain: undefined });
+  }
+  if (connectors.connectorOf(own.claimant)?.group !== group.name) return usable;
+  return ok({ ...claim, use: { kind: 'repetition' }, unlessAgain: usable });
 }
 
 /** Takes as long wherever they differ. */
@@ -124,12 +143,13 @@ function sameHash(shown: string, kept: string): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
+/** Answers the ID of the key. */
 function checkUsable(
   { id, group: keyGroup, cidrs, expiresAtSeconds }: ProvisioningKey,
   group: ConnectorGroup,
   { remoteAddress }: EnrolCaller,
   nowMs: number,
-): Result<void> {
+): Result<string> {
   if (keyGroup !== group.name) {
     return fail('CONNECTOR_KEY_GROUP', `provisioning key ${id} is not for group ${group.name}`);
   }
@@ -141,7 +161,7 @@ function checkUsable(
   if (cidrs.length > 0 && !cidrs.some(isFrom)) {
     return fail('CONNECTOR_KEY_CIDR', `provisioning key ${id} is not for ${remoteAddress}`);
   }
-  if (expiresAtSeconds * 1000 > nowMs) return ok(undefined);
+  if (expiresAtSeconds * 1000 > nowMs) return ok(id);
   return fail('CONNECTOR_KEY_EXPIRED', `provisioning key ${id} has expired`);
 }
 
@@ -170,6 +190,7 @@ function proveByBoundKey(
     mayRekey: false,
     connectorId: key.connectorId,
     use: { kind: 'bound-key', keyId: id, recoveryCount },
+    unlessAgain: undefined,
     facts: { boundKey: id, recoveryCount: String(recoveryCount) },
   });
 }

@@ -1,3 +1,4 @@
+import type { Failed } from '../../base/result.ts';
 import type { PeerFacts } from '../../policy/caller.ts';
 import type { ConnectorProof } from '../../rules/connector/group.ts';
 import type { ConnectorInstance } from '../../rules/connector/record.ts';
@@ -71,6 +72,8 @@ export interface ProvenClaim {
   /** Name that the connector has to have; drawn where undefined. */
   readonly connectorId: string | undefined;
   readonly use: EnrolmentUse | undefined;
+  /** Why its key may not be used, where `use` is a repetition: what it is refused with if it is none. */
+  readonly unlessAgain: Failed | undefined;
   /** For the audit line. */
   readonly facts: Readonly<Record<string, string>>;
 }

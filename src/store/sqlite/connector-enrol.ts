@@ -57,18 +57,27 @@ export function enrolConnector(db: Database, write: EnrolmentRow): Result<Enroll
   if (found === undefined) return ok({ outcome: 'group-missing' });
   const group = soundGroup(found);
   if (!group.ok) return group;
-  const proven = prove(db, write);
-  if (!proven.ok) return proven;
-  if ('refused' in proven.value) return ok(proven.value.refused);
   const place = findPlace(db, write);
   if (!place.ok) return place;
   if ('refused' in place.value) return ok(place.value.refused);
+  const proven = prove(db, write, repeats(place.value.value, write));
+  if (!proven.ok) return proven;
+  if ('refused' in proven.value) return ok(proven.value.refused);
   return ok(enrolAt(db, write, group.value, proven.value.value, place.value.value));
 }
 
-function prove(db: Database, { use, group, newId, claim, now }: EnrolmentRow): Checked<Proven> {
+/** @param isAgain Whether it is what it would become already: then no provisioning key is asked for. */
+function prove(
+  db: Database,
+  { use, group, newId, claim, now }: EnrolmentRow,
+  isAgain: boolean,
+): Checked<Proven> {
   if (use === undefined) return good({ kind: 'free' });
+  if (use.kind === 'repetition') {
+    return isAgain ? good({ kind: 'free' }) : refused({ outcome: 'no-repetition' });
+  }
   if (use.kind === 'provisioning-key') {
+    if (isAgain) return good({ kind: 'free' });
     const found = findProvisioningKey(db, use.keyId);
     if (found === undefined) return refused({ outcome: 'key-unknown' });
     const key = soundProvisioningKey(found);
@@ -129,11 +138,12 @@ function enrolAt(
   write: EnrolmentRow,
   group: GroupRow,
   proven: Proven,
-  { row: before, own, leaving }: Place,
+  place: Place,
 ): EnrolledRow {
   const { claim, now } = write;
-  const living = before !== undefined && livesRow(before, now) ? before : undefined;
-  const same = own && living !== undefined && hasKey(living, claim.keySha256);
+  const { row: before, leaving } = place;
+  const living = livingAt(place, now);
+  const same = repeats(place, write);
   if (
     proven.kind === 'bound-key'
       ? proven.standing === 'behind'
@@ -153,6 +163,16 @@ function enrolAt(
       ? repeated(db, living, claim)
       : putConnector(db, enrolled(before, living, write));
   return { outcome: 'enrolled', again, row, recoveryCount };
+}
+
+function livingAt({ row }: Place, now: number): ConnectorRow | undefined {
+  return row !== undefined && livesRow(row, now) ? row : undefined;
+}
+
+/** Whether a claimant comes as the connector that it is, which lives, and with its key. */
+function repeats(place: Place, { claim, now }: EnrolmentRow): boolean {
+  const living = livingAt(place, now);
+  return place.own && living !== undefined && hasKey(living, claim.keySha256);
 }
 
 /** Whether it has this key: of its enrolment, of its newest SVID, or of the one still good beside that. */

@@ -44,6 +44,7 @@ export interface EnrolmentRow {
   readonly newSpiffeId: string;
   readonly use:
     | { readonly kind: 'provisioning-key'; readonly keyId: string }
+    | { readonly kind: 'repetition' }
     | { readonly kind: 'bound-key'; readonly keyId: string; readonly recoveryCount: bigint }
     | undefined;
   readonly takesNewKey: boolean;
