@@ -123,9 +123,13 @@ export async function deleteConnectors(
     if (!ENDED.includes(state)) {
       return fail('CONNECTOR_NOT_ENDED', `connector ${connector.id} is ${state}`);
     }
-    const deleted = await admin.api.registry.connectors.deleteConnectors([connector.id]);
+    const { id, revision } = connector;
+    const { connectors } = admin.api.registry;
+    const deleted = await connectors.deleteConnectors([{ id, revision }]);
     if (!deleted.ok) return deleted;
-    return deleted.value[0] === true ? ok(false) : unknownConnector(connector.id);
+    if (deleted.value[0] === true) return ok(false);
+    if (connectors.connector(id) === undefined) return unknownConnector(id);
+    return fail('CONNECTOR_NOT_ENDED', `connector ${id} has come back meanwhile`);
   });
 }
 

@@ -441,7 +441,7 @@ test('a watch tells how connectors stand, then what changes, each as it is last'
   const stopped = { kind: 'stopped', atSeconds: START_SECONDS, reason: '' } as const;
   unwrap(await registry.connectors.changeConnector('c1', stopped));
   assert.deepEqual(await watch.next(), ['c1', 'stopped']);
-  unwrap(await registry.connectors.deleteConnectors(['c1']));
+  unwrap(await registry.connectors.deleteConnectors([{ id: 'c1', revision: undefined }]));
   assert.deepEqual(await watch.next(), ['c1', 'removed']);
   assert.equal(sessions.watchers, 1);
 });

@@ -14,6 +14,7 @@ const AT_ONCE = 500;
 
 interface Heard {
   readonly atSeconds: number;
+  readonly began: boolean;
   readonly instance: ConnectorInstance | undefined;
 }
 
@@ -23,6 +24,8 @@ export interface HeardWriterOptions {
   readonly clock: Clock;
   /** Told when the store does not take them; they are kept and tried again. */
   readonly onFault: (error: SignetError) => void;
+  /** Told of one whose record is damaged; it is tried again when there is something new of it. */
+  readonly onDamaged: (id: string, error: SignetError) => void;
 }
 
 /**
@@ -45,12 +48,14 @@ export class HeardWriter {
     return (this.#waiting.get(id)?.atSeconds ?? 0) * 1000;
   }
 
-  /** Notes that a session began (with an instance) or ended. */
-  note(id: string, instance: ConnectorInstance | undefined): void {
-    const atSeconds = Math.floor(this.#options.clock.nowMs() / 1000);
-    // One that began and ended before it was written down did begin.
-    this.#waiting.set(id, { atSeconds, instance: instance ?? this.#waiting.get(id)?.instance });
-    this.#schedule(GATHER_MS);
+  /** Notes that a session began, and what its connector said of itself where it did. */
+  began(id: string, instance: ConnectorInstance | undefined): void {
+    this.#note(id, true, instance);
+  }
+
+  /** Notes that a session ended. */
+  ended(id: string): void {
+    this.#note(id, false, undefined);
   }
 
   /** Writes what waits, as far as the store takes it, and ends. */
@@ -59,6 +64,18 @@ export class HeardWriter {
     this.#cancel?.();
     await this.#running;
     await this.#write();
+  }
+
+  #note(id: string, began: boolean, instance: ConnectorInstance | undefined): void {
+    const atSeconds = Math.floor(this.#options.clock.nowMs() / 1000);
+    const before = this.#waiting.get(id);
+    // One that began and ended before it was written down did begin.
+    this.#waiting.set(id, {
+      atSeconds,
+      began: began || before?.began === true,
+      instance: instance ?? before?.instance,
+    });
+    this.#schedule(GATHER_MS);
   }
 
   #schedule(delayMs: number): void {
@@ -74,20 +91,32 @@ export class HeardWriter {
 
   /** Answers whether the store took all that waited. */
   async #write(): Promise<boolean> {
-    const { registry, onFault } = this.#options;
     const all = [...this.#waiting];
     for (let at = 0; at < all.length; at += AT_ONCE) {
-      const portion = all.slice(at, at + AT_ONCE);
-      const written = await registry.changeConnectors(
-        portion.map(([id, heard]) => ({ id, change: { kind: 'heard', ...heard } })),
-      );
-      if (!written.ok) {
-        onFault(written.error);
-        return false;
-      }
-      for (const [id, heard] of portion) {
-        if (this.#waiting.get(id) === heard) this.#waiting.delete(id);
-      }
+      const written = await this.#writePortion(all.slice(at, at + AT_ONCE));
+      if (!written) return false;
+    }
+    return true;
+  }
+
+  /** Writes the halves by themselves where a record is damaged: it must not keep the others waiting. */
+  async #writePortion(portion: readonly (readonly [string, Heard])[]): Promise<boolean> {
+    const { registry, onFault, onDamaged } = this.#options;
+    const written = await registry.changeConnectors(
+      portion.map(([id, heard]) => ({ id, change: { kind: 'heard', ...heard } })),
+    );
+    if (!written.ok && written.error.code !== 'STORE_CORRUPT') {
+      onFault(written.error);
+      return false;
+    }
+    if (!written.ok && portion.length > 1) {
+      const middle = portion.length >> 1;
+      const first = await this.#writePortion(portion.slice(0, middle));
+      return first && (await this.#writePortion(portion.slice(middle)));
+    }
+    for (const [id, heard] of portion) {
+      if (this.#waiting.get(id) === heard) this.#waiting.delete(id);
+      if (!written.ok) onDamaged(id, written.error);
     }
     return true;
   }

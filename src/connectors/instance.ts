@@ -1,3 +1,4 @@
+import { plainText } from '../base/plain-text.ts';
 import type { Instance } from '../gen/signet/connector/v1/connector.ts';
 import type { ConnectorInstance } from '../rules/connector/record.ts';
 
@@ -17,8 +18,10 @@ export function instanceOf(said: Instance | undefined): ConnectorInstance {
 }
 
 function plain(text = ''): string {
-  return text
-    .slice(0, MAX_LENGTH)
-    .toWellFormed()
-    .replace(/\p{Cc}/gu, ' ');
+  return plainText(text, MAX_LENGTH);
+}
+
+/** Whether it says anything at all. */
+export function isSaid(instance: ConnectorInstance): boolean {
+  return Object.values(instance).some((text) => text !== '');
 }

@@ -23,12 +23,15 @@ export function keySha256(spki: Uint8Array): string {
  * issuance and the store do.
  *
  * @param requestedBy As {@link grantConnectorX509} has it.
+ * @param expectedSerial See `ConnectorChange`: what was signed in vain is taken back, and
+ *   CONNECTOR_RENEWAL_BUSY answered.
  */
 export async function certifyConnector(
   parts: ConnectorParts,
   connectorId: string,
   csr: Uint8Array,
   requestedBy: string,
+  expectedSerial?: string,
 ): Promise<Result<CertifiedConnector>> {
   const key = parts.issuer.checkCsr(csr);
   if (!key.ok) return key;
@@ -43,22 +46,27 @@ export async function certifyConnector(
     serial,
     expiresAtSeconds,
     keySha256: keySha256(key.value.spki),
+    expectedSerial,
   });
   if (!certified.ok) return certified;
   const connector = certified.value;
-  if (connector !== undefined && connector.standing !== 'revoked') {
-    return ok({ issued: issued.value, connector });
-  }
+  const isRevoked = connector === undefined || connector.standing === 'revoked';
+  if (!isRevoked && connector.serial === serial) return ok({ issued: issued.value, connector });
   const { spiffeId, agentId } = grant.value;
   const taken = { serial, notAfterSeconds: expiresAtSeconds };
-  const revoked = await revokeSerials(parts, { spiffeId, agentId }, [taken], 'privilege-withdrawn');
+  const reason = isRevoked ? 'privilege-withdrawn' : 'superseded';
+  const revoked = await revokeSerials(parts, { spiffeId, agentId }, [taken], reason);
   if (!revoked.ok) return revoked;
-  return fail('CONNECTOR_REVOKED', `connector ${spiffeId.uri} was revoked meanwhile`);
+  return isRevoked
+    ? fail('CONNECTOR_REVOKED', `connector ${spiffeId.uri} was revoked meanwhile`)
+    : fail('CONNECTOR_RENEWAL_BUSY', `connector ${spiffeId.uri} got another SVID meanwhile`);
 }
 
 /**
  * The next SVID of a connector that calls with its present one: for a new key, so that what was copied of
- * it ends with the old one. Fails with CONNECTOR_KEY_REUSED and as {@link certifyConnector} does.
+ * it ends with the old one. Two at once, also on two servers, come to one: the other is refused, since the
+ * connector could not know which of them stands. Fails with CONNECTOR_KEY_REUSED and as
+ * {@link certifyConnector} does.
  */
 export async function renewConnector(
   connector: ConnectorRecord,
@@ -67,8 +75,19 @@ export async function renewConnector(
 ): Promise<Result<CertifiedConnector>> {
   const key = parts.issuer.checkCsr(csr);
   if (!key.ok) return key;
-  if (keySha256(key.value.spki) === connector.keySha256) {
-    return fail('CONNECTOR_KEY_REUSED', 'the request is for the key that the connector has');
+  if (hasHad(connector, keySha256(key.value.spki))) {
+    return fail('CONNECTOR_KEY_REUSED', 'the request is for a key that the connector has had');
   }
-  return certifyConnector(parts, connector.id, csr, `connector:${connector.spiffeId.uri}`);
+  const requestedBy = `connector:${connector.spiffeId.uri}`;
+  return certifyConnector(parts, connector.id, csr, requestedBy, connector.serial);
+}
+
+/**
+ * Whether a connector is known to have used a key: the one that it enrolled with, and those of the SVIDs on
+ * record. Not that of an SVID that was never used: the answer may have been lost, and the request is repeated.
+ */
+function hasHad(connector: ConnectorRecord, key: string): boolean {
+  const { enrolmentKeySha256, previousSerial, previousKeySha256, keySha256: newest } = connector;
+  if (key === enrolmentKeySha256) return true;
+  return key === (previousSerial === '' ? newest : previousKeySha256);
 }

@@ -71,10 +71,11 @@ export function startConnectorPruner(options: ConnectorPrunerOptions): Cancel {
     const nowSeconds = clock.nowMs() / 1000;
     const isOver = (one: ConnectorRecord): boolean =>
       forgetAtSeconds(one, registry.group(one.group)) <= nowSeconds && !isBarred(registry, one);
-    const ended = [...registry.connectors()].filter(isOver).map(({ id }) => id);
+    const ended = [...registry.connectors()].filter(isOver);
     for (let at = 0; at < ended.length && !closed; at += AT_ONCE) {
-      const ids = ended.slice(at, at + AT_ONCE);
-      const deleted = await registry.deleteConnectors(ids);
+      // As they were looked at: one that has come back meanwhile is another revision.
+      const which = ended.slice(at, at + AT_ONCE).map(({ id, revision }) => ({ id, revision }));
+      const deleted = await registry.deleteConnectors(which);
       if (deleted.ok) {
         options.onForgotten(deleted.value.filter(Boolean).length);
       } else {

@@ -1,3 +1,4 @@
+import { plainText } from '../base/plain-text.ts';
 import { type SegmentHealth, TargetHealth } from '../gen/signet/connector/v1/connector.ts';
 
 /** Most targets that are kept of one connector. */
@@ -42,8 +43,11 @@ export class SegmentHealthTable {
   /** Takes a change; of segments that are not served nothing is kept. */
   apply(changes: readonly SegmentHealth[], isServed: (segmentId: string) => boolean): void {
     for (const change of changes) {
-      if (!isServed(change.segmentId) || change.target.length > MAX_TARGET_LENGTH) this.#dropped++;
-      else this.#put(change);
+      const target = plainText(change.target, MAX_TARGET_LENGTH);
+      // No host and port has what a terminal obeys: another name would stand for it.
+      const isTarget = target === change.target;
+      if (isTarget && isServed(change.segmentId)) this.#put(change);
+      else this.#dropped++;
     }
   }
 
@@ -96,7 +100,7 @@ export class SegmentHealthTable {
       this.#size++;
       this.#budget.used++;
     }
-    const kept = { ...change, error: change.error.slice(0, MAX_ERROR_LENGTH).toWellFormed() };
+    const kept = { ...change, error: plainText(change.error, MAX_ERROR_LENGTH) };
     if (targets === undefined)
       this.#segments.set(change.segmentId, new Map([[change.target, kept]]));
     else targets.set(change.target, kept);

@@ -5,6 +5,7 @@ import type { X509Svid } from '../gen/signet/connector/v1/connector.ts';
 import type { SvidFacts } from '../policy/svid-facts.ts';
 import type { ConnectorRecord } from '../rules/connector/record.ts';
 import type { BundleMessage } from './bundle-feed.ts';
+import type { RenewalPace } from './renewal-pace.ts';
 import type { SegmentMessages, SegmentVersion } from './segment-feed.ts';
 import type { TargetBudget } from './segment-health.ts';
 
@@ -45,6 +46,8 @@ export interface SessionContext {
   /** How long a time connectors that lost this server come back in, so that it can take them. */
   reconnectSpreadMs(): number;
   readonly renew: RenewConnector;
+  /** Of all sessions: a connector that reconnects does not renew more often. */
+  readonly renewals: RenewalPace;
   /** Writes down that a connector left for good. */
   stopped(id: string, reason: string): Promise<void>;
   /** Writes an event of a connector into the log, unless it tells too many. */

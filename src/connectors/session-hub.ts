@@ -8,18 +8,18 @@ import type { Registry } from '../registry/registry.ts';
 import { createRateLimiter, type RateLimiter } from '../rpc/rate-limiter.ts';
 import type { ConnectorInstance, ConnectorRecord } from '../rules/connector/record.ts';
 import type { ConnectorSegment } from '../rules/connector/segment.ts';
-import type { AgentRecord } from '../rules/entry.ts';
 import type { Logger } from '../runtime/log.ts';
 import { taintedX509KeyIds } from '../spiffe/bundle.ts';
-import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import { BundleFeed, type BundleSources } from './bundle-feed.ts';
 import { CloneWatch } from './clone-watch.ts';
 import { Deadlines } from './deadlines.ts';
 import { GroupFeeds } from './group-feeds.ts';
 import { coverageOf, groupStatusOf, type StatusSources, segmentStatusOf } from './group-status.ts';
 import { HeardWriter } from './heard-writer.ts';
+import { isSaid } from './instance.ts';
 import type { CommandKind, LiveConnectors, Presence, SegmentStatus } from './live.ts';
 import { createOpenings, type Openings } from './openings.ts';
+import { RenewalPace } from './renewal-pace.ts';
 import { ConnectorSession, type SessionStart } from './session.ts';
 import type {
   RenewConnector,
@@ -27,6 +27,7 @@ import type {
   SessionCounts,
   SessionEvent,
 } from './session-context.ts';
+import { SessionIndex } from './session-index.ts';
 import { type JudgedState, MISSED_HEARTBEATS, stateOf } from './state.ts';
 
 /** How often deadlines and nodes are looked at, in milliseconds. */
@@ -65,12 +66,6 @@ export interface SessionHubOptions {
   readonly sessionsPerSecond: number;
 }
 
-interface NodeOfSessions {
-  readonly id: SpiffeId;
-  seen: AgentRecord | undefined;
-  readonly sessions: Set<ConnectorSession>;
-}
-
 /**
  * The sessions of this server, one for each connector: begins, ends, wakes and judges them as the registry
  * changes, and answers how connectors are.
@@ -90,9 +85,7 @@ export class SessionHub implements LiveConnectors {
   };
   readonly context: SessionContext;
   readonly #options: SessionHubOptions;
-  readonly #sessions = new Map<string, ConnectorSession>();
-  readonly #byGroup = new Map<string, Set<ConnectorSession>>();
-  readonly #nodes = new Map<string, NodeOfSessions>();
+  readonly #sessions: SessionIndex;
   readonly #feeds: GroupFeeds;
   readonly #bundles: BundleFeed;
   readonly #heard: HeardWriter;
@@ -112,10 +105,11 @@ export class SessionHub implements LiveConnectors {
     const { registry, clock, log } = options;
     this.#options = options;
     this.#servingSinceMs = clock.nowMs();
+    this.#sessions = new SessionIndex((id) => registry.agent(id));
     this.#feeds = new GroupFeeds({
       view: registry.connectors,
       clock,
-      isWatched: (group) => this.#byGroup.has(group),
+      isWatched: (group) => this.#sessions.hasGroup(group),
       onVersion: (group) => this.#wake(this.sessionsOf(group)),
     });
     this.#bundles = new BundleFeed({ registry, crl: options.crl });
@@ -124,6 +118,8 @@ export class SessionHub implements LiveConnectors {
       clock,
       onFault: ({ code }) =>
         log.warn({ code }, 'when connectors were heard cannot be written down; tried again'),
+      onDamaged: (connector, { code }) =>
+        log.error({ connector, code }, 'the record of a connector is damaged'),
     });
     this.#deadlines = new Deadlines(clock, TICK_MS, () => this.#lookAtNodes());
     this.#clones = new CloneWatch(clock);
@@ -147,7 +143,7 @@ export class SessionHub implements LiveConnectors {
   /** Sessions whose connectors do not have the newest segments. */
   get behind(): number {
     let behind = 0;
-    for (const [group, sessions] of this.#byGroup) {
+    for (const [group, sessions] of this.#sessions.groups()) {
       const { version } = this.#feeds.current(group);
       for (const session of sessions) if (session.acceptedSegments !== version) behind++;
     }
@@ -164,35 +160,24 @@ export class SessionHub implements LiveConnectors {
   /** Begins a session; one that the connector had before ends. */
   open(start: SessionStart, instance: ConnectorInstance): ConnectorSession {
     const session = new ConnectorSession(this.context, start);
-    const { id, group, agentId } = start.record;
-    const before = this.#sessions.get(id);
-    this.#sessions.set(id, session);
+    const { id } = start.record;
+    const before = this.#sessions.add(session);
     if (before !== undefined) this.#replaced(before, session);
-    const sessions = this.#byGroup.get(group);
-    if (sessions === undefined) this.#byGroup.set(group, new Set([session]));
-    else sessions.add(session);
-    if (agentId !== undefined) this.#onNode(agentId, session);
     this.#deadlines.set(session, session.due());
-    this.#heard.note(id, instance);
+    // One that says nothing of itself is still the one that it was.
+    this.#heard.began(id, isSaid(instance) ? instance : undefined);
     this.#touch(id);
     // The call was judged before its first message was waited for.
-    session.changed(this.#options.registry.connectors.connector(id));
+    this.#changed(session);
     return session;
   }
 
   /** Forgets a session that is over. */
   leave(session: ConnectorSession): void {
-    const { id, group, agentId } = session.record;
+    const { id } = session.record;
     this.#deadlines.delete(session);
-    const sessions = this.#byGroup.get(group);
-    if (sessions?.delete(session) === true && sessions.size === 0) this.#byGroup.delete(group);
-    const node = agentId === undefined ? undefined : this.#nodes.get(agentId.uri);
-    if (node?.sessions.delete(session) === true && node.sessions.size === 0) {
-      this.#nodes.delete(node.id.uri);
-    }
-    if (this.#sessions.get(id) !== session) return;
-    this.#sessions.delete(id);
-    this.#heard.note(id, undefined);
+    if (!this.#sessions.remove(session)) return;
+    this.#heard.ended(id);
     this.#touch(id);
     // By then it is back, or lost.
     const graceMs = MISSED_HEARTBEATS * this.#options.heartbeatSeconds * 1000 + 2 * TICK_MS;
@@ -204,7 +189,7 @@ export class SessionHub implements LiveConnectors {
   }
 
   sessionsOf(group: string): Iterable<ConnectorSession> {
-    return this.#byGroup.get(group) ?? [];
+    return this.#sessions.of(group);
   }
 
   stateOf(connector: ConnectorRecord): JudgedState {
@@ -223,7 +208,7 @@ export class SessionHub implements LiveConnectors {
   }
 
   isOpen(id: string): boolean {
-    return this.#sessions.has(id);
+    return this.#sessions.get(id) !== undefined;
   }
 
   wantedSegments(group: string): string {
@@ -271,6 +256,7 @@ export class SessionHub implements LiveConnectors {
       targets: { used: 0 },
       judge,
       renew,
+      renewals: new RenewalPace(clock),
       segments: (group) => this.#feeds.current(group),
       messagesFrom: (group, version) => this.#feeds.messagesFrom(group, version),
       bundle: (group) => this.#bundles.of(this.#feeds.current(group)),
@@ -301,12 +287,18 @@ export class SessionHub implements LiveConnectors {
   }
 
   #recordsChanged({ groups, connectors }: ConnectorsChanged): void {
-    const view = this.#options.registry.connectors;
     this.#feeds.changed(groups);
     for (const id of connectors) {
       this.#touch(id);
-      this.#sessions.get(id)?.changed(view.connector(id));
+      const session = this.#sessions.get(id);
+      if (session !== undefined) this.#changed(session);
     }
+  }
+
+  /** Gives a session its record as it stands now; another node may vouch for it. */
+  #changed(session: ConnectorSession): void {
+    const record = this.#options.registry.connectors.connector(session.record.id);
+    this.#sessions.move(session, () => session.changed(record));
   }
 
   /** Judges and wakes all, once for what comes together. */
@@ -315,7 +307,7 @@ export class SessionHub implements LiveConnectors {
       this.#waking = undefined;
       const { bundle, distrustedIssuingCas } = this.#options.registry;
       const tainted = bundle === undefined ? new Set<string>() : taintedX509KeyIds(bundle);
-      for (const session of this.#sessions.values()) {
+      for (const session of this.#sessions.all()) {
         const isTainted = (keyId: string): boolean =>
           tainted.has(keyId) || distrustedIssuingCas.has(keyId);
         if (session.facts.signerKeyIds.some(isTainted)) session.renewSoon();
@@ -341,23 +333,8 @@ export class SessionHub implements LiveConnectors {
     this.#event(now.record, { reason: 'CloneSuspected', message, warning: true });
   }
 
-  #onNode(id: SpiffeId, session: ConnectorSession): void {
-    const node = this.#nodes.get(id.uri);
-    if (node !== undefined) node.sessions.add(session);
-    else {
-      const seen = this.#options.registry.agent(id);
-      this.#nodes.set(id.uri, { id, seen, sessions: new Set([session]) });
-    }
-  }
-
-  /** A record is another object whenever anything of it changed. */
   #lookAtNodes(): void {
-    for (const node of this.#nodes.values()) {
-      const agent = this.#options.registry.agent(node.id);
-      if (agent === node.seen) continue;
-      node.seen = agent;
-      for (const session of [...node.sessions]) session.judge();
-    }
+    for (const session of this.#sessions.ofChangedNodes()) session.judge();
   }
 
   async #stopped(id: string, reason: string): Promise<void> {

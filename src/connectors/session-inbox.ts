@@ -1,4 +1,5 @@
-import { ERRORS } from '../base/errors.ts';
+import { ERRORS, toSignetError } from '../base/errors.ts';
+import { plainText } from '../base/plain-text.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import {
   type Ack,
@@ -23,9 +24,6 @@ const MAX_CSR_BYTES = 16 * 1024;
 
 /** Longest text that is kept of what a connector says, in characters. */
 const MAX_TEXT = 1024;
-
-/** A connector renews no more often than this. */
-const RENEWAL_PACE_MS = 5_000;
 
 const HEALTH = {
   [ConnectorHealth.CONNECTOR_HEALTH_UNSPECIFIED]: 'ok',
@@ -149,10 +147,12 @@ function takeNack(context: SessionContext, session: ConnectorSession, nack: Nack
       return;
   }
   context.counts.nacks++;
-  const error = cut(nack.error);
-  session.lastNack = `${RESOURCE_NAMES[type]} ${version}: ${error}`;
-  const reason = 'Nack';
-  context.event(session.record, { reason, message: session.lastNack, warning: true });
+  // A command has no version: what stands in its place is anybody's.
+  const isCommand = type === ResourceType.RESOURCE_TYPE_COMMAND;
+  const message = `${RESOURCE_NAMES[type]}${isCommand ? '' : ` ${version}`}: ${cut(nack.error)}`;
+  // One that does not upgrade now serves as well as before.
+  if (!isCommand) session.lastNack = message;
+  context.event(session.record, { reason: 'Nack', message, warning: true });
   context.touched(session.record.id);
   session.wake();
 }
@@ -212,17 +212,15 @@ async function renew(
   session: ConnectorSession,
   csr: Buffer,
 ): Promise<void> {
-  const nowMs = context.clock.monotonicMs();
-  if (session.isRenewing || nowMs - session.renewedAtMs < RENEWAL_PACE_MS) {
-    return refused(session, fail('CONNECTOR_RENEWAL_BUSY', 'a renewal is under way or just was'));
-  }
   if (csr.length > MAX_CSR_BYTES) {
     return violated(session, `a CSR of ${csr.length} bytes; at most ${MAX_CSR_BYTES}`);
   }
-  session.isRenewing = true;
-  session.renewedAtMs = nowMs;
-  const renewed = await context.renew(session.record, csr);
-  session.isRenewing = false;
+  const { id } = session.record;
+  if (!context.renewals.begin(id)) {
+    return refused(session, fail('CONNECTOR_RENEWAL_BUSY', 'a renewal is under way or just was'));
+  }
+  const renewed = await context.renew(session.record, csr).catch(toFailure);
+  context.renewals.end(id);
   if (session.isOver) return;
   if (renewed.ok) {
     context.counts.renewals++;
@@ -231,6 +229,11 @@ async function renew(
     context.counts.renewalsFailed++;
     refused(session, renewed);
   }
+}
+
+/** Nobody waits for a renewal who could take what it throws. */
+function toFailure(thrown: unknown): Result<never> {
+  return { ok: false, error: toSignetError(thrown, 'renewing a connector') };
 }
 
 function refused(session: ConnectorSession, result: Result<never>): void {
@@ -264,10 +267,7 @@ function violated(session: ConnectorSession, message: string): void {
   session.end(fail('CONNECTOR_SESSION_PROTOCOL', message));
 }
 
-/** Short, well-formed, and without what a terminal would obey. */
+/** As it is kept, shown and logged. */
 function cut(text: string): string {
-  return text
-    .slice(0, MAX_TEXT)
-    .toWellFormed()
-    .replace(/\p{Cc}/gu, ' ');
+  return plainText(text, MAX_TEXT);
 }

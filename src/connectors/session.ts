@@ -1,3 +1,4 @@
+import { plainText } from '../base/plain-text.ts';
 import { randomFraction } from '../base/random.ts';
 import { fail, type Result } from '../base/result.ts';
 import {
@@ -33,6 +34,9 @@ const RETURN_WAIT_MS = 600_000;
 
 /** Over how long renewals are spread when an authority is no longer good. */
 const TAINT_SPREAD_MS = 20_000;
+
+/** Longest version that a connector is believed to hold, in characters. */
+const MAX_VERSION = 128;
 
 /** What a session begins with. */
 export interface SessionStart {
@@ -83,8 +87,6 @@ export class ConnectorSession implements Presence, Due {
   svidUnderWay: { readonly version: string; readonly nonce: Buffer } | undefined;
   /** Nonces of commands that were not answered yet. */
   readonly commandsUnderWay: Buffer[] = [];
-  isRenewing = false;
-  renewedAtMs = Number.NEGATIVE_INFINITY;
   /** Refused by the connector: not sent again; the next version comes in full. */
   refusedSegments = '';
   refusedBundle = '';
@@ -229,7 +231,7 @@ export class ConnectorSession implements Presence, Due {
 
   /** Looks at its deadlines; answers when to look again, in milliseconds. */
   due(): number {
-    const { clock, heartbeatSeconds } = this.#context;
+    const { clock, heartbeatSeconds, renewals } = this.#context;
     if (this.#over) return Number.POSITIVE_INFINITY;
     const silentMs = clock.monotonicMs() - this.heardAtMs;
     const graceMs = MISSED_HEARTBEATS * heartbeatSeconds * 1000;
@@ -240,7 +242,7 @@ export class ConnectorSession implements Presence, Due {
     }
     this.judge();
     const nowMs = clock.nowMs();
-    if (nowMs >= this.#renewAtMs && !this.isRenewing) this.#askToRenew(nowMs);
+    if (nowMs >= this.#renewAtMs && !renewals.isRunning(this.record.id)) this.#askToRenew(nowMs);
     const expiryMs = (this.facts.notAfterSeconds + 1) * 1000 - nowMs;
     return Math.min(graceMs - silentMs, expiryMs, this.#renewAtMs - nowMs);
   }
@@ -330,7 +332,8 @@ export class ConnectorSession implements Presence, Due {
 
   #takeVersions(versions: readonly ResourceVersion[]): void {
     for (const { type, version } of versions) {
-      if (version.length > 128) continue;
+      // None of ours, then: it would be shown to operators.
+      if (version !== plainText(version, MAX_VERSION)) continue;
       if (type === ResourceType.RESOURCE_TYPE_SEGMENTS) this.acceptedSegments = version;
       if (type === ResourceType.RESOURCE_TYPE_BUNDLE) this.acceptedBundle = version;
       if (type === ResourceType.RESOURCE_TYPE_SVID) this.acceptedSvid = version;

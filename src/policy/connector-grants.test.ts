@@ -209,7 +209,7 @@ describe('a grant for a connector', () => {
     assertRefused(recheckGrant({ ...grant }, policy), 'GRANT_FORGED');
     const off = { ...policy, connectors: undefined };
     assertRefused(grantConnectorX509('c1', 'enrolment:test', off), 'CONNECTORS_OFF');
-    assertValue(await state.registry.connectors.deleteConnectors(['c1']));
+    assertValue(await state.registry.connectors.deleteConnectors([{ id: 'c1', revision: undefined }]));
     assertRefused(recheckGrant(grant, policy), 'CONNECTOR_UNKNOWN');
   });
 

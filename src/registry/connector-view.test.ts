@@ -68,7 +68,7 @@ describe('the view of connectors', () => {
       await connectors.changeConnector('a', { kind: 'revoked', atSeconds: 1, reason: '' }),
     );
     for (const one of shown()) assert.deepEqual(one, changed);
-    unwrap(await connectors.deleteConnectors(['a']));
+    unwrap(await connectors.deleteConnectors([{ id: 'a', revision: undefined }]));
     for (const one of shown()) assert.equal(one, undefined);
     assert.equal(connectors.connectorCount, 0);
   });

@@ -231,7 +231,7 @@ export function connectorRegistry(
     enrolConnector: (enrolment) => write(store.enrolConnector(enrolment)),
     changeConnector: (id, change) => write(store.changeConnector(id, change)),
     changeConnectors: (changes) => write(store.changeConnectors(changes)),
-    deleteConnectors: (ids) => write(store.deleteConnectors(ids)),
+    deleteConnectors: (which) => write(store.deleteConnectors(which)),
   };
 }
 

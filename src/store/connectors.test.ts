@@ -72,7 +72,9 @@ const certified = (serial: string, extra: { key?: string; ends?: number } = {}) 
 
 const stopped = { kind: 'stopped', atSeconds: NOW + 9, reason: 'done' } as const;
 const revoked = { kind: 'revoked', atSeconds: NOW + 9, reason: 'stolen' } as const;
-const began = { kind: 'heard', atSeconds: NOW + 1, instance: instanceInfo() } as const;
+const began = { kind: 'heard', atSeconds: NOW + 1, began: true, instance: instanceInfo() } as const;
+
+const anyOf = (...ids: readonly string[]) => ids.map((id) => ({ id, revision: undefined }));
 
 const lines = async (store: Store, after = 0n): Promise<readonly Change[]> =>
   unwrap(await store.changesAfter(after, 1000));
@@ -250,6 +252,8 @@ describe('a connector', () => {
       expiresAtSeconds: 0,
       previousSerial: '',
       previousExpiresAtSeconds: 0,
+      previousKeySha256: '',
+      enrolmentKeySha256: 'key-a',
       lastHeardAtSeconds: 0,
       drainDeadlineMs: 0,
       endedAtSeconds: 0,
@@ -262,7 +266,11 @@ describe('a connector', () => {
     const again2 = await open(place);
     context.after(() => again2.close());
     assert.deepEqual((await snapshot(again2)).connectors, [connector]);
-    assert.deepEqual(unwrap(await again2.deleteConnectors(['a', 'a', 'b'])), [true, false, false]);
+    assert.deepEqual(unwrap(await again2.deleteConnectors(anyOf('a', 'a', 'b'))), [
+      true,
+      false,
+      false,
+    ]);
     assert.deepEqual(await lines(again2, 2n), [
       { kind: 'connector', sequence: 3n, id: 'a', connector: undefined },
     ]);
@@ -484,6 +492,30 @@ describe("a connector's SVIDs", () => {
     );
   });
 
+  it('are certified only from the SVID that was looked at, where one is named', async (context) => {
+    const store = await withGroup(context);
+    await enrolled(store, enrolment('a', 'g'));
+    const certify = async (serial: string, expectedSerial: string) =>
+      (await change(store, 'a', { ...certified(serial), expectedSerial })).serial;
+    assert.equal(await certify('1', ''), '1');
+    assert.equal(await certify('2', ''), '1');
+    assert.equal(await certify('2', '1'), '2');
+    assert.equal(await certify('3', '1'), '2');
+    assert.equal((await change(store, 'a', certified('4'))).serial, '4');
+  });
+
+  it('are forgotten only as they were looked at, where a revision is named', async (context) => {
+    const store = await withGroup(context);
+    const { connector } = await enrolled(store, enrolment('a', 'g'));
+    const { revision } = await change(store, 'a', certified('1'));
+    const forget = async (at: bigint) =>
+      unwrap(await store.deleteConnectors([{ id: 'a', revision: at }]));
+    assert.deepEqual(await forget(connector.revision), [false]);
+    assert.deepEqual(await forget(revision + 1n), [false]);
+    assert.deepEqual(await forget(revision), [true]);
+    assert.deepEqual(await forget(revision), [false]);
+  });
+
   it('and steps that have no effect are not told', async (context) => {
     const store = await withGroup(context);
     await enrolled(store, enrolment('a', 'g'));
@@ -619,7 +651,7 @@ describe('a provisioning key', () => {
     assert.equal((await come('b')).outcome, 'enrolled');
     assert.equal((await come('c')).outcome, 'key-exhausted');
     assert.equal(await uses(store), 2);
-    unwrap(await store.deleteConnectors(['a']));
+    unwrap(await store.deleteConnectors(anyOf('a')));
     assert.equal((await come('a')).outcome, 'enrolled');
     assert.equal((await come('c')).outcome, 'key-exhausted');
     assert.equal(await uses(store), 2);
@@ -771,7 +803,7 @@ describe('a bound key', () => {
   it('is not known to have been answered by the end of an earlier session', async (context) => {
     const store = await withBound(context);
     await come(store, 'k1', 0n);
-    await change(store, 'b', { ...began, instance: undefined });
+    await change(store, 'b', { ...began, began: false });
     assert.deepEqual(told(await come(store, 'k1', 0n)), [true, 1n]);
     await change(store, 'b', certified('1', { key: 'k1' }));
     await change(store, 'b', { kind: 'promoted', serial: '1' });

@@ -99,6 +99,11 @@ export type ConnectorChange =
       readonly serial: string;
       readonly expiresAtSeconds: number;
       readonly keySha256: string;
+      /**
+       * Serial that was its newest when the signing began: where another one is by now, this step has no
+       * effect, as its connector may have been given that. Undefined takes whatever is there.
+       */
+      readonly expectedSerial?: string | undefined;
     }
   /** The newest SVID, with this serial, was used: the one before is no longer good. */
   | { readonly kind: 'promoted'; readonly serial: string }
@@ -106,7 +111,9 @@ export type ConnectorChange =
   | {
       readonly kind: 'heard';
       readonly atSeconds: number;
-      /** What it said of itself where a session began; undefined where one ended. */
+      /** Whether one began since it was written down last. */
+      readonly began: boolean;
+      /** What it said of itself; undefined where it said nothing, and what is known stays. */
       readonly instance: ConnectorInstance | undefined;
     }
   | { readonly kind: 'draining'; readonly deadlineMs: number; readonly reason: string }
@@ -119,6 +126,13 @@ export type ConnectorChange =
 export interface ConnectorStep {
   readonly id: string;
   readonly change: ConnectorChange;
+}
+
+/** A connector to be forgotten. */
+export interface ConnectorForget {
+  readonly id: string;
+  /** Only as it was at this revision: it may have come back since. Undefined is whatever is there. */
+  readonly revision: bigint | undefined;
 }
 
 /** A line of the change feed about connectors; undefined where the thing is gone. */
@@ -186,10 +200,13 @@ export interface ConnectorStore {
     id: string,
     change: ConnectorChange,
   ): Promise<Result<ConnectorRecord | undefined>>;
-  /** The same for many in one transaction; answers in order. */
+  /**
+   * The same for many in one transaction; answers in order. Where one of their rows is damaged
+   * (STORE_CORRUPT) none of them is changed.
+   */
   changeConnectors(
     changes: readonly ConnectorStep[],
   ): Promise<Result<readonly (ConnectorRecord | undefined)[]>>;
-  /** Forgets connectors; false where there was none. */
-  deleteConnectors(ids: readonly string[]): Promise<Result<readonly boolean[]>>;
+  /** Forgets connectors; false where there was none, or another revision of it. */
+  deleteConnectors(which: readonly ConnectorForget[]): Promise<Result<readonly boolean[]>>;
 }

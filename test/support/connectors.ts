@@ -28,6 +28,8 @@ export function connectorRecord(fields: Partial<ConnectorRecord> = {}): Connecto
     expiresAtSeconds: 0,
     previousSerial: '',
     previousExpiresAtSeconds: 0,
+    previousKeySha256: '',
+    enrolmentKeySha256: '00'.repeat(32),
     lastHeardAtSeconds: 0,
     drainDeadlineMs: 0,
     endedAtSeconds: 0,

@@ -68,6 +68,10 @@ export interface ConnectorRecord extends ConnectorClaim {
   readonly previousSerial: string;
   /** Unix seconds, of the one before. */
   readonly previousExpiresAtSeconds: number;
+  /** SHA-256 of the key of the one before, hex; empty where there is none. */
+  readonly previousKeySha256: string;
+  /** SHA-256 of the key that it enrolled with, hex; not that of a renewal. */
+  readonly enrolmentKeySha256: string;
   /** Unix seconds of the last time that a session began or ended; 0 is never. */
   readonly lastHeardAtSeconds: number;
   /** Unix milliseconds by which it has to be drained; 0 where it does not drain. */

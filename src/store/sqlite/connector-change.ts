@@ -6,8 +6,10 @@ import type { ConnectorRow } from './connector-rows.ts';
 export function applyConnectorChange(row: ConnectorRow, change: ConnectorChange): ConnectorRow {
   if (row.standing === 'revoked') return row;
   switch (change.kind) {
-    case 'certified':
-      return certified(row, change);
+    case 'certified': {
+      const { expectedSerial = row.serial } = change;
+      return expectedSerial === row.serial ? certified(row, change) : row;
+    }
     case 'promoted':
       return promoted(row, change.serial);
     case 'heard':
@@ -38,7 +40,7 @@ export function applyConnectorChange(row: ConnectorRow, change: ConnectorChange)
 
 /** Whether a step shows that the connector has what its last enrolment was answered. */
 export function provesAnswer(row: ConnectorRow, change: ConnectorChange): boolean {
-  if (change.kind === 'heard') return change.instance !== undefined;
+  if (change.kind === 'heard') return change.began;
   return change.kind === 'promoted' && change.serial === row.serial;
 }
 

@@ -104,6 +104,8 @@ export function decodeConnector(row: ConnectorRow, intern: Interner): Result<Con
     expiresAtSeconds: row.expiresAt,
     previousSerial: row.previousSerial,
     previousExpiresAtSeconds: row.previousExpiresAt,
+    previousKeySha256: row.previousKeySha256,
+    enrolmentKeySha256: row.enrolmentKeySha256,
     lastHeardAtSeconds: row.lastHeardAt,
     drainDeadlineMs: row.drainDeadlineMs,
     endedAtSeconds: row.endedAt,

@@ -18,7 +18,7 @@ import type {
 import type { BoundKeyRow, ConnectorRow, GroupRow, ProvisioningKeyRow } from './connector-rows.ts';
 import {
   countLiving,
-  deleteConnectors,
+  deleteConnector,
   findConnector,
   findConnectorOf,
   livesRow,
@@ -156,7 +156,7 @@ function enrolAt(
   if (living === undefined && isFull(db, group, now)) {
     return { outcome: 'group-full', maxInstances: group.maxInstances };
   }
-  if (leaving !== undefined) deleteConnectors(db, { ids: [leaving] });
+  if (leaving !== undefined) deleteConnector(db, leaving);
   const recoveryCount = again ? countOf(proven) : useUp(db, proven, write);
   const row =
     again && living !== undefined

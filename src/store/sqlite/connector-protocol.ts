@@ -1,6 +1,7 @@
 import type { ConnectorRecord } from '../../rules/connector/record.ts';
 import type {
   ConnectorDelete,
+  ConnectorForget,
   ConnectorStep,
   DeletedConnectorValue,
   Enrolled,
@@ -130,5 +131,8 @@ export interface ConnectorOperations {
     readonly args: { readonly changes: readonly ConnectorStep[] };
     readonly answer: readonly (ConnectorRow | undefined)[];
   };
-  deleteConnectors: { readonly args: Ids; readonly answer: readonly boolean[] };
+  deleteConnectors: {
+    readonly args: { readonly which: readonly ConnectorForget[] };
+    readonly answer: readonly boolean[];
+  };
 }

@@ -6,6 +6,7 @@ import type { ConnectorSegment, ConnectorSegmentDraft } from '../../rules/connec
 import type {
   ConnectorChange,
   ConnectorDelete,
+  ConnectorForget,
   ConnectorStep,
   ConnectorStore,
   ConnectorWrite,
@@ -113,8 +114,8 @@ export class SqliteConnectors implements ConnectorStore {
     return rows.ok ? all(rows.value, (row) => this.#decodeMaybe(row)) : rows;
   }
 
-  deleteConnectors(ids: readonly string[]): Promise<Result<readonly boolean[]>> {
-    return this.#worker.call('deleteConnectors', { ids });
+  deleteConnectors(which: readonly ConnectorForget[]): Promise<Result<readonly boolean[]>> {
+    return this.#worker.call('deleteConnectors', { which });
   }
 
   #decodeEnrolled(answer: EnrolledRow): Result<Enrolled> {

@@ -79,22 +79,29 @@ function changeConnector(
   return ok(after === before ? before : putConnector(db, after));
 }
 
-/** Forgets connectors; false where there was none. */
+/** Forgets connectors; false where there was none, or another revision of it. */
 export function deleteConnectors(
   db: Database,
-  { ids }: ArgsOf<'deleteConnectors'>,
+  { which }: ArgsOf<'deleteConnectors'>,
 ): readonly boolean[] {
-  return ids.map((id) => {
-    if (db.run('DELETE FROM connectors WHERE id = ?', id) === 0) return false;
-    appendChange(db, 'connector', id);
-    return true;
+  return which.map(({ id, revision }) => {
+    if (revision !== undefined && findConnector(db, id)?.revision !== Number(revision))
+      return false;
+    return deleteConnector(db, id);
   });
+}
+
+/** Forgets a connector, however it stands; false where there was none. */
+export function deleteConnector(db: Database, id: string): boolean {
+  if (db.run('DELETE FROM connectors WHERE id = ?', id) === 0) return false;
+  appendChange(db, 'connector', id);
+  return true;
 }
 
 /** Forgets the connectors of a group, but for those that were revoked. */
 export function deleteConnectorsOf(db: Database, group: string): void {
   const sql = "SELECT id FROM connectors WHERE group_name = ? AND standing <> 'revoked'";
-  deleteConnectors(db, { ids: db.all<{ id: string }>(sql, group).map(({ id }) => id) });
+  for (const { id } of db.all<{ id: string }>(sql, group)) deleteConnector(db, id);
 }
 
 /** Writes a connector over the one of this ID, with the next revision. */
