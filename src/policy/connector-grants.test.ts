@@ -209,7 +209,9 @@ describe('a grant for a connector', () => {
     assertRefused(recheckGrant({ ...grant }, policy), 'GRANT_FORGED');
     const off = { ...policy, connectors: undefined };
     assertRefused(grantConnectorX509('c1', 'enrolment:test', off), 'CONNECTORS_OFF');
-    assertValue(await state.registry.connectors.deleteConnectors([{ id: 'c1', revision: undefined }]));
+    assertValue(
+      await state.registry.connectors.deleteConnectors([{ id: 'c1', revision: undefined }]),
+    );
     assertRefused(recheckGrant(grant, policy), 'CONNECTOR_UNKNOWN');
   });
 
@@ -252,7 +254,7 @@ describe('a grant for a connector', () => {
     const { connectors } = state.registry;
     const grant = assertValue(grantConnectorX509('c1', 'enrolment:test', policy));
     assertRefused(recheckConnectorGrant({ ...grant }, policy), 'GRANT_FORGED');
-    assertValue(await connectors.deleteConnectors(['c1']));
+    assertValue(await connectors.deleteConnectors([{ id: 'c1', revision: undefined }]));
     const write = { draft: groupDraft('core'), expectedRevision: undefined };
     assertValue(await connectors.writeConnectorGroups([write]));
     assertValue(await connectors.enrolConnector(enrolment('c1', 'core')));

@@ -123,7 +123,7 @@ export const enrolmentErrors = defineErrors({
   CONNECTOR_KEY_REUSED: {
     status: 'InvalidArgument',
     retryable: false,
-    means: 'A connector asks to renew its SVID for the key that it has.',
+    means: 'A connector asks to renew its SVID for a key that it is known to have used before.',
     action: 'Correct the connector: it makes a new key for each renewal.',
   },
   CONNECTOR_CLONE_SUSPECTED: {
