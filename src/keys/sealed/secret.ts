@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto';
-import { utf8 } from '../../base/bytes.ts';
+import { concatBytes, utf8 } from '../../base/bytes.ts';
 import type { Random } from '../../base/random.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
 import { BOX_KEY_BYTES, openBox, sealBox } from '../box.ts';
-import type { KeyWrapper, WrapContext, WrappedSecret } from '../wrapper.ts';
+import { contextBytes, type KeyWrapper, type WrapContext, type WrappedSecret } from '../wrapper.ts';
 
 const FORMAT = 'signet-sealed-secret-1';
 const SLOT = 'Secret';
@@ -30,27 +30,32 @@ export async function sealSecret(
   place: string,
   { trustDomain, wrapper, random }: SecretTools,
 ): Promise<Result<SealedSecret>> {
+  const context = contextOf(trustDomain, place);
   const key = random.bytes(BOX_KEY_BYTES);
   try {
-    const wrapped = await wrapper.wrap(key, contextOf(trustDomain, place));
+    const wrapped = await wrapper.wrap(key, context);
     if (!wrapped.ok) return wrapped;
-    const box = sealBox({ key, associatedData: boundTo(place) }, secret, random);
+    const box = sealBox({ key, associatedData: boundTo(context) }, secret, random);
     return ok({ wrapped: wrapped.value, box });
   } finally {
     key.fill(0);
   }
 }
 
-/** Gives it back, in the place that it was sealed for and no other. Fails with KEY_SEAL_BROKEN. */
+/**
+ * Gives it back, in the trust domain and the place that it was sealed for and no other. Fails with
+ * KEY_SEAL_BROKEN and as the key manager does.
+ */
 export async function openSecret(
   { wrapped, box }: SealedSecret,
   place: string,
   { trustDomain, wrapper }: SecretTools,
 ): Promise<Result<Uint8Array>> {
-  const key = await wrapper.unwrap(wrapped, contextOf(trustDomain, place));
+  const context = contextOf(trustDomain, place);
+  const key = await wrapper.unwrap(wrapped, context);
   if (!key.ok) return key;
   try {
-    return ok(openBox({ key: key.value, associatedData: boundTo(place) }, box));
+    return ok(openBox({ key: key.value, associatedData: boundTo(context) }, box));
   } catch (cause) {
     return fail('KEY_SEAL_BROKEN', `the secret of ${place} is not what was sealed`, { cause });
   } finally {
@@ -62,6 +67,7 @@ function contextOf(trustDomain: string, place: string): WrapContext {
   return { trustDomain, slot: SLOT, keyId: hash('sha256', `${FORMAT}\n${place}\n`) };
 }
 
-function boundTo(place: string): Uint8Array {
-  return utf8(`${FORMAT}\n${place}\n`);
+/** What the box itself is for: not every key manager holds what it wraps to its context. */
+function boundTo(context: WrapContext): Uint8Array {
+  return concatBytes([utf8(`${FORMAT}\n`), contextBytes(context)]);
 }
