@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { unwrap } from '../../base/result.ts';
+import { MAX_SEGMENT_HOSTS } from '../../rules/connector/checks.ts';
 import type { ConnectorGroup } from '../../rules/connector/group.ts';
 import type { ConnectorRecord, ConnectorStanding } from '../../rules/connector/record.ts';
 import type { ConnectorSegment } from '../../rules/connector/segment.ts';
@@ -103,10 +104,34 @@ describe('groups of objects', () => {
     assert.deepEqual(problems(made), ['net/edge CONNECTOR_GROUP_NOT_ALLOWED']);
   });
 
-  it('end, where configuration names their namespace no more', () => {
-    const objects = [groupObject('rack/net/edge')];
-    const withdrawn = cluster('rack', objects, { mayMake: () => false });
-    assert.deepEqual(shown(plan([held('edge', 'rack/net/edge')], [withdrawn])), [`-edge ${EDGE}`]);
+  it('end, where configuration names their namespace no more, readable or not', () => {
+    for (const spec of [{}, { proofs: ['password'] }]) {
+      const objects = [groupObject('rack/net/edge', spec)];
+      const withdrawn = cluster('rack', objects, { mayMake: () => false });
+      const made = plan([held('edge', 'rack/net/edge')], [withdrawn]);
+      assert.deepEqual(shown(made), [`-edge ${EDGE}`]);
+      assert.deepEqual(problems(made), ['net/edge CONNECTOR_GROUP_NOT_ALLOWED']);
+    }
+  });
+
+  it('are not made of a cluster that is not read whole', () => {
+    const partly = cluster('rack', [groupObject('rack/net/edge')], { isSynced: false });
+    const made = plan([], [partly]);
+    assert.deepEqual([shown(made), problems(made)], [[], []]);
+  });
+
+  it('of one age go to one object, whoever reads them first; the other is told', () => {
+    for (const [older, newer] of [
+      [groupObject('rack/net/edge', {}, 1), groupObject('lab/net/edge', {}, 2)],
+      [groupObject('lab/net/edge', {}, 1), groupObject('rack/net/edge', {}, 1)],
+    ] as const) {
+      const both = [older, newer].map((one) => cluster(one.cluster, [one]));
+      for (const clusters of [both, both.toReversed()]) {
+        const made = plan([], clusters);
+        assert.deepEqual(shown(made), [`+edge kubernetes/${older.cluster}/net/edge 0`]);
+        assert.deepEqual(problems(made), ['net/edge CONNECTOR_GROUP_CLAIMED', 'net/edge ok']);
+      }
+    }
   });
 
   it('stay with the object that has them, else go to the oldest, in whichever order they are read', () => {
@@ -139,7 +164,10 @@ describe('groups of objects', () => {
       const made = plan([ours], clusters);
       assert.deepEqual(shown(made), []);
       assert.deepEqual(problems(made), ['net/edge CONNECTOR_GROUP_CLAIMED']);
+      assert.match(made.standings[0]?.problem?.message ?? '', /net\/edge of cluster rack$/);
     }
+    const gone = plan([ours], [cluster('rack', []), other], ['enrolled']);
+    assert.match(gone.standings[0]?.problem?.message ?? '', /which is gone, until its last/);
   });
 
   it('whose object is gone let nobody in, and go with their last connector', () => {
@@ -170,6 +198,7 @@ describe('groups of objects', () => {
     const settings = kubeConnectorsSchema.parse({ groups });
     const may = (namespace: string, name: string) => mayMakeGroup(settings, { namespace, name });
     assert.ok(may('net', 'edge') && may('net', 'edge-eu') && may('all', 'any'));
+    assert.ok(!may('net', 'edges') && !may('net', 'edg') && !may('netx', 'edge'));
     assert.ok(!may('net', 'edgy') && !may('net', 'other') && !may('shop', 'edge'));
     assert.ok(!mayMakeGroup(kubeConnectorsSchema.parse({}), { namespace: 'net', name: 'edge' }));
     for (const name of ['', '*x', 'a*b', 'Edge', '-*', 'edge.*']) {
@@ -241,6 +270,40 @@ describe('segments of objects', () => {
     const taken = plan({ groups: [held('edge', undefined, { ...selecting, ...TAKES })] }, spec);
     assert.deepEqual(shown(taken), [`+rack/shop/db ${DB} 0`]);
     assert.deepEqual(taken.writes[0]?.draft.groups, [], 'selected, not named');
+  });
+
+  it('labels select for groups that ask for some, all of those that they ask for, once', () => {
+    const selector = (matchLabels: JsonObject) => ({ ...TAKES, segmentSelector: { matchLabels } });
+    const groups = [
+      held('all', undefined, selector({ tier: 'db', site: 'eu' })),
+      held('any', undefined, TAKES),
+      held('edge', undefined, selector({ tier: 'db' })),
+    ];
+    const { groups: _, ...unnamed } = { ...SPEC, labels: { tier: 'db', site: 'us' } };
+    const alone = plan({ groups: groups.slice(0, 2) }, unnamed);
+    assert.deepEqual(problems(alone), ['shop/db CONNECTOR_SEGMENT_GROUP']);
+    assert.deepEqual(shown(alone), []);
+    const named = plan({ groups }, { ...SPEC, labels: { tier: 'db', site: 'us' } });
+    assert.deepEqual(named.writes[0]?.draft.groups, ['edge']);
+  });
+
+  it('with more hosts by their services than a segment may have are none', () => {
+    const clusterIps = (count: number) =>
+      Array.from({ length: count }, (_, at) => `10.0.${at >> 8}.${at & 255}`);
+    const spec = { ...SPEC, services: [{ name: 'db' }] };
+    const made = (count: number) => {
+      const services = { 'shop/db': { isExternal: false, clusterIps: clusterIps(count) } };
+      return plan({ services }, spec);
+    };
+    // One host of its own, and two names of the service.
+    assert.equal(made(MAX_SEGMENT_HOSTS - 3).writes[0]?.draft.hosts.length, MAX_SEGMENT_HOSTS);
+    assert.deepEqual(shown(made(MAX_SEGMENT_HOSTS - 2)), []);
+    assert.deepEqual(problems(made(MAX_SEGMENT_HOSTS - 2)), ['shop/db CONNECTOR_SEGMENT_INVALID']);
+  });
+
+  it('are not made of a cluster that is not read whole', () => {
+    const made = plan({}, SPEC, { isSynced: false });
+    assert.deepEqual([shown(made), problems(made)], [[], []]);
   });
 
   it('of several groups are made for those that take them, and say why not for the others', () => {

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkSegmentPermitted, connectorOriginOf, connectorOwnerOf } from './permission.ts';
+import {
+  checkSegmentPermitted,
+  connectorOriginOf,
+  connectorOwnerOf,
+  isSegmentPermitted,
+} from './permission.ts';
 
 const origin = connectorOriginOf({ cluster: 'rack', namespace: 'shop', name: 'db' });
 const group = (segmentNamespaces: readonly string[], segmentHosts: readonly string[] = []) => ({
@@ -42,11 +47,28 @@ describe('who may define segments of a group', () => {
     assert.equal(codeOf(limited, ['*.test']), REFUSED);
   });
 
-  for (const strange of ['kubernetes/rack/shop', 'other/rack/shop/db', 'kubernetes/a/shop/x/y']) {
+  const others = [
+    ...['kubernetes/rack/shop', 'other/rack/shop/db', 'kubernetes/a/shop/x/y', ' '],
+    ...['xkubernetes/rack/shop/db', 'kubernetes//shop/db', 'kubernetes/rack/shop/'],
+  ];
+  for (const strange of others) {
     it(`nobody else may: ${strange}`, () => {
       assert.equal(codeOf(group(['shop', 'a/shop', 'rack/shop']), ['a.test'], strange), REFUSED);
     });
   }
+
+  it('whoever serves segments asks the same', () => {
+    const hosts = ['db.shop.test'];
+    for (const [permitting, from] of [
+      [group(['shop']), origin],
+      [group([]), origin],
+      [group(['shop'], ['a.test']), origin],
+      [group([]), ''],
+    ] as const) {
+      const isPermitted = codeOf(permitting, hosts, from) === 'ok';
+      assert.equal(isSegmentPermitted(permitting, { hosts, origin: from }), isPermitted);
+    }
+  });
 
   it('an origin tells the object it was made of', () => {
     assert.deepEqual(connectorOwnerOf(origin), { cluster: 'rack', namespace: 'shop', name: 'db' });
