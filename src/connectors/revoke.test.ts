@@ -42,7 +42,7 @@ describe('a revocation', () => {
   });
 });
 
-test('what a lost key has ends with the first SVID of the new one, also if that took two tries', async (t) => {
+test('what a lost key has ends before the new one has anything, also if that takes two tries', async (t) => {
   const rig = await openedRig(t);
   const lost = assertValue(await rig.enrol(TOKEN)).connector;
   const { parts } = rig.context;
@@ -52,7 +52,7 @@ test('what a lost key has ends with the first SVID of the new one, also if that 
   const key = makeKey();
   const csr = makeCsr({ key });
   assertRefused(await rig.enrol(TOKEN, { key, csr }), 'INTERNAL');
-  assert.equal(rig.state.registry.revocation(lost.serial), undefined);
+  assert.ok(rig.state.registry.revocation(lost.serial));
   Object.assign(rig.context, { parts: { ...parts, issuer: { ...broken, issueX509Batch } } });
   const { connector, again } = assertValue(await rig.enrol(TOKEN, { key, csr }));
   assert.deepEqual([connector.id, again], [lost.id, true]);

@@ -97,12 +97,12 @@ async function enrol(
   const written = await writeDown(context, opened.value, group, claim.value);
   if (!written.ok) return written;
   const { again, recoveryCount, connector: before } = written.value;
-  const requestedBy = `enrolment:${claim.value.proof}`;
-  const certified = await certifyConnector(parts, before.id, request.csr, requestedBy);
-  if (!certified.ok) return certified;
   const isSameKey = before.keySha256 === opened.value.keySha256;
   const replaced = await endReplaced(parts, before, again && isSameKey);
   if (!replaced.ok) return replaced;
+  const requestedBy = `enrolment:${claim.value.proof}`;
+  const certified = await certifyConnector(parts, before.id, request.csr, requestedBy);
+  if (!certified.ok) return certified;
   const { facts } = claim.value;
   return ok({ ...certified.value, again, recoveryCount, clockOffsetMs: way.value, facts });
 }
@@ -240,7 +240,8 @@ async function suspectClone(
 
 /**
  * With a new key in place of a lost one, what the lost one was certified for ends: also where that was
- * written down before, and no SVID came of it.
+ * written down before, and no SVID came of it. Before the new one is signed: from then on a retry looks
+ * like any other, and what was not ended would stay good.
  */
 async function endReplaced(
   parts: ConnectorParts,
