@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { ERRORS } from '../../src/base/errors.ts';
 import { EntryService } from '../../src/gen/spire/api/server/entry/v1/entry.ts';
 import { SVIDService } from '../../src/gen/spire/api/server/svid/v1/svid.ts';
@@ -11,33 +10,9 @@ import { devFolder, eventually, lives, SIGNET } from '../support/dev.ts';
 import { Fleet } from '../support/fleet.ts';
 import { run } from '../support/processes.ts';
 import { ask, assertStatus, wireEntry } from '../support/server.ts';
-import { skipUnlessCi } from '../support/shared.ts';
+import { asRoot, fill, mountSmall } from '../support/small-disk.ts';
 import { makeCsr } from '../support/x509.ts';
 import { Clients, NO_RATE_LIMITS } from './field.ts';
-
-const root = process.platform === 'linux' && process.getuid?.() === 0;
-const asRoot = root ? { skip: false } : skipUnlessCi('only root may mount a small file system');
-
-/**
- * A file system of a few KiB over a folder, until the test ends. Comes before what else the test's
- * end does: a folder with a mount in it cannot be removed, a busy mount can be taken off lazily.
- */
-function mountSmall(context: TestContext, folder: string, size: string): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const options = `size=${size},mode=0700`;
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'none', folder]);
-  assert.equal(mounted.status, 0, String(mounted.stderr));
-  context.after(() => {
-    assert.equal(spawnSync('umount', ['-l', folder]).status, 0);
-  });
-}
-
-/** Fills a file system to its last byte; what it answers makes room again. */
-function fill(folder: string): () => void {
-  const ballast = join(folder, 'ballast');
-  spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=4096']);
-  return () => rmSync(ballast);
-}
 
 test(
   'A13 a full disk refuses registration and, since nothing can be recorded, issuance; room ends it',
