@@ -6,24 +6,18 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, type TestContext, test } from 'node:test';
-import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import type { ConnectorOptions } from '../../examples/connector/connector.ts';
 import { makeCsr, publicKeyOf } from '../../examples/connector/csr.ts';
 import { INSTANCE, newKey, textToSign } from '../../examples/connector/enrol.ts';
 import { pemOf } from '../../examples/connector/spiffe.ts';
-import { loadIdentity } from '../../examples/connector/state.ts';
 import { connectTo } from '../../examples/connector/transport.ts';
 import { type EnrolResponse, Refused } from '../../examples/connector/wire.ts';
 import { ConnectorAdminService } from '../../src/gen/signet/connector/v1/admin.ts';
-import {
-  ConnectorMessage,
-  ConnectorService,
-  ResourceType,
-  type ServerMessage,
-} from '../../src/gen/signet/connector/v1/connector.ts';
+import { ResourceType } from '../../src/gen/signet/connector/v1/connector.ts';
 import { askFlow, echo, type PeerIdentity, startTarget } from '../support/connector-peer.ts';
 import { ConnectorRig, type RunningConnector, startConnector } from '../support/connector-rig.ts';
 import { eventually } from '../support/dev.ts';
+import { handMadeSession } from '../support/hand-made-session.ts';
 import { soon } from '../support/processes.ts';
 import { wireSegment } from '../support/scripted-connector-server.ts';
 import { ask, attest } from '../support/server.ts';
@@ -249,45 +243,17 @@ test('an enrolment that is sent again, or not as it was signed, gets nothing', a
   await assert.rejects(send(await request(between)), refusedBy('CONNECTOR_TLS_INTERCEPTED'));
 });
 
-/** A session by hand, over the identity that a connector left behind. */
-async function handMadeSession(context: TestContext) {
+/** A session by hand, in place of that of a connector. */
+async function sessionByHand(context: TestContext) {
   const state = folder(context);
   const one = await start(context, { state });
   one.connector.close();
   await one.ended;
-  const kept = loadIdentity(state);
-  assert.ok(kept);
-  const { key, svid } = kept;
-  const client = rig.client({ key, cert: pemOf(svid.chain) });
-  const { path, responseDeserialize } = ConnectorService.session;
-  const serialize = (bytes: Buffer): Buffer => bytes;
-  const stream = client.makeBidiStreamRequest(path, serialize, responseDeserialize, new Metadata());
-  const heard: NonNullable<ServerMessage['kind']>[] = [];
-  stream.on('data', ({ kind }: ServerMessage) => void (kind !== undefined && heard.push(kind)));
-  const ended = new Promise<string>((resolve) => {
-    stream.on('error', (error: ServiceError) =>
-      resolve(String(error.metadata?.get('signet-error-code')[0])),
-    );
-  });
-  const say = (kind: ConnectorMessage['kind']): void =>
-    void stream.write(Buffer.from(ConnectorMessage.encode({ kind }).finish()));
-  const hello = {
-    instance: undefined,
-    versions: [],
-    clockMs: BigInt(Date.now()),
-    uptimeSeconds: 0,
-  };
-  say({ $case: 'hello', value: hello });
-  const updates = () => heard.flatMap((kind) => (kind.$case === 'segments' ? [kind.value] : []));
-  const last = async (count: number) => {
-    await eventually(() => updates().filter((update) => update.last).length >= count, 30_000);
-    return updates().filter((update) => update.last)[count - 1]!;
-  };
-  return { stream, heard, ended, say, updates, last };
+  return handMadeSession(rig, state);
 }
 
 test('a message of an unknown kind is noticed and passed over; a hundred end the session', async (context) => {
-  const { stream, heard, ended, last } = await handMadeSession(context);
+  const { stream, heard, ended, last } = await sessionByHand(context);
   await last(1);
   const unknown = Buffer.from('9a0603010203', 'hex');
   stream.write(unknown);
@@ -299,7 +265,7 @@ test('a message of an unknown kind is noticed and passed over; a hundred end the
 });
 
 test('who answers late gets the newest in one update, not a queue of all', async (context) => {
-  const { stream, say, updates, last } = await handMadeSession(context);
+  const { stream, say, updates, last } = await sessionByHand(context);
   const first = await last(1);
   const put = async (priority: number): Promise<void> => {
     const ports = [{ first: 5, last: 5 }];
