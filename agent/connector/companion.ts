@@ -16,6 +16,7 @@ import type { StateFile } from '../state-file.ts';
 import { acceptedVersions } from './accepted-versions.ts';
 import { Conditions, clockAdvice } from './conditions.ts';
 import type { ConnectorConfig } from './config.ts';
+import { tellDiagnostics } from './diagnose.ts';
 import { Drain, type DrainOutcome } from './drain.ts';
 import { createFlowSource, type FlowSource } from './flows.ts';
 import { Hooks } from './hooks.ts';
@@ -240,7 +241,7 @@ export class Companion {
           SIGNET_NOT_AFTER_MS: String(notAfterMs),
         });
       },
-      diagnose: () => void this.#diagnose(),
+      diagnose: (nonce) => void this.#diagnose(nonce),
     };
   }
 
@@ -314,15 +315,15 @@ export class Companion {
     for (const listener of this.#segmentListeners) listener();
   }
 
-  async #diagnose(): Promise<void> {
-    this.#event('diagnostics', JSON.stringify(this.status()), false);
-    if (!this.#hooks.has('diagnostics')) return;
-    const output = await this.#hooks.ask('diagnostics');
-    this.#event('diagnostics', output.ok ? output.value : output.error.message, !output.ok);
+  #diagnose(nonce: Buffer): Promise<void> {
+    const send = (kind: Parameters<Link['send']>[0]): void => this.#link.send(kind);
+    return tellDiagnostics({ hooks: this.#hooks, status: () => this.status(), send }, nonce);
   }
 
   #event(reason: string, message: string, warning: boolean): void {
-    this.#link.send({ $case: 'event', value: { reason, message: clipped(message), warning } });
+    const unasked = { commandNonce: Buffer.alloc(0), more: false };
+    const value = { reason, message: clipped(message), warning, ...unasked };
+    this.#link.send({ $case: 'event', value });
   }
 
   #look(): void {

@@ -41,7 +41,8 @@ export interface MessageSink {
   reEnrol(reason: string): void;
   revoked(reason: string): Promise<void>;
   upgrade(command: Extract<Command['kind'], { $case: 'upgrade' }>['value']): void;
-  diagnose(): void;
+  /** @param nonce Of the command, for what answers it. */
+  diagnose(nonce: Buffer): void;
 }
 
 /** What handling messages needs. */
@@ -184,11 +185,11 @@ export class ServerMessages {
       return;
     }
     this.#parts.log.info({ command: kind.$case }, 'the server asks for something');
-    await this.#obey(kind, session);
+    await this.#obey(kind, nonce, session);
     answer(session, type, named, ok(undefined));
   }
 
-  async #obey(kind: NonNullable<Command['kind']>, session: Session): Promise<void> {
+  async #obey(kind: NonNullable<Command['kind']>, nonce: Buffer, session: Session): Promise<void> {
     const { sink } = this.#parts;
     switch (kind.$case) {
       case 'renewNow':
@@ -204,7 +205,7 @@ export class ServerMessages {
       case 'upgrade':
         return sink.upgrade(kind.value);
       case 'collectDiagnostics':
-        return sink.diagnose();
+        return sink.diagnose(nonce);
     }
   }
 }

@@ -212,7 +212,7 @@ export class Connector {
     this.#endSession();
   }
 
-  #obey({ kind, drain, revoke }: Command): string | undefined {
+  #obey({ kind, nonce, drain, revoke }: Command): string | undefined {
     this.#options.say('command', { kind, reason: drain?.reason ?? revoke?.reason });
     if (this.#leaving && kind !== 'revoke') return 'it has said Goodbye';
     if (kind === 'drain' && drain !== undefined) this.serving.drain(drain.deadlineMs);
@@ -227,7 +227,7 @@ export class Connector {
       this.#endSession();
     } else if (kind === 'collectDiagnostics') {
       const message = JSON.stringify({ ...this.#heartbeat(), memory: process.memoryUsage() });
-      this.#talk?.send('event', { reason: 'diagnostics', message, warning: false });
+      this.#talk?.send('event', { reason: 'diagnostics', message, commandNonce: nonce });
     } else if (kind !== 'renewNow') return `not done by this connector: ${kind}`;
     return undefined;
   }

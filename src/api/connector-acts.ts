@@ -1,6 +1,7 @@
 import type { SignetError } from '../base/errors.ts';
 import { inParallel } from '../base/in-parallel.ts';
 import { fail, ok, type Result } from '../base/result.ts';
+import { MAX_DIAGNOSED } from '../connectors/diagnostics.ts';
 import {
   type CommandConnectorsRequest,
   type ConnectorOutcome,
@@ -100,6 +101,10 @@ export async function commandConnectors(
   if (!selected.ok) return selected;
   const group = selected.value.find((one) => one.connector !== undefined)?.connector?.group;
   const settings = group === undefined ? undefined : admin.api.registry.connectors.group(group);
+  if (request.command?.kind?.$case === 'collectDiagnostics') {
+    const fits = checkBatch(selected.value.length, MAX_DIAGNOSED, 'connectors to be diagnosed');
+    if (!fits.ok) return fits;
+  }
   const command = readCommand(request.command, settings, selected.value.length, nowMs);
   if (!command.ok) return command;
   const read: ReadCommand = command.value;

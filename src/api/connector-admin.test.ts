@@ -7,6 +7,7 @@ import { ask, assertStatus } from '../../test/support/server.ts';
 import { START_SECONDS } from '../../test/support/state.ts';
 import { makeKey } from '../../test/support/x509.ts';
 import { unwrap } from '../base/result.ts';
+import { MAX_DIAGNOSED } from '../connectors/diagnostics.ts';
 import {
   ConnectorAdminService,
   type ConnectorChange,
@@ -418,6 +419,61 @@ test('commands that have calls of their own, and windows that have passed, are r
     const which = { ids: ['c1'], group: '' };
     await assertStatus(ask(client, commandConnectors, { which, command }), 'FIELD_INVALID');
   }
+  assert.deepEqual(sessions.told, []);
+});
+
+test('diagnostics are those of the last question, whole or not, with why where none come', async (context) => {
+  const { client, enrol, sessions } = await start(context);
+  const { commandConnectors, listDiagnostics } = ConnectorAdminService;
+  await ask(client, putGroup, group('db'));
+  const ids = ['c1', 'c2', 'c3', 'c4'];
+  for (const id of ids) {
+    await enrol(id, 'db');
+    sessions.say(id);
+  }
+  const command = {
+    nonce: Buffer.alloc(0),
+    kind: { $case: 'collectDiagnostics' as const, value: {} },
+  };
+  const which = { ids: ids.slice(0, 3), group: '' };
+  await ask(client, commandConnectors, { which, command });
+  sessions.tellDiagnostics('c1', 'all is well');
+  sessions.tellDiagnostics('c2', 'first', true);
+  sessions.end('c3');
+  const all = await ask(client, listDiagnostics, { ids: [...ids, 'nobody'] });
+  const now = BigInt(START_SECONDS) * 1000n;
+  assert.deepEqual(
+    all.diagnostics.map(({ id, answeredAtMs, parts, errorCode }) => {
+      return [id, answeredAtMs, parts.map(({ text }) => text).join(), errorCode];
+    }),
+    [
+      ['c1', now, 'all is well', ''],
+      ['c2', 0n, 'first', ''],
+      ['c3', 0n, '', 'CONNECTOR_NOT_CONNECTED'],
+      ['c4', 0n, '', 'CONNECTOR_DIAGNOSTICS_NONE'],
+      ['nobody', 0n, '', 'CONNECTOR_DIAGNOSTICS_NONE'],
+    ],
+  );
+  const many = Array.from({ length: 11 }, (_, i) => `c${i}`);
+  await assertStatus(ask(client, listDiagnostics, { ids: many }), 'BATCH_TOO_LARGE');
+});
+
+test('no more connectors are asked for diagnostics at once than answers are kept of', async (context) => {
+  const { client, enrol, sessions } = await start(context);
+  await ask(client, putGroup, group('db'));
+  const enrolAll = (from: number, count: number) =>
+    Promise.all(Array.from({ length: count }, (_, i) => enrol(`c${from + i}`, 'db')));
+  const command = {
+    nonce: Buffer.alloc(0),
+    kind: { $case: 'collectDiagnostics' as const, value: {} },
+  };
+  const request = { which: { ids: [], group: 'db' }, command };
+  await enrolAll(0, MAX_DIAGNOSED);
+  const { outcomes } = await ask(client, ConnectorAdminService.commandConnectors, request);
+  assert.equal(outcomes.length, MAX_DIAGNOSED);
+  await enrolAll(MAX_DIAGNOSED, 1);
+  const all = ask(client, ConnectorAdminService.commandConnectors, request);
+  await assertStatus(all, 'BATCH_TOO_LARGE');
   assert.deepEqual(sessions.told, []);
 });
 

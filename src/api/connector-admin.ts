@@ -8,6 +8,7 @@ import {
   revokeConnectors,
 } from './connector-acts.ts';
 import { deleteBoundKey, listBoundKeys, registerBoundKey } from './connector-bound-keys.ts';
+import { listDiagnostics } from './connector-diagnostics.ts';
 import { getConnector, listConnectors } from './connector-filter.ts';
 import { deleteGroup, getGroup, listGroups, putGroup } from './connector-groups.ts';
 import {
@@ -51,6 +52,7 @@ export function createConnectorAdminService(
     resumeConnectors: (request, context) => resumeConnectors(admin, request, context),
     revokeConnectors: (request, context) => revokeConnectors(admin, request, context),
     commandConnectors: (request, context) => commandConnectors(admin, request, context),
+    listDiagnostics: (request) => listDiagnostics(admin, request),
     deleteConnectors: (request, context) => deleteConnectors(admin, request, context),
     watchConnectors: (request, stream, context) => watchConnectors(admin, request, stream, context),
   };

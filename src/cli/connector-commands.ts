@@ -169,7 +169,7 @@ export const connectorCommands: readonly CommandEntry[] = [
   },
   {
     path: 'connector diagnose',
-    summary: 'Have connectors send what helps to find a fault',
-    load: async () => (await import('./commands/connector-act.ts')).connectorDiagnose,
+    summary: 'Ask connectors how they are inside, and print it',
+    load: async () => (await import('./commands/connector-diagnose.ts')).connectorDiagnose,
   },
 ];

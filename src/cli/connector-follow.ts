@@ -45,7 +45,7 @@ export async function followConnectors(
     const error = remoteError('following connectors', ended, server.settings);
     if (!answered || ended.code !== status.UNAVAILABLE) return error;
     events.onLost(error);
-    await pause(io.signal);
+    await pause(AGAIN_MS, io.signal);
   }
   return undefined;
 }
@@ -73,10 +73,10 @@ function readUntilEnd(
   return promise.finally(() => signal.removeEventListener('abort', stop));
 }
 
-/** Keeps the process alive meanwhile: between two streams nothing else would. */
-function pause(signal: AbortSignal): Promise<void> {
+/** Waits, less long where `signal` says so. Keeps the process alive: between two calls nothing else would. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, AGAIN_MS);
+  const timer = setTimeout(resolve, ms);
   signal.addEventListener('abort', () => resolve(), { once: true });
   return promise.finally(() => clearTimeout(timer));
 }

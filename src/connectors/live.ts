@@ -6,6 +6,7 @@ import type {
 } from '../gen/signet/connector/v1/connector.ts';
 import type { ConnectorRecord } from '../rules/connector/record.ts';
 import type { ConnectorSegment } from '../rules/connector/segment.ts';
+import type { DiagnosticsTable } from './diagnostics.ts';
 import type { JudgedState, LiveHealth } from './state.ts';
 
 /** What is known of a connector by its open session on this server. */
@@ -59,6 +60,8 @@ export interface LiveConnectors {
    * Draining, resuming and revoking are changes of the record, which sessions tell by themselves.
    */
   tell(id: string, command: CommandKind): boolean;
+  /** What connectors told when they were asked by this server. */
+  readonly diagnostics: Pick<DiagnosticsTable, 'of'>;
   /** Calls `listener` with the IDs of connectors that changed, a few times a second at most. */
   onChange(listener: (ids: ReadonlySet<string>) => void): () => void;
 }

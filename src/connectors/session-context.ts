@@ -5,6 +5,7 @@ import type { X509Svid } from '../gen/signet/connector/v1/connector.ts';
 import type { SvidFacts } from '../policy/svid-facts.ts';
 import type { ConnectorRecord } from '../rules/connector/record.ts';
 import type { BundleMessage } from './bundle-feed.ts';
+import type { DiagnosticsTable } from './diagnostics.ts';
 import type { RenewalPace } from './renewal-pace.ts';
 import type { SegmentMessages, SegmentVersion } from './segment-feed.ts';
 import type { TargetBudget } from './segment-health.ts';
@@ -29,6 +30,22 @@ export interface SessionCounts {
   refused: number;
 }
 
+/** Nothing counted yet. */
+export function noSessionCounts(): SessionCounts {
+  return {
+    heartbeats: 0,
+    nacks: 0,
+    renewals: 0,
+    renewalsFailed: 0,
+    events: 0,
+    eventsDropped: 0,
+    unknownMessages: 0,
+    replaced: 0,
+    cloneSuspicions: 0,
+    refused: 0,
+  };
+}
+
 /** What all sessions share. */
 export interface SessionContext {
   readonly clock: Clock;
@@ -36,6 +53,7 @@ export interface SessionContext {
   readonly heartbeatSeconds: number;
   readonly counts: SessionCounts;
   readonly targets: TargetBudget;
+  readonly diagnostics: DiagnosticsTable;
   /** Whether the SVID that opened a session is still that of a connector that may hold one. */
   judge(facts: SvidFacts): Result<unknown>;
   segments(group: string): SegmentVersion;

@@ -181,6 +181,36 @@ describe('a session: what it sends', () => {
     assert.equal(session.acceptedSegments, made.hub.wantedSegments('edge'));
   });
 
+  it('diagnostics are kept where they were asked for, and a refusal of them degrades nobody', async (context) => {
+    const made = await rig(context);
+    const { stream, say, nack } = await opened(made);
+    const event = { reason: 'diagnostics', message: 'unasked', warning: false, more: false };
+    const tell = (message: string, commandNonce: Buffer): void =>
+      say({ $case: 'event', value: { ...event, message, commandNonce } });
+    tell('unasked', Buffer.alloc(0));
+    assert.equal(made.hub.counts.events, 1);
+    assert.equal(made.hub.diagnostics.of('c1'), undefined);
+    made.hub.tell('c1', { $case: 'collectDiagnostics', value: {} });
+    const { nonce } = stream.only('command');
+    for (let at = 0; at < 30; at++) tell('not what was asked', Buffer.alloc(8));
+    tell('all is well', nonce);
+    const texts = () => made.hub.diagnostics.of('c1')?.parts.map(({ text }) => text);
+    assert.deepEqual(texts(), ['all is well'], 'not counted with what is said unasked');
+    made.hub.tell('c1', { $case: 'collectDiagnostics', value: {} });
+    assert.deepEqual(texts(), []);
+    nack(ResourceType.RESOURCE_TYPE_COMMAND, { version: '', ...stream.only('command') });
+    assert.equal(made.hub.diagnostics.of('c1')?.refusal, 'no room');
+    assert.equal(made.hub.presence('c1')?.lastNack, '');
+    for (let at = 0; at < 16; at++)
+      made.hub.tell('c1', { $case: 'renewNow', value: { reason: '' } });
+    assert.equal(made.hub.tell('c1', { $case: 'collectDiagnostics', value: {} }), false);
+    assert.equal(
+      made.hub.diagnostics.of('c1')?.refusal,
+      'no room',
+      'what was not asked is not lost',
+    );
+  });
+
   it('nothing queues up for a slow reader, and others do not wait for it', async (context) => {
     const made = await rig(context);
     const slow = await opened(made, 'c1');

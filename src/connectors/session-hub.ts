@@ -13,6 +13,7 @@ import { taintedX509KeyIds } from '../spiffe/bundle.ts';
 import { BundleFeed, type BundleSources } from './bundle-feed.ts';
 import { CloneWatch } from './clone-watch.ts';
 import { Deadlines } from './deadlines.ts';
+import { DiagnosticsTable } from './diagnostics.ts';
 import { GroupFeeds } from './group-feeds.ts';
 import { coverageOf, groupStatusOf, type StatusSources, segmentStatusOf } from './group-status.ts';
 import { HeardWriter } from './heard-writer.ts';
@@ -21,11 +22,11 @@ import type { CommandKind, LiveConnectors, Presence, SegmentStatus } from './liv
 import { createOpenings, type Openings } from './openings.ts';
 import { RenewalPace } from './renewal-pace.ts';
 import { ConnectorSession, type SessionStart } from './session.ts';
-import type {
-  RenewConnector,
-  SessionContext,
-  SessionCounts,
-  SessionEvent,
+import {
+  noSessionCounts,
+  type RenewConnector,
+  type SessionContext,
+  type SessionEvent,
 } from './session-context.ts';
 import { SessionIndex } from './session-index.ts';
 import { type JudgedState, MISSED_HEARTBEATS, stateOf } from './state.ts';
@@ -71,18 +72,8 @@ export interface SessionHubOptions {
  * changes, and answers how connectors are.
  */
 export class SessionHub implements LiveConnectors {
-  readonly counts: SessionCounts = {
-    heartbeats: 0,
-    nacks: 0,
-    renewals: 0,
-    renewalsFailed: 0,
-    events: 0,
-    eventsDropped: 0,
-    unknownMessages: 0,
-    replaced: 0,
-    cloneSuspicions: 0,
-    refused: 0,
-  };
+  readonly counts = noSessionCounts();
+  readonly diagnostics: DiagnosticsTable;
   readonly context: SessionContext;
   readonly #options: SessionHubOptions;
   readonly #sessions: SessionIndex;
@@ -106,6 +97,7 @@ export class SessionHub implements LiveConnectors {
     this.#options = options;
     this.#servingSinceMs = clock.nowMs();
     this.#sessions = new SessionIndex((id) => registry.agent(id));
+    this.diagnostics = new DiagnosticsTable(clock);
     this.#feeds = new GroupFeeds({
       view: registry.connectors,
       clock,
@@ -254,6 +246,7 @@ export class SessionHub implements LiveConnectors {
       heartbeatSeconds,
       counts: this.counts,
       targets: { used: 0 },
+      diagnostics: this.diagnostics,
       judge,
       renew,
       renewals: new RenewalPace(clock),

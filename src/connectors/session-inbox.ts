@@ -60,6 +60,7 @@ export function receive(
       return;
     case 'event': {
       const { reason, message, warning } = kind.value;
+      if (context.diagnostics.take(session.record.id, kind.value)) return;
       context.event(session.record, { reason: cut(reason), message: cut(message), warning });
       return;
     }
@@ -142,6 +143,7 @@ function takeNack(context: SessionContext, session: ConnectorSession, nack: Nack
       break;
     case ResourceType.RESOURCE_TYPE_COMMAND:
       if (!answersCommand(session, nonce)) return;
+      context.diagnostics.refused(session.record.id, nonce, cut(nack.error));
       break;
     default:
       return;

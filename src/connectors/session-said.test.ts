@@ -90,7 +90,9 @@ describe('texts of a connector', () => {
     const session = made.open(record, { segments: EVIL });
     const segments = session.stream.only('segments');
     made.heartbeat(session, { health: ConnectorHealth.CONNECTOR_HEALTH_DEGRADED, reason: EVIL });
-    session.say({ $case: 'event', value: { reason: EVIL, message: EVIL, warning: true } });
+    const unasked = { commandNonce: Buffer.alloc(0), more: false };
+    const event = { reason: EVIL, message: EVIL, warning: true, ...unasked };
+    session.say({ $case: 'event', value: event });
     const target = { segmentId: 'db', target: 'db:1', latencyMs: 1, error: EVIL };
     const health = TargetHealth.TARGET_HEALTH_DOWN;
     const changes = [

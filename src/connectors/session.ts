@@ -188,6 +188,7 @@ export class ConnectorSession implements Presence, Due {
     if (this.#over || this.#commands.length + this.commandsUnderWay.length >= MAX_COMMANDS) {
       return false;
     }
+    if (command.$case === 'collectDiagnostics') this.#context.diagnostics.asked(this.record.id);
     this.#commands.push(command);
     this.wake();
     return true;
@@ -322,6 +323,7 @@ export class ConnectorSession implements Presence, Due {
     const nonce = this.#nonce();
     this.commandsUnderWay.push(nonce);
     if (this.commandsUnderWay.length > MAX_COMMANDS) this.commandsUnderWay.shift();
+    if (kind.$case === 'collectDiagnostics') this.#context.diagnostics.sent(this.record.id, nonce);
     return encode({ $case: 'command', value: { nonce, kind } });
   }
 

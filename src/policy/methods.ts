@@ -113,6 +113,7 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
   ['/signet.connector.v1.ConnectorAdmin/DeleteProvisioningKey', OPERATORS],
   ['/signet.connector.v1.ConnectorAdmin/RegisterBoundKey', OPERATORS],
   ['/signet.connector.v1.ConnectorAdmin/ListBoundKeys', OPERATORS],
+  ['/signet.connector.v1.ConnectorAdmin/ListDiagnostics', OPERATORS],
   ['/signet.connector.v1.ConnectorAdmin/DeleteBoundKey', OPERATORS],
   ['/signet.connector.v1.ConnectorAdmin/ListConnectors', OPERATORS],
   ['/signet.connector.v1.ConnectorAdmin/GetConnector', OPERATORS],

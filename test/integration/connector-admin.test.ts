@@ -98,7 +98,6 @@ describe('operators of a real server, with connectors over the wire', () => {
   test('commands reach the session', async () => {
     const connector = await connected();
     const cases = [
-      [['diagnose', connector.id], 'collectDiagnostics'],
       [['upgrade', '--group', 'db', '--to', '2.0'], 'upgrade'],
       [['renew', connector.id, '--reason', 'test'], 'renewNow'],
     ] as const;

@@ -5,6 +5,7 @@ import { rememberCaller } from '../../src/api/context.ts';
 import { seededRandom } from '../../src/base/random.ts';
 import { ok, type Result, unwrap } from '../../src/base/result.ts';
 import { cliCommands } from '../../src/cli/commands.ts';
+import { DiagnosticsTable } from '../../src/connectors/diagnostics.ts';
 import type { CommandKind, LiveConnectors, Presence } from '../../src/connectors/live.ts';
 import { stateOf } from '../../src/connectors/state.ts';
 import { ConnectorAdminService, GroupStatus } from '../../src/gen/signet/connector/v1/admin.ts';
@@ -18,16 +19,34 @@ import { enrolment } from './connector-state.ts';
 import { temporaryFolder, testHost } from './rpc.ts';
 import { openState, START_SECONDS, type TestState } from './state.ts';
 
+const STAGED_NONCE = Buffer.from('diagnose');
+
 /** Sessions that a test opens and closes at will, in place of those of connectors. */
 export class StagedSessions implements LiveConnectors {
   readonly #state: TestState;
   readonly #open = new Map<string, Presence>();
   readonly #listeners = new Set<(ids: ReadonlySet<string>) => void>();
+  readonly diagnostics: DiagnosticsTable;
   readonly told: { readonly id: string; readonly command: CommandKind }[] = [];
 
   constructor(state: TestState) {
     this.#state = state;
+    this.diagnostics = new DiagnosticsTable(state.clock);
     state.registry.connectors.onChange(({ connectors }) => this.#changed(connectors));
+  }
+
+  /** Called when a connector is asked for diagnostics. */
+  onDiagnose: (id: string) => void = () => {};
+
+  /** Has a connector tell what it was asked for. */
+  tellDiagnostics(id: string, message: string, more = false): void {
+    const event = { reason: 'diagnostics', message, warning: false, more };
+    this.diagnostics.take(id, { ...event, commandNonce: STAGED_NONCE });
+  }
+
+  /** Has a connector refuse what it was asked for. */
+  refuseDiagnostics(id: string, why: string): void {
+    this.diagnostics.refused(id, STAGED_NONCE, why);
   }
 
   /** Opens a session, or has it say something else. */
@@ -100,7 +119,14 @@ export class StagedSessions implements LiveConnectors {
   }
 
   tell(id: string, command: CommandKind): boolean {
-    if (this.#open.has(id)) this.told.push({ id, command });
+    if (this.#open.has(id)) {
+      this.told.push({ id, command });
+      if (command.$case === 'collectDiagnostics') {
+        this.diagnostics.asked(id);
+        this.diagnostics.sent(id, STAGED_NONCE);
+        this.onDiagnose(id);
+      }
+    }
     return this.#open.has(id);
   }
 

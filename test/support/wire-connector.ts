@@ -33,6 +33,8 @@ export class WireConnector {
   #call: ClientDuplexStream<ConnectorMessage, ServerMessage> | undefined;
   /** Commands that came. */
   readonly commands: string[] = [];
+  /** What it tells when it is asked for diagnostics; it says that it does not without. */
+  diagnostics: readonly string[] | undefined;
   /** Status that the session ended with. */
   ended: Promise<ServiceError | undefined> = Promise.resolve(undefined);
 
@@ -133,10 +135,28 @@ export class WireConnector {
         break;
       case 'command':
         this.commands.push(kind.value.kind?.$case ?? '');
+        if (kind.value.kind?.$case === 'collectDiagnostics' && !this.#diagnose(kind.value.nonce)) {
+          break;
+        }
         this.#ack(ResourceType.RESOURCE_TYPE_COMMAND, { version: '', nonce: kind.value.nonce });
         break;
       default:
     }
+  }
+
+  #diagnose(commandNonce: Buffer): boolean {
+    const told = this.diagnostics;
+    if (told === undefined) {
+      const type = ResourceType.RESOURCE_TYPE_COMMAND;
+      const value = { type, version: '', nonce: commandNonce, error: 'not built in' };
+      this.#call?.write({ kind: { $case: 'nack', value } });
+    }
+    for (const [at, message] of (told ?? []).entries()) {
+      const event = { reason: 'diagnostics', message, warning: false };
+      const value = { ...event, commandNonce, more: at + 1 < (told ?? []).length };
+      this.#call?.write({ kind: { $case: 'event', value } });
+    }
+    return told !== undefined;
   }
 
   #ack(type: ResourceType, of: { readonly version: string; readonly nonce: Buffer }): void {

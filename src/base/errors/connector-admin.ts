@@ -82,6 +82,26 @@ export const connectorAdminErrors = defineErrors({
     action:
       'Ask the server that it is connected to, or try again when "signet connector list" shows it active.',
   },
+  CONNECTOR_DIAGNOSTICS_NONE: {
+    status: 'NotFound',
+    retryable: false,
+    means:
+      'The server was not asked for diagnostics of the connector, or has forgotten what it told.',
+    action: 'Ask it: signet connector diagnose ID, at the server that has its session.',
+  },
+  CONNECTOR_DIAGNOSTICS_REFUSED: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The connector does not tell what helps to find a fault.',
+    action: 'Look at its log, where it runs; "signet connector show" has what the server knows.',
+  },
+  CONNECTOR_DIAGNOSTICS_LATE: {
+    status: 'DeadlineExceeded',
+    retryable: true,
+    means: 'The connector was asked for diagnostics and did not answer in time.',
+    action:
+      'Wait longer with --within, as a hook of the companion may take 30 s, or read it later with --last.',
+  },
   CONNECTOR_UNCONFIRMED: {
     status: 'FailedPrecondition',
     retryable: false,

@@ -1,29 +1,18 @@
 import { type Failed, fail, ok, type Result } from '../../base/result.ts';
-import type { ConnectorAdminClient } from '../../gen/signet/connector/v1/admin.ts';
 import {
-  type ConnectorOutcome,
-  ConnectorsResponse,
-  type SelectConnectors,
-} from '../../gen/signet/connector/v1/admin.ts';
-import type { Command } from '../../gen/signet/connector/v1/connector.ts';
-import {
-  type ConnectorCall,
-  listConnectors,
-  printOut,
-  withConnectors,
-} from '../connector-calls.ts';
+  ALL_OF,
+  actOnConnectors,
+  askConnectors,
+  commandConnectors,
+  reportOutcomes,
+  selectedConnectors,
+  WHICH,
+} from '../connector-acts.ts';
+import { type ConnectorCall, listConnectors, withConnectors } from '../connector-calls.ts';
 import { type Drained, waitForDrain } from '../connector-drain.ts';
-import { GROUP_FLAG } from '../connector-flags.ts';
-import { outcomeError } from '../connector-outcome.ts';
 import { flagError, timeFlag, wholeSecondsFlag } from '../flags.ts';
-import type { UnaryCall } from '../remote.ts';
-import { batchResult } from '../remote.ts';
 import type { CliIo, CommandSpec, FlagSpec, Input } from '../spec.ts';
 import { counted, safe } from '../text.ts';
-
-const WHICH = '[ID...]';
-
-const ALL_OF: FlagSpec = { ...GROUP_FLAG, help: 'all connectors of this group' };
 
 const REASON: FlagSpec = {
   name: 'reason',
@@ -55,7 +44,7 @@ export const connectorDrain: CommandSpec = {
     'signet connector drain --group db --within 10m --reason "node maintenance"',
   ],
   run: async (input, io) => {
-    const which = selection(input);
+    const which = selectedConnectors(input);
     if (!which.ok) return which;
     const within = wholeSecondsFlag(input, 'within');
     if (!within.ok) return within;
@@ -64,11 +53,11 @@ export const connectorDrain: CommandSpec = {
     const reason = input.text('reason') ?? '';
     const request = { which: which.value, withinSeconds, reason };
     return withConnectors(input, io, async (call, server) => {
-      const answer = await ask(call, 'draining', (client) => (m, o, done) => {
+      const answer = await askConnectors(call, 'draining', (client) => (m, o, done) => {
         return client.drainConnectors(request, m, o, done);
       });
       if (!answer.ok) return answer;
-      const told = report(answer.value, 'Draining', input, io);
+      const told = reportOutcomes(answer.value, 'Draining', input, io);
       if (!input.has('wait') || !told.ok) return told;
       const ids = new Set(answer.value.outcomes.map(({ id }) => id));
       const drained: Drained = { ids, withinSeconds, group: which.value.group };
@@ -86,7 +75,7 @@ export const connectorResume: CommandSpec = {
   flags: [ALL_OF],
   examples: ['signet connector resume db-7d4f', 'signet connector resume --group db'],
   run: (input, io) =>
-    act(
+    actOnConnectors(
       'resuming',
       'Resumed',
       input,
@@ -114,15 +103,15 @@ export const connectorRevoke: CommandSpec = {
   run: async (input, io) => {
     const reason = (input.text('reason') ?? '').trim();
     if (reason === '') return flagError('reason', 'is empty');
-    const which = selection(input);
+    const which = selectedConnectors(input);
     if (!which.ok) return which;
     return withConnectors(input, io, async (call) => {
       const sure = await confirm(call, which.value.group, input, io);
       if (!sure.ok) return sure;
-      const answer = await ask(call, 'revoking', (client) => (m, o, done) => {
+      const answer = await askConnectors(call, 'revoking', (client) => (m, o, done) => {
         return client.revokeConnectors({ which: which.value, reason }, m, o, done);
       });
-      return answer.ok ? report(answer.value, 'Revoked', input, io) : answer;
+      return answer.ok ? reportOutcomes(answer.value, 'Revoked', input, io) : answer;
     });
   },
 };
@@ -137,7 +126,7 @@ export const connectorDelete: CommandSpec = {
   flags: [ALL_OF],
   examples: ['signet connector delete db-7d4f', 'signet connector delete --group db'],
   run: (input, io) =>
-    act(
+    actOnConnectors(
       'deleting',
       'Forgot',
       input,
@@ -179,20 +168,8 @@ export const connectorUpgrade: CommandSpec = {
       notBeforeMs: (begin.value ?? 0n) * 1000n,
       notAfterMs: (end.value ?? 0n) * 1000n,
     };
-    return command({ $case: 'upgrade', value }, 'Sent the upgrade to', input, io);
+    return commandConnectors({ $case: 'upgrade', value }, 'Sent the upgrade to', input, io);
   },
-};
-
-/** `signet connector diagnose`. */
-export const connectorDiagnose: CommandSpec = {
-  connects: 'server',
-  prints: true,
-  args: WHICH,
-  about: "Has connectors send what helps to find a fault; it stands in the server's log.",
-  flags: [ALL_OF],
-  examples: ['signet connector diagnose db-7d4f'],
-  run: (input, io) =>
-    command({ $case: 'collectDiagnostics', value: {} }, 'Asked for diagnostics of', input, io),
 };
 
 /** `signet connector renew`. */
@@ -204,7 +181,7 @@ export const connectorRenew: CommandSpec = {
   flags: [ALL_OF, REASON],
   examples: ['signet connector renew --group db --reason "key rotation"'],
   run: (input, io) =>
-    command(
+    commandConnectors(
       { $case: 'renewNow', value: { reason: input.text('reason') ?? '' } },
       'Asked for a new certificate of',
       input,
@@ -221,63 +198,13 @@ export const connectorReEnrol: CommandSpec = {
   flags: [ALL_OF, REASON],
   examples: ['signet connector re-enrol db-7d4f --reason "moved to another node"'],
   run: (input, io) =>
-    command(
+    commandConnectors(
       { $case: 'reEnrol', value: { reason: input.text('reason') ?? '' } },
       'Asked for another enrolment of',
       input,
       io,
     ),
 };
-
-type Ask = (client: ConnectorAdminClient) => UnaryCall<ConnectorsResponse>;
-
-function ask(
-  call: ConnectorCall,
-  doing: string,
-  request: Ask,
-): Promise<Result<ConnectorsResponse>> {
-  return call<ConnectorsResponse>(`${doing} connectors`, request);
-}
-
-async function act(
-  doing: string,
-  done: string,
-  input: Input,
-  io: CliIo,
-  request: (which: SelectConnectors) => Ask,
-): Promise<Result<void>> {
-  const which = selection(input);
-  if (!which.ok) return which;
-  return withConnectors(input, io, async (call) => {
-    const answer = await ask(call, doing, request(which.value));
-    return answer.ok ? report(answer.value, done, input, io) : answer;
-  });
-}
-
-function command(
-  kind: NonNullable<Command['kind']>,
-  done: string,
-  input: Input,
-  io: CliIo,
-): Promise<Result<void>> {
-  const told = { nonce: Buffer.alloc(0), kind };
-  return act(
-    'telling',
-    done,
-    input,
-    io,
-    (which) => (client) => (m, o, over) =>
-      client.commandConnectors({ which, command: told }, m, o, over),
-  );
-}
-
-/** IDs, or a group; nothing must not mean everybody. */
-function selection(input: Input): Result<SelectConnectors> {
-  const ids = [...new Set(input.args)];
-  const group = input.text('group') ?? '';
-  if (ids.length > 0 !== (group !== '') && !ids.includes('')) return ok({ ids, group });
-  return fail('CLI_USAGE', 'takes IDs, as "signet connector list" shows them, or --group');
-}
 
 /** Asks before a whole group is shut out. */
 async function confirm(
@@ -298,25 +225,4 @@ async function confirm(
 
 function unconfirmed(what: string): Failed {
   return fail('CONNECTOR_UNCONFIRMED', `${what} were not revoked: nobody said yes`);
-}
-
-/** Prints what became of each, and refuses where some were refused. */
-function report(answer: ConnectorsResponse, done: string, input: Input, io: CliIo): Result<void> {
-  const { outcomes } = answer;
-  printOut(input, io, ConnectorsResponse.toJSON(answer), () => textOf(outcomes, done));
-  const errors = outcomes.flatMap((outcome) => outcomeError(outcome) ?? []);
-  return batchResult(errors, outcomes.length);
-}
-
-function textOf(outcomes: readonly ConnectorOutcome[], done: string): string {
-  const good = outcomes.filter(({ errorCode }) => errorCode === '');
-  if (outcomes.length === 0) return 'No connector of the group is concerned\n';
-  if (good.length === 0) return '';
-  const later = good.filter(({ told }) => !told).length;
-  const names = good.length <= 5 ? `: ${good.map(({ id }) => safe(id)).join(', ')}` : '';
-  const lines = [`${done} ${counted(good.length, 'connector', 'connectors')}${names}`];
-  if (later > 0 && done === 'Draining') {
-    lines.push(`${later} without a session here: told when they have one`);
-  }
-  return `${lines.join('\n')}\n`;
 }

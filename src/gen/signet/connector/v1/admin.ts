@@ -347,6 +347,36 @@ export interface ConnectorOutcome {
   error: string;
 }
 
+export interface ListDiagnosticsRequest {
+  /** In the order of the answer, which ends where it would be too long: ask again for the rest. */
+  ids: string[];
+}
+
+export interface ListDiagnosticsResponse {
+  diagnostics: ConnectorDiagnostics[];
+}
+
+export interface ConnectorDiagnostics {
+  id: string;
+  /** Unix milliseconds; 0 where it was not asked, or where that is forgotten. */
+  askedAtMs: bigint;
+  /** Unix milliseconds of its last word; 0 where that is still to come. */
+  answeredAtMs: bigint;
+  parts: DiagnosticsPart[];
+  /** It told more than is kept. */
+  truncated: boolean;
+  /** Code of the table of errors where nothing will come; empty otherwise. */
+  errorCode: string;
+  error: string;
+}
+
+export interface DiagnosticsPart {
+  /** Several lines, or JSON. */
+  text: string;
+  /** It says itself that this is not well. */
+  warning: boolean;
+}
+
 export interface ConnectorChange {
   connector:
     | ConnectorInfo
@@ -4418,6 +4448,369 @@ export const ConnectorOutcome: MessageFns<ConnectorOutcome> = {
   },
 };
 
+function createBaseListDiagnosticsRequest(): ListDiagnosticsRequest {
+  return { ids: [] };
+}
+
+export const ListDiagnosticsRequest: MessageFns<ListDiagnosticsRequest> = {
+  encode(message: ListDiagnosticsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.ids) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDiagnosticsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDiagnosticsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ids.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListDiagnosticsRequest {
+    return { ids: globalThis.Array.isArray(object?.ids) ? object.ids.map((e: any) => globalThis.String(e)) : [] };
+  },
+
+  toJSON(message: ListDiagnosticsRequest): unknown {
+    const obj: any = {};
+    if (message.ids?.length) {
+      obj.ids = message.ids;
+    }
+    return obj;
+  },
+};
+
+function createBaseListDiagnosticsResponse(): ListDiagnosticsResponse {
+  return { diagnostics: [] };
+}
+
+export const ListDiagnosticsResponse: MessageFns<ListDiagnosticsResponse> = {
+  encode(message: ListDiagnosticsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.diagnostics) {
+      ConnectorDiagnostics.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDiagnosticsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDiagnosticsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.diagnostics.push(ConnectorDiagnostics.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListDiagnosticsResponse {
+    return {
+      diagnostics: globalThis.Array.isArray(object?.diagnostics)
+        ? object.diagnostics.map((e: any) => ConnectorDiagnostics.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ListDiagnosticsResponse): unknown {
+    const obj: any = {};
+    if (message.diagnostics?.length) {
+      obj.diagnostics = message.diagnostics.map((e) => ConnectorDiagnostics.toJSON(e));
+    }
+    return obj;
+  },
+};
+
+function createBaseConnectorDiagnostics(): ConnectorDiagnostics {
+  return { id: "", askedAtMs: 0n, answeredAtMs: 0n, parts: [], truncated: false, errorCode: "", error: "" };
+}
+
+export const ConnectorDiagnostics: MessageFns<ConnectorDiagnostics> = {
+  encode(message: ConnectorDiagnostics, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.askedAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.askedAtMs) !== message.askedAtMs) {
+        throw new globalThis.Error("value provided for field message.askedAtMs of type int64 too large");
+      }
+      writer.uint32(16).int64(message.askedAtMs);
+    }
+    if (message.answeredAtMs !== 0n) {
+      if (BigInt.asIntN(64, message.answeredAtMs) !== message.answeredAtMs) {
+        throw new globalThis.Error("value provided for field message.answeredAtMs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.answeredAtMs);
+    }
+    for (const v of message.parts) {
+      DiagnosticsPart.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.truncated !== false) {
+      writer.uint32(40).bool(message.truncated);
+    }
+    if (message.errorCode !== "") {
+      writer.uint32(50).string(message.errorCode);
+    }
+    if (message.error !== "") {
+      writer.uint32(58).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ConnectorDiagnostics {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseConnectorDiagnostics();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.askedAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.answeredAtMs = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.parts.push(DiagnosticsPart.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.truncated = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.errorCode = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ConnectorDiagnostics {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      askedAtMs: isSet(object.askedAtMs)
+        ? BigInt(object.askedAtMs)
+        : isSet(object.asked_at_ms)
+        ? BigInt(object.asked_at_ms)
+        : 0n,
+      answeredAtMs: isSet(object.answeredAtMs)
+        ? BigInt(object.answeredAtMs)
+        : isSet(object.answered_at_ms)
+        ? BigInt(object.answered_at_ms)
+        : 0n,
+      parts: globalThis.Array.isArray(object?.parts) ? object.parts.map((e: any) => DiagnosticsPart.fromJSON(e)) : [],
+      truncated: isSet(object.truncated) ? globalThis.Boolean(object.truncated) : false,
+      errorCode: isSet(object.errorCode)
+        ? globalThis.String(object.errorCode)
+        : isSet(object.error_code)
+        ? globalThis.String(object.error_code)
+        : "",
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: ConnectorDiagnostics): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.askedAtMs !== 0n) {
+      obj.askedAtMs = message.askedAtMs.toString();
+    }
+    if (message.answeredAtMs !== 0n) {
+      obj.answeredAtMs = message.answeredAtMs.toString();
+    }
+    if (message.parts?.length) {
+      obj.parts = message.parts.map((e) => DiagnosticsPart.toJSON(e));
+    }
+    if (message.truncated !== false) {
+      obj.truncated = message.truncated;
+    }
+    if (message.errorCode !== "") {
+      obj.errorCode = message.errorCode;
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+};
+
+function createBaseDiagnosticsPart(): DiagnosticsPart {
+  return { text: "", warning: false };
+}
+
+export const DiagnosticsPart: MessageFns<DiagnosticsPart> = {
+  encode(message: DiagnosticsPart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.text !== "") {
+      writer.uint32(10).string(message.text);
+    }
+    if (message.warning !== false) {
+      writer.uint32(16).bool(message.warning);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DiagnosticsPart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDiagnosticsPart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.warning = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DiagnosticsPart {
+    return {
+      text: isSet(object.text) ? globalThis.String(object.text) : "",
+      warning: isSet(object.warning) ? globalThis.Boolean(object.warning) : false,
+    };
+  },
+
+  toJSON(message: DiagnosticsPart): unknown {
+    const obj: any = {};
+    if (message.text !== "") {
+      obj.text = message.text;
+    }
+    if (message.warning !== false) {
+      obj.warning = message.warning;
+    }
+    return obj;
+  },
+};
+
 function createBaseConnectorChange(): ConnectorChange {
   return { connector: undefined, removed: false, initialDone: false };
 }
@@ -4727,6 +5120,21 @@ export const ConnectorAdminService = {
     responseSerialize: (value: ConnectorsResponse): Buffer => Buffer.from(ConnectorsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ConnectorsResponse => ConnectorsResponse.decode(value),
   },
+  /**
+   * What connectors told when they were asked last to collect diagnostics, by the server
+   * that asked them: it keeps those of some hundred connectors, in memory.
+   */
+  listDiagnostics: {
+    path: "/signet.connector.v1.ConnectorAdmin/ListDiagnostics" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListDiagnosticsRequest): Buffer =>
+      Buffer.from(ListDiagnosticsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListDiagnosticsRequest => ListDiagnosticsRequest.decode(value),
+    responseSerialize: (value: ListDiagnosticsResponse): Buffer =>
+      Buffer.from(ListDiagnosticsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListDiagnosticsResponse => ListDiagnosticsResponse.decode(value),
+  },
   /** Forgets connectors that have ended. */
   deleteConnectors: {
     path: "/signet.connector.v1.ConnectorAdmin/DeleteConnectors" as const,
@@ -4785,6 +5193,11 @@ export interface ConnectorAdminServer extends UntypedServiceImplementation {
   revokeConnectors: handleUnaryCall<RevokeConnectorsRequest, ConnectorsResponse>;
   /** Has them enrol anew, renew, upgrade, or tell more. */
   commandConnectors: handleUnaryCall<CommandConnectorsRequest, ConnectorsResponse>;
+  /**
+   * What connectors told when they were asked last to collect diagnostics, by the server
+   * that asked them: it keeps those of some hundred connectors, in memory.
+   */
+  listDiagnostics: handleUnaryCall<ListDiagnosticsRequest, ListDiagnosticsResponse>;
   /** Forgets connectors that have ended. */
   deleteConnectors: handleUnaryCall<SelectConnectors, ConnectorsResponse>;
   /** How connectors stand, and what changes, until the caller ends it. */
@@ -5119,6 +5532,25 @@ export interface ConnectorAdminClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ConnectorsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * What connectors told when they were asked last to collect diagnostics, by the server
+   * that asked them: it keeps those of some hundred connectors, in memory.
+   */
+  listDiagnostics(
+    request: ListDiagnosticsRequest,
+    callback: (error: ServiceError | null, response: ListDiagnosticsResponse) => void,
+  ): ClientUnaryCall;
+  listDiagnostics(
+    request: ListDiagnosticsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListDiagnosticsResponse) => void,
+  ): ClientUnaryCall;
+  listDiagnostics(
+    request: ListDiagnosticsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListDiagnosticsResponse) => void,
   ): ClientUnaryCall;
   /** Forgets connectors that have ended. */
   deleteConnectors(

@@ -534,6 +534,10 @@ export interface Event {
   reason: string;
   message: string;
   warning: boolean;
+  /** Of the CollectDiagnostics that it answers; empty for what is said unasked. */
+  commandNonce: Buffer;
+  /** More events that answer the same command follow. */
+  more: boolean;
 }
 
 /** The last message: the connector leaves. */
@@ -671,7 +675,7 @@ export interface Command {
     /** Go to this version in this window. */
     { $case: "upgrade"; value: Upgrade }
     | //
-    /** Send what helps to find a fault, as events. */
+    /** Send what helps to find a fault, as events with the nonce of this command. */
     { $case: "collectDiagnostics"; value: CollectDiagnostics }
     | undefined;
 }
@@ -3014,7 +3018,7 @@ export const SegmentHealth: MessageFns<SegmentHealth> = {
 };
 
 function createBaseEvent(): Event {
-  return { reason: "", message: "", warning: false };
+  return { reason: "", message: "", warning: false, commandNonce: Buffer.alloc(0), more: false };
 }
 
 export const Event: MessageFns<Event> = {
@@ -3027,6 +3031,12 @@ export const Event: MessageFns<Event> = {
     }
     if (message.warning !== false) {
       writer.uint32(24).bool(message.warning);
+    }
+    if (message.commandNonce.length !== 0) {
+      writer.uint32(34).bytes(message.commandNonce);
+    }
+    if (message.more !== false) {
+      writer.uint32(40).bool(message.more);
     }
     return writer;
   },
@@ -3068,6 +3078,22 @@ export const Event: MessageFns<Event> = {
             message.warning = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.commandNonce = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3085,6 +3111,12 @@ export const Event: MessageFns<Event> = {
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
       message: isSet(object.message) ? globalThis.String(object.message) : "",
       warning: isSet(object.warning) ? globalThis.Boolean(object.warning) : false,
+      commandNonce: isSet(object.commandNonce)
+        ? Buffer.from(bytesFromBase64(object.commandNonce))
+        : isSet(object.command_nonce)
+        ? Buffer.from(bytesFromBase64(object.command_nonce))
+        : Buffer.alloc(0),
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
     };
   },
 
@@ -3098,6 +3130,12 @@ export const Event: MessageFns<Event> = {
     }
     if (message.warning !== false) {
       obj.warning = message.warning;
+    }
+    if (message.commandNonce.length !== 0) {
+      obj.commandNonce = base64FromBytes(message.commandNonce);
+    }
+    if (message.more !== false) {
+      obj.more = message.more;
     }
     return obj;
   },
