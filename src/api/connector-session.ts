@@ -1,6 +1,8 @@
 import type { Clock } from '../base/clock.ts';
+import { toSignetError } from '../base/errors.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { instanceOf } from '../connectors/instance.ts';
+import { MessagePace } from '../connectors/message-pace.ts';
 import type { ConnectorSession } from '../connectors/session.ts';
 import type { SessionHub } from '../connectors/session-hub.ts';
 import { receive } from '../connectors/session-inbox.ts';
@@ -13,12 +15,6 @@ import type { Handlers } from '../rpc/service.ts';
 import { connectorCaller } from './context.ts';
 import { peerFacts } from './peer-facts.ts';
 import { nextMessage } from './streams.ts';
-
-/** Messages that a connector may send at once; later ones are read as {@link PER_SECOND} lets them. */
-const BURST = 200;
-
-/** Messages that are read of a connector in a second. */
-const PER_SECOND = 50;
 
 /**
  * `signet.connector.v1.Connector/Session`: one stream per connector, for as long as its SVID lives. The
@@ -49,7 +45,10 @@ export function createConnectorSession(
     const start = { record, facts, notBeforeMs, remoteAddress, stream, hello: hello.value };
     const release = connection.holdOpen();
     const session = hub.open(start, instanceOf(hello.value.instance));
-    void readAll(hub, session, reader, clock);
+    // Nobody waits for the reading who could take what it throws; the process must not end by it.
+    readAll(hub, session, reader, clock).catch((thrown: unknown) =>
+      session.end({ ok: false, error: toSignetError(thrown, 'reading a session') }),
+    );
     try {
       return await session.ended;
     } finally {
@@ -77,14 +76,11 @@ async function readAll(
   reader: AsyncIterator<ConnectorMessage>,
   clock: Clock,
 ): Promise<void> {
-  let tokens = BURST;
-  let atMs = clock.monotonicMs();
+  const pace = new MessagePace(clock);
   for (let next = await reader.next(); !next.done; next = await reader.next()) {
     receive(hub.context, session, next.value);
-    const nowMs = clock.monotonicMs();
-    tokens = Math.min(BURST, tokens + ((nowMs - atMs) / 1000) * PER_SECOND) - 1;
-    atMs = nowMs;
-    if (tokens < 0) await pause(clock, (-tokens / PER_SECOND) * 1000);
+    const waitMs = pace.take(next.value);
+    if (waitMs > 0 && !session.isOver) await pause(clock, waitMs);
     if (session.isOver) return;
   }
   // One that says goodbye is answered by the end of its session, once that is written down.

@@ -29,6 +29,9 @@ export interface BundleMessage {
   readonly encoded: Encoded;
 }
 
+/** Messages that are kept; past it the longest unused one is made again. */
+const MAX_MESSAGES = 64;
+
 const namesOfVersions = new WeakMap<SegmentVersion, readonly string[]>();
 
 /**
@@ -48,12 +51,16 @@ export class BundleFeed {
   of(segments: SegmentVersion): BundleMessage | undefined {
     const { bundle } = this.#sources.registry;
     if (bundle === undefined) return undefined;
-    const names = otherTrustDomains(segments, bundle.trustDomain.name);
+    const { federation } = this.#sources.registry;
+    const named = otherTrustDomains(segments, bundle.trustDomain.name);
+    // Whoever writes segments may name any trust domain: what no bundle is here for makes no difference.
+    const names = named.filter((name) => federation.bundle(name) !== undefined);
     const key = names.join(' ');
-    const known = this.#messages.get(key);
-    if (known !== undefined) return known;
-    const message = this.#make(bundle, names);
+    const message = this.#messages.get(key) ?? this.#make(bundle, names);
+    this.#messages.delete(key);
     this.#messages.set(key, message);
+    const oldest = this.#messages.keys().next();
+    if (this.#messages.size > MAX_MESSAGES && !oldest.done) this.#messages.delete(oldest.value);
     return message;
   }
 

@@ -1,8 +1,11 @@
 import type { Clock } from '../base/clock.ts';
 import { createRateLimiter, type RateLimiter } from '../rpc/rate-limiter.ts';
 
-/** A connector renews no more often than every five seconds, in however many sessions. */
-const PACE = { perSecond: 0.2, burst: 1 } as const;
+/**
+ * Renewals that a connector may ask for, in however many sessions: one that was refused, or whose answer
+ * was lost, is asked for again at once.
+ */
+const PACE = { perSecond: 0.2, burst: 3 } as const;
 
 /** One renewal of a connector at a time, and not many: each is a signature and a line of the ledger. */
 export class RenewalPace {

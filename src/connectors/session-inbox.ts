@@ -11,6 +11,7 @@ import {
   ResourceType,
   type SegmentHealthUpdate,
 } from '../gen/signet/connector/v1/connector.ts';
+import { MAX_MESSAGE_BYTES, sizeOf } from './message-pace.ts';
 import { clockOffsetOf, flowsOf } from './said-numbers.ts';
 import { MAX_TARGETS, SegmentHealthTable } from './segment-health.ts';
 import type { ConnectorSession } from './session.ts';
@@ -36,12 +37,17 @@ const HEALTH = {
 export function receive(
   context: SessionContext,
   session: ConnectorSession,
-  { kind }: ConnectorMessage,
+  message: ConnectorMessage,
 ): void {
+  const { kind } = message;
   // What was under way when it ended speaks for nobody: the connector may be in its next session.
   if (session.isOver) return;
   session.heardAtMs = context.clock.monotonicMs();
   session.lastHeardMs = context.clock.nowMs();
+  if (sizeOf(message) > MAX_MESSAGE_BYTES) {
+    violated(session, `a message of ${sizeOf(message)} bytes; at most ${MAX_MESSAGE_BYTES}`);
+    return;
+  }
   switch (kind?.$case) {
     case 'heartbeat':
       takeHeartbeat(context, session, kind.value);

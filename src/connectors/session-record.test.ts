@@ -117,11 +117,17 @@ describe('renewals of one connector', () => {
     asked[1]?.(ok(svid));
     await new Promise(setImmediate);
     assert.deepEqual(second.stream.only('svid').svid, svid);
-    second.say(csr);
-    assert.equal(second.stream.only('notice').code, 'CONNECTOR_RENEWAL_BUSY');
+    const renewals = async (): Promise<number> => {
+      second.say(csr);
+      asked.at(-1)?.(ok(svid));
+      await new Promise(setImmediate);
+      return asked.length;
+    };
+    // Three at once; in a new session too.
+    made.clock.advance(15_000);
+    for (const count of [3, 4, 5, 5]) assert.equal(await renewals(), count);
     made.clock.advance(5_000);
-    second.say(csr);
-    assert.equal(asked.length, 3);
+    for (const count of [6, 6]) assert.equal(await renewals(), count);
   });
 
   it('that throw end nothing but themselves', async (context) => {

@@ -20,6 +20,9 @@ import type { SegmentHealthTable } from './segment-health.ts';
 import type { SessionContext } from './session-context.ts';
 import { MISSED_HEARTBEATS } from './state.ts';
 
+/** Heartbeats that may stay out before a connector is asked for one. */
+const PING_AFTER = 2;
+
 /** Most commands that wait for one connector to answer. */
 const MAX_COMMANDS = 16;
 
@@ -100,6 +103,9 @@ export class ConnectorSession implements Presence, Due {
   #svid: Encoded | undefined;
   readonly #commands: CommandKind[] = [];
   #notices: Encoded[] = [];
+  /** When it was heard last before it was asked for a heartbeat; asked once in each silence. */
+  #pingedSinceMs = Number.NaN;
+  #isToPing = false;
   /** The deadline that it was told to drain by; 0 where it was not told. */
   #toldDrainMs = 0;
   #renewAtMs: number;
@@ -242,10 +248,13 @@ export class ConnectorSession implements Presence, Due {
       return Number.POSITIVE_INFINITY;
     }
     this.judge();
+    const pingInMs = PING_AFTER * heartbeatSeconds * 1000 - silentMs;
+    if (pingInMs <= 0) this.#ping();
+    const silenceMs = pingInMs > 0 ? pingInMs : graceMs - silentMs;
     const nowMs = clock.nowMs();
     if (nowMs >= this.#renewAtMs && !renewals.isRunning(this.record.id)) this.#askToRenew(nowMs);
     const expiryMs = (this.facts.notAfterSeconds + 1) * 1000 - nowMs;
-    return Math.min(graceMs - silentMs, expiryMs, this.#renewAtMs - nowMs);
+    return Math.min(silenceMs, expiryMs, this.#renewAtMs - nowMs);
   }
 
   /** Sends what there is to send, as far as the connector takes it. */
@@ -267,6 +276,11 @@ export class ConnectorSession implements Presence, Due {
       const welcome = this.#welcome;
       this.#welcome = undefined;
       return welcome;
+    }
+    if (this.#isToPing) {
+      this.#isToPing = false;
+      const serverTimeMs = BigInt(Math.floor(this.#context.clock.nowMs()));
+      return encode({ $case: 'ping', value: { serverTimeMs } });
     }
     return (
       this.#notices.shift() ?? this.#nextBundle() ?? this.#nextCommand() ?? this.#nextSegments()
@@ -325,6 +339,17 @@ export class ConnectorSession implements Presence, Due {
     if (this.commandsUnderWay.length > MAX_COMMANDS) this.commandsUnderWay.shift();
     if (kind.$case === 'collectDiagnostics') this.#context.diagnostics.sent(this.record.id, nonce);
     return encode({ $case: 'command', value: { nonce, kind } });
+  }
+
+  /**
+   * Asks for a heartbeat: one that is well answers at once. To one that is gone it writes, by which its own
+   * machine, or the way there, can say so before the time is up.
+   */
+  #ping(): void {
+    if (this.#over || this.#pingedSinceMs === this.heardAtMs) return;
+    this.#pingedSinceMs = this.heardAtMs;
+    this.#isToPing = true;
+    this.wake();
   }
 
   #askToRenew(nowMs: number): void {

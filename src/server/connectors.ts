@@ -6,6 +6,7 @@ import type { EnrolContext } from '../connectors/enrol/enrol.ts';
 import { createEnrolMetrics } from '../connectors/enrol/metrics.ts';
 import { type ConnectorCluster, createPodFinder } from '../connectors/enrol/pods.ts';
 import type { LiveConnectors } from '../connectors/live.ts';
+import { MEASURED_CONNECTOR_SERVICE } from '../connectors/message-pace.ts';
 import type { ConnectorParts } from '../connectors/parts.ts';
 import { nodeFrom } from '../controllers/projections.ts';
 import { ConnectorAdminService } from '../gen/signet/connector/v1/admin.ts';
@@ -54,7 +55,7 @@ export function startConnectors(base: ServerBase, core: ServerCore): ServerConne
   const connector = createConnectorService(calls, createConnectorSession(hub, base.clock));
   return {
     serveAdmin: (host, guards) => host.addService(ConnectorAdminService, admin, guards),
-    serveTcp: (host, guards) => host.addService(ConnectorService, connector, guards),
+    serveTcp: (host, guards) => host.addService(MEASURED_CONNECTOR_SERVICE, connector, guards),
     live: hub,
   };
 }

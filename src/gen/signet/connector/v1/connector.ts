@@ -713,7 +713,10 @@ export interface Upgrade {
 export interface CollectDiagnostics {
 }
 
-/** Answered by a heartbeat. */
+/**
+ * Sent when two heartbeats in a row have not come, and answered by one at once; where
+ * none comes until the third is due, the session ends.
+ */
 export interface Ping {
   /** Unix milliseconds. */
   serverTimeMs: bigint;
