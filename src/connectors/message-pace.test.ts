@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ManualClock } from '../base/clock.ts';
-import { ConnectorMessage } from '../gen/signet/connector/v1/connector.ts';
+import { ConnectorMessage, Event } from '../gen/signet/connector/v1/connector.ts';
 import {
   MAX_MESSAGE_BYTES,
   MEASURED_CONNECTOR_SERVICE,
@@ -14,7 +14,7 @@ const { requestDeserialize: read } = MEASURED_CONNECTOR_SERVICE.session;
 /** An event of so many bytes on the wire. */
 function event(length: number): Buffer {
   const encode = (text: number): Buffer => {
-    const value = { reason: '', message: 'x'.repeat(text), warning: false };
+    const value = { ...Event.fromJSON({}), message: 'x'.repeat(text) };
     return Buffer.from(ConnectorMessage.encode({ kind: { $case: 'event', value } }).finish());
   };
   const bytes = encode(length - (encode(length).length - length));

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { SessionRig, type TestSession } from '../../test/support/connector-session.ts';
 import { openState } from '../../test/support/state.ts';
+import { Event } from '../gen/signet/connector/v1/connector.ts';
 
 async function opened(context: TestContext): Promise<{ made: SessionRig; one: TestSession }> {
   const { registry } = await openState(context);
@@ -74,7 +75,7 @@ describe('events of a connector', () => {
     const two = made.open(await made.enrol('c2', '2'));
     const say = (who: TestSession, times: number): void => {
       for (let at = 0; at < times; at++) {
-        who.say({ $case: 'event', value: { reason: 'r', message: 'm', warning: false } });
+        who.say({ $case: 'event', value: Event.fromJSON({ reason: 'r' }) });
       }
     };
     const { counts } = made.hub;
