@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { equalBytes, toHex } from '../base/bytes.ts';
 import { fail, type Result } from '../base/result.ts';
 import { usesOf, type VendorKeyRecord } from '../connectors/vendor/key-record.ts';
 import type { VendorKeys } from '../connectors/vendor/vendor-keys.ts';
@@ -6,20 +7,29 @@ import {
   DeleteVendorKeyResponse,
   EnrolmentCa,
   EnrolmentRoot,
+  EnrolmentRootState,
   ListEnrolmentCasResponse,
+  ListEnrolmentRootsResponse,
   ListVendorKeysResponse,
   type PutVendorKeyRequest,
   type SignEnrolmentCaRequest,
   type VendorAdminService,
   VendorKey,
 } from '../gen/signet/connector/v1/vendor.ts';
-import type { EnrolmentCas, VendorCa } from '../issuance/enrolment-ca.ts';
+import {
+  type EnrolmentCas,
+  type EnrolmentRoots,
+  everyRoot,
+  type VendorCa,
+} from '../issuance/enrolment-ca.ts';
 import { grantEnrolmentCa } from '../policy/enrolment-grants.ts';
 import type { CallContext, Encoded, Handlers } from '../rpc/service.ts';
 import type { Certificate } from '../x509/types.ts';
 import { fitAnswer } from './batch.ts';
 import { type ApiContext, audit, noteAct, operatorCaller } from './context.ts';
 import { vendorKeyName } from './vendor-keys.ts';
+
+const { ENROLMENT_ROOT_STATE_ACTIVE: ACTIVE, ENROLMENT_ROOT_STATE_NEXT: NEXT } = EnrolmentRootState;
 
 /** What vendors' connectors need of a server. */
 export interface VendorParts {
@@ -48,21 +58,65 @@ export function createVendorAdminService(
       await noteAct(api, context, { act: 'delete', connector: vendorKeyName(group) });
       return fitAnswer(DeleteVendorKeyResponse, {});
     },
+    ...(enrolment === undefined ? NO_ROOTS : enrolmentMethods(api, enrolment)),
+  };
+}
+
+type EnrolmentMethods = Pick<
+  Handlers<VendorAdminService>,
+  | 'getEnrolmentRoot'
+  | 'listEnrolmentRoots'
+  | 'prepareEnrolmentRoot'
+  | 'activateEnrolmentRoot'
+  | 'signEnrolmentCa'
+  | 'listEnrolmentCas'
+>;
+
+const NO_ROOTS: EnrolmentMethods = {
+  getEnrolmentRoot: rootOff,
+  listEnrolmentRoots: rootOff,
+  prepareEnrolmentRoot: rootOff,
+  activateEnrolmentRoot: rootOff,
+  signEnrolmentCa: rootOff,
+  listEnrolmentCas: rootOff,
+};
+
+function enrolmentMethods(api: ApiContext, enrolment: EnrolmentCas): EnrolmentMethods {
+  return {
     getEnrolmentRoot: async () => {
-      const root = enrolment === undefined ? rootOff() : await enrolment.root();
-      if (!root.ok) return root;
-      return fitAnswer(EnrolmentRoot, { certificate: Buffer.from(root.value.der) });
-    },
-    signEnrolmentCa: (request, context) =>
-      enrolment === undefined ? rootOff() : signCa(api, enrolment, request, context),
-    listEnrolmentCas: async () => {
-      if (enrolment === undefined) return rootOff();
-      const signed = enrolment.list();
-      // No root is made by looking.
-      if (signed.length === 0) return fitAnswer(ListEnrolmentCasResponse, { cas: [] });
       const root = await enrolment.root();
       if (!root.ok) return root;
-      const cas = signed.map((ca) => toWireCa(ca, root.value));
+      return fitAnswer(EnrolmentRoot, toWireRoot(root.value, ACTIVE));
+    },
+    listEnrolmentRoots: async () => {
+      const roots = await enrolment.roots();
+      if (!roots.ok) return roots;
+      return fitAnswer(ListEnrolmentRootsResponse, { roots: toWireRoots(roots.value) });
+    },
+    prepareEnrolmentRoot: async (_request, context) => {
+      const caller = operatorCaller(context);
+      if (!caller.ok) return caller;
+      const next = await enrolment.prepareRoot(caller.value);
+      if (!next.ok) return next;
+      // The ledger has it from when it was signed.
+      audit(api, context, { serial: next.value.serialDecimal });
+      return fitAnswer(EnrolmentRoot, toWireRoot(next.value, NEXT));
+    },
+    activateEnrolmentRoot: async ({ serialNumber }, context) => {
+      const active = await enrolment.activateRoot(serialNumber);
+      if (!active.ok) return active;
+      audit(api, context, { serial: serialNumber });
+      const serial = toHex(active.value.serial);
+      await noteAct(api, context, { act: 'activate', connector: 'enrolment-root', serial });
+      return fitAnswer(EnrolmentRoot, toWireRoot(active.value, ACTIVE));
+    },
+    signEnrolmentCa: (request, context) => signCa(api, enrolment, request, context),
+    listEnrolmentCas: async () => {
+      // No root is made by looking, and none needs its key for it.
+      const roots = await enrolment.roots();
+      if (!roots.ok) return roots;
+      const known = everyRoot(roots.value);
+      const cas = enrolment.list().map((ca) => toWireCa(ca, known));
       return fitAnswer(ListEnrolmentCasResponse, { cas });
     },
   };
@@ -103,17 +157,33 @@ async function signCa(
   const { serialDecimal: serial, notAfterMs, publicKey } = signed.value.certificate;
   const keySha256 = hash('sha256', publicKey.spki);
   audit(api, context, { vendor, serial, notAfterSeconds: notAfterMs / 1000, keySha256 });
-  return fitAnswer(EnrolmentCa, toWireCa(signed.value, root.value));
+  return fitAnswer(EnrolmentCa, toWireCa(signed.value, [root.value]));
 }
 
 function rootOff(): Result<never> {
   return fail('ENROLMENT_ROOT_OFF', 'connectors.enrolmentRoot is not set');
 }
 
-function toWireCa({ vendor, certificate }: VendorCa, root: Certificate): EnrolmentCa {
-  const { der, serialDecimal, notAfterMs } = certificate;
+function toWireRoots({ active, next, old }: EnrolmentRoots): EnrolmentRoot[] {
+  return [
+    ...(active === undefined ? [] : [toWireRoot(active, ACTIVE)]),
+    ...(next === undefined ? [] : [toWireRoot(next, NEXT)]),
+    ...old.map((root) => toWireRoot(root, EnrolmentRootState.ENROLMENT_ROOT_STATE_OLD)),
+  ];
+}
+
+function toWireRoot(root: Certificate, state: EnrolmentRootState): EnrolmentRoot {
+  const { der, serialDecimal, notAfterMs } = root;
+  const expiresAt = BigInt(notAfterMs / 1000);
+  return { certificate: Buffer.from(der), state, serialNumber: serialDecimal, expiresAt };
+}
+
+/** With the root that signed it, which need not be the one that signs now. */
+function toWireCa({ vendor, certificate }: VendorCa, roots: readonly Certificate[]): EnrolmentCa {
+  const { der, serialDecimal, notAfterMs, issuerDer } = certificate;
+  const root = roots.find(({ subjectDer }) => equalBytes(subjectDer, issuerDer));
   return {
-    chain: [Buffer.from(der), Buffer.from(root.der)],
+    chain: [der, ...(root === undefined ? [] : [root.der])].map((each) => Buffer.from(each)),
     vendor,
     serialNumber: serialDecimal,
     expiresAt: BigInt(notAfterMs / 1000),

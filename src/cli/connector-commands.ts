@@ -5,7 +5,22 @@ export const connectorCommands: readonly CommandEntry[] = [
   {
     path: 'connector vendor-ca root',
     summary: "Print the root above vendors' enrolment CAs",
-    load: async () => (await import('./commands/vendor-ca.ts')).vendorCa.root,
+    load: async () => (await import('./commands/vendor-root.ts')).vendorRoot.show,
+  },
+  {
+    path: 'connector vendor-ca roots',
+    summary: 'List the enrolment roots, or print them all',
+    load: async () => (await import('./commands/vendor-root.ts')).vendorRoot.list,
+  },
+  {
+    path: 'connector vendor-ca prepare-root',
+    summary: 'Make the enrolment root that is to sign next',
+    load: async () => (await import('./commands/vendor-root.ts')).vendorRoot.prepare,
+  },
+  {
+    path: 'connector vendor-ca activate-root',
+    summary: 'Have the prepared enrolment root sign from now on',
+    load: async () => (await import('./commands/vendor-root.ts')).vendorRoot.activate,
   },
   {
     path: 'connector vendor-ca sign',

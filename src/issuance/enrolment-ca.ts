@@ -1,11 +1,14 @@
 import { signEnrolmentCa } from '../authority/enrolment-certificate.ts';
 import type { EnrolmentRootKeeper } from '../authority/enrolment-root.ts';
+import type { KeptRoots } from '../authority/enrolment-root-record.ts';
 import type { RecordCa } from '../authority/x509-certificate.ts';
 import { equalBytes, toHex, utf8 } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Random } from '../base/random.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { type EnrolmentCaGrant, isEnrolmentCaGrant } from '../policy/enrolment-grants.ts';
+import type { AdminCaller, LocalCaller } from '../policy/grant.ts';
+import { operatorName } from '../policy/grants.ts';
 import type { KeptView } from '../store/kept-view.ts';
 import type { BlockedKeys } from '../x509/blocked-keys.ts';
 import { parseCertificate } from '../x509/certificate.ts';
@@ -45,12 +48,26 @@ export interface VendorCa {
 
 /** The enrolment CAs of vendors, and the root above them. */
 export interface EnrolmentCas {
-  /** The root; made where there is none yet. */
+  /** The root that signs; made where there is none yet. */
   root(): Promise<Result<Certificate>>;
+  /** Every root: the one that signs, the one that is prepared, and those before. Makes none. */
+  roots(): Promise<Result<EnrolmentRoots>>;
+  /** The root that is to sign next; made where there is none. */
+  prepareRoot(caller: LocalCaller | AdminCaller): Promise<Result<Certificate>>;
+  /** Has the prepared root sign from now on, named by its serial number (decimal). */
+  activateRoot(serial: string): Promise<Result<Certificate>>;
   /** Signs one; what it answers is kept. */
   sign(grant: EnrolmentCaGrant, csr: Uint8Array): Promise<Result<VendorCa>>;
-  /** Those that were signed, the newest last. */
+  /** Those that were signed, the newest last, as this server saw them last. */
   list(): readonly VendorCa[];
+}
+
+/** Every enrolment root. */
+export interface EnrolmentRoots {
+  readonly active: Certificate | undefined;
+  readonly next: Certificate | undefined;
+  /** The newest first. */
+  readonly old: readonly Certificate[];
 }
 
 /** Makes the enrolment CAs of vendors; signs nothing before it is asked. */
@@ -60,6 +77,12 @@ export function createEnrolmentCas(options: EnrolmentCaOptions): EnrolmentCas {
       const root = await options.root.ensure();
       return root.ok ? ok(root.value.certificate) : root;
     },
+    async roots() {
+      const roots = await options.root.look();
+      return roots.ok ? ok(rootsOf(roots.value)) : roots;
+    },
+    prepareRoot: (caller) => options.root.prepare(operatorName(caller)),
+    activateRoot: (serial) => options.root.activate(serial),
     sign: (grant, csr) => signVendorCa(grant, csr, options),
     list: () =>
       options.kept
@@ -67,6 +90,19 @@ export function createEnrolmentCas(options: EnrolmentCaOptions): EnrolmentCas {
         .flatMap(({ value }) => readKept(value) ?? [])
         .toSorted((a, b) => a.certificate.notBeforeMs - b.certificate.notBeforeMs),
   };
+}
+
+function rootsOf(roots: KeptRoots | undefined): EnrolmentRoots {
+  return {
+    active: roots?.active.certificate,
+    next: roots?.next?.certificate,
+    old: (roots?.old ?? []).map(({ certificate }) => certificate),
+  };
+}
+
+/** The roots, the one that signs first. */
+export function everyRoot({ active, next, old }: EnrolmentRoots): readonly Certificate[] {
+  return [active, next, ...old].filter((root) => root !== undefined);
 }
 
 async function signVendorCa(
@@ -84,7 +120,7 @@ async function signVendorCa(
   const { blockedKeys, kept } = options;
   const request = checkEnrolmentRequest(csr, {
     blockedKeys,
-    ours: [issuer, ...options.authorities()],
+    ours: [...everyRoot(rootsOf(options.root.made)), ...options.authorities()],
   });
   if (!request.ok) return request;
   const dates = validity(grant, issuer, options);

@@ -33,6 +33,7 @@ export const ACTS = [
   'resume',
   'command',
   'hand-out',
+  'activate',
 ] as const;
 
 /** What was done to a SPIFFE ID, a serial, an authority, a DPU or a connector, or to the server as a whole. */
@@ -70,7 +71,7 @@ export interface LedgerRecord {
   readonly act?: Act | undefined;
   /** For an act on a DPU: its serial number. */
   readonly dpu?: string | undefined;
-  /** For an act on a connector: its ID; else `group/`, `segment/`, `key/`, `bound-key/` or `vendor-key/` and a name. */
+  /** For an act on a connector: its ID; else `group/`, `segment/`, `key/`, `bound-key/` or `vendor-key/` and a name, or `enrolment-root`. */
   readonly connector?: string | undefined;
   /** For an act on a DPU or a connector: why. */
   readonly reason?: string | undefined;

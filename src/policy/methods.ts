@@ -129,6 +129,9 @@ export const METHOD_CALLERS: ReadonlyMap<string, readonly CallerKind[]> = new Ma
   ['/signet.connector.v1.VendorAdmin/ListVendorKeys', OPERATORS],
   ['/signet.connector.v1.VendorAdmin/DeleteVendorKey', OPERATORS],
   ['/signet.connector.v1.VendorAdmin/GetEnrolmentRoot', OPERATORS],
+  ['/signet.connector.v1.VendorAdmin/ListEnrolmentRoots', OPERATORS],
+  ['/signet.connector.v1.VendorAdmin/PrepareEnrolmentRoot', OPERATORS],
+  ['/signet.connector.v1.VendorAdmin/ActivateEnrolmentRoot', OPERATORS],
   ['/signet.connector.v1.VendorAdmin/SignEnrolmentCa', OPERATORS],
   ['/signet.connector.v1.VendorAdmin/ListEnrolmentCas', OPERATORS],
 

@@ -92,9 +92,9 @@ function openEnrolment(
 }
 
 function watchEnds({ metrics }: ServerBase, root: EnrolmentRootKeeper, cas: EnrolmentCas): void {
-  const help = 'Unix time at which the enrolment root ends; NaN before it is made.';
+  const help = 'Unix time at which the enrolment root that signs ends; NaN before it is made.';
   metrics.reading('enrolment_root_end_seconds', help, () => {
-    const end = root.made?.notAfterMs;
+    const end = root.made?.active.certificate.notAfterMs;
     return end === undefined ? undefined : end / 1000;
   });
   const about = "Unix time at which a vendor's enrolment CA ends";

@@ -85,7 +85,7 @@ for (const [kind, user] of [
 function usedMetrics(): readonly string[] {
   const files = ['files/alerts.yaml', 'files/dashboards/signet.json'];
   const texts = files.map((file) => readFileSync(join('charts/signet', file), 'utf8'));
-  const found = texts.join('\n').matchAll(/\bsignet_(?:server|agent)_(\w+)/g);
+  const found = texts.join('\n').matchAll(/\bsignet_(?:server|agent|connector)_(\w+)/g);
   return [...new Set([...found].map(([, name = '']) => name.replace(/_bucket$/, '')))];
 }
 

@@ -62,6 +62,34 @@ tests:
           - { labels: '{alertname="SignetAgentWithoutPods",pod="a"}', value: 1 }
           - { labels: '{alertname="SignetIssuanceFails",svid="x509"}', value: 1 }
   - interval: 1m
+    input_series:
+      - { series: 'signet_server_agents', values: '3x120' }
+      - { series: 'signet_server_enrolment_ca_end_seconds{vendor="replaced",serial="1"}', values: '0x120' }
+      - { series: 'signet_server_enrolment_ca_end_seconds{vendor="replaced",serial="2"}', values: '99999999x120' }
+      - { series: 'signet_server_enrolment_ca_end_seconds{vendor="ends",serial="3"}', values: '2592000x120' }
+      - { series: 'signet_server_enrolment_root_end_seconds{pod="a"}', values: '15552000x120' }
+      - { series: 'signet_server_enrolment_root_end_seconds{pod="b"}', values: 'NaN+0x120' }
+      - { series: 'signet_connector_zpa_certificate_days{pod="ends"}', values: '13.9x120' }
+      - { series: 'signet_connector_zpa_certificate_days{pod="lasts"}', values: '14x120' }
+      - { series: 'signet_connector_zpa_certificate_days{pod="unknown"}', values: 'NaN+0x120' }
+      - { series: 'signet_connector_zpa_control_connected{pod="up"}', values: '1x120' }
+      - { series: 'signet_connector_zpa_control_connected{pod="down"}', values: '0x120' }
+      - { series: 'signet_connector_zpa_control_connected{pod="unknown"}', values: 'NaN+0x120' }
+      - { series: 'signet_connector_zpa_clock_skew_seconds{pod="near"}', values: '-5x120' }
+      - { series: 'signet_connector_zpa_clock_skew_seconds{pod="far"}', values: '-5.1x120' }
+      - { series: 'signet_connector_zpa_status_age_seconds{pod="talks"}', values: '180x120' }
+      - { series: 'signet_connector_zpa_status_age_seconds{pod="silent"}', values: '181x120' }
+    promql_expr_test:
+      - expr: 'count by (alertname, pod, vendor) (ALERTS{alertstate="firing",alertname=~"SignetZpa.*|SignetEnrolment.*"})'
+        eval_time: 90m
+        exp_samples:
+          - { labels: '{alertname="SignetEnrolmentCaEnds",vendor="ends"}', value: 1 }
+          - { labels: '{alertname="SignetEnrolmentRootEnds"}', value: 1 }
+          - { labels: '{alertname="SignetZpaCertificateEnds",pod="ends"}', value: 1 }
+          - { labels: '{alertname="SignetZpaDisconnected",pod="down"}', value: 1 }
+          - { labels: '{alertname="SignetZpaClockOff",pod="far"}', value: 1 }
+          - { labels: '{alertname="SignetZpaSilent",pod="silent"}', value: 1 }
+  - interval: 1m
     input_series: []
     promql_expr_test:
       - expr: 'count by (alertname) (ALERTS{alertstate="firing"})'

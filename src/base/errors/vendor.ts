@@ -14,13 +14,21 @@ export const vendorErrors = defineErrors({
     retryable: false,
     means: 'The key of the enrolment root is not where it has to be.',
     action:
-      'Use a keys.manager that keeps keys, and bring back the key that the message names: another root would not be the one that vendors know.',
+      'Use a keys.manager that keeps keys, and bring back the key that the message names; where it is lost, replace the root (docs/zpa.md), for vendors know only that one.',
   },
   ENROLMENT_ROOT_ENDED: {
     status: 'FailedPrecondition',
     retryable: false,
     means: 'The enrolment root has expired, or nearly so.',
-    action: 'Check the clock of the server; see docs/zpa.md on replacing the root.',
+    action:
+      'Check the clock of the server; replace the root (docs/zpa.md) with `signet connector vendor-ca prepare-root`.',
+  },
+  ENROLMENT_ROOT_NEXT: {
+    status: 'FailedPrecondition',
+    retryable: false,
+    means: 'The enrolment root that is to sign from now on is none that was prepared.',
+    action:
+      'Compare the serial with `signet connector vendor-ca roots`; without a next root there, begin with `signet connector vendor-ca prepare-root`.',
   },
   ENROLMENT_RECORD_CORRUPT: {
     status: 'DataLoss',

@@ -1,46 +1,18 @@
-import { basename, dirname } from 'node:path';
-import { fail, ok, type Result } from '../../base/result.ts';
-import { encodePem, parsePem } from '../../der/pem.ts';
+import { ok, type Result } from '../../base/result.ts';
+import { parsePem } from '../../der/pem.ts';
 import {
   EnrolmentCa,
-  EnrolmentRoot,
   ListEnrolmentCasResponse,
   VendorAdminClient,
 } from '../../gen/signet/connector/v1/vendor.ts';
-import { readData, writeFiles } from '../files.ts';
+import { readData } from '../files.ts';
 import { flagError, wholeSecondsFlag } from '../flags.ts';
 import { withServer } from '../server-connection.ts';
-import type { CliIo, CommandSpec, FlagSpec, Input } from '../spec.ts';
+import type { CliIo, CommandSpec, Input } from '../spec.ts';
 import { formatTable, formatTime, safe, safeJson } from '../text.ts';
-
-const REFUSED = { instance: 'name the socket with --server-socket' };
-
-const OUT_FLAG: FlagSpec = {
-  name: 'out',
-  value: 'file',
-  help: 'write the certificate there (PEM) instead of printing it',
-};
+import { CERTIFICATE_FLAGS, giveCertificates, VENDOR_REFUSED } from '../vendor-certificates.ts';
 
 const REQUEST_LABELS: readonly string[] = ['CERTIFICATE REQUEST', 'NEW CERTIFICATE REQUEST'];
-
-const root: CommandSpec = {
-  connects: 'server',
-  prints: true,
-  about:
-    'Made at the first call. It goes to the portal of the vendor, as the root of their enrolment CAs; it is in no trust bundle, and no SPIFFE ID is valid below it.',
-  flags: [OUT_FLAG],
-  refused: REFUSED,
-  examples: ['signet connector vendor-ca root --out enrolment-root.pem'],
-  run: (input, io) =>
-    withServer(input, io, async (server) => {
-      const client = server.client(VendorAdminClient);
-      const answer = await server.call<EnrolmentRoot>('asking for the root', (m, o, done) =>
-        client.getEnrolmentRoot({}, m, o, done),
-      );
-      if (!answer.ok) return answer;
-      return give(input, io, answer.value.certificate, EnrolmentRoot.toJSON(answer.value));
-    }),
-};
 
 const sign: CommandSpec = {
   connects: 'server',
@@ -55,9 +27,9 @@ const sign: CommandSpec = {
       value: 'duration',
       help: 'its life; connectors.enrolmentRoot.caTtl unless told',
     },
-    OUT_FLAG,
+    ...CERTIFICATE_FLAGS,
   ],
-  refused: REFUSED,
+  refused: VENDOR_REFUSED,
   examples: ['signet connector vendor-ca sign --csr zpa.csr --vendor zpa --out zpa-ca.pem'],
   run: async (input, io) => {
     const ttl = wholeSecondsFlag(input, 'ttl');
@@ -75,7 +47,7 @@ const sign: CommandSpec = {
       const { serialNumber, expiresAt, chain } = answer.value;
       const until = formatTime(Number(expiresAt), io.clock.nowMs());
       io.err(`Signed ${safe(vendor)} ${safe(serialNumber)}, valid until ${until}\n`);
-      return give(input, io, chain[0], EnrolmentCa.toJSON(answer.value));
+      return giveCertificates(input, io, chain.slice(0, 1), EnrolmentCa.toJSON(answer.value));
     });
   },
 };
@@ -85,7 +57,7 @@ const list: CommandSpec = {
   prints: true,
   about: 'All that were signed by this server, the newest last.',
   flags: [],
-  refused: REFUSED,
+  refused: VENDOR_REFUSED,
   examples: ['signet connector vendor-ca list'],
   run: (input, io) =>
     withServer(input, io, async (server) => {
@@ -109,8 +81,8 @@ const list: CommandSpec = {
     }),
 };
 
-/** `signet connector vendor-ca root|sign|list`. */
-export const vendorCa = { root, sign, list };
+/** `signet connector vendor-ca sign|list`. */
+export const vendorCa = { sign, list };
 
 async function readRequest(input: Input, io: CliIo): Promise<Result<Uint8Array>> {
   const data = await readData(input.text('csr') ?? '', io);
@@ -122,23 +94,4 @@ async function readRequest(input: Input, io: CliIo): Promise<Result<Uint8Array>>
   const [request, ...others] = requests;
   if (request !== undefined && others.length === 0) return ok(request.der);
   return flagError('csr', `holds ${requests.length} certificate requests`);
-}
-
-async function give(
-  input: Input,
-  io: CliIo,
-  der: Uint8Array | undefined,
-  json: unknown,
-): Promise<Result<void>> {
-  if (der === undefined) return fail('CLI_ANSWER_INVALID', 'the answer holds no certificate');
-  const content = encodePem('CERTIFICATE', der);
-  const path = input.text('out');
-  if (path === undefined) {
-    io.out(input.text('output') === 'json' ? `${safeJson(json)}\n` : content);
-    return ok(undefined);
-  }
-  const written = await writeFiles(dirname(path), [{ name: basename(path), content }]);
-  if (!written.ok) return written;
-  io.err(`Written: ${safe(path)}\n`);
-  return ok(undefined);
 }

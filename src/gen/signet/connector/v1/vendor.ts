@@ -26,6 +26,59 @@ export const protobufFileName = "signet/connector/v1/vendor.proto";
  * signature under the vendor's enrolment CA.
  */
 
+export const EnrolmentRootState = {
+  ENROLMENT_ROOT_STATE_UNSPECIFIED: 0,
+  /** ENROLMENT_ROOT_STATE_ACTIVE - It signs. */
+  ENROLMENT_ROOT_STATE_ACTIVE: 1,
+  /** ENROLMENT_ROOT_STATE_NEXT - It is prepared, and signs nothing yet. */
+  ENROLMENT_ROOT_STATE_NEXT: 2,
+  /** ENROLMENT_ROOT_STATE_OLD - It signed before the active one; what it signed holds until its end. */
+  ENROLMENT_ROOT_STATE_OLD: 3,
+} as const;
+
+export type EnrolmentRootState = typeof EnrolmentRootState[keyof typeof EnrolmentRootState];
+
+export namespace EnrolmentRootState {
+  export type ENROLMENT_ROOT_STATE_UNSPECIFIED = typeof EnrolmentRootState.ENROLMENT_ROOT_STATE_UNSPECIFIED;
+  export type ENROLMENT_ROOT_STATE_ACTIVE = typeof EnrolmentRootState.ENROLMENT_ROOT_STATE_ACTIVE;
+  export type ENROLMENT_ROOT_STATE_NEXT = typeof EnrolmentRootState.ENROLMENT_ROOT_STATE_NEXT;
+  export type ENROLMENT_ROOT_STATE_OLD = typeof EnrolmentRootState.ENROLMENT_ROOT_STATE_OLD;
+}
+
+export function enrolmentRootStateFromJSON(object: any): EnrolmentRootState {
+  switch (object) {
+    case 0:
+    case "ENROLMENT_ROOT_STATE_UNSPECIFIED":
+      return EnrolmentRootState.ENROLMENT_ROOT_STATE_UNSPECIFIED;
+    case 1:
+    case "ENROLMENT_ROOT_STATE_ACTIVE":
+      return EnrolmentRootState.ENROLMENT_ROOT_STATE_ACTIVE;
+    case 2:
+    case "ENROLMENT_ROOT_STATE_NEXT":
+      return EnrolmentRootState.ENROLMENT_ROOT_STATE_NEXT;
+    case 3:
+    case "ENROLMENT_ROOT_STATE_OLD":
+      return EnrolmentRootState.ENROLMENT_ROOT_STATE_OLD;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EnrolmentRootState");
+  }
+}
+
+export function enrolmentRootStateToJSON(object: EnrolmentRootState): string {
+  switch (object) {
+    case EnrolmentRootState.ENROLMENT_ROOT_STATE_UNSPECIFIED:
+      return "ENROLMENT_ROOT_STATE_UNSPECIFIED";
+    case EnrolmentRootState.ENROLMENT_ROOT_STATE_ACTIVE:
+      return "ENROLMENT_ROOT_STATE_ACTIVE";
+    case EnrolmentRootState.ENROLMENT_ROOT_STATE_NEXT:
+      return "ENROLMENT_ROOT_STATE_NEXT";
+    case EnrolmentRootState.ENROLMENT_ROOT_STATE_OLD:
+      return "ENROLMENT_ROOT_STATE_OLD";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EnrolmentRootState");
+  }
+}
+
 export interface GetVendorKeyRequest {
 }
 
@@ -77,6 +130,25 @@ export interface GetEnrolmentRootRequest {
 export interface EnrolmentRoot {
   /** DER. */
   certificate: Buffer;
+  state: EnrolmentRootState;
+  /** Decimal. */
+  serialNumber: string;
+  expiresAt: bigint;
+}
+
+export interface ListEnrolmentRootsRequest {
+}
+
+export interface ListEnrolmentRootsResponse {
+  roots: EnrolmentRoot[];
+}
+
+export interface PrepareEnrolmentRootRequest {
+}
+
+export interface ActivateEnrolmentRootRequest {
+  /** Of the root that the vendor was given, decimal. */
+  serialNumber: string;
 }
 
 export interface SignEnrolmentCaRequest {
@@ -760,13 +832,25 @@ export const GetEnrolmentRootRequest: MessageFns<GetEnrolmentRootRequest> = {
 };
 
 function createBaseEnrolmentRoot(): EnrolmentRoot {
-  return { certificate: Buffer.alloc(0) };
+  return { certificate: Buffer.alloc(0), state: 0, serialNumber: "", expiresAt: 0n };
 }
 
 export const EnrolmentRoot: MessageFns<EnrolmentRoot> = {
   encode(message: EnrolmentRoot, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.certificate.length !== 0) {
       writer.uint32(10).bytes(message.certificate);
+    }
+    if (message.state !== 0) {
+      writer.uint32(16).int32(message.state);
+    }
+    if (message.serialNumber !== "") {
+      writer.uint32(26).string(message.serialNumber);
+    }
+    if (message.expiresAt !== 0n) {
+      if (BigInt.asIntN(64, message.expiresAt) !== message.expiresAt) {
+        throw new globalThis.Error("value provided for field message.expiresAt of type int64 too large");
+      }
+      writer.uint32(32).int64(message.expiresAt);
     }
     return writer;
   },
@@ -792,6 +876,30 @@ export const EnrolmentRoot: MessageFns<EnrolmentRoot> = {
             message.certificate = Buffer.from(reader.bytes());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.serialNumber = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.expiresAt = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -807,6 +915,17 @@ export const EnrolmentRoot: MessageFns<EnrolmentRoot> = {
   fromJSON(object: any): EnrolmentRoot {
     return {
       certificate: isSet(object.certificate) ? Buffer.from(bytesFromBase64(object.certificate)) : Buffer.alloc(0),
+      state: isSet(object.state) ? enrolmentRootStateFromJSON(object.state) : 0,
+      serialNumber: isSet(object.serialNumber)
+        ? globalThis.String(object.serialNumber)
+        : isSet(object.serial_number)
+        ? globalThis.String(object.serial_number)
+        : "",
+      expiresAt: isSet(object.expiresAt)
+        ? BigInt(object.expiresAt)
+        : isSet(object.expires_at)
+        ? BigInt(object.expires_at)
+        : 0n,
     };
   },
 
@@ -814,6 +933,227 @@ export const EnrolmentRoot: MessageFns<EnrolmentRoot> = {
     const obj: any = {};
     if (message.certificate.length !== 0) {
       obj.certificate = base64FromBytes(message.certificate);
+    }
+    if (message.state !== 0) {
+      obj.state = enrolmentRootStateToJSON(message.state);
+    }
+    if (message.serialNumber !== "") {
+      obj.serialNumber = message.serialNumber;
+    }
+    if (message.expiresAt !== 0n) {
+      obj.expiresAt = message.expiresAt.toString();
+    }
+    return obj;
+  },
+};
+
+function createBaseListEnrolmentRootsRequest(): ListEnrolmentRootsRequest {
+  return {};
+}
+
+export const ListEnrolmentRootsRequest: MessageFns<ListEnrolmentRootsRequest> = {
+  encode(_: ListEnrolmentRootsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListEnrolmentRootsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListEnrolmentRootsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ListEnrolmentRootsRequest {
+    return {};
+  },
+
+  toJSON(_: ListEnrolmentRootsRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+};
+
+function createBaseListEnrolmentRootsResponse(): ListEnrolmentRootsResponse {
+  return { roots: [] };
+}
+
+export const ListEnrolmentRootsResponse: MessageFns<ListEnrolmentRootsResponse> = {
+  encode(message: ListEnrolmentRootsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.roots) {
+      EnrolmentRoot.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListEnrolmentRootsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListEnrolmentRootsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.roots.push(EnrolmentRoot.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListEnrolmentRootsResponse {
+    return {
+      roots: globalThis.Array.isArray(object?.roots) ? object.roots.map((e: any) => EnrolmentRoot.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ListEnrolmentRootsResponse): unknown {
+    const obj: any = {};
+    if (message.roots?.length) {
+      obj.roots = message.roots.map((e) => EnrolmentRoot.toJSON(e));
+    }
+    return obj;
+  },
+};
+
+function createBasePrepareEnrolmentRootRequest(): PrepareEnrolmentRootRequest {
+  return {};
+}
+
+export const PrepareEnrolmentRootRequest: MessageFns<PrepareEnrolmentRootRequest> = {
+  encode(_: PrepareEnrolmentRootRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrepareEnrolmentRootRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrepareEnrolmentRootRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): PrepareEnrolmentRootRequest {
+    return {};
+  },
+
+  toJSON(_: PrepareEnrolmentRootRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+};
+
+function createBaseActivateEnrolmentRootRequest(): ActivateEnrolmentRootRequest {
+  return { serialNumber: "" };
+}
+
+export const ActivateEnrolmentRootRequest: MessageFns<ActivateEnrolmentRootRequest> = {
+  encode(message: ActivateEnrolmentRootRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.serialNumber !== "") {
+      writer.uint32(10).string(message.serialNumber);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ActivateEnrolmentRootRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseActivateEnrolmentRootRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.serialNumber = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ActivateEnrolmentRootRequest {
+    return {
+      serialNumber: isSet(object.serialNumber)
+        ? globalThis.String(object.serialNumber)
+        : isSet(object.serial_number)
+        ? globalThis.String(object.serial_number)
+        : "",
+    };
+  },
+
+  toJSON(message: ActivateEnrolmentRootRequest): unknown {
+    const obj: any = {};
+    if (message.serialNumber !== "") {
+      obj.serialNumber = message.serialNumber;
     }
     return obj;
   },
@@ -1227,6 +1567,40 @@ export const VendorAdminService = {
     responseSerialize: (value: EnrolmentRoot): Buffer => Buffer.from(EnrolmentRoot.encode(value).finish()),
     responseDeserialize: (value: Buffer): EnrolmentRoot => EnrolmentRoot.decode(value),
   },
+  /** All that there are, the one that signs first. */
+  listEnrolmentRoots: {
+    path: "/signet.connector.v1.VendorAdmin/ListEnrolmentRoots" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListEnrolmentRootsRequest): Buffer =>
+      Buffer.from(ListEnrolmentRootsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListEnrolmentRootsRequest => ListEnrolmentRootsRequest.decode(value),
+    responseSerialize: (value: ListEnrolmentRootsResponse): Buffer =>
+      Buffer.from(ListEnrolmentRootsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListEnrolmentRootsResponse => ListEnrolmentRootsResponse.decode(value),
+  },
+  /** Makes the root that is to sign next, or answers the one that is there. */
+  prepareEnrolmentRoot: {
+    path: "/signet.connector.v1.VendorAdmin/PrepareEnrolmentRoot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PrepareEnrolmentRootRequest): Buffer =>
+      Buffer.from(PrepareEnrolmentRootRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PrepareEnrolmentRootRequest => PrepareEnrolmentRootRequest.decode(value),
+    responseSerialize: (value: EnrolmentRoot): Buffer => Buffer.from(EnrolmentRoot.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EnrolmentRoot => EnrolmentRoot.decode(value),
+  },
+  /** Has the prepared root sign from now on; for vendors that know it by then. */
+  activateEnrolmentRoot: {
+    path: "/signet.connector.v1.VendorAdmin/ActivateEnrolmentRoot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ActivateEnrolmentRootRequest): Buffer =>
+      Buffer.from(ActivateEnrolmentRootRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ActivateEnrolmentRootRequest => ActivateEnrolmentRootRequest.decode(value),
+    responseSerialize: (value: EnrolmentRoot): Buffer => Buffer.from(EnrolmentRoot.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EnrolmentRoot => EnrolmentRoot.decode(value),
+  },
   signEnrolmentCa: {
     path: "/signet.connector.v1.VendorAdmin/SignEnrolmentCa" as const,
     requestStream: false as const,
@@ -1256,6 +1630,12 @@ export interface VendorAdminServer extends UntypedServiceImplementation {
   deleteVendorKey: handleUnaryCall<DeleteVendorKeyRequest, DeleteVendorKeyResponse>;
   /** The root that vendors' enrolment CAs stand below. In no bundle. */
   getEnrolmentRoot: handleUnaryCall<GetEnrolmentRootRequest, EnrolmentRoot>;
+  /** All that there are, the one that signs first. */
+  listEnrolmentRoots: handleUnaryCall<ListEnrolmentRootsRequest, ListEnrolmentRootsResponse>;
+  /** Makes the root that is to sign next, or answers the one that is there. */
+  prepareEnrolmentRoot: handleUnaryCall<PrepareEnrolmentRootRequest, EnrolmentRoot>;
+  /** Has the prepared root sign from now on; for vendors that know it by then. */
+  activateEnrolmentRoot: handleUnaryCall<ActivateEnrolmentRootRequest, EnrolmentRoot>;
   signEnrolmentCa: handleUnaryCall<SignEnrolmentCaRequest, EnrolmentCa>;
   listEnrolmentCas: handleUnaryCall<ListEnrolmentCasRequest, ListEnrolmentCasResponse>;
 }
@@ -1318,6 +1698,54 @@ export interface VendorAdminClient extends Client {
   ): ClientUnaryCall;
   getEnrolmentRoot(
     request: GetEnrolmentRootRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: EnrolmentRoot) => void,
+  ): ClientUnaryCall;
+  /** All that there are, the one that signs first. */
+  listEnrolmentRoots(
+    request: ListEnrolmentRootsRequest,
+    callback: (error: ServiceError | null, response: ListEnrolmentRootsResponse) => void,
+  ): ClientUnaryCall;
+  listEnrolmentRoots(
+    request: ListEnrolmentRootsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListEnrolmentRootsResponse) => void,
+  ): ClientUnaryCall;
+  listEnrolmentRoots(
+    request: ListEnrolmentRootsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListEnrolmentRootsResponse) => void,
+  ): ClientUnaryCall;
+  /** Makes the root that is to sign next, or answers the one that is there. */
+  prepareEnrolmentRoot(
+    request: PrepareEnrolmentRootRequest,
+    callback: (error: ServiceError | null, response: EnrolmentRoot) => void,
+  ): ClientUnaryCall;
+  prepareEnrolmentRoot(
+    request: PrepareEnrolmentRootRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: EnrolmentRoot) => void,
+  ): ClientUnaryCall;
+  prepareEnrolmentRoot(
+    request: PrepareEnrolmentRootRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: EnrolmentRoot) => void,
+  ): ClientUnaryCall;
+  /** Has the prepared root sign from now on; for vendors that know it by then. */
+  activateEnrolmentRoot(
+    request: ActivateEnrolmentRootRequest,
+    callback: (error: ServiceError | null, response: EnrolmentRoot) => void,
+  ): ClientUnaryCall;
+  activateEnrolmentRoot(
+    request: ActivateEnrolmentRootRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: EnrolmentRoot) => void,
+  ): ClientUnaryCall;
+  activateEnrolmentRoot(
+    request: ActivateEnrolmentRootRequest,
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: EnrolmentRoot) => void,
