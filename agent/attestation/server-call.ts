@@ -46,11 +46,12 @@ export type UnaryMethod<Req, Res> = (
   callback: (error: ServiceError | null, response: Res) => void,
 ) => ClientUnaryCall;
 
-/** Calls a unary method and waits at most so long. Never rejects. */
+/** Calls a unary method and waits at most so long, or until the signal. Never rejects. */
 export function callServer<Req, Res>(
   method: UnaryMethod<Req, Res>,
   request: Req,
   timeoutMs: number,
+  signal?: AbortSignal,
 ): Promise<Result<Res>> {
   return new Promise((resolve) => {
     const options = { deadline: Date.now() + timeoutMs };
@@ -61,7 +62,10 @@ export function callServer<Req, Res>(
         );
       }),
     );
-    if (!begun.ok) resolve(begun);
+    if (!begun.ok) return resolve(begun);
+    const cancel = (): void => begun.value.cancel();
+    if (signal?.aborted === true) cancel();
+    signal?.addEventListener('abort', cancel, { once: true });
   });
 }
 

@@ -2,23 +2,17 @@ import type { Clock } from '../../src/base/clock.ts';
 import { SignetError } from '../../src/base/errors.ts';
 import type { Random } from '../../src/base/random.ts';
 import type { Result } from '../../src/base/result.ts';
-import {
-  ConnectorHealth,
-  type Heartbeat,
-  type Hello,
-  type Instance,
-} from '../../src/gen/signet/connector/v1/connector.ts';
+import type { Heartbeat } from '../../src/gen/signet/connector/v1/connector.ts';
 import type { Health, HealthPart } from '../../src/runtime/health.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import type { Metrics } from '../../src/runtime/metrics.ts';
 import { createClockOffset } from '../identity/clock-offset.ts';
 import type { StateFile } from '../state-file.ts';
-import { acceptedVersions } from './accepted-versions.ts';
 import { Conditions, clockAdvice } from './conditions.ts';
 import type { ConnectorConfig } from './config.ts';
 import { tellDiagnostics } from './diagnose.ts';
 import { Drain, type DrainOutcome } from './drain.ts';
-import { createFlowSource, type FlowSource } from './flows.ts';
+import { createFlowSource } from './flows.ts';
 import { Hooks } from './hooks.ts';
 import { instanceOf } from './instance.ts';
 import { Link, type LinkEvents } from './link.ts';
@@ -26,6 +20,7 @@ import { addCompanionReadings, type CompanionMetrics, createCompanionMetrics } f
 import { NOT_ENROLLED, Offline } from './offline.ts';
 import { clipped, printable } from './printable.ts';
 import { Publisher } from './publisher.ts';
+import { Reports } from './reports.ts';
 import type { SegmentSet } from './segments.ts';
 import type { ConnectorState } from './state.ts';
 import type { ConnectorWatcher } from './watcher.ts';
@@ -64,14 +59,11 @@ export class Companion {
   readonly #drain: Drain;
   readonly #offline: Offline;
   readonly #link: Link;
-  readonly #flows: FlowSource | undefined;
+  readonly #reports: Reports;
   readonly #serving: HealthPart;
   readonly #identity: HealthPart;
   readonly #ended = Promise.withResolvers<SignetError>();
   readonly #segmentListeners = new Set<() => void>();
-  readonly #instance: Instance;
-  readonly #startedMs: number;
-  #lastFlows: number | undefined;
   #offlineReason: string | undefined;
   #revoking = false;
   #savedSessionMs = 0;
@@ -81,8 +73,7 @@ export class Companion {
     this.#parts = parts;
     const { config, clock, health, state } = parts;
     this.#metrics = createCompanionMetrics(parts.metrics);
-    this.#instance = instanceOf(parts.version, parts.env);
-    this.#startedMs = clock.monotonicMs();
+    const instance = instanceOf(parts.version, parts.env);
     this.#conditions = new Conditions(() => this.#link.beat());
     this.#hooks = new Hooks({
       ...parts,
@@ -99,12 +90,12 @@ export class Companion {
       ready: health.part('outputs', 'the certificate files are not written yet'),
       onFailure: (what) => this.#metrics.notWritten(what),
     });
-    this.#flows = createFlowSource(config.flows, parts.watcher);
+    const flows = createFlowSource(config.flows, parts.watcher);
     this.#serving = health.part('serving', 'starting');
     this.#identity = health.part('identity', 'not enrolled yet');
     this.#drain = new Drain({
       clock,
-      flows: this.#flows,
+      flows,
       quietMs: config.drain.quiet * 1000,
       onBegin: (reason, deadlineMs) => this.#beginDrain(reason, deadlineMs),
       onResume: () => this.#resumed(),
@@ -113,8 +104,17 @@ export class Companion {
       ...parts,
       offset: this.#offset,
       metrics: this.#metrics,
-      instance: this.#instance,
+      instance,
       events: this.#events(),
+    });
+    this.#reports = new Reports({
+      ...parts,
+      instance,
+      flows,
+      conditions: this.#conditions,
+      svid: () => this.#link.svid,
+      bundles: () => this.#link.bundles,
+      serving: () => this.#drain.state === 'serving',
     });
     this.#offline = new Offline({
       clock,
@@ -156,6 +156,7 @@ export class Companion {
    */
   async leave(timeoutMs?: number): Promise<DrainOutcome> {
     const { config, clock } = this.#parts;
+    if (this.#link.svid === undefined) return this.#leaveUnenrolled();
     const limitMs = timeoutMs ?? config.drain.timeout * 1000;
     return this.#drainUntil(clock.nowMs() + limitMs, 'the connector is to leave');
   }
@@ -193,7 +194,7 @@ export class Companion {
       clockOffsetMs: this.#offset.ms ?? null,
       segmentsVersion: segments.version,
       segments: segments.size,
-      activeFlows: this.#lastFlows ?? null,
+      activeFlows: this.#reports.flows ?? null,
       degraded: this.#conditions.all,
       ...(watcher === undefined ? {} : { [watcher.name]: watcher.current().facts }),
     };
@@ -207,7 +208,8 @@ export class Companion {
       notEnrolled: (reason) => {
         if (this.#link.svid === undefined) this.#identity.notReady(printable(reason));
       },
-      hello: () => this.#hello(),
+      suspended: (reason) => this.#offline.suspend(`suspended: ${printable(reason)}`),
+      hello: () => this.#reports.hello(),
       heartbeat: () => this.#heartbeat(),
       welcomed: ({ offlineSeconds, heartbeatSeconds }) => {
         this.#metrics.sessionBegan();
@@ -251,6 +253,13 @@ export class Companion {
     if (svid !== undefined && bundles !== undefined) {
       void this.#publisher.certificates({ svid, bundles });
     }
+  }
+
+  /** Without an SVID nothing was ever served, and there is nobody to say Goodbye to. */
+  #leaveUnenrolled(): DrainOutcome {
+    this.#serving.notReady('leaving');
+    this.#link.leave();
+    return { drained: true, openFlows: 0 };
   }
 
   async #drainUntil(deadlineMs: number, reason: string): Promise<DrainOutcome> {
@@ -334,30 +343,10 @@ export class Companion {
     this.#conditions.set(watcher.name, degraded ? reason || 'degraded' : undefined);
   }
 
-  #versions() {
-    const { state, segments } = this.#parts;
-    const bundle = this.#link.bundles?.version ?? '';
-    return acceptedVersions({
-      svid: state.current.svidVersion,
-      bundle,
-      segments: segments.version,
-    });
-  }
-
-  #hello(): Hello {
-    const { clock } = this.#parts;
-    return {
-      instance: this.#instance,
-      versions: this.#versions(),
-      clockMs: BigInt(Math.round(clock.nowMs())),
-      uptimeSeconds: Math.round((clock.monotonicMs() - this.#startedMs) / 1000),
-    };
-  }
-
   async #heartbeat(): Promise<Heartbeat> {
     const { clock, state } = this.#parts;
     this.#look();
-    this.#lastFlows = await this.#flows?.();
+    const beat = await this.#reports.heartbeat();
     const nowMs = clock.nowMs();
     // So that a killed process knows how long it was alone; no more than one write a minute.
     const due = nowMs - this.#savedSessionMs >= SAVE_SESSION_MS;
@@ -365,23 +354,7 @@ export class Companion {
       this.#savedSessionMs = nowMs;
       void state.save({ lastSessionMs: nowMs });
     }
-    const { svid } = this.#link;
-    return {
-      health: this.#healthNow(),
-      reason: printable(this.#conditions.text),
-      activeFlows: BigInt(this.#lastFlows ?? 0),
-      loadPercent: 0,
-      clockMs: BigInt(Math.round(nowMs)),
-      serialNumber: svid?.serial ?? '',
-      expiresAt: BigInt(Math.floor((svid?.notAfterMs ?? 0) / 1000)),
-      versions: this.#versions(),
-    };
-  }
-
-  #healthNow(): ConnectorHealth {
-    if (this.#drain.state !== 'serving') return ConnectorHealth.CONNECTOR_HEALTH_DRAINING;
-    if (this.#conditions.text !== '') return ConnectorHealth.CONNECTOR_HEALTH_DEGRADED;
-    return ConnectorHealth.CONNECTOR_HEALTH_OK;
+    return beat;
   }
 
   #addReadings(): void {
@@ -391,7 +364,7 @@ export class Companion {
       sessionUp: () => this.#link.up,
       offsetMs: () => this.#offset.ms,
       segments: () => this.#parts.segments.size,
-      flows: () => this.#lastFlows,
+      flows: () => this.#reports.flows,
       draining: () => this.#drain.state !== 'serving',
       degraded: () => this.#conditions.text !== '',
     });

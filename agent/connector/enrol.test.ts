@@ -95,7 +95,7 @@ describe('a companion enrols', () => {
     await of.close();
     const one = companionSettings(context, of);
     const companion = await runCompanion(context, one);
-    await soon(async () => (await scrape(companion)).includes('AGENT_SERVER_UNAVAILABLE'));
+    await soon(async () => (await scrape(companion)).includes('COMPANION_SERVER_UNAVAILABLE'));
     await of.open();
     await soon(async () => companion.health.report('ready').ok);
   });

@@ -36,6 +36,8 @@ export interface EnrolParts {
   readonly clock: Clock;
   readonly offset: ClockOffset;
   readonly instance: Instance;
+  /** Ends it: what is under way then fails. */
+  readonly signal: AbortSignal;
 }
 
 /** What an enrolment brought; it is saved. */
@@ -95,7 +97,7 @@ function explained<E extends Error>(error: E, channel: ConnectorChannel) {
 }
 
 async function ask(
-  { config, clock, offset, instance }: EnrolParts,
+  { config, clock, offset, instance, signal }: EnrolParts,
   { client, serverCertificateSha256 }: ConnectorChannel,
   proof: Proof,
   { key, csr, publicKeySpki }: KeyAndRequest & { readonly key: KeyObject },
@@ -104,6 +106,7 @@ async function ask(
     (...call) => client.getChallenge(...call),
     { publicKey: publicKeySpki },
     CALL_MS,
+    signal,
   );
   if (!got.ok) return got;
   const { challenge, serverTimeMs } = got.value;
@@ -122,7 +125,7 @@ async function ask(
     kubernetesCluster: config.enrol.cluster ?? '',
     proof: shown.value,
   };
-  return callServer((...call) => client.enrol(...call), request, CALL_MS);
+  return callServer((...call) => client.enrol(...call), request, CALL_MS, signal);
 }
 
 async function take(

@@ -1,10 +1,10 @@
-import { Metadata } from '@grpc/grpc-js';
 import { type BackOffOptions, fullJitterMs } from '../../src/base/back-off.ts';
-import type { Cancel, Clock } from '../../src/base/clock.ts';
+import type { Clock } from '../../src/base/clock.ts';
 import type { SignetError } from '../../src/base/errors.ts';
 import { type Random, randomFraction } from '../../src/base/random.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import type { Heartbeat, Hello, Instance } from '../../src/gen/signet/connector/v1/connector.ts';
+import { createRateLimiter, type RateLimiter } from '../../src/rpc/rate-limiter.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import type { ClockOffset } from '../identity/clock-offset.ts';
 import type { StateFile } from '../state-file.ts';
@@ -20,16 +20,9 @@ import { type MessageSink, ServerMessages } from './server-messages.ts';
 import { chooseServer } from './server-place.ts';
 import { type ConnectorKind, Session } from './session.ts';
 import type { ConnectorState } from './state.ts';
+import { SvidWatch } from './svid-watch.ts';
 import { connectorTrust } from './trust.ts';
 import { askVendorKey } from './vendor-key.ts';
-
-/** Refusals of a session after which the connector enrols again. */
-const ENROL_AGAIN: ReadonlySet<unknown> = new Set([
-  'CONNECTOR_STOPPED',
-  'CONNECTOR_UNKNOWN',
-  'CONNECTOR_EXPIRED',
-  'CONNECTOR_NOT_ACTIVE',
-]);
 
 /** What becomes of the link, for the companion to act on. */
 export interface LinkEvents
@@ -40,6 +33,8 @@ export interface LinkEvents
   lost(): void;
   /** An enrolment failed. */
   notEnrolled(reason: string): void;
+  /** The node of the connector may not be served now: no flows until a session is up again. */
+  suspended(reason: string): void;
   hello(): Hello;
   heartbeat(): Promise<Heartbeat>;
 }
@@ -61,6 +56,12 @@ export interface LinkParts {
 
 /** What is added at random to the wait that a server that paces has drawn itself, in milliseconds. */
 const PACED_MS = 1000;
+
+/** Rounds that follow one another at once: no server may make it spin. */
+const AT_ONCE = { perSecond: 0.1, burst: 10 };
+
+/** Longest spread that a server may ask for, in milliseconds. */
+const MAX_SPREAD_MS = 3_600_000;
 
 /** What a round came to: go on at once, or wait first. */
 type Round = 'at once' | 'wait';
@@ -87,7 +88,9 @@ export class Link {
   #stopping = false;
   #left = false;
   #wake: () => void = () => {};
-  #cancelRenewal: Cancel = () => {};
+  readonly #watch: SvidWatch;
+  readonly #atOnce: RateLimiter;
+  readonly #over = new AbortController();
   /** Resolves with the first SVID, or when there will be none. */
   readonly #begun = Promise.withResolvers<void>();
   #loop: Promise<void> = Promise.resolve();
@@ -95,6 +98,12 @@ export class Link {
   constructor(parts: LinkParts) {
     this.#parts = parts;
     this.#dial = createConnectorDialler({ ...parts, ...parts.config });
+    this.#atOnce = createRateLimiter({ limit: AT_ONCE, clock: parts.clock });
+    this.#watch = new SvidWatch({
+      clock: parts.clock,
+      onDue: () => this.#renewOwn(),
+      onEnd: () => this.#endSession(),
+    });
   }
 
   get svid(): ConnectorSvid | undefined {
@@ -156,13 +165,14 @@ export class Link {
   /** Ends the session after what was sent has left, and opens no other. */
   leave(): void {
     this.#left = true;
+    this.#over.abort();
     this.#session?.end();
     this.#wake();
   }
 
   /** Forgets the SVID: it is worth nothing any more. */
   forget(): void {
-    this.#cancelRenewal();
+    this.#watch.close();
     this.#svid = undefined;
   }
 
@@ -170,7 +180,8 @@ export class Link {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#begun.resolve();
-    this.#cancelRenewal();
+    this.#over.abort();
+    this.#watch.close();
     if (this.#left) this.#session?.end();
     else this.#session?.abort();
     this.#wake();
@@ -183,7 +194,7 @@ export class Link {
     const waits = { firstMs, maxMs: Math.max(firstMs, config.session.reconnectAtMost * 1000) };
     while (!this.#stopping) {
       const round = this.#left ? 'left' : await this.#round();
-      if (round === 'at once' || this.#stopping) continue;
+      if (this.#stopping || (round === 'at once' && this.#atOnce.take(''))) continue;
       const jitterMs = this.#paced ? PACED_MS * randomFraction(random) : this.#jitterMs(waits);
       const waitMs = jitterMs + this.#holdMs;
       this.#holdMs = 0;
@@ -220,8 +231,9 @@ export class Link {
     // Another try is for the same new key: the server may have taken the first.
     if (newKey) this.#mustEnrol = 'same key';
     const trust = () => this.#trust();
-    const enrolled = await enrol({ ...this.#parts, dial: this.#dial, trust }, newKey);
-    if (this.#stopping) return 'wait';
+    const { signal } = this.#over;
+    const enrolled = await enrol({ ...this.#parts, dial: this.#dial, trust, signal }, newKey);
+    if (signal.aborted) return 'wait';
     if (!enrolled.ok) return this.#notEnrolled(enrolled.error);
     const { svid, bundles } = enrolled.value;
     this.#parts.metrics.enrolled('ok');
@@ -234,13 +246,14 @@ export class Link {
 
   async #notEnrolled(error: SignetError): Promise<Round> {
     const { metrics, offset, log, events } = this.#parts;
-    const { code, action } = refusalOf(error);
+    const { code, message, action, retryAfterMs } = refusalOf(error);
     metrics.enrolled(code);
-    const reason = `${error.message}${offset.explain()}`;
+    const reason = `${message}${offset.explain()}`;
     log.error({ code, reason, action }, 'not enrolled');
-    this.#holdMs = retryAfterMs(error);
-    if (code === 'CONNECTOR_REVOKED') await events.revoked(error.message);
+    this.#holdMs = retryAfterMs;
+    if (code === 'CONNECTOR_REVOKED') await events.revoked(message);
     else events.notEnrolled(`${code}: ${reason}`);
+    if (code === 'CONNECTOR_NODE') events.suspended(message);
     return 'wait';
   }
 
@@ -284,27 +297,31 @@ export class Link {
 
   async #lost(error: SignetError | undefined): Promise<Round> {
     const { offset, log, events } = this.#parts;
-    const code = error === undefined ? undefined : refusalOf(error).code;
-    const reason = `${error?.message ?? 'the server ended it'}${offset.explain()}`;
-    log.warn({ code, reason }, 'no session');
+    const refusal = error === undefined ? undefined : refusalOf(error);
+    const { code, message = 'the server ended it', action } = refusal ?? {};
+    const reason = `${message}${offset.explain()}`;
+    log.warn({ code, reason, action }, 'no session');
     this.#tries += 1;
-    this.#holdMs = retryAfterMs(error);
+    this.#holdMs = refusal?.retryAfterMs ?? 0;
     this.#paced = code === 'CONNECTOR_SESSION_PACED';
     if (code === 'CONNECTOR_REVOKED') await events.revoked(reason);
-    if (ENROL_AGAIN.has(code) && this.#mustEnrol === 'no') this.#mustEnrol = 'same key';
+    if (code === 'CONNECTOR_NODE') events.suspended(reason);
+    if (refusal?.enrolAgain === true && this.#mustEnrol === 'no') this.#mustEnrol = 'same key';
     return 'wait';
   }
 
   #use(svid: ConnectorSvid): void {
-    const { clock, events } = this.#parts;
     this.#svid = svid;
     this.#begun.resolve();
-    events.changed();
-    this.#cancelRenewal();
-    this.#cancelRenewal = clock.after(ownRenewalMs(svid) - clock.nowMs(), () => {
-      const session = this.#session;
-      if (session?.up === true) void this.#messages?.renew('two thirds of its life', session);
-    });
+    this.#parts.events.changed();
+    this.#watch.follow(svid);
+  }
+
+  /** In the session where one is up; without one the next round enrols. */
+  #renewOwn(): void {
+    const session = this.#session;
+    if (session?.up === true) void this.#messages?.renew('two thirds of its life', session);
+    else this.#wake();
   }
 
   #sink(): MessageSink {
@@ -320,7 +337,7 @@ export class Link {
       },
       welcomed: (welcome) => {
         this.#failures = 0;
-        this.#spreadMs = welcome.reconnectSpreadMs;
+        this.#spreadMs = Math.min(welcome.reconnectSpreadMs, MAX_SPREAD_MS);
         events.welcomed(welcome);
       },
       renewed: (svid) => {
@@ -342,14 +359,6 @@ export class Link {
   #endSession(): void {
     this.#redial = true;
     this.#session?.end();
+    this.#wake();
   }
-}
-
-/** What a server that is busy asks callers to wait, in milliseconds; at most a minute is believed. */
-function retryAfterMs(error: SignetError | undefined): number {
-  const metadata =
-    error?.cause instanceof Error && 'metadata' in error.cause ? error.cause.metadata : undefined;
-  const [text] = metadata instanceof Metadata ? metadata.get('signet-retry-after-ms') : [];
-  const ms = Number(text ?? 0);
-  return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), 60_000) : 0;
 }

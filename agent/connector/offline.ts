@@ -25,6 +25,7 @@ export class Offline {
   readonly #parts: OfflineParts;
   #up = false;
   #reason: string | undefined;
+  #suspended: string | undefined;
   #cancel: Cancel = () => {};
 
   constructor(parts: OfflineParts) {
@@ -34,6 +35,13 @@ export class Offline {
   /** A session began or ended. */
   session(up: boolean): void {
     this.#up = up;
+    if (up) this.#suspended = undefined;
+    this.look();
+  }
+
+  /** The server said why nobody may be served now; holds until a session begins. */
+  suspend(reason: string): void {
+    this.#suspended = reason;
     this.look();
   }
 
@@ -44,7 +52,7 @@ export class Offline {
     const nowMs = clock.nowMs();
     const endMs = svidEndMs();
     const limitMs = this.#limitMs();
-    const reason = reasonAt(nowMs, endMs, limitMs);
+    const reason = reasonAt(nowMs, endMs, limitMs) ?? this.#suspended;
     if (reason !== this.#reason) {
       this.#reason = reason;
       onChange(reason);

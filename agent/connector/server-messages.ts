@@ -64,7 +64,7 @@ export interface MessageParts {
 export class ServerMessages {
   readonly #parts: MessageParts;
   /** Key of a renewal under way: an SVID for it can only come in this session. */
-  #renewal: KeyAndRequest | undefined;
+  #renewal: Promise<KeyAndRequest> | undefined;
 
   constructor(parts: MessageParts) {
     this.#parts = parts;
@@ -89,7 +89,8 @@ export class ServerMessages {
         await this.#command(kind.value, session);
         break;
       case 'ping':
-        await session.beat();
+        // The number of flows may take its time; what comes next may be a revocation.
+        void session.beat();
         break;
       case 'notice': {
         const { code, message, action } = kind.value;
@@ -107,11 +108,12 @@ export class ServerMessages {
     }
   }
 
-  /** Asks for a new SVID, with a new key; one that was asked for before is no longer awaited. */
+  /** Asks for a new SVID, with a new key; again with the same one until there is an answer. */
   async renew(reason: string, session: Session): Promise<void> {
-    this.#parts.log.info({ reason }, 'renewing the SVID');
-    this.#renewal = await createKeyAndRequest(this.#parts.config.keyType, undefined);
-    session.send({ $case: 'renewCsr', value: { csr: Buffer.from(this.#renewal.csr) } });
+    this.#parts.log.info({ reason: printable(reason) }, 'renewing the SVID');
+    this.#renewal ??= createKeyAndRequest(this.#parts.config.keyType, undefined);
+    const { csr } = await this.#renewal;
+    session.send({ $case: 'renewCsr', value: { csr: Buffer.from(csr) } });
   }
 
   #welcome(welcome: Welcome, session: Session): void {
@@ -123,7 +125,7 @@ export class ServerMessages {
 
   async #svid(update: SvidUpdate, session: Session): Promise<void> {
     const { metrics, sink, log } = this.#parts;
-    const read = await this.#readSvid(update);
+    const read = await this.#readSvid(update, await this.#renewal);
     this.#renewal = undefined;
     metrics.renewed(read.ok ? 'ok' : 'refused');
     answer(session, ResourceType.RESOURCE_TYPE_SVID, update, read);
@@ -131,14 +133,17 @@ export class ServerMessages {
     sink.renewed(read.value);
   }
 
-  async #readSvid({ svid, version }: SvidUpdate): Promise<Result<ConnectorSvid>> {
+  async #readSvid(
+    { svid, version }: SvidUpdate,
+    renewal: KeyAndRequest | undefined,
+  ): Promise<Result<ConnectorSvid>> {
     const { config, state, sink, clock } = this.#parts;
-    if (this.#renewal === undefined) {
+    if (renewal === undefined) {
       return fail('COMPANION_SERVER_ANSWER', 'an SVID came that was not asked for');
     }
     const read = readConnectorSvid({
       chainDer: svid?.chain ?? [],
-      privateKeyPkcs8: this.#renewal.privateKeyPkcs8,
+      privateKeyPkcs8: renewal.privateKeyPkcs8,
       trustDomain: config.trustDomain.name,
       group: config.group,
     });

@@ -9,10 +9,17 @@ import type {
   Hello,
   ServerMessage,
 } from '../../src/gen/signet/connector/v1/connector.ts';
+import { createRateLimiter, type RateLimiter } from '../../src/rpc/rate-limiter.ts';
 import { beginCall, serverError } from '../attestation/server-call.ts';
 
 /** How long the last words have to leave, in milliseconds. */
 const LAST_WORDS_MS = 2000;
+
+/** How long a server may take for its Welcome, in milliseconds. */
+const WELCOME_MS = 30_000;
+
+/** Words that cost the server nothing and the connector something: commands, notices, pings, Welcomes. */
+const WORDS = { perSecond: 5, burst: 300 };
 
 /** What a session needs. */
 export interface SessionParts {
@@ -39,11 +46,16 @@ export class Session {
   #stream: Stream | undefined;
   #cancelBeat: Cancel = () => {};
   #cancelEnd: Cancel = () => {};
+  #cancelWelcome: Cancel = () => {};
+  readonly #words: RateLimiter;
+  #beating: Promise<void> | undefined;
+  #broken: SignetError | undefined;
   #heartbeatMs = 0;
   #ended = false;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
+    this.#words = createRateLimiter({ limit: WORDS, clock: parts.clock });
   }
 
   /** Whether the server has welcomed it, and it has not ended. */
@@ -65,12 +77,18 @@ export class Session {
     // Told by the iteration; unheard, one that comes after it would end the process.
     stream.on('error', () => {});
     this.send({ $case: 'hello', value: this.#parts.hello });
+    this.#cancelWelcome = this.#parts.clock.after(WELCOME_MS, () =>
+      this.#breakOff(`no Welcome came within ${WELCOME_MS / 1000} s`),
+    );
     try {
       for await (const message of stream as AsyncIterable<ServerMessage>) {
+        if (this.#isTooMuch(message)) this.#breakOff('more words came than any server has');
+        if (this.#broken !== undefined) break;
         await this.#parts.onMessage(message, this);
       }
-      return undefined;
+      return this.#broken;
     } catch (cause) {
+      if (this.#broken !== undefined) return this.#broken;
       return isServiceError(cause)
         ? serverError(cause)
         : new SignetError('AGENT_SERVER_UNAVAILABLE', 'the session broke off', { cause });
@@ -78,12 +96,14 @@ export class Session {
       this.#ended = true;
       this.#cancelBeat();
       this.#cancelEnd();
+      this.#cancelWelcome();
       stream.cancel();
     }
   }
 
   /** Begins to send heartbeats: the server has welcomed the session. */
   welcomed(heartbeatSeconds: number): void {
+    this.#cancelWelcome();
     this.#heartbeatMs = Math.min(Math.max(heartbeatSeconds, 1), 3600) * 1000;
     this.#scheduleBeat();
   }
@@ -93,10 +113,12 @@ export class Session {
     if (!this.#ended && this.#stream?.writable === true) this.#stream.write({ kind });
   }
 
-  /** Sends a heartbeat now. */
-  async beat(): Promise<void> {
-    const value = await this.#parts.heartbeat();
-    this.send({ $case: 'heartbeat', value });
+  /** Sends a heartbeat now; one that is being made is it, since it says how things stand at its end. */
+  beat(): Promise<void> {
+    this.#beating ??= this.#beat().finally(() => {
+      this.#beating = undefined;
+    });
+    return this.#beating;
   }
 
   /** Ends the session after what was sent has left. */
@@ -111,7 +133,24 @@ export class Session {
     this.#stream?.cancel();
   }
 
+  async #beat(): Promise<void> {
+    const value = await this.#parts.heartbeat();
+    this.send({ $case: 'heartbeat', value });
+  }
+
+  #isTooMuch({ kind }: ServerMessage): boolean {
+    const isAnswered =
+      kind?.$case === 'svid' || kind?.$case === 'bundle' || kind?.$case === 'segments';
+    return !isAnswered && !this.#words.take('');
+  }
+
+  #breakOff(problem: string): void {
+    this.#broken = new SignetError('COMPANION_SERVER_ANSWER', `the session: ${problem}`);
+    this.#stream?.cancel();
+  }
+
   #scheduleBeat(): void {
+    this.#cancelBeat();
     const { clock, random } = this.#parts;
     // Never later than told: three that are missed make a connector lost.
     const delayMs = this.#heartbeatMs * (0.8 + 0.2 * randomFraction(random));

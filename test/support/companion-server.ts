@@ -56,6 +56,10 @@ export class CompanionServer {
   offlineSeconds = 0;
   reconnectSpreadMs = 0;
   heartbeatSeconds = 30;
+  /** Whether it takes sessions and never says Welcome. */
+  silent = false;
+  /** Enrolments are answered after this. */
+  enrolling: Promise<void> | undefined;
   /** How far its clock is ahead of the machine's. */
   aheadMs = 0;
   port = 0;
@@ -99,13 +103,14 @@ export class CompanionServer {
 
   /** An SVID for a key. */
   svid(publicKeySpki: Uint8Array, id = ID): X509Svid {
-    const nowMs = Date.now();
+    const nowMs = this.#nowMs();
     const publicKey = unwrap(parsePublicKey(publicKeySpki));
     // The private key is not needed: the root signs.
     const key = { publicKey, spki: publicKeySpki, privateKey: this.root.key.privateKey };
     const leaf = makeLeaf(this.root, id, {
       key,
-      notBeforeMs: nowMs - 1000,
+      // Its own listener is under the machine's clock.
+      notBeforeMs: Date.now() - 1000,
       notAfterMs: nowMs + this.ttlMs,
     });
     return {
@@ -120,8 +125,9 @@ export class CompanionServer {
     return Date.now() + this.aheadMs;
   }
 
-  #enrol(request: EnrolRequest): Result<EnrolResponse> {
+  async #enrol(request: EnrolRequest): Promise<Result<EnrolResponse>> {
     this.enrolments.push(request);
+    await this.enrolling;
     const refused = this.refuse?.();
     if (refused !== undefined) return refused;
     const csr = parseCsr(request.csr);
@@ -162,6 +168,20 @@ export class CompanionServer {
     ];
   }
 
+  #welcome(session: CompanionSession): void {
+    session.send({
+      $case: 'welcome',
+      value: {
+        connectorId: 'c1',
+        serverTimeMs: BigInt(this.#nowMs()),
+        heartbeatSeconds: this.heartbeatSeconds,
+        clockOffsetMs: BigInt(-this.aheadMs),
+        offlineSeconds: this.offlineSeconds,
+        reconnectSpreadMs: this.reconnectSpreadMs,
+      },
+    });
+  }
+
   async #session(
     requests: AsyncIterable<ConnectorMessage>,
     stream: ResponseStream<ServerMessage>,
@@ -177,17 +197,7 @@ export class CompanionServer {
       ended: over.promise,
     };
     this.sessions.push(session);
-    session.send({
-      $case: 'welcome',
-      value: {
-        connectorId: 'c1',
-        serverTimeMs: BigInt(this.#nowMs()),
-        heartbeatSeconds: this.heartbeatSeconds,
-        clockOffsetMs: BigInt(-this.aheadMs),
-        offlineSeconds: this.offlineSeconds,
-        reconnectSpreadMs: this.reconnectSpreadMs,
-      },
-    });
+    if (!this.silent) this.#welcome(session);
     const reading = (async () => {
       for await (const { kind } of requests) if (kind !== undefined) session.received.push(kind);
       if (!this.lingers) resolve(ok(undefined));

@@ -42,6 +42,20 @@ export const companionErrors = defineErrors({
     means: 'Something that the server sent makes no sense: a field is missing, or does not verify.',
     action: 'Check that server and companion have compatible versions, and both clocks.',
   },
+  COMPANION_SERVER_UNAVAILABLE: {
+    status: 'Unavailable',
+    retryable: true,
+    means: 'The server cannot be reached, or cannot answer now.',
+    action:
+      'Check server.address of connector.yaml, the proxy, and that the server runs; the companion goes on trying.',
+  },
+  COMPANION_SERVER_REFUSED: {
+    status: 'FailedPrecondition',
+    retryable: true,
+    means: 'The server refused a request of the companion, with no code of its own.',
+    action:
+      "Check that connectors are switched on at that server, and read the server's log for the same moment.",
+  },
   COMPANION_SEGMENTS: {
     status: 'InvalidArgument',
     retryable: false,
