@@ -39,6 +39,22 @@ describe('openings of sessions', () => {
     assert.deepEqual([admit('greedy'), admit('greedy')], [true, false]);
   });
 
+  it('the pace may change while it goes', () => {
+    const clock = new ManualClock(1_800_000_000_000);
+    const options = { sessionsPerSecond: 2, clock, random: seededRandom(7), heartbeatSeconds: 30 };
+    const made = createOpenings(options);
+    const admitted = (): number =>
+      [...Array(9).keys()].filter((at) => made.admit(`c${at}`).ok).length;
+    assert.equal(admitted(), 2);
+    options.sessionsPerSecond = 5;
+    clock.advance(1000);
+    assert.equal(admitted(), 5);
+    assert.equal(made.spreadMs(100), 20_000);
+    options.sessionsPerSecond = 1;
+    clock.advance(10_000);
+    assert.equal(admitted(), 1, 'what was saved up at another pace is not spent at this one');
+  });
+
   it('who is refused is told to come again after a second to ten', () => {
     const { made } = openings(1);
     assert.equal(made.admit('first').ok, true);

@@ -31,9 +31,18 @@ export interface Openings {
 
 /** Paces sessions: a server that starts again would have all of them at its door in one moment. */
 export function createOpenings(options: OpeningsOptions): Openings {
-  const { sessionsPerSecond: perSecond, clock, random, heartbeatSeconds } = options;
+  const { clock, random, heartbeatSeconds } = options;
   const mostSpreadMs = Math.max(LEAST_SPREAD_MS, heartbeatSeconds * 2000);
-  const all = createRateLimiter({ limit: { perSecond, burst: perSecond }, clock });
+  // Read at each use: a reload may change it.
+  const pace = {
+    get perSecond() {
+      return options.sessionsPerSecond;
+    },
+    get burst() {
+      return options.sessionsPerSecond;
+    },
+  };
+  const all = createRateLimiter({ limit: pace, clock });
   const own = createRateLimiter({ limit: OWN, clock });
   return {
     admit(connectorId) {
@@ -45,7 +54,7 @@ export function createOpenings(options: OpeningsOptions): Openings {
       });
     },
     spreadMs(connectors) {
-      const ms = Math.ceil((connectors / perSecond) * 1000);
+      const ms = Math.ceil((connectors / pace.perSecond) * 1000);
       return Math.min(Math.max(ms, LEAST_SPREAD_MS), mostSpreadMs);
     },
   };

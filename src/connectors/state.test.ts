@@ -108,11 +108,29 @@ const CASES: readonly Case[] = [
     state: 'lost',
   },
   {
-    name: 'silent, of a server that has just started',
+    name: 'silent for long, of a server that started nearly three heartbeats ago',
+    record: { lastHeardAtSeconds: NOW_S - 3_000 },
+    facts: { servingSinceMs: NOW_MS - 89_999 },
+    state: 'degraded',
+    reason: 'no session',
+  },
+  {
+    name: 'silent for long, of a server that started three heartbeats ago',
     record: { lastHeardAtSeconds: NOW_S - 3_000 },
     facts: { servingSinceMs: NOW_MS - 90_000 },
     state: 'degraded',
     reason: 'no session',
+  },
+  {
+    name: 'silent for long, of a server that started a moment before that',
+    record: { lastHeardAtSeconds: NOW_S - 3_000 },
+    facts: { servingSinceMs: NOW_MS - 90_001 },
+    state: 'lost',
+  },
+  {
+    name: 'never heard, however long the server has been there',
+    record: { lastHeardAtSeconds: 0 },
+    state: 'enrolled',
   },
   {
     name: 'its SVID has a second left',

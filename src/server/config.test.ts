@@ -101,6 +101,12 @@ test('of changed settings, those that need a restart are named', () => {
       'limits.connections',
     ],
   );
+  const paced = 'connectors: {sessionsPerSecond: 9, enrolmentsPerSecond: 8, enrolmentBurst: 7';
+  const connectors = (text: string) =>
+    fixedChanges(read('trustDomain: a\nconnectors: {}'), read(`trustDomain: a\n${text}}`));
+  assert.deepEqual(connectors(paced), []);
+  assert.deepEqual(connectors(`${paced}, heartbeat: 9s`), ['connectors.heartbeat']);
+  assert.deepEqual(changed(`${paced}}`), ['connectors'], 'nor does a reload switch them on');
   assert.deepEqual(fixedChanges(before, read('trustDomain: b\n')), [
     'trustDomain.name',
     'trustDomain.id',

@@ -313,6 +313,9 @@ const RELOADABLE = [
   'limits.agentSignatures',
   'limits.batchCsrs',
   'limits.batchEntries',
+  'connectors.sessionsPerSecond',
+  'connectors.enrolmentsPerSecond',
+  'connectors.enrolmentBurst',
 ] as const;
 
 /** Paths of settings that differ between two configurations and are not reloadable. */

@@ -1,4 +1,5 @@
 import { ok } from '../base/result.ts';
+import { observeFleet } from '../connectors/fleet-metrics.ts';
 import { renewConnector } from '../connectors/issue.ts';
 import type { ConnectorParts } from '../connectors/parts.ts';
 import { startConnectorPruner } from '../connectors/pruner.ts';
@@ -6,7 +7,7 @@ import { SessionHub } from '../connectors/session-hub.ts';
 import { observeSessions } from '../connectors/session-metrics.ts';
 import { toSvidMessage } from '../connectors/svid-message.ts';
 import { resolveConnector } from '../policy/connector-callers.ts';
-import type { ConnectorSettings } from './connector-settings.ts';
+import { type ConnectorSettings, connectorLimits } from './connector-settings.ts';
 import type { ServerCore } from './core.ts';
 import type { ServerBase } from './server.ts';
 
@@ -20,6 +21,7 @@ export function startConnectorSessions(
   const { clock, random, metrics, life } = base;
   const { registry, policy, crl } = api;
   const log = base.log.child({ part: 'connectors' });
+  const limits = connectorLimits(() => base.settings.config.connectors ?? settings);
   const hub = new SessionHub({
     registry,
     judge: (facts) => resolveConnector(facts, policy),
@@ -32,9 +34,12 @@ export function startConnectorSessions(
     random,
     log,
     heartbeatSeconds: heartbeatSecondsOf(settings),
-    sessionsPerSecond: settings.sessionsPerSecond,
+    get sessionsPerSecond() {
+      return limits.sessionsPerSecond;
+    },
   });
   observeSessions(metrics, hub, registry.connectors);
+  observeFleet(metrics, hub, registry.connectors, clock);
   const stopPruner = startConnectorPruner({
     registry: registry.connectors,
     clock,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { RateLimit } from '../rpc/rate-limiter.ts';
 import { countSetting, durationSetting } from '../runtime/units.ts';
 import { enrolmentRootSchema } from './vendor-settings.ts';
 
@@ -49,6 +50,29 @@ export const connectorsSchema = z
   })
   .optional()
   .describe('Connectors enrol and hold sessions (docs/connectors.md); off unless set.');
+
+/** The limits of `connectors` that a reload changes, each read anew. */
+export interface ConnectorLimits {
+  readonly sessionsPerSecond: number;
+  readonly enrolments: RateLimit;
+}
+
+/** The limits as `now` has them. A reload neither switches connectors on nor off. */
+export function connectorLimits(now: () => ConnectorSettings): ConnectorLimits {
+  return {
+    get sessionsPerSecond() {
+      return now().sessionsPerSecond;
+    },
+    enrolments: {
+      get perSecond() {
+        return now().enrolmentsPerSecond;
+      },
+      get burst() {
+        return now().enrolmentBurst;
+      },
+    },
+  };
+}
 
 /** What `connectors` says. */
 export type ConnectorSettings = NonNullable<z.output<typeof connectorsSchema>>;

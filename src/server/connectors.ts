@@ -17,7 +17,7 @@ import type { CallGuard } from '../rpc/service.ts';
 import { nodeAgentId } from '../rules/kube/surroundings.ts';
 import { connectorAdmin } from './connector-admin.ts';
 import { heartbeatSecondsOf, startConnectorSessions } from './connector-sessions.ts';
-import type { ConnectorSettings } from './connector-settings.ts';
+import { type ConnectorSettings, connectorLimits } from './connector-settings.ts';
 import type { ServerCore } from './core.ts';
 import { startKubeConnectors } from './kube-connectors.ts';
 import type { ServerCluster } from './kubernetes.ts';
@@ -68,7 +68,7 @@ function enrolCalls(
   live: LiveConnectors,
 ): EnrolCalls {
   const { clock, random, metrics } = base;
-  const limit = { perSecond: settings.enrolmentsPerSecond, burst: settings.enrolmentBurst };
+  const limits = connectorLimits(() => base.settings.config.connectors ?? settings);
   const enrolment: EnrolContext = {
     parts,
     challenges: createChallenges({ clock, random }),
@@ -86,8 +86,8 @@ function enrolCalls(
     api,
     enrolment,
     limiters: {
-      enrolments: createRateLimiter({ limit, clock }),
-      challenges: createRateLimiter({ limit, clock }),
+      enrolments: createRateLimiter({ limit: limits.enrolments, clock }),
+      challenges: createRateLimiter({ limit: limits.enrolments, clock }),
     },
     sessionEndpoints: settings.sessionEndpoints,
     heartbeatSeconds: heartbeatSecondsOf(settings),

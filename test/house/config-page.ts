@@ -13,7 +13,8 @@ that are allowed; \`signet server validate\`, \`signet agent validate\` and \`si
 all that is wrong without starting anything. Durations carry their unit (\`90s\`, \`5m\`, \`1h30m\`), sizes too (\`64KiB\`).
 
 On SIGHUP the server takes over \`log.level\`, \`adminIds\`, \`svid.x509Ttl\`, \`svid.agentTtl\`, \`jwt.ttl\` and
-the limits of rates and batches; any other change is named in the log and waits for a restart.
+the limits of rates and batches, those of connectors (\`sessionsPerSecond\`, \`enrolmentsPerSecond\`,
+\`enrolmentBurst\`) too; any other change is named in the log and waits for a restart.
 
 This page is written from the schemas by \`npm run docs\`; a test compares them.
 `;

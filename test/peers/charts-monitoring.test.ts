@@ -90,6 +90,33 @@ tests:
           - { labels: '{alertname="SignetZpaClockOff",pod="far"}', value: 1 }
           - { labels: '{alertname="SignetZpaSilent",pod="silent"}', value: 1 }
   - interval: 1m
+    input_series:
+      - { series: 'signet_server_agents', values: '3x120' }
+      - { series: 'signet_server_connectors{group="db",state="lost"}', values: '1x120' }
+      - { series: 'signet_server_connectors{group="web",state="lost"}', values: '0x120' }
+      - { series: 'signet_server_connectors{group="web",state="active"}', values: '4x120' }
+      - { series: 'signet_server_connector_certificate_end_seconds{group="db"}', values: '5699x120' }
+      - { series: 'signet_server_connector_certificate_end_seconds{group="web"}', values: '5700x120' }
+      - { series: 'signet_server_connector_key_uses_ratio{group="db"}', values: '0.8x120' }
+      - { series: 'signet_server_connector_key_uses_ratio{group="web"}', values: '0.79x120' }
+      - { series: 'signet_server_connector_enrolments_total{proof="bound-key",outcome="ok"}', values: '0+9x120' }
+      - { series: 'signet_server_connector_enrolments_total{proof="bound-key",outcome="CONNECTOR_KEY_CIDR"}', values: '0+1x120' }
+      - { series: 'signet_server_connector_enrolments_total{proof="bound-key",outcome="CONNECTOR_GROUP_FULL"}', values: '7x120' }
+      - { series: 'signet_server_connector_session_ends_total{why="paced",pod="a"}', values: '0+1x120' }
+      - { series: 'signet_server_connector_session_ends_total{why="paced",pod="b"}', values: '9x120' }
+      - { series: 'signet_server_connector_session_ends_total{why="clone_suspected",pod="a"}', values: '0x120' }
+      - { series: 'signet_server_connector_session_ends_total{why="clone_suspected",pod="b"}', values: '0+1x120' }
+    promql_expr_test:
+      - expr: 'count by (alertname, group, outcome, pod) (ALERTS{alertstate="firing"})'
+        eval_time: 90m
+        exp_samples:
+          - { labels: '{alertname="SignetConnectorsLost",group="db"}', value: 1 }
+          - { labels: '{alertname="SignetConnectorCertificateEnds",group="db"}', value: 1 }
+          - { labels: '{alertname="SignetConnectorKeyNearlyUsedUp",group="db"}', value: 1 }
+          - { labels: '{alertname="SignetConnectorEnrolmentsRefused",outcome="CONNECTOR_KEY_CIDR"}', value: 1 }
+          - { labels: '{alertname="SignetConnectorSessionsPaced",pod="a"}', value: 1 }
+          - { labels: '{alertname="SignetConnectorCopied",pod="b"}', value: 1 }
+  - interval: 1m
     input_series: []
     promql_expr_test:
       - expr: 'count by (alertname) (ALERTS{alertstate="firing"})'
