@@ -8,7 +8,7 @@ import { MockBmc } from '../../src/main/demo/mock-bmc/mock-bmc.ts';
 import { TCP_FRAMING } from '../../src/spdm/tcp-framing.ts';
 import { sha256Hex } from '../support/dice.ts';
 import { mockTarget, TestCard } from '../support/dpu.ts';
-import { dpuYaml } from '../support/dpu-yaml.ts';
+import { commission, dpuYaml } from '../support/dpu-yaml.ts';
 import { Fleet } from '../support/fleet.ts';
 import { IROT } from '../support/manifest.ts';
 import { MOCK_ACCOUNT, MOCK_TLS } from '../support/mock-bmc.ts';
@@ -38,23 +38,6 @@ function testFiles() {
     yaml: dpuYaml(folder),
     remove: () => rmSync(folder, { recursive: true, force: true }),
   };
-}
-
-/** Imports a DPU and pins its device key. */
-async function commission(
-  fleet: Fleet,
-  rows: string,
-  deviceId: string,
-  ...more: readonly string[]
-): Promise<void> {
-  const imported = await fleet.cli('dpu', 'import', rows);
-  assert.equal(imported.code, 0, imported.stderr);
-  const commissioned = await fleet.cli(
-    ...['dpu', 'commission', SERIAL, '--device-id', deviceId, '--reason', 'vendor list'],
-    ...more,
-  );
-  assert.equal(commissioned.code, 0, commissioned.stderr);
-  writeFileSync(fleet.bundlePath, (await fleet.cli('bundle', 'show')).stdout);
 }
 
 describe('a node whose card answers SPDM over TCP, without a BMC', () => {
@@ -88,7 +71,7 @@ describe('a node whose card answers SPDM over TCP, without a BMC', () => {
     });
     const rows = `serial,model,zone\n${SERIAL},bluefield-3,1\n`;
     const secret = ['--new-join-secret', secretPath];
-    await commission(fleet, files.file('dpus.csv', rows), card.deviceId, ...secret);
+    await commission(fleet, SERIAL, files.file('dpus.csv', rows), card.deviceId, ...secret);
   });
 
   after(async () => {
@@ -173,7 +156,7 @@ describe('a node that attests in full and then lightly', () => {
     const pin = sha256Hex(publicKey.export({ type: 'spki', format: 'der' }));
     const { port } = new URL(origin);
     const rows = `serial,bmc_host,bmc_port,bmc_tls_pin\n${SERIAL},127.0.0.1,${port},${pin}\n`;
-    await commission(fleet, files.file('dpus.csv', rows), card.deviceId);
+    await commission(fleet, SERIAL, files.file('dpus.csv', rows), card.deviceId);
   });
 
   after(async () => {
