@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { parse, stringify } from 'yaml';
 import { enrolText } from '../../src/connectors/enrol/signed-text.ts';
 import {
@@ -9,9 +10,14 @@ import {
   EnrolRequest,
   type EnrolResponse,
 } from '../../src/gen/signet/connector/v1/connector.ts';
+import { local } from '../support/companion.ts';
+import { plainSettings } from '../support/companion-rig.ts';
+import { runCompanion } from '../support/companion-server.ts';
+import { startConnector } from '../support/connector-rig.ts';
 import { run, soon } from '../support/processes.ts';
 import { ask, TestServer } from '../support/server.ts';
 import { needsShared } from '../support/shared.ts';
+import { testFolder } from '../support/workload-api.ts';
 import { makeCsr, makeKey, signWith } from '../support/x509.ts';
 import { type KubeRig, startKubeRig } from './kube-rig.ts';
 
@@ -40,17 +46,21 @@ const EDGE = {
   segmentHosts: ['*.shop.test', '*.shop.svc.cluster.local'],
 };
 /** A pod that a node has, whose containers nobody runs. */
-const POD = stringify({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { namespace: 'net', name: 'edge-0' },
-  spec: {
-    nodeName: 'node-a',
-    serviceAccountName: 'edge',
-    automountServiceAccountToken: false,
-    containers: [{ name: 'c', image: 'none' }],
-  },
-});
+const pod = (name: string, serviceAccountName = 'edge'): string =>
+  stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { namespace: 'net', name },
+    spec: {
+      nodeName: 'node-a',
+      serviceAccountName,
+      automountServiceAccountToken: false,
+      containers: [{ name: 'c', image: 'none' }],
+    },
+  });
+/** A service account of theirs. */
+const account = (name: string): string =>
+  stringify({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { namespace: 'net', name } });
 
 const DB = { groups: ['edge'], hosts: ['db.shop.test'], clients: ['spiffe://example.org/app/*'] };
 
@@ -135,7 +145,9 @@ describe('connectors on a real API server', needsShared('rig/kube.sh'), () => {
       [segment('shop', 'a', { ...DB, clients: ['*'] }), /clients/],
       [segment('shop', 'a', { ...DB, healthCheck: { type: 'http' } }), /path/],
     ];
-    for (const [text, wanted] of cases) assert.match(await refusedBy(text), wanted);
+    await Promise.all(
+      cases.map(async ([text, wanted]) => assert.match(await refusedBy(text), wanted)),
+    );
   });
 
   it('objects make groups and segments, and are told how they stand', async () => {
@@ -162,11 +174,16 @@ describe('connectors on a real API server', needsShared('rig/kube.sh'), () => {
     await soon(async () => (await rig.kubectl(events)).includes('CONNECTOR_GROUP_NOT_ALLOWED'));
   });
 
+  /** A token as the kubelet projects it into a pod. */
+  async function tokenOf(name: string, audience: string, of = 'edge'): Promise<string> {
+    const bound = ['--bound-object-kind', 'Pod', '--bound-object-name', name];
+    const asked = ['create', 'token', of, '-n', 'net', '--audience', audience, ...bound];
+    return (await rig.kubectl(asked)).trim();
+  }
+
   /** Enrols with the token of the pod, as its companion would. */
   async function enrol(audience: string): Promise<EnrolResponse> {
-    const bound = ['--bound-object-kind', 'Pod', '--bound-object-name', 'edge-0'];
-    const asked = ['create', 'token', 'edge', '-n', 'net', '--audience', audience, ...bound];
-    const kubernetesToken = (await rig.kubectl(asked)).trim();
+    const kubernetesToken = await tokenOf('edge-0', audience);
     const client = await server.tcp();
     const key = makeKey();
     const publicKey = Buffer.from(key.spki);
@@ -181,14 +198,65 @@ describe('connectors on a real API server', needsShared('rig/kube.sh'), () => {
   }
 
   it('a pod enrols by its token, and shows in the status of its group', async () => {
-    const account = { metadata: { namespace: 'net', name: 'edge' } };
-    await apply(stringify({ apiVersion: 'v1', kind: 'ServiceAccount', ...account }), POD);
+    await apply(account('edge'), pod('edge-0'));
     await rig.node('node-a');
     await assert.rejects(enrol('somebody-else'), /does not accept the token/);
     const { spiffeId, connectorId } = await enrol('signet-connectors');
     assert.equal(spiffeId, `spiffe://example.org/connector/edge/${connectorId}`);
     const counts = ['get', 'cgroup', 'edge', '-n', 'net', '-o', 'jsonpath={.status.connectors}'];
     await soon(async () => (await rig.kubectl(counts)) === '{"enrolled":1}');
+  });
+
+  it('companion and reference connector enrol by projected tokens, and follow the objects', async (context) => {
+    await apply(account('other'), pod('edge-1'), pod('edge-2'), pod('edge-3', 'other'));
+    const home = { port: server.running.port, root: { pem: await server.bundlePem() } };
+    const folder = testFolder(context);
+    const at = (name: string, content: string): string => {
+      writeFileSync(join(folder, name), content);
+      return join(folder, name);
+    };
+    const settings = {
+      ...plainSettings(folder, home.port),
+      enrol: {
+        method: 'kubernetes-token',
+        tokenPath: at('token', await tokenOf('edge-1', 'signet-connectors')),
+      },
+    };
+    at('bundle.pem', home.root.pem);
+    const companion = await runCompanion(context, { folder, settings });
+    const tokenPath = at('token-2', await tokenOf('edge-2', 'signet-connectors'));
+    const proof = { kind: 'kubernetes-token', tokenPath } as const;
+    const one = await startConnector(context, home, { proof });
+    await soon(async () => companion.health.report('ready').ok);
+    const counts = ['get', 'cgroup', 'edge', '-n', 'net', '-o', 'jsonpath={.status.connectors}'];
+    await soon(async () => (await rig.kubectl(counts)) === '{"active":2,"enrolled":1}');
+
+    const others = at('token-3', await tokenOf('edge-3', 'signet-connectors', 'other'));
+    const refused = startConnector(context, home, { proof: { ...proof, tokenPath: others } });
+    await assert.rejects(refused, { code: 'CONNECTOR_CLAIMANT_DENIED' });
+
+    const hosts = async (): Promise<readonly unknown[]> => [
+      one.connector.serving.held.table.segments.flatMap((held) => held.hosts).toSorted(),
+      ((await local(folder, '/segments')).body.segments as { hosts: string[] }[])
+        .flatMap((held) => held.hosts)
+        .toSorted(),
+    ];
+    const both = ['db.shop.svc.cluster.local', 'db.shop.test'];
+    await soon(async () => isDeepStrictEqual(await hosts(), [both, both]));
+    await apply(segment('shop', 'cache', { ...DB, hosts: ['cache.shop.test'] }));
+    const three = ['cache.shop.test', ...both];
+    await soon(async () => isDeepStrictEqual(await hosts(), [three, three]));
+    await rig.kubectl(['delete', 'cseg', 'cache', '-n', 'shop']);
+    await soon(async () => isDeepStrictEqual(await hosts(), [both, both]));
+
+    // The pod started anew, with nothing kept: the same connector.
+    await companion.leave();
+    await companion.stop('restart');
+    rmSync(join(folder, 'data'), { recursive: true });
+    plainSettings(folder, home.port);
+    at('token', await tokenOf('edge-1', 'signet-connectors'));
+    await runCompanion(context, { folder, settings });
+    await soon(async () => (await rig.kubectl(counts)) === '{"active":2,"enrolled":1}');
   });
 
   it('of two segments in conflict the first one stands, and the other is told so', async () => {
