@@ -1,10 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { connectorConfigSchema, DEFAULT_LOCAL_SOCKET } from '../../agent/connector/config.ts';
+import { readPatterns } from '../../agent/connector/zpa/patterns.ts';
+import { readStatusLine } from '../../agent/connector/zpa/status-line.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import { fail, ok, type Result } from '../base/result.ts';
 import { flagError } from '../cli/flags.ts';
 import type { CommandSpec } from '../cli/spec.ts';
+import { safeJson } from '../cli/text.ts';
 import { MAX_PATH_BYTES } from '../runtime/config.ts';
 import { callHttp } from '../runtime/http-call.ts';
 import { parseDuration } from '../runtime/units.ts';
@@ -131,13 +134,45 @@ export const connectorRun: CommandSpec = {
   },
 };
 
-/** `signet connector validate`. */
-export const connectorValidate: CommandSpec = validateCommand({
+const validate = validateCommand({
   program: 'connector',
   fallback: DEFAULT_CONFIG,
   configFlag: CONFIG_FLAG,
   schema: connectorConfigSchema,
 });
+
+/** `signet connector validate`. */
+export const connectorValidate: CommandSpec = {
+  ...validate,
+  flags: [
+    ...validate.flags,
+    {
+      name: 'zpa-line',
+      value: 'line',
+      help: 'show what is read from that line of the log of a ZPA App Connector',
+    },
+  ],
+  examples: [
+    ...validate.examples,
+    "signet connector validate --zpa-line 'Control connection state: fohh_connection_connected'",
+  ],
+  run: async (input, io) => {
+    const valid = await validate.run(input, io);
+    const line = input.text('zpa-line');
+    if (!valid.ok || line === undefined) return valid;
+    const source = configSourceOf(input, io, { fallback: DEFAULT_CONFIG, flags: [] });
+    if (!source.ok) return source;
+    const config = await loadFrom({ ...source.value, required: true }, connectorConfigSchema);
+    if (!config.ok) return config;
+    const { zpa } = config.value;
+    if (zpa === undefined) return flagError('zpa-line', 'needs zpa in the configuration');
+    const facts = readStatusLine(line, readPatterns(zpa.patterns));
+    for (const fact of facts) io.out(`${safeJson(fact)}\n`);
+    return facts.length > 0
+      ? ok(undefined)
+      : flagError('zpa-line', 'says nothing that is understood');
+  },
+};
 
 /** Time for the companion's answer beyond the time for draining, in milliseconds. */
 const ANSWER_MS = 5000;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isEnrolled, judgeZpa, noStatus, takeFact, type ZpaStatus } from './judge.ts';
 import { type ZpaSettings, zpaWatcherSchema } from './settings.ts';
-import type { StatusFact } from './status-line.ts';
+import type { StatusFact } from './status-facts.ts';
 
 const AT_MS = Date.UTC(2026, 10, 1);
 // The schema answers undefined for undefined only.

@@ -1,6 +1,6 @@
 import type { WatchedConnector } from '../watcher.ts';
 import type { ZpaSettings } from './settings.ts';
-import type { StatusFact } from './status-line.ts';
+import type { StatusFact } from './status-facts.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -76,7 +76,7 @@ export function isEnrolled({ id, control, disconnectedSinceMs }: ZpaStatus): boo
 /** What the companion tells of it: health, why, and what was seen. */
 export function judgeZpa(
   status: ZpaStatus,
-  settings: Omit<ZpaSettings, 'provisioningKey'>,
+  settings: Omit<ZpaSettings, 'provisioningKey' | 'patterns'>,
   nowMs: number,
 ): WatchedConnector {
   const reasons = reasonsOf(status, settings, nowMs);
@@ -87,7 +87,7 @@ export function judgeZpa(
 
 function reasonsOf(
   { certificateEndMs, control, disconnectedSinceMs, skewSeconds, heardAtMs, seen }: ZpaStatus,
-  settings: Omit<ZpaSettings, 'provisioningKey'>,
+  settings: Omit<ZpaSettings, 'provisioningKey' | 'patterns'>,
   nowMs: number,
 ): readonly string[] {
   const reasons: string[] = [];

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { absolutePathSetting } from '../../../src/runtime/config.ts';
 import { durationSetting } from '../../../src/runtime/units.ts';
+import { patternsSchema } from './patterns.ts';
 
 /** Folder in which an App Connector keeps its state, by the vendor's documents. */
 const STATE_DIR = '/opt/zscaler/var';
@@ -51,6 +52,7 @@ export const zpaWatcherSchema = z
     maxClockSkew: durationSetting({ min: '1s', max: '1h' })
       .prefault('5s')
       .describe('Degraded where its clock is further from that of the cloud.'),
+    patterns: patternsSchema,
     provisioningKey: provisioningKeySchema,
   })
   .optional()

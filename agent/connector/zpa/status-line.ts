@@ -1,20 +1,5 @@
-/**
- * One fact of a status that an App Connector writes into its log each minute. The forms are those that
- * the vendor's public documents show; nobody promises them, so what is not there is not known.
- */
-export type StatusFact =
-  | {
-      readonly kind: 'connector';
-      readonly id: string;
-      readonly name: string;
-      readonly version: string;
-    }
-  | { readonly kind: 'certificate'; readonly seconds: number }
-  | { readonly kind: 'control'; readonly connected: boolean; readonly state: string }
-  | { readonly kind: 'skew'; readonly seconds: number }
-  | { readonly kind: 'flows'; readonly active: number }
-  | { readonly kind: 'apps'; readonly registered: number; readonly alive: number }
-  | { readonly kind: 'targets'; readonly registered: number; readonly alive: number };
+import { factByPattern, type LinePatterns, withoutPrefix } from './patterns.ts';
+import { CONNECTED, certificateSeconds, printable, type StatusFact } from './status-facts.ts';
 
 /** What journald, syslog, a container runtime or the connector itself writes before each line. */
 const PREFIX =
@@ -30,22 +15,28 @@ const FLOWS = /^Mtunnels: .{0,255}?Current Active = (\d{1,12})/;
 const APPS = /^Registered apps count = (\d{1,9}), alive app = (\d{1,9})/;
 const TARGETS = /target_count = (\d{1,9}), alive_target = (\d{1,9})/;
 
-/** The one state that the documents call healthy. */
-const CONNECTED = 'fohh_connection_connected';
+/**
+ * Facts of a line of the log; most lines have none. A line says nothing by what stands within it.
+ * Patterns of settings come before the forms that are known.
+ */
+export function readStatusLine(line: string, patterns?: LinePatterns): readonly StatusFact[] {
+  if (patterns === undefined) return knownFacts(line.replace(PREFIX, ''), [CONNECTED]);
+  const text = withoutPrefix(line, patterns) ?? line.replace(PREFIX, '');
+  const fact = factByPattern(text, patterns);
+  return fact === undefined ? knownFacts(text, patterns.connectedStates) : [fact];
+}
 
-const DAY_SECONDS = 86_400;
-
-/** Facts of a line of the log; most lines have none. A line says nothing by what stands within it. */
-export function readStatusLine(line: string): readonly StatusFact[] {
-  const text = line.replace(PREFIX, '');
+function knownFacts(text: string, connectedStates: readonly string[]): readonly StatusFact[] {
   const [, id, name, version] = CONNECTOR.exec(text) ?? [];
   if (id !== undefined && name !== undefined && version !== undefined) {
     return [{ kind: 'connector', id, name: printable(name), version }];
   }
   const certificate = CERTIFICATE.exec(text);
-  if (certificate !== null) return [{ kind: 'certificate', seconds: secondsOf(certificate) }];
+  if (certificate !== null)
+    return [{ kind: 'certificate', seconds: certificateSeconds(certificate.slice(1).map(Number)) }];
   const [, state] = CONTROL.exec(text) ?? [];
-  if (state !== undefined) return [{ kind: 'control', connected: state === CONNECTED, state }];
+  if (state !== undefined)
+    return [{ kind: 'control', connected: connectedStates.includes(state), state }];
   const [, sign, skew] = SKEW.exec(text) ?? [];
   if (skew !== undefined) {
     return [{ kind: 'skew', seconds: sign === '-' ? -Number(skew) : Number(skew) }];
@@ -67,13 +58,4 @@ function countsOf(text: string): readonly StatusFact[] {
     facts.push({ kind: 'targets', registered: Number(targets[1]), alive: Number(targets[2]) });
   }
   return facts;
-}
-
-function secondsOf([, days, hours = '0', minutes = '0', seconds = '0']: RegExpExecArray): number {
-  return Number(days) * DAY_SECONDS + Number(hours) * 3600 + Number(minutes) * 60 + Number(seconds);
-}
-
-/** Names are chosen by people, and shown to others. */
-function printable(text: string): string {
-  return text.replace(/[^\x20-\x7e]/g, '?');
 }

@@ -5,6 +5,7 @@ import type { Metrics } from '../../../src/runtime/metrics.ts';
 import type { ConnectorWatcher, WatchedConnector } from '../watcher.ts';
 import { LogFollower } from './follow-log.ts';
 import { daysUntil, isEnrolled, judgeZpa, noStatus, takeFact, type ZpaStatus } from './judge.ts';
+import { type LinePatterns, readPatterns } from './patterns.ts';
 import type { ZpaSettings } from './settings.ts';
 import { readStatusLine } from './status-line.ts';
 
@@ -35,6 +36,7 @@ class LogWatcher implements ZpaWatcher {
   readonly name = 'zpa';
   readonly #settings: ZpaSettings;
   readonly #parts: ZpaWatcherParts;
+  readonly #patterns: LinePatterns;
   readonly #follower: LogFollower;
   readonly #listeners = new Set<() => void>();
   #status: ZpaStatus;
@@ -44,6 +46,7 @@ class LogWatcher implements ZpaWatcher {
     const { clock, log, metrics } = parts;
     this.#settings = settings;
     this.#parts = parts;
+    this.#patterns = readPatterns(settings.patterns);
     this.#status = noStatus(clock.nowMs());
     this.#told = this.current();
     this.#follower = new LogFollower(settings.logPath, clock, {
@@ -77,7 +80,8 @@ class LogWatcher implements ZpaWatcher {
 
   #take(line: string): void {
     const nowMs = this.#parts.clock.nowMs();
-    for (const fact of readStatusLine(line)) this.#status = takeFact(this.#status, fact, nowMs);
+    for (const fact of readStatusLine(line, this.#patterns))
+      this.#status = takeFact(this.#status, fact, nowMs);
   }
 
   #tell(): void {
