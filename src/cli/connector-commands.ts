@@ -19,7 +19,7 @@ export const connectorCommands: readonly CommandEntry[] = [
   },
   {
     path: 'connector vendor-ca activate-root',
-    summary: 'Have the prepared enrolment root sign from now on',
+    summary: 'Have the prepared root sign from now on',
     load: async () => (await import('./commands/vendor-root.ts')).vendorRoot.activate,
   },
   {
