@@ -16,6 +16,9 @@ import { connectorCaller } from './context.ts';
 import { peerFacts } from './peer-facts.ts';
 import { nextMessage } from './streams.ts';
 
+/** How long the end of a session has to leave before its connection ends too, in milliseconds. */
+const LAST_WORDS_MS = 5_000;
+
 /**
  * `signet.connector.v1.Connector/Session`: one stream per connector, for as long as its SVID lives. The
  * caller is judged at the start, and at every change that may concern it.
@@ -50,7 +53,12 @@ export function createConnectorSession(
       session.end({ ok: false, error: toSignetError(thrown, 'reading a session') }),
     );
     try {
-      return await session.ended;
+      const ended = await session.ended;
+      if (!ended.ok && ended.error.code === 'CONNECTOR_SESSION_SILENT') {
+        // Most likely nobody is there any more; whoever is gets to know why, and may have come back on it.
+        clock.after(LAST_WORDS_MS, () => void (hub.isOpen(record.id) || connection.close()));
+      }
+      return ended;
     } finally {
       hub.leave(session);
       release();

@@ -26,6 +26,8 @@ describe('a connector that is silent', () => {
     const [ping] = one.stream.take();
     assert.ok(ping?.$case === 'ping');
     assert.ok(Number(ping.value.serverTimeMs) <= made.clock.nowMs());
+    // It is looked at for other reasons, too.
+    one.session.due();
     made.clock.advance(28_000);
     assert.equal(pings(one), 0);
     assert.equal(one.session.isOver, false);

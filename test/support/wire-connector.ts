@@ -16,7 +16,7 @@ import {
   ResourceType,
   type ServerMessage,
 } from '../../src/gen/signet/connector/v1/connector.ts';
-import type { TestServer } from './server.ts';
+import type { TestIdentity, TestServer } from './server.ts';
 import { makeCsr, makeKey, type TestKey } from './x509.ts';
 
 type Kind = NonNullable<ServerMessage['kind']>;
@@ -77,6 +77,11 @@ export class WireConnector {
     );
     client.close();
     return new WireConnector(server, key, answer);
+  }
+
+  /** What it shows of itself. */
+  get identity(): TestIdentity {
+    return { key: this.#key, chain: this.#answer.svid?.chain ?? [] };
   }
 
   /** Opens the session, and accepts what comes. */
