@@ -87,3 +87,30 @@ test('connectors move to another server with the same store: no enrolment, nothi
   assert.equal(await one.ended, 'revoked');
   assert.equal((await companion.ended).code, 'COMPANION_REVOKED');
 });
+
+test('forty connectors: a server that is killed and comes back has them all, none of them enrolled anew', async (context) => {
+  const rig = await ConnectorRig.start({}, 'heartbeat: 1s');
+  context.after(() => rig.stop());
+  await rig.putGroup();
+  const key = await rig.createKey({ maxUses: 40 });
+  const proof = { kind: 'provisioning-key', key } as const;
+  const all = await Promise.all(
+    Array.from({ length: 40 }, () => startConnector(context, rig, { proof })),
+  );
+  await Promise.all(all.map((one) => one.heard('session')));
+  await rig.fleet.stopServer('SIGKILL');
+  await Promise.all(all.map((one) => one.heard('session-ended')));
+  await rig.fleet.startServer();
+  await Promise.all(all.map((one) => one.heard('session', 2)));
+  const request = { group: 'edge', states: ['active'], pageSize: 0, pageToken: '' };
+  await soon(async () => {
+    const { connectors } = await ask(rig.admin(), listConnectors, request);
+    return connectors.length === all.length;
+  });
+  for (const { said } of all) {
+    assert.equal(said.filter(({ event }) => event === 'enrolled').length, 1);
+  }
+  // They are followed again as before.
+  await rig.putSegment('new');
+  await Promise.all(all.map((one) => one.heard('segments', 2)));
+});

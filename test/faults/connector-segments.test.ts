@@ -11,7 +11,7 @@ import { openSqliteStore } from '../../src/store/sqlite/sqlite-store.ts';
 import { askFlow, type PeerIdentity } from '../support/connector-peer.ts';
 import { ConnectorRig } from '../support/connector-rig.ts';
 import { segmentDraft } from '../support/connector-state.ts';
-import { handMadeSession } from '../support/hand-made-session.ts';
+import { type HandMadeSession, handMadeSession } from '../support/hand-made-session.ts';
 import { JsonLines, soon } from '../support/processes.ts';
 import { assertValue } from '../support/refused.ts';
 import { ask, assertStatus } from '../support/server.ts';
@@ -21,6 +21,7 @@ import { testFolder } from '../support/workload-api.ts';
 // As many segments as a large site has, from a server process to a connector process.
 
 const COUNT = 10_000;
+const SEGMENTS = ResourceType.RESOURCE_TYPE_SEGMENTS;
 const APP = 'spiffe://example.org/app';
 
 /** Segment `n` is a host of its own; wider ones stand around them, for somebody else. */
@@ -90,7 +91,7 @@ test('10,000 segments come in chunks, change one by one, and the closest still d
   context.after(() => rig.stop());
   await rig.putGroup();
   const app = await rig.mint('/app');
-  const { lines: bare } = await startProcess(context, rig);
+  const { lines: bare, state: other } = await startProcess(context, rig);
   await bare.next(({ event }) => event === 'segments');
   const bareMiB = peakMiB(bare);
   await bare.stop();
@@ -135,6 +136,7 @@ test('10,000 segments come in chunks, change one by one, and the closest still d
   context.diagnostic(`peak of the connector: ${peak} MiB, without segments ${bareMiB} MiB`);
   await one.stop();
   await chunksAndChange(rig, state);
+  await slowReader(rig, other, state);
 });
 
 /** Waits until the connector has accepted the newest segments. */
@@ -162,7 +164,7 @@ async function chunksAndChange(rig: ConnectorRig, state: string): Promise<void> 
   }
   const ids = chunks.flatMap(({ segments: some }) => some.map(({ id }) => id));
   assert.deepEqual([ids.length, new Set(ids).size], [COUNT, COUNT]);
-  say({ $case: 'ack', value: { type: ResourceType.RESOURCE_TYPE_SEGMENTS, version, nonce } });
+  say({ $case: 'ack', value: { type: SEGMENTS, version, nonce } });
   await rig.putSegment('closer', { hosts: ['127.7.7.7'], priority: 99 });
   const change = await last(2);
   assert.deepEqual([change.full, change.baseVersion], [false, version]);
@@ -173,6 +175,35 @@ async function chunksAndChange(rig: ConnectorRig, state: string): Promise<void> 
     ['closer 99'],
   );
   stream.cancel();
+}
+
+/** One that does not read holds nobody up, and is not sent what came in between. */
+async function slowReader(rig: ConnectorRig, slowState: string, quickState: string): Promise<void> {
+  const accept = (session: HandMadeSession, { version, nonce }: SegmentUpdate): void =>
+    session.say({ $case: 'ack', value: { type: SEGMENTS, version, nonce } });
+  const bytesOf = (updates: readonly SegmentUpdate[]): number =>
+    updates.reduce((bytes, one) => bytes + SegmentUpdate.encode(one).finish().length, 0);
+  const slow = handMadeSession(rig, slowState);
+  // HTTP/2 lets through no more than its window.
+  slow.stream.pause();
+  const quick = handMadeSession(rig, quickState);
+  accept(quick, await quick.last(1));
+  const whole = bytesOf(quick.updates());
+  for (let round = 1; round <= 5; round++) {
+    await rig.putSegment('closer', { hosts: ['127.7.7.7'], priority: 100 + round });
+    accept(quick, await quick.last(1 + round));
+  }
+  assert.equal(slow.updates().length, 0);
+  slow.stream.resume();
+  const newest = () =>
+    slow.updates().some(({ segments: some }) => some.some(({ priority }) => priority === 105));
+  for (let at = 1; at <= 2; at++) {
+    accept(slow, await slow.last(at));
+    if (newest()) break;
+  }
+  assert.ok(newest());
+  assert.ok(bytesOf(slow.updates()) <= 2 * whole);
+  for (const { stream } of [slow, quick]) stream.cancel();
 }
 
 function answerer(port: number, app: PeerIdentity) {

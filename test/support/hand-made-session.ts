@@ -42,3 +42,6 @@ export function handMadeSession(rig: ConnectorRig, state: string) {
   };
   return { stream, heard, ended, say, updates, last };
 }
+
+/** What {@link handMadeSession} answers. */
+export type HandMadeSession = ReturnType<typeof handMadeSession>;
