@@ -10,7 +10,7 @@ import {
 } from '../gen/signet/connector/v1/admin.ts';
 import type { CallContext, Encoded } from '../rpc/service.ts';
 import { checkSegmentDraft } from '../rules/connector/checks.ts';
-import { checkConflicts, servedSegments } from '../rules/connector/conflicts.ts';
+import { conflicting } from '../rules/connector/conflicts.ts';
 import { parseFlowHost } from '../rules/connector/host.ts';
 import { decideFlow, type FlowReason } from '../rules/connector/match.ts';
 import type { ConnectorSegment, ConnectorSegmentDraft } from '../rules/connector/segment.ts';
@@ -119,9 +119,9 @@ export function explainFlow(
   if (client !== undefined && !client.ok) {
     return fail('FIELD_INVALID', `client_id: ${client.error.message}`);
   }
-  const { served } = servedSegments(admin.api.registry.connectors.segmentsOf(group.value.name));
+  const { served } = admin.api.registry.connectors.servedOf(group.value.name);
   const flow = { host, port, protocol: protocol.value };
-  const decided = decideFlow(served, flow, client?.value.uri);
+  const decided = decideFlow(served.values(), flow, client?.value.uri);
   return ok({
     allowed: decided.allowed,
     segmentId: decided.segment?.id ?? '',
@@ -138,8 +138,8 @@ function checkGroups(admin: ConnectorAdminContext, draft: ConnectorSegmentDraft)
     if (!known.ok) return known;
   }
   for (const name of connectors.groupsOf({ ...draft, revision: 0n, createdRevision: 0n })) {
-    const free = checkConflicts(draft, name, connectors.segmentsOf(name));
-    if (!free.ok) return free;
+    const conflict = connectors.servedOf(name).conflictWith(draft);
+    if (conflict !== undefined) return conflicting(name, draft.id, conflict);
   }
   return ok(undefined);
 }

@@ -49,7 +49,7 @@ function feed() {
 function segments(clients: readonly string[], upstreamId = ''): SegmentVersion {
   const draft = segmentDraft('db', { clients, upstreamId });
   const segment = { ...draft, revision: 1n, createdRevision: 1n };
-  return { version: '1-a', served: new Map([['db', segment]]), conflicts: [] };
+  return { version: '1-a', served: new Map([['db', segment]]) };
 }
 
 function said(message: BundleMessage | undefined) {

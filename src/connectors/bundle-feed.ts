@@ -6,6 +6,7 @@ import {
 } from '../gen/signet/connector/v1/connector.ts';
 import type { FederationView } from '../registry/federation.ts';
 import { Encoded } from '../rpc/service.ts';
+import type { ConnectorSegment } from '../rules/connector/segment.ts';
 import type { Bundle } from '../spiffe/bundle.ts';
 import { parseSpiffeId } from '../spiffe/spiffe-id.ts';
 import type { SegmentVersion } from './segment-feed.ts';
@@ -31,6 +32,9 @@ export interface BundleMessage {
 
 /** Messages that are kept; past it the longest unused one is made again. */
 const MAX_MESSAGES = 64;
+
+/** Worked out once for each segment that the registry holds. */
+const namesOfSegments = new WeakMap<ConnectorSegment, readonly string[]>();
 
 const namesOfVersions = new WeakMap<SegmentVersion, readonly string[]>();
 
@@ -93,14 +97,24 @@ function otherTrustDomains(segments: SegmentVersion, own: string): readonly stri
   const known = namesOfVersions.get(segments);
   if (known !== undefined) return known;
   const names = new Set<string>();
-  for (const { clients, upstreamId } of segments.served.values()) {
-    for (const text of [...clients, upstreamId]) {
-      const id = parseSpiffeId(text.endsWith('/*') ? text.slice(0, -2) : text);
-      if (id.ok) names.add(id.value.trustDomain.name);
-    }
+  for (const segment of segments.served.values()) {
+    for (const name of trustDomainsOf(segment)) names.add(name);
   }
   names.delete(own);
   const sorted = [...names].sort();
   namesOfVersions.set(segments, sorted);
   return sorted;
+}
+
+function trustDomainsOf(segment: ConnectorSegment): readonly string[] {
+  const known = namesOfSegments.get(segment);
+  if (known !== undefined) return known;
+  const names = new Set<string>();
+  for (const text of [...segment.clients, segment.upstreamId]) {
+    const id = parseSpiffeId(text.endsWith('/*') ? text.slice(0, -2) : text);
+    if (id.ok) names.add(id.value.trustDomain.name);
+  }
+  const kept = [...names];
+  namesOfSegments.set(segment, kept);
+  return kept;
 }

@@ -1,6 +1,10 @@
 import type { Cancel, Clock } from '../base/clock.ts';
-import type { ConnectorView } from '../registry/connectors.ts';
-import { SegmentFeed, type SegmentMessages, type SegmentVersion } from './segment-feed.ts';
+import {
+  SegmentFeed,
+  type SegmentMessages,
+  type SegmentSource,
+  type SegmentVersion,
+} from './segment-feed.ts';
 
 /** How long changes are gathered before they are read, in milliseconds. */
 const GATHER_MS = 20;
@@ -10,7 +14,7 @@ const REST_FACTOR = 5;
 
 /** What feeds stand on. */
 export interface GroupFeedsOptions {
-  readonly view: Pick<ConnectorView, 'segmentsOf'>;
+  readonly view: SegmentSource;
   readonly clock: Clock;
   /** Whether anybody has to be told of a group's versions; the others are read when they are asked for. */
   readonly isWatched: (group: string) => boolean;

@@ -12,7 +12,7 @@ const THIN_BELOW = 2;
 
 /** What the status of groups and segments follows from. */
 export interface StatusSources {
-  readonly view: Pick<ConnectorView, 'connectorsIn' | 'groupsOf'>;
+  readonly view: Pick<ConnectorView, 'connectorsIn' | 'groupsOf' | 'servedOf'>;
   stateOf(connector: ConnectorRecord): JudgedState;
   segments(group: string): SegmentVersion;
   sessionsOf(group: string): Iterable<ConnectorSession>;
@@ -53,12 +53,9 @@ export function segmentStatusOf(sources: StatusSources, segment: ConnectorSegmen
   const conflicts: SegmentConflict[] = [];
   let healthyConnectors = 0;
   for (const group of sources.view.groupsOf(segment)) {
-    const { served, conflicts: all } = sources.segments(group);
-    const conflict = all.find(({ segmentId }) => segmentId === segment.id);
-    if (conflict !== undefined) {
-      conflicts.push({ group, segmentId: conflict.standingId, detail: conflict.detail });
-    }
-    if (!served.has(segment.id)) continue;
+    const conflict = conflictIn(sources, group, segment.id);
+    if (conflict !== undefined) conflicts.push(conflict);
+    if (!sources.segments(group).served.has(segment.id)) continue;
     servedBy.push(group);
     for (const session of sources.sessionsOf(group)) {
       if (isHealthy(sources, session) && session.targets?.isDown(segment.id) !== true) {
@@ -71,18 +68,24 @@ export function segmentStatusOf(sources: StatusSources, segment: ConnectorSegmen
 
 /** How a group covers its segments: its sessions are looked at once, for all that is asked. */
 export function coverageOf(sources: StatusSources, group: string): GroupCoverage {
-  const { version, served, conflicts } = sources.segments(group);
+  const { version, served } = sources.segments(group);
   const { healthy, down } = coverage(sources, group, version);
-  const byId = new Map(
-    conflicts.map(({ segmentId, standingId, detail }) => {
-      return [segmentId, { group, segmentId: standingId, detail }];
-    }),
-  );
   return {
     isServed: (id) => served.has(id),
-    conflictOf: (id) => byId.get(id),
+    conflictOf: (id) => conflictIn(sources, group, id),
     healthyOf: (id) => (served.has(id) ? healthy - (down.get(id) ?? 0) : 0),
   };
+}
+
+/** Where another segment stands in a segment's place. */
+function conflictIn(
+  { view }: StatusSources,
+  group: string,
+  id: string,
+): SegmentConflict | undefined {
+  const conflict = view.servedOf(group).conflictOf(id);
+  if (conflict === undefined) return undefined;
+  return { group, segmentId: conflict.standingId, detail: conflict.detail };
 }
 
 function coverage(

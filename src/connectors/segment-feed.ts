@@ -1,13 +1,10 @@
 import { createHash } from 'node:crypto';
-import {
-  Segment,
-  type SegmentUpdate,
-  ServerMessage,
-} from '../gen/signet/connector/v1/connector.ts';
+import { type SegmentUpdate, ServerMessage } from '../gen/signet/connector/v1/connector.ts';
 import type { ConnectorView } from '../registry/connectors.ts';
 import { Encoded } from '../rpc/service.ts';
-import { type SegmentConflict, servedSegments } from '../rules/connector/conflicts.ts';
 import type { ConnectorSegment } from '../rules/connector/segment.ts';
+import type { ServedView } from '../rules/connector/served-index.ts';
+import { SegmentSum, segmentFacts } from './segment-sum.ts';
 import { toWireSegment } from './wire-segments.ts';
 
 /** Most bytes of one message with segments, that of its frame left out. */
@@ -19,15 +16,15 @@ const MAX_HISTORY = 64;
 /** Changes of so many segments are sent as such, however few segments there are. */
 const SMALL_CHANGE = 64;
 
-/** One version of what a group serves. */
+/** One version of what a group serves, to be looked at while it is the current one. */
 export interface SegmentVersion {
   /**
    * `<greatest revision>-<hash>`: the same for the same segments on every server, also after a restart, so
    * that a connector that has them is sent nothing.
    */
   readonly version: string;
+  /** By ID, in no order. */
   readonly served: ReadonlyMap<string, ConnectorSegment>;
-  readonly conflicts: readonly SegmentConflict[];
 }
 
 /** What brings a connector to a version: encoded once, sent to all that need the same. */
@@ -37,28 +34,30 @@ export interface SegmentMessages {
   readonly chunks: readonly Encoded[];
 }
 
-/** What a segment costs and is known by; worked out once for each that the registry holds. */
-interface SegmentFacts {
-  readonly digest: Buffer;
-  readonly bytes: number;
-}
-
-const factsOfSegments = new WeakMap<ConnectorSegment, SegmentFacts>();
+/** Where a feed reads. */
+export type SegmentSource = Pick<ConnectorView, 'servedOf'>;
 
 /** The segments of one group, in versions, and the changes between them. */
 export class SegmentFeed {
   readonly #group: string;
-  readonly #view: Pick<ConnectorView, 'segmentsOf'>;
+  readonly #view: SegmentSource;
+  /** What it was read from last, and how far. */
+  #source: ServedView<ConnectorSegment>;
+  #position = 0;
+  readonly #served = new Map<string, ConnectorSegment>();
+  readonly #sum = new SegmentSum();
   #current: SegmentVersion;
   /** What changed with each of the last versions, against the one before it. */
   #history: { readonly version: string; readonly changed: ReadonlySet<string> }[];
   /** Messages to the current version, by the version that they are from; empty is the full set. */
   readonly #messages = new Map<string, SegmentMessages>();
 
-  constructor(group: string, view: Pick<ConnectorView, 'segmentsOf'>) {
+  constructor(group: string, view: SegmentSource) {
     this.#group = group;
     this.#view = view;
-    this.#current = this.#read();
+    this.#source = view.servedOf(group);
+    this.#take(this.#source.served.keys());
+    this.#current = { version: this.#sum.version(this.#served.values()), served: this.#served };
     this.#history = [{ version: this.#current.version, changed: new Set() }];
   }
 
@@ -66,17 +65,35 @@ export class SegmentFeed {
     return this.#current;
   }
 
-  /** Reads the group's segments anew. Answers whether there is another version now. */
+  /** Reads what changed of the group's segments. Answers whether there is another version now. */
   refresh(): boolean {
-    const before = this.#current;
-    const now = this.#read();
-    // What is not served for a conflict makes no version, and is told all the same.
-    this.#current = now;
-    if (now.version === before.version) return false;
+    const { version: before } = this.#current;
+    const source = this.#view.servedOf(this.#group);
+    const since = source === this.#source ? source.changedSince(this.#position) : undefined;
+    this.#source = source;
+    const changed = this.#take(since ?? new Set([...this.#served.keys(), ...source.served.keys()]));
+    const version = this.#sum.version(this.#served.values());
+    if (version === before) return false;
+    this.#current = { version, served: this.#served };
     this.#messages.clear();
-    this.#history.push({ version: now.version, changed: changesOf(before, now) });
+    this.#history.push({ version, changed });
     if (this.#history.length > MAX_HISTORY) this.#history = this.#history.slice(-MAX_HISTORY);
     return true;
+  }
+
+  /** Takes over how segments are served now; answers those that connectors have to be told of. */
+  #take(ids: Iterable<string>): ReadonlySet<string> {
+    const changed = new Set<string>();
+    for (const id of ids) {
+      const before = this.#served.get(id);
+      const now = this.#source.served.get(id);
+      if (now === before) continue;
+      if (now === undefined) this.#served.delete(id);
+      else this.#served.set(id, now);
+      if (this.#sum.replace(before, now)) changed.add(id);
+    }
+    this.#position = this.#source.position;
+    return changed;
   }
 
   /**
@@ -89,19 +106,6 @@ export class SegmentFeed {
     const isShort =
       changed !== undefined && (changed.size <= SMALL_CHANGE || changed.size * 2 <= served.size);
     return isShort ? this.#kept(from, changed) : this.#kept('', undefined);
-  }
-
-  #read(): SegmentVersion {
-    const { served, conflicts } = servedSegments(this.#view.segmentsOf(this.#group));
-    const ordered = [...served].sort((a, b) => (a.id < b.id ? -1 : 1));
-    const hash = createHash('sha256');
-    let revision = 0n;
-    for (const segment of ordered) {
-      hash.update(factsOf(segment).digest);
-      if (segment.revision > revision) revision = segment.revision;
-    }
-    const version = `${revision}-${hash.digest('hex').slice(0, 16)}`;
-    return { version, served: new Map(ordered.map((one) => [one.id, one])), conflicts };
   }
 
   #changedSince(from: string): ReadonlySet<string> | undefined {
@@ -119,7 +123,7 @@ export class SegmentFeed {
     if (known !== undefined) return known;
     const { version, served } = this.#current;
     const nonce = createHash('sha256').update(`${version}\0${base}`).digest().subarray(0, 8);
-    const ids = changed ?? served.keys();
+    const ids = [...(changed ?? served.keys())].sort();
     const chunks = [...chunksOf(ids, served)].map(({ segments, removedIds }, at, all) => {
       const last = at === all.length - 1;
       const full = changed === undefined;
@@ -129,17 +133,6 @@ export class SegmentFeed {
     this.#messages.set(base, messages);
     return messages;
   }
-}
-
-function changesOf(before: SegmentVersion, now: SegmentVersion): ReadonlySet<string> {
-  const changed = new Set<string>();
-  for (const [id, segment] of now.served) {
-    const old = before.served.get(id);
-    if (old === segment) continue;
-    if (old === undefined || !factsOf(old).digest.equals(factsOf(segment).digest)) changed.add(id);
-  }
-  for (const id of before.served.keys()) if (!now.served.has(id)) changed.add(id);
-  return changed;
 }
 
 interface Chunk {
@@ -157,7 +150,7 @@ function* chunksOf(
   for (const id of ids) {
     const segment = served.get(id);
     // Each with its tag and length.
-    const size = (segment === undefined ? id.length : factsOf(segment).bytes) + 6;
+    const size = (segment === undefined ? id.length : segmentFacts(segment).bytes) + 6;
     if (bytes > 0 && bytes + size > MAX_CHUNK_BYTES - 1024) {
       yield chunk;
       chunk = { segments: [], removedIds: [] };
@@ -168,15 +161,6 @@ function* chunksOf(
     bytes += size;
   }
   yield chunk;
-}
-
-function factsOf(segment: ConnectorSegment): SegmentFacts {
-  const known = factsOfSegments.get(segment);
-  if (known !== undefined) return known;
-  const bytes = Segment.encode(toWireSegment(segment)).finish();
-  const facts = { digest: createHash('sha256').update(bytes).digest(), bytes: bytes.length };
-  factsOfSegments.set(segment, facts);
-  return facts;
 }
 
 function encode(value: SegmentUpdate): Encoded {

@@ -11,6 +11,7 @@ import {
 } from '../../test/support/connector-state.ts';
 import { id, openState } from '../../test/support/state.ts';
 import { unwrap } from '../base/result.ts';
+import { servedSegments } from '../rules/connector/conflicts.ts';
 import type { ConnectorGroup, ConnectorGroupDraft } from '../rules/connector/group.ts';
 import { connectorOriginOf } from '../rules/connector/permission.ts';
 import type { ConnectorSegment, ConnectorSegmentDraft } from '../rules/connector/segment.ts';
@@ -203,6 +204,8 @@ describe('the view of connectors', () => {
         const view = new Connectors();
         for (const one of steps) {
           const { name } = one;
+          // Asked for before, so that it has to keep up.
+          view.servedOf(name);
           if (one.kind === 'group') {
             const draft = groupDraft(name, { segmentSelector: one.labels ?? {} });
             const value = one.labels === null ? undefined : group(draft);
@@ -223,6 +226,8 @@ describe('the view of connectors', () => {
           const ids = (values: readonly ConnectorSegment[]) =>
             values.map((value) => value.id).sort();
           assert.deepEqual(ids(view.segmentsOf(one.name)), ids(expected));
+          const { served } = servedSegments(expected);
+          assert.deepEqual(ids([...view.servedOf(one.name).served.values()]), ids(served));
         }
         for (const one of view.segments()) {
           const expected = [...view.groups()].filter((value) => serves(value, one));

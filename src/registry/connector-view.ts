@@ -3,6 +3,7 @@ import type { ConnectorGroup } from '../rules/connector/group.ts';
 import type { BoundKey, ProvisioningKey } from '../rules/connector/keys.ts';
 import type { ConnectorRecord } from '../rules/connector/record.ts';
 import type { ConnectorSegment } from '../rules/connector/segment.ts';
+import type { ServedView } from '../rules/connector/served-index.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type {
   ConnectorFeedChange,
@@ -52,6 +53,10 @@ export class Connectors implements ConnectorView {
 
   segmentsOf(group: string): readonly ConnectorSegment[] {
     return this.#index.segmentsOf(group);
+  }
+
+  servedOf(group: string): ServedView<ConnectorSegment> {
+    return this.#index.servedOf(group);
   }
 
   groupsOf(segment: ConnectorSegment): readonly string[] {
@@ -243,6 +248,7 @@ function reads(view: Connectors): Omit<ConnectorView, 'connectorCount'> {
     segment: (id) => view.segment(id),
     segments: () => view.segments(),
     segmentsOf: (group) => view.segmentsOf(group),
+    servedOf: (group) => view.servedOf(group),
     groupsOf: (segment) => view.groupsOf(segment),
     listSegments: (group, query) => view.listSegments(group, query),
     connector: (id) => view.connector(id),

@@ -3,6 +3,7 @@ import type { ConnectorGroup } from '../rules/connector/group.ts';
 import type { BoundKey, ProvisioningKey } from '../rules/connector/keys.ts';
 import type { ConnectorRecord } from '../rules/connector/record.ts';
 import type { ConnectorSegment } from '../rules/connector/segment.ts';
+import type { ServedView } from '../rules/connector/served-index.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
 import type { ConnectorStore } from '../store/connectors.ts';
 import type { Page, PageQuery } from './registry.ts';
@@ -28,6 +29,8 @@ export interface ConnectorView {
   segments(): Iterable<ConnectorSegment>;
   /** Segments that name a group, or that it selects by their labels, and that it permits; in no order. */
   segmentsOf(group: string): readonly ConnectorSegment[];
+  /** What of them is sent to the group's connectors, as it stands whenever it is looked at. */
+  servedOf(group: string): ServedView<ConnectorSegment>;
   /** Groups that serve a segment. */
   groupsOf(segment: ConnectorSegment): readonly string[];
   /** In the order of their IDs; only those of `group` where one is named. Fails with PAGE_TOKEN. */

@@ -3,8 +3,9 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { segmentDraft } from '../../../test/support/connector-state.ts';
 import { assertRefused } from '../../../test/support/refused.ts';
-import { checkConflicts, checkNewcomers, servedSegments } from './conflicts.ts';
+import { checkNewcomers, servedSegments } from './conflicts.ts';
 import type { ConnectorSegment, ConnectorSegmentDraft, PortRange } from './segment.ts';
+import { ServedIndex } from './served-index.ts';
 
 const OLD = { ...segmentDraft('old'), hosts: ['db.example.org'], ports: [{ first: 5, last: 14 }] };
 
@@ -50,8 +51,13 @@ describe('two segments of a group', () => {
   for (const [name, fields, conflict] of cases) {
     it(`${conflict ? 'conflict' : 'stand beside each other'}: ${name}`, () => {
       const young = { ...OLD, ...fields, id: 'young' };
-      assert.equal(checkConflicts(young, 'g', [OLD]).ok, !conflict);
-      assert.equal(checkConflicts(OLD, 'g', [young]).ok, !conflict);
+      for (const [draft, other] of [
+        [young, OLD],
+        [OLD, young],
+      ] as const) {
+        const found = new ServedIndex([made(other, 1n)]).conflictWith(draft);
+        assert.equal(found?.standingId, conflict ? other.id : undefined);
+      }
       const { served, conflicts } = servedSegments([made(young, 2n), made(OLD, 1n)]);
       assert.deepEqual(
         served.map(({ id }) => id),
@@ -76,8 +82,8 @@ describe('two segments of a group', () => {
           { ...OLD, ports: [a] },
           { ...OLD, id: 'young', ports: [b] },
         ];
-        const stands = checkConflicts(other, 'g', [one]).ok;
-        assert.equal(stands, !(overlap && widthOf(a) === widthOf(b)));
+        const found = new ServedIndex([made(one, 1n)]).conflictWith(other);
+        assert.equal(found === undefined, !(overlap && widthOf(a) === widthOf(b)));
       }),
     );
   });

@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { segmentOf, segmentVectors } from '../../../test/support/segment-vectors.ts';
-import { checkConflicts, servedSegments } from './conflicts.ts';
+import { servedSegments } from './conflicts.ts';
 import { compareFits, decideFlow, isClientOf, matchFlow } from './match.ts';
 import type { ConnectorSegment } from './segment.ts';
+import { ServedIndex } from './served-index.ts';
 
 describe('flows and segments: the table', () => {
   for (const { name, segments, withheld, flows } of segmentVectors()) {
@@ -92,14 +93,12 @@ describe('flows and segments: properties', () => {
       fc.property(segments, segment, (all, draft) => {
         const { served } = servedSegments(all);
         const newest = segmentOf({ id: 'new', ...draft, createdRevision: 100n });
-        const refused = checkConflicts(newest, 'g', served);
+        const refused = new ServedIndex(served).conflictWith(newest);
         const { conflicts } = servedSegments([...served, newest]);
-        assert.equal(refused.ok, conflicts.length === 0);
-        if (!refused.ok) {
-          assert.equal(refused.error.code, 'CONNECTOR_SEGMENT_CONFLICT');
-          const [, named] = / and (s\d+) both claim /.exec(refused.error.message) ?? [];
-          const other = served.filter(({ id }) => id === named);
-          assert.equal(checkConflicts(newest, 'g', other).ok, false);
+        assert.deepEqual(refused && [{ segmentId: 'new', ...refused }], conflicts[0] && conflicts);
+        if (refused !== undefined) {
+          const other = served.filter(({ id }) => id === refused.standingId);
+          assert.notEqual(new ServedIndex(other).conflictWith(newest), undefined);
         }
       }),
     );
@@ -129,7 +128,7 @@ describe('flows and segments: properties', () => {
 
   it('a segment does not conflict with the version of itself that it replaces', () => {
     const old = segmentOf({ id: 'db' });
-    assert.ok(checkConflicts({ ...old, priority: 0 }, 'g', [old]).ok);
+    assert.equal(new ServedIndex([old]).conflictWith({ ...old, priority: 0 }), undefined);
   });
 
   it('a client is itself or below, and a path that only begins alike is not', () => {
