@@ -3,9 +3,14 @@ import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   closeSync,
+  constants,
+  mkdtempSync,
   openSync,
   renameSync,
+  rmSync,
+  symlinkSync,
   truncateSync,
+  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -120,4 +125,92 @@ test('a pipe is followed through writers that come and go', async (context) => {
     closeSync(pipe);
     assert.deepEqual(await look(), []);
   }
+});
+
+test('a pipe in place of another pipe is followed, and a file in place of a pipe', async (context) => {
+  const path = join(testFolder(context), 'pipe');
+  execFileSync('mkfifo', [path]);
+  const { lines, look } = await follow(context, path);
+  unlinkSync(path);
+  assert.deepEqual(await look(), []);
+  execFileSync('mkfifo', [path]);
+  assert.deepEqual(await look(), []);
+  const pipe = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  writeSync(pipe, 'second\n');
+  assert.deepEqual(await look(), ['second']);
+  closeSync(pipe);
+  writeFileSync(`${path}.file`, 'third\n');
+  renameSync(`${path}.file`, path);
+  assert.deepEqual(await look(), ['third']);
+  // And back again.
+  unlinkSync(path);
+  execFileSync('mkfifo', [path]);
+  assert.deepEqual(await look(), []);
+  const last = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  writeSync(last, 'fourth\n');
+  assert.deepEqual(await look(), ['fourth']);
+  closeSync(last);
+  assert.deepEqual(lines, []);
+});
+
+test('a link is followed to where it points now, on another device as well', async (context) => {
+  const folder = testFolder(context);
+  const other = mkdtempSync('/dev/shm/sgn-log-');
+  context.after(() => rmSync(other, { recursive: true }));
+  const path = join(folder, 'log');
+  writeFileSync(join(folder, 'a'), 'a\n');
+  writeFileSync(join(other, 'b'), 'b\n');
+  symlinkSync(join(folder, 'a'), path);
+  const { lines, look } = await follow(context, path);
+  assert.deepEqual(lines.splice(0), ['a']);
+  symlinkSync(join(other, 'b'), `${path}.new`);
+  renameSync(`${path}.new`, path);
+  assert.deepEqual(await look(), ['b']);
+  appendFileSync(join(other, 'b'), 'c\n');
+  assert.deepEqual(await look(), ['c']);
+});
+
+for (const [what, target] of [
+  ['a device without an end', '/dev/zero'],
+  ['a folder', '/tmp'],
+] as const) {
+  test(`${what} is not read, is told once, and a log in its place is`, async (context) => {
+    const path = join(testFolder(context), 'log');
+    symlinkSync(target, path);
+    const { lines, faults, look } = await follow(context, path);
+    await look();
+    assert.deepEqual(lines, []);
+    assert.deepEqual(faults, [`${path}: neither a file nor a pipe`]);
+    unlinkSync(path);
+    writeFileSync(path, 'here\n');
+    assert.deepEqual(await look(), ['here']);
+  });
+}
+
+test('a line of 10 MB comes to an end, and so do octets that are no text', async (context) => {
+  const path = join(testFolder(context), 'log');
+  writeFileSync(path, '');
+  const { look } = await follow(context, path);
+  appendFileSync(path, Buffer.alloc(10_000_000, 'x'));
+  assert.deepEqual(await look(), []);
+  appendFileSync(
+    path,
+    Buffer.from([0x0a, 0xff, 0xfe, 0x00, 0x41, 0x0a, 0x0a, 0x1b, 0x5b, 0x6d, 0x0a]),
+  );
+  const lines = [...(await look()), ...(await look())];
+  assert.deepEqual(lines, ['\ufffd\ufffd\u0000A', '', '\u001b[m']);
+});
+
+test('a last line without an end is no line, also where the log is rotated or truncated then', async (context) => {
+  const path = join(testFolder(context), 'log');
+  writeFileSync(path, 'Time skew: + ');
+  const { lines, look } = await follow(context, path);
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, '999s\npart');
+  assert.deepEqual(await look(), ['999s']);
+  truncateSync(path, 0);
+  assert.deepEqual(await look(), []);
+  appendFileSync(path, 'whole\n');
+  assert.deepEqual(await look(), ['whole']);
+  assert.deepEqual(lines, []);
 });

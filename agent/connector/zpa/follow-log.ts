@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import type { Cancel, Clock } from '../../../src/base/clock.ts';
 import { errnoCode } from '../../../src/runtime/atomic-file.ts';
@@ -15,6 +15,8 @@ const MAX_ROUND_BYTES = 4 * 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 const ROUND_MS = 1000;
 const LF = 0x0a;
+
+const NO_LOG = 'neither a file nor a pipe';
 
 /** Whom a follower tells. */
 export interface LogListener {
@@ -77,7 +79,7 @@ export class LogFollower {
   #file: FileHandle | undefined;
   /** Undefined for a pipe, which has no places. */
   #offset: number | undefined;
-  #inode = 0;
+  #inode = '';
   #isFirst = true;
   #faulty = false;
   #closed = false;
@@ -118,35 +120,40 @@ export class LogFollower {
   }
 
   async #round(): Promise<void> {
-    try {
-      await this.#openWhereNone();
-      await this.#read();
-      if (await this.#isReplaced()) {
-        // What was written before the log was rotated is read to its end; then the new one, from its start.
-        await this.#read();
-        await this.#drop();
-        await this.#openWhereNone();
-        await this.#read();
-      }
-      this.#faulty = false;
-    } catch (error) {
+    const fault = await this.#look().catch((error: unknown) => errnoCode(error));
+    if (fault !== undefined) {
       await this.#drop();
-      if (!this.#faulty) this.#listener.onFault(`${this.#path}: ${errnoCode(error)}`);
-      this.#faulty = true;
+      if (!this.#faulty) this.#listener.onFault(`${this.#path}: ${fault}`);
     }
+    this.#faulty = fault !== undefined;
   }
 
-  async #openWhereNone(): Promise<void> {
-    if (this.#file !== undefined) return;
+  /** Why it cannot be read now; undefined where it was. */
+  async #look(): Promise<string | undefined> {
+    if (!(await this.#openWhereNone())) return NO_LOG;
+    await this.#read();
+    if (!(await this.#isReplaced())) return undefined;
+    // What was written before the log was rotated is read to its end; then the new one, from its start.
+    await this.#read();
+    await this.#drop();
+    if (!(await this.#openWhereNone())) return NO_LOG;
+    await this.#read();
+    return undefined;
+  }
+
+  /** False where there is something else than a log, such as a device, which need never end. */
+  async #openWhereNone(): Promise<boolean> {
+    if (this.#file !== undefined) return true;
     // Without O_NONBLOCK opening a pipe would wait for somebody to write.
     const file = await open(this.#path, constants.O_RDONLY | constants.O_NONBLOCK);
     const found = await file.stat();
     this.#file = file;
-    this.#inode = found.ino;
+    this.#inode = identityOf(found);
     this.#lines.reset();
     this.#offset = found.isFile() ? 0 : undefined;
     if (found.isFile() && this.#isFirst && found.size > TAIL_BYTES) this.#skipTo(found.size);
     this.#isFirst = false;
+    return found.isFile() || found.isFIFO();
   }
 
   /** Goes on near the end, at the next whole line. */
@@ -190,9 +197,8 @@ export class LogFollower {
   }
 
   async #isReplaced(): Promise<boolean> {
-    if (this.#offset === undefined) return false;
     try {
-      return (await stat(this.#path)).ino !== this.#inode;
+      return identityOf(await stat(this.#path)) !== this.#inode;
     } catch (error) {
       // Between the old log and the new one there may be none.
       if (errnoCode(error) === 'ENOENT') return false;
@@ -205,4 +211,9 @@ export class LogFollower {
     this.#file = undefined;
     await file?.close();
   }
+}
+
+/** Another file behind the same name has another one, also where it lies on another device. */
+function identityOf({ dev, ino }: Stats): string {
+  return `${dev}:${ino}`;
 }

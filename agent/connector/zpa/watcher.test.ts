@@ -47,7 +47,6 @@ test('tells what the last status of the log says', async (context) => {
   const { watcher, metrics } = await watched(context, block('down', 3) + block());
   const { health, activeFlows, facts } = watcher.current();
   assert.deepEqual([health, activeFlows, facts.name], ['ok', 2, 'berlin-1']);
-  assert.ok(watcher.enrolled);
   const text = await metrics.registry.metrics();
   for (const line of [
     'signet_connector_zpa_certificate_days 100',
@@ -70,6 +69,22 @@ test('tells of a change when one comes: a status, and silence', async (context) 
   clock.advance(180_000);
   await silent;
   assert.match(watcher.current().reason, /^no status in .* since .*; its certificate/);
+});
+
+test('takes it for enrolled by what is said from now on, not by a log of before', async (context) => {
+  const { watcher, clock, logPath, changed } = await watched(context, block());
+  assert.equal(watcher.current().health, 'ok');
+  assert.ok(!watcher.enrolled);
+  const down = changed();
+  appendFileSync(logPath, block('down', 3));
+  clock.advance(1000);
+  await down;
+  assert.ok(!watcher.enrolled);
+  const up = changed();
+  appendFileSync(logPath, block());
+  clock.advance(1000);
+  await up;
+  assert.ok(watcher.enrolled);
 });
 
 test('knows nothing while there is nothing to read', async (context) => {

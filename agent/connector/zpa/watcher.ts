@@ -18,7 +18,10 @@ export interface ZpaWatcherParts {
 
 /** The watcher of an App Connector. */
 export interface ZpaWatcher extends ConnectorWatcher {
-  /** Whether the App Connector is seen to have enrolled. */
+  /**
+   * Whether the App Connector is seen to have enrolled, by what it said since it is watched: the log may
+   * lie on a volume that another one wrote to before.
+   */
   readonly enrolled: boolean;
 }
 
@@ -40,6 +43,8 @@ class LogWatcher implements ZpaWatcher {
   readonly #follower: LogFollower;
   readonly #listeners = new Set<() => void>();
   #status: ZpaStatus;
+  /** What was said after the first look. */
+  #fresh: ZpaStatus;
   #told: WatchedConnector;
 
   constructor(settings: ZpaSettings, parts: ZpaWatcherParts) {
@@ -48,6 +53,7 @@ class LogWatcher implements ZpaWatcher {
     this.#parts = parts;
     this.#patterns = readPatterns(settings.patterns);
     this.#status = noStatus(clock.nowMs());
+    this.#fresh = this.#status;
     this.#told = this.current();
     this.#follower = new LogFollower(settings.logPath, clock, {
       onLine: (line) => this.#take(line),
@@ -58,11 +64,12 @@ class LogWatcher implements ZpaWatcher {
   }
 
   get enrolled(): boolean {
-    return isEnrolled(this.#status);
+    return isEnrolled(this.#fresh);
   }
 
-  start(): Promise<void> {
-    return this.#follower.start();
+  async start(): Promise<void> {
+    await this.#follower.start();
+    this.#fresh = noStatus(this.#parts.clock.nowMs());
   }
 
   current(): WatchedConnector {
@@ -80,8 +87,10 @@ class LogWatcher implements ZpaWatcher {
 
   #take(line: string): void {
     const nowMs = this.#parts.clock.nowMs();
-    for (const fact of readStatusLine(line, this.#patterns))
+    for (const fact of readStatusLine(line, this.#patterns)) {
       this.#status = takeFact(this.#status, fact, nowMs);
+      this.#fresh = takeFact(this.#fresh, fact, nowMs);
+    }
   }
 
   #tell(): void {
