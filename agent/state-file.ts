@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
-import { rm } from 'node:fs/promises';
 import type { z } from 'zod';
 import type { ErrorCode } from '../src/base/errors.ts';
 import { fail, ok, type Result } from '../src/base/result.ts';
-import { readFileIfPresent, writeFailure, writeFileAtomic } from '../src/runtime/atomic-file.ts';
+import { readFileIfPresent, removeFile, writeFileAtomic } from '../src/runtime/atomic-file.ts';
 
 /** What a state file is made of. */
 export interface StateFileOptions<T> {
@@ -16,6 +15,8 @@ export interface StateFileOptions<T> {
   readonly initial: T;
   /** What a damaged file is called. */
   readonly corrupt: ErrorCode;
+  /** What could not be saved is not in `current` either: nobody was told that it is accepted. */
+  readonly undoFailed?: boolean;
 }
 
 /** A file with a process's state; what was saved last is in `current`. */
@@ -63,7 +64,7 @@ function decode<T>({ path, magic, schema, corrupt }: StateFileOptions<T>, bytes:
 }
 
 function stateFile<T extends object>(
-  { path, magic, initial }: StateFileOptions<T>,
+  { path, magic, initial, maxBytes, undoFailed = false }: StateFileOptions<T>,
   found: T,
 ): StateFile<T> {
   let current = found;
@@ -77,28 +78,38 @@ function stateFile<T extends object>(
     get current() {
       return current;
     },
-    save(change) {
+    async save(change) {
+      const before = current;
       current = { ...current, ...change };
       const state = current;
-      return inOrder(() => writeFileAtomic(path, encodeStateFile(magic, state)));
+      const saved = await inOrder(() => write(path, encodeStateFile(magic, state), maxBytes));
+      if (!saved.ok && undoFailed) current = undone(current, before, change);
+      return saved;
     },
     async settled() {
       await last;
     },
     wipe() {
       current = initial;
-      return inOrder(() => remove(path));
+      return inOrder(() => removeFile(path));
     },
   };
 }
 
-async function remove(path: string): Promise<Result<void>> {
-  try {
-    await rm(path, { force: true });
-    return ok(undefined);
-  } catch (error) {
-    return writeFailure(path, error);
+/** What is larger than what is read would be lost at the next start. */
+async function write(path: string, bytes: Uint8Array, maxBytes: number): Promise<Result<void>> {
+  if (bytes.length <= maxBytes) return writeFileAtomic(path, bytes);
+  return fail('FILE_UNWRITABLE', `${path} would have ${bytes.length} bytes, more than ${maxBytes}`);
+}
+
+/** The state with the values of a change as they were before, except those that changed since. */
+function undone<T extends object>(current: T, before: T, change: Partial<T>): T {
+  const kept = { ...current };
+  // `change` is a part of T: its keys are T's.
+  for (const key of Object.keys(change) as (keyof T)[]) {
+    if (current[key] === change[key]) kept[key] = before[key];
   }
+  return kept;
 }
 
 function sha256(text: string): string {

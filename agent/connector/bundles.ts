@@ -1,10 +1,15 @@
 import { concatBytes } from '../../src/base/bytes.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import { BundleUpdate, type TrustBundle } from '../../src/gen/signet/connector/v1/connector.ts';
-import type { Bundle, BundleSource } from '../../src/spiffe/bundle.ts';
+import { type Bundle, type BundleSource, x509Roots } from '../../src/spiffe/bundle.ts';
 import { parseX509Bundle } from '../../src/spiffe/bundle-format.ts';
 import { parseTrustDomain } from '../../src/spiffe/trust-domain.ts';
+import { parseCrl } from '../../src/x509/crl.ts';
+import { trustCrl } from '../../src/x509/crl-trust.ts';
 import { toBase64 } from './own-svid.ts';
+
+/** Longest revocation list, in bytes. */
+const MAX_CRL_BYTES = 8 * 1024 * 1024;
 
 /** Bundles as the server gave them. */
 export interface HeldBundles {
@@ -27,7 +32,8 @@ export function readBundles(update: BundleUpdate, trustDomain: string): Result<H
   for (const wire of update.bundles) {
     const bundle = readBundle(wire);
     if (!bundle.ok) return refuse(`${wire.trustDomain.slice(0, 255)}: ${bundle.error.message}`);
-    if (all.has(bundle.value.trustDomain.name)) return refuse(`${wire.trustDomain} comes twice`);
+    if (all.has(bundle.value.trustDomain.name))
+      return refuse(`${bundle.value.trustDomain.name} comes twice`);
     all.set(bundle.value.trustDomain.name, bundle.value);
   }
   const own = all.get(trustDomain);
@@ -35,6 +41,18 @@ export function readBundles(update: BundleUpdate, trustDomain: string): Result<H
   const kept = { ...update, nonce: Buffer.alloc(0) };
   const stored = toBase64(BundleUpdate.encode(kept).finish());
   return ok({ own, all, crl: update.crl, version: update.version, stored });
+}
+
+/**
+ * Whether a revocation list that the server sent is by an authority of the own trust domain, whatever the time:
+ * entries of an old one still count. Fails with COMPANION_SERVER_ANSWER.
+ */
+export function checkCrl({ crl, own }: HeldBundles): Result<void> {
+  if (crl.length === 0) return ok(undefined);
+  const read = parseCrl(crl, MAX_CRL_BYTES);
+  if (!read.ok) return refuse(read.error.message);
+  const trusted = trustCrl(read.value, { roots: x509Roots(own), atMs: read.value.thisUpdateMs });
+  return trusted.ok ? ok(undefined) : refuse(trusted.error.message);
 }
 
 /** The bundles of a state file; undefined where there are none. Fails with COMPANION_STATE_CORRUPT. */

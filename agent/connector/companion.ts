@@ -227,7 +227,9 @@ export class Companion {
       },
       drain: (deadlineMs, reason) => {
         const ownMs = this.#parts.clock.nowMs() + this.#parts.config.drain.timeout * 1000;
-        void this.#drainUntil(deadlineMs > 0 ? deadlineMs : ownMs, reason);
+        // By the server's clock, which need not be ours.
+        const untilMs = Math.round(deadlineMs - (this.#offset.ms ?? 0));
+        void this.#drainUntil(deadlineMs > 0 ? untilMs : ownMs, reason);
       },
       // Not after Goodbye: that was the last word, whatever crossed it.
       resume: () => {
@@ -308,9 +310,11 @@ export class Companion {
     const { log, state, segments } = this.#parts;
     log.error({ reason }, 'revoked');
     this.#serving.notReady('revoked');
-    const removed = await this.#publisher.remove();
-    if (!removed.ok) log.error({ reason: removed.error.message }, 'key files not removed');
-    await Promise.all([state.wipe(), segments.wipe()]);
+    const removed = [await this.#publisher.remove(), await state.wipe(), await segments.wipe()];
+    for (const { error } of removed.filter((one) => !one.ok)) {
+      const { code, message, action } = error;
+      log.error({ code, reason: message, action }, 'not removed: remove it yourself');
+    }
     this.#link.forget();
     this.#tellSegments();
     await this.#hooks.ask('revoked', { SIGNET_REASON: reason });

@@ -70,3 +70,17 @@ test('resumed it is serving, and may be drained anew', async () => {
   void one.begin(START_MS + 60_000, 'b');
   assert.deepEqual(told, ['begin a', 'resume', 'begin b']);
 });
+
+for (const setMs of [-3_600_000, 3_600_000]) {
+  test(`a wall clock that is set by ${setMs / 3_600_000} h neither ends a drain nor prolongs it`, async () => {
+    const { clock, one } = drain(async () => 1);
+    const outcome = one.begin(START_MS + 2000, 'a');
+    clock.setWallClock(START_MS + setMs);
+    await settle();
+    clock.advance(1000);
+    await settle();
+    assert.equal(one.state, 'draining');
+    clock.advance(1000);
+    assert.deepEqual(await outcome, { drained: false, openFlows: 1 });
+  });
+}

@@ -43,8 +43,13 @@ export class Drain {
     return this.#state;
   }
 
-  /** Drains until no flow is open, at the deadline (Unix milliseconds) at the latest. */
-  begin(deadlineMs: number, reason: string): Promise<DrainOutcome> {
+  /**
+   * Drains until no flow is open, at the deadline (Unix milliseconds) at the latest. How long that is is told
+   * now: a wall clock that is set meanwhile changes nothing.
+   */
+  begin(deadlineUnixMs: number, reason: string): Promise<DrainOutcome> {
+    const { clock } = this.#parts;
+    const deadlineMs = clock.monotonicMs() + deadlineUnixMs - clock.nowMs();
     if (this.#done !== undefined) {
       this.#deadlineMs = Math.min(this.#deadlineMs, deadlineMs);
       return this.#done.promise;
@@ -53,8 +58,8 @@ export class Drain {
     this.#done = done;
     this.#state = 'draining';
     this.#deadlineMs = deadlineMs;
-    this.#startedMs = this.#parts.clock.nowMs();
-    void this.#parts.onBegin(reason, deadlineMs).then(() => this.#count(done));
+    this.#startedMs = clock.monotonicMs();
+    void this.#parts.onBegin(reason, deadlineUnixMs).then(() => this.#count(done));
     return done.promise;
   }
 
@@ -74,7 +79,7 @@ export class Drain {
     const open = await flows?.();
     // Resumed while it was counted.
     if (this.#done !== done) return;
-    const nowMs = clock.nowMs();
+    const nowMs = clock.monotonicMs();
     const drained = open === undefined ? nowMs >= this.#startedMs + quietMs : open === 0;
     if (drained || nowMs >= this.#deadlineMs) {
       this.#state = 'drained';

@@ -2,8 +2,14 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import type { TrustBundle } from '../../src/gen/signet/connector/v1/connector.ts';
 import { command, local, message, scrape, server, session } from '../../test/support/companion.ts';
-import { companionSettings, runCompanion } from '../../test/support/companion-server.ts';
+import {
+  CompanionServer,
+  companionSettings,
+  runCompanion,
+} from '../../test/support/companion-server.ts';
+import { makeCrl, makeCrlSigner } from '../../test/support/crl.ts';
 import { soon } from '../../test/support/processes.ts';
 
 // The server here is scripted: what it says is what ours never would.
@@ -64,5 +70,37 @@ describe('a hostile server', () => {
       'signet_connector_notices_total{code="other"} 100',
       `signet_connector_notices_total{code="${code}"} 1`,
     ]);
+  });
+
+  test('changes no trust by bundles that lack ours, or by a list that nobody of ours signed', async (context) => {
+    const of = await server(context);
+    const one = companionSettings(context, of);
+    const companion = await runCompanion(context, one);
+    const first = await session(of, 1);
+    await soon(async () => companion.health.report('ready').ok);
+    const [own] = of.bundles();
+    const foreign = makeCrl(makeCrlSigner(new CompanionServer().root), []);
+    const other = { ...own!, trustDomain: 'other.test' };
+    const none = Buffer.alloc(0);
+    for (const [version, bundles, crl] of [
+      ['none', [], none],
+      ['another', [other], none],
+      ['empty', [{ ...own!, x509Authorities: [] }], none],
+      ['twice', [own!, own!], none],
+      ['unreadable', [own!, { ...other, x509Authorities: [Buffer.from('0')] }], none],
+      ['named', [own!, { ...other, trustDomain: '../../x' }], none],
+      ['garbage', [own!], Buffer.from('no list')],
+      ['foreign', [own!], Buffer.from(foreign)],
+    ] satisfies [string, TrustBundle[], Buffer][]) {
+      first.send({ $case: 'bundle', value: { bundles, crl, version, nonce: none } });
+      await message(first, 'nack', (nack) => nack.version === version);
+    }
+    assert.equal(readFileSync(join(one.folder, 'out', 'ca.crt'), 'utf8'), of.root.pem);
+    assert.equal(existsSync(join(one.folder, 'out', 'ca.crl')), false);
+    const crl = Buffer.from(makeCrl(makeCrlSigner(of.root), []));
+    const value = { bundles: [own!], crl, version: 'good', nonce: none };
+    first.send({ $case: 'bundle', value });
+    await message(first, 'ack', (ack) => ack.version === 'good');
+    await soon(async () => existsSync(join(one.folder, 'out', 'ca.crl')));
   });
 });

@@ -65,3 +65,23 @@ test('a wall clock that is set is seen within a minute', () => {
   clock.advance(60_000);
   assert.deepEqual(told, ['the SVID has expired']);
 });
+
+test('a wall clock that is set back gives no more time than the group allows', () => {
+  const { clock, told, facts, watch } = offline({ offlineSeconds: 1800, lifeMs: 24 * HOUR_MS });
+  watch.session(true);
+  facts.lastSessionMs = clock.nowMs();
+  watch.session(false);
+  clock.setWallClock(START_MS - HOUR_MS);
+  clock.advance(1_799_999);
+  assert.deepEqual(told, []);
+  clock.advance(60_000);
+  assert.deepEqual(told, ['without a session for longer than the group allows']);
+});
+
+test('what the server suspends may not serve until a session is up', () => {
+  const { told, watch } = offline({ offlineSeconds: 0, lifeMs: HOUR_MS });
+  watch.suspend('its node is in quarantine');
+  watch.session(false);
+  watch.session(true);
+  assert.deepEqual(told, ['its node is in quarantine', undefined]);
+});

@@ -26,6 +26,8 @@ export class Offline {
   #up = false;
   #reason: string | undefined;
   #suspended: string | undefined;
+  /** When it was seen last that a session is up, by the clock that nobody sets. */
+  #upMs: number | undefined;
   #cancel: Cancel = () => {};
 
   constructor(parts: OfflineParts) {
@@ -34,6 +36,8 @@ export class Offline {
 
   /** A session began or ended. */
   session(up: boolean): void {
+    // It was up until now, whichever it is.
+    if (up || this.#up) this.#upMs = this.#parts.clock.monotonicMs();
     this.#up = up;
     if (up) this.#suspended = undefined;
     this.look();
@@ -69,10 +73,15 @@ export class Offline {
     this.#cancel();
   }
 
+  /** By the wall clock, since restarts and sleep count; no later than time itself says, which no one sets back. */
   #limitMs(): number | undefined {
-    const seconds = this.#parts.offlineSeconds();
+    const { clock, offlineSeconds, lastSessionMs } = this.#parts;
+    const seconds = offlineSeconds();
     if (this.#up || seconds === 0) return undefined;
-    return this.#parts.lastSessionMs() + seconds * 1000;
+    const limitMs = lastSessionMs() + seconds * 1000;
+    if (this.#upMs === undefined) return limitMs;
+    const leftMs = this.#upMs + seconds * 1000 - clock.monotonicMs();
+    return Math.min(limitMs, clock.nowMs() + leftMs);
   }
 }
 

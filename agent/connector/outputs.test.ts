@@ -3,12 +3,15 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -105,6 +108,47 @@ describe('certificate files', () => {
     const next = outputMaterial(makeStoredMaterial());
     assertRefused(await writeOutputs(blocked, next, systemRandom), 'FILE_UNWRITABLE');
     assert.ok(whole(directory));
+  });
+
+  test('are written anew where rights are others, or a name leads elsewhere', async (context) => {
+    const folder = testFolder(context);
+    const directory = join(folder, 'out');
+    const material = outputMaterial(makeStoredMaterial());
+    const write = async (more: object = {}) =>
+      assertValue(
+        await writeOutputs(outputsSchema.parse({ directory, ...more }), material, systemRandom),
+      );
+    await write({ keyMode: '0644' });
+    const key = join(directory, 'tls.key');
+    assert.equal(await write(), true);
+    assert.equal(statSync(key).mode & 0o777, 0o600);
+    chmodSync(key, 0o666);
+    assert.equal(await write(), true);
+    assert.equal(statSync(key).mode & 0o777, 0o600);
+    const elsewhere = join(folder, 'elsewhere');
+    writeFileSync(elsewhere, 'of somebody else');
+    rmSync(key);
+    symlinkSync(elsewhere, key);
+    assert.equal(await write(), true);
+    assert.equal(readlinkSync(key), '..data/tls.key');
+    assert.equal(readFileSync(elsewhere, 'utf8'), 'of somebody else');
+    assert.equal(await write({ group: statSync(key).gid }), false);
+  });
+
+  test('of trust domains with the longest names are written too, each its own', async (context) => {
+    const directory = join(testFolder(context), 'out');
+    const settings = outputsSchema.parse({ directory });
+    const names = ['a', 'b'].map((end) => `${'x'.repeat(254)}${end}`);
+    const material = outputMaterial(makeStoredMaterial(), names);
+    assertValue(await writeOutputs(settings, material, systemRandom));
+    const found = readdirSync(directory).filter((name) => name.startsWith('bundle-x'));
+    assert.equal(found.length, 2);
+    assert.equal(assertValue(await writeOutputs(settings, material, systemRandom)), false);
+  });
+
+  test('that were never written are removed already', async (context) => {
+    const settings = outputsSchema.parse({ directory: join(testFolder(context), 'none') });
+    assertValue(await removeOutputs(settings));
   });
 
   test('are gone, key first, once they are removed', async (context) => {

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import {
   chmod,
   chown,
@@ -17,7 +19,7 @@ import { toHex } from '../../src/base/bytes.ts';
 import type { Random } from '../../src/base/random.ts';
 import { ok, type Result } from '../../src/base/result.ts';
 import { encodePem } from '../../src/der/pem.ts';
-import { syncDirectory, writeFailure } from '../../src/runtime/atomic-file.ts';
+import { errnoCode, syncDirectory, writeFailure } from '../../src/runtime/atomic-file.ts';
 import { readSecret } from '../../src/runtime/secret.ts';
 import { formatPemBundle } from '../../src/spiffe/bundle-format.ts';
 import { writePkcs12 } from '../../src/x509/pkcs12.ts';
@@ -31,6 +33,9 @@ const NEXT_LINK = '..data_next';
 
 /** Folders of ours below the output directory. */
 const VERSION_FOLDER = /^\.\.v-[0-9a-f]{16}$/;
+
+/** Longest name of a trust domain that names its file, in bytes: the link beside it has a longer name. */
+const MAX_NAME = 200;
 
 /** What is written. */
 export interface OutputMaterial {
@@ -69,7 +74,7 @@ export async function writeOutputs(
   }
 }
 
-/** Removes every file with a key, and the rest with them. Fails with FILE_UNWRITABLE. */
+/** Removes every file with a key, and the rest with them; well where there is none. Fails with FILE_UNWRITABLE. */
 export async function removeOutputs({ directory }: OutputSettings): Promise<Result<void>> {
   if (directory === undefined) return ok(undefined);
   try {
@@ -79,7 +84,7 @@ export async function removeOutputs({ directory }: OutputSettings): Promise<Resu
     await syncDirectory(directory);
     return ok(undefined);
   } catch (error) {
-    return writeFailure(directory, error);
+    return errnoCode(error) === 'ENOENT' ? ok(undefined) : writeFailure(directory, error);
   }
 }
 
@@ -102,7 +107,7 @@ async function filesOf(
     text(settings.bundleName, formatPemBundle(bundles.own)),
   ];
   for (const [name, bundle] of bundles.all) {
-    if (bundle !== bundles.own) files.push(text(`bundle-${name}.crt`, formatPemBundle(bundle)));
+    if (bundle !== bundles.own) files.push(text(bundleFile(name), formatPemBundle(bundle)));
   }
   if (bundles.crl.length > 0) files.push({ name: settings.crlName, bytes: bundles.crl, mode });
   if (settings.pkcs12Name === undefined) return ok(files);
@@ -123,27 +128,40 @@ async function filesOf(
   return ok(files);
 }
 
-/** Whether the same files stand there already; a key store is never twice the same, so its presence counts. */
+/** A trust domain's name may be as long as a file's: a long one is cut, and told apart by its hash. */
+function bundleFile(name: string): string {
+  if (name.length <= MAX_NAME) return `bundle-${name}.crt`;
+  const digest = createHash('sha256').update(name).digest('hex').slice(0, 16);
+  return `bundle-${name.slice(0, MAX_NAME - 17)}-${digest}.crt`;
+}
+
+/**
+ * Whether the same files stand there already, with the modes and owners they are to have; a key store is never
+ * twice the same, so its presence counts.
+ */
 async function isWritten(
   directory: string,
-  { pkcs12Name }: OutputSettings,
+  settings: OutputSettings,
   files: readonly OutputFile[],
 ): Promise<boolean> {
   const present = await readdir(join(directory, DATA_LINK)).catch(() => []);
   if (present.length !== files.length) return false;
-  for (const { name, bytes } of files) {
-    if (!(await isLink(join(directory, name)))) return false;
-    const found = await readFile(join(directory, DATA_LINK, name)).catch(() => undefined);
-    if (found === undefined || (name !== pkcs12Name && !found.equals(bytes))) return false;
+  for (const { name, bytes, mode } of files) {
+    const target = await readlink(join(directory, name)).catch(() => undefined);
+    if (target !== join(DATA_LINK, name)) return false;
+    const path = join(directory, DATA_LINK, name);
+    const stats = await lstat(path).catch(() => undefined);
+    if (stats === undefined || !hasRights(stats, mode, settings)) return false;
+    const found = await readFile(path).catch(() => undefined);
+    if (found === undefined || (name !== settings.pkcs12Name && !found.equals(bytes))) return false;
   }
   return true;
 }
 
-async function isLink(path: string): Promise<boolean> {
-  return lstat(path).then(
-    (found) => found.isSymbolicLink(),
-    () => false,
-  );
+function hasRights(stats: Stats, mode: number, { owner, group }: OutputSettings): boolean {
+  const { uid, gid } = stats;
+  if (!stats.isFile() || (stats.mode & 0o7777) !== mode) return false;
+  return (owner === undefined || owner === uid) && (group === undefined || group === gid);
 }
 
 async function swap(

@@ -2,7 +2,7 @@ import { BackOff } from '../../src/base/back-off.ts';
 import type { Cancel, Clock } from '../../src/base/clock.ts';
 import type { Random } from '../../src/base/random.ts';
 import { ok, type Result } from '../../src/base/result.ts';
-import { writeFileAtomic } from '../../src/runtime/atomic-file.ts';
+import { removeFile, writeFileAtomic } from '../../src/runtime/atomic-file.ts';
 import type { HealthPart } from '../../src/runtime/health.ts';
 import type { Logger } from '../../src/runtime/log.ts';
 import type { Conditions } from './conditions.ts';
@@ -92,11 +92,14 @@ export class Publisher {
     return this.#begin('segments', this.#segments, work);
   }
 
-  /** Removes the key files; nothing is written any more. */
+  /** Removes the key files, then the segments file; nothing is written any more. */
   async remove(): Promise<Result<void>> {
     this.close();
-    await this.#certificates.last;
-    return removeOutputs(this.#parts.config.outputs);
+    await Promise.all([this.#certificates.last, this.#segments.last]);
+    const { outputs, segments } = this.#parts.config;
+    const removed = await removeOutputs(outputs);
+    const gone = segments.path === undefined ? ok(undefined) : await removeFile(segments.path);
+    return removed.ok ? gone : removed;
   }
 
   /** Ends further tries. */

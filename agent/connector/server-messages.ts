@@ -13,7 +13,7 @@ import type { Logger } from '../../src/runtime/log.ts';
 import type { ClockOffset } from '../identity/clock-offset.ts';
 import { createKeyAndRequest, type KeyAndRequest } from '../identity/csr.ts';
 import type { StateFile } from '../state-file.ts';
-import { bundleSource, type HeldBundles, readBundles } from './bundles.ts';
+import { bundleSource, checkCrl, type HeldBundles, readBundles } from './bundles.ts';
 import type { ConnectorConfig } from './config.ts';
 import type { CompanionMetrics } from './metrics.ts';
 import {
@@ -161,7 +161,9 @@ export class ServerMessages {
   async #bundle(update: BundleUpdate, session: Session): Promise<void> {
     const { config, state, sink, log } = this.#parts;
     const read = readBundles(update, config.trustDomain.name);
-    const saved = read.ok ? await state.save({ bundles: read.value.stored }) : read;
+    const checked = read.ok ? checkCrl(read.value) : read;
+    const saved =
+      read.ok && checked.ok ? await state.save({ bundles: read.value.stored }) : checked;
     answer(session, ResourceType.RESOURCE_TYPE_BUNDLE, update, saved);
     if (!saved.ok) return log.error({ reason: saved.error.message }, 'bundles not accepted');
     if (read.ok) sink.bundlesChanged(read.value);

@@ -48,6 +48,22 @@ test('one byte that changed, or that is missing, is damage', async (context) => 
   }
 });
 
+test('what could not be saved is not held, and what would not be read again is not saved', async (context) => {
+  const folder = testFolder(context);
+  const state = assertValue(await openConnectorState(folder, OWNER));
+  assertValue(await state.save({ connectorId: 'c1', svidVersion: 'v1' }));
+  const bundles = 'A'.repeat(16 * 1024 * 1024);
+  assertRefused(await state.save({ bundles, svidVersion: 'v2' }), 'FILE_UNWRITABLE');
+  assert.deepEqual([state.current.bundles, state.current.svidVersion], [undefined, 'v1']);
+  // What was asked for meanwhile stays.
+  const large = state.save({ bundles, svidVersion: 'v2' });
+  assertValue(await state.save({ bundles: 'AAAA', connectorId: 'c2' }));
+  assertRefused(await large, 'FILE_UNWRITABLE');
+  assert.equal(state.current.bundles, 'AAAA');
+  const again = assertValue(await openConnectorState(folder, OWNER));
+  assert.deepEqual([again.current.connectorId, again.current.bundles], ['c2', 'AAAA']);
+});
+
 test('wiped it is gone from the disk', async (context) => {
   const folder = testFolder(context);
   const state = assertValue(await openConnectorState(folder, OWNER));

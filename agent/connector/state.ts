@@ -84,6 +84,7 @@ export async function openConnectorState(
       lastSessionMs: 0,
     },
     corrupt: 'COMPANION_STATE_CORRUPT',
+    undoFailed: true,
   });
   if (!state.ok) return state;
   const found = state.value.current;
@@ -103,5 +104,6 @@ export function openStoredSegments(directory: string): Promise<Result<StateFile<
     schema: segmentsSchema,
     initial: { version: '', update: '' },
     corrupt: 'COMPANION_STATE_CORRUPT',
+    undoFailed: true,
   });
 }

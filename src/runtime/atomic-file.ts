@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Failed, Result } from '../base/result.ts';
 import { fail, ok } from '../base/result.ts';
@@ -62,6 +62,16 @@ export async function readFileIfPresent(
     });
   } finally {
     await handle?.close();
+  }
+}
+
+/** Removes a file; well where there is none. Fails with FILE_UNWRITABLE. */
+export async function removeFile(path: string): Promise<Result<void>> {
+  try {
+    await rm(path, { force: true });
+    return ok(undefined);
+  } catch (error) {
+    return writeFailure(path, error);
   }
 }
 
