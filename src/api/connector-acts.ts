@@ -2,6 +2,7 @@ import type { SignetError } from '../base/errors.ts';
 import { inParallel } from '../base/in-parallel.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import { MAX_DIAGNOSED } from '../connectors/diagnostics.ts';
+import { liveSerialsOf, unlisted } from '../connectors/revoke.ts';
 import {
   type CommandConnectorsRequest,
   type ConnectorOutcome,
@@ -82,12 +83,22 @@ export async function revokeConnectors(
   const reason = lineField('reason', request.reason);
   if (!reason.ok) return reason;
   const act = { name: 'revoke', reason: reason.value, on: 'revocable' } as const;
-  return onEach(admin, request.which, context, act, async (connector) => {
+  const { registry, clock } = admin.api;
+  let missing = 0;
+  const answer = await onEach(admin, request.which, context, act, async (connector) => {
     // Asked before: the session ends with the revocation.
     const told = admin.live.isOpen(connector.id);
     const revoked = await admin.revoke(connector, reason.value);
+    missing += unlisted(registry, liveSerialsOf(connector, clock.nowMs() / 1000));
     return revoked.ok ? ok(told) : revoked;
   });
+  if (missing > 0) {
+    const why = 'the ledger of this server does not know who signed them';
+    context.note(
+      `${missing} SVIDs are in no CRL, as ${why}: servers refuse them, others take them until they end`,
+    );
+  }
+  return answer;
 }
 
 /** Tells connectors that have a session here something that is not kept for those that have none. */

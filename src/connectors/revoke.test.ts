@@ -216,3 +216,18 @@ describe('a connector that is revoked', () => {
     assert.deepEqual([first.acts, second.acts], [[], []]);
   });
 });
+
+test('what no CRL can list is told, and revoked all the same', async (t) => {
+  const rig = await openedRig(t);
+  const { connector } = assertValue(await rig.enrol(TOKEN));
+  const { registry } = rig.state;
+  const warned: unknown[] = [];
+  const { parts } = rig.context;
+  const log = { ...parts.log, warn: (facts: unknown) => void warned.push(facts) };
+  const without = { ...parts, log: log as typeof parts.log, findIssued: undefined };
+  assert.equal(unlisted(registry, [connector]), 0);
+  assertValue(await revokeConnector(without, connector.id, WHY));
+  assert.ok(registry.revocation(connector.serial));
+  assert.equal(unlisted(registry, [connector, { serial: '77' }]), 1);
+  assert.deepEqual(warned, [{ spiffeId: connector.spiffeId.uri, count: 1 }]);
+});

@@ -1,5 +1,6 @@
 import { ok, type Result } from '../base/result.ts';
 import type { IssuedSvid, IssuedTarget } from '../issuance/find-issued.ts';
+import type { Registry } from '../registry/registry.ts';
 import type { ConnectorRecord } from '../rules/connector/record.ts';
 import type { Revocation, RevocationReason } from '../rules/revocation.ts';
 import type { SpiffeId } from '../spiffe/spiffe-id.ts';
@@ -97,7 +98,23 @@ export async function revokeSerials(
     }),
   );
   const written = await parts.registry.revoke(revocations);
-  return written.ok ? ok(undefined) : written;
+  if (!written.ok) return written;
+  const count = unlisted(parts.registry, serials);
+  // Not refused: that servers take them no more must not wait for a ledger.
+  if (count > 0) parts.log.warn({ spiffeId: spiffeId.uri, count }, 'revoked, and in no CRL');
+  return ok(undefined);
+}
+
+/** How many of these are revoked without anybody knowing who signed them: no CRL can list those. */
+export function unlisted(
+  registry: Pick<Registry, 'revocation'>,
+  serials: readonly Pick<LiveSerial, 'serial'>[],
+): number {
+  const isUnlisted = ({ serial }: Pick<LiveSerial, 'serial'>): boolean => {
+    const revocation = registry.revocation(serial);
+    return revocation !== undefined && revocation.issuerDer === undefined;
+  };
+  return serials.filter(isUnlisted).length;
 }
 
 /**
