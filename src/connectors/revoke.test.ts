@@ -10,7 +10,7 @@ import type { IssuedSvid } from '../issuance/find-issued.ts';
 import type { Revocation } from '../rules/revocation.ts';
 import { serialToHexForms } from '../x509/serial.ts';
 import type { ConnectorParts } from './parts.ts';
-import { liveSerialsOf, revokeConnector, revokeSerials } from './revoke.ts';
+import { liveSerialsOf, revokeConnector, revokeSerials, unlisted } from './revoke.ts';
 
 const WHY = { reason: 'lost', requestedBy: 'local:0' };
 
