@@ -4,7 +4,14 @@
  * requests from its parent and answers what it has seen.
  */
 import { readFileSync } from 'node:fs';
-import { connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
+import type { TcpSocketConnectOpts } from 'node:net';
+import {
+  type ConnectionOptions,
+  connect,
+  createSecureContext,
+  type SecureContext,
+  type TLSSocket,
+} from 'node:tls';
 import {
   ConnectorHealth,
   ConnectorMessage,
@@ -88,6 +95,7 @@ const seen = {
 class Client {
   readonly #own: EnrolledClient;
   readonly #port: number;
+  readonly #localAddress: string;
   readonly #context: SecureContext;
   readonly #versions = new Map<ResourceType, string>();
   #socket: TLSSocket | undefined;
@@ -102,21 +110,24 @@ class Client {
   #revoked = false;
   isOpen = false;
 
-  constructor(own: EnrolledClient, port: number) {
+  constructor(own: EnrolledClient, port: number, localAddress: string) {
+    this.#localAddress = localAddress;
     this.#own = own;
     this.#port = port;
     this.#context = createSecureContext({ cert: own.certificate, key: own.key });
   }
 
   open(): void {
-    const socket = connect({
+    const options: ConnectionOptions & TcpSocketConnectOpts = {
       host: '127.0.0.1',
       port: this.#port,
+      localAddress: this.#localAddress,
       secureContext: this.#context,
       rejectUnauthorized: false,
       ALPNProtocols: ['h2'],
       minVersion: 'TLSv1.3',
-    });
+    };
+    const socket = connect(options);
     this.#socket = socket;
     this.#decoder = new HpackDecoder();
     this.#bytes = Buffer.alloc(0);
@@ -273,12 +284,19 @@ function uint32(value: number): Buffer {
   return bytes;
 }
 
+/** Connectors are machines and pods: an address for each, as limits are for each address. */
+function addressOf(pid: number, index: number): string {
+  return `127.${1 + (pid % 250)}.${Math.floor(index / 250)}.${1 + (index % 250)}`;
+}
+
 const clients: Client[] = [];
 
 function start(request: Extract<ClientRequest, { readonly kind: 'start' }>): void {
   // Our own parent's file.
   const enrolled = JSON.parse(readFileSync(request.path, 'utf8')) as readonly EnrolledClient[];
-  for (const own of enrolled) clients.push(new Client(own, request.port));
+  for (const [index, own] of enrolled.entries()) {
+    clients.push(new Client(own, request.port, addressOf(process.pid, index)));
+  }
   for (const client of clients) setTimeout(() => client.open(), Math.random() * request.windowMs);
   const slots = Math.ceil(request.heartbeatMs / SLOT_MS);
   let slot = 0;
