@@ -8,7 +8,7 @@ import {
 import type { UnaryCall } from './remote.ts';
 import { type ServerConnection, withServer } from './server-connection.ts';
 import type { CliIo, Input } from './spec.ts';
-import { safeJson } from './text.ts';
+import { counted, safeJson } from './text.ts';
 
 /** Items of one page. */
 export const CONNECTOR_PAGE_SIZE = 500;
@@ -59,6 +59,29 @@ export function listConnectors(
       }),
     ({ connectors }) => connectors,
   );
+}
+
+/** How a list is printed. */
+export interface Listing<T> {
+  readonly noun: string;
+  readonly nouns: string;
+  /** Key of the list for programs, where it is another word. */
+  readonly key?: string;
+  readonly toJson: (item: T) => unknown;
+  readonly formatAll: (items: readonly T[], io: CliIo) => string;
+}
+
+/** Prints all items: JSON for programs, or how many there are and a table. */
+export function printAll<T>(
+  input: Input,
+  io: CliIo,
+  items: readonly T[],
+  { noun, nouns, key = nouns, toJson, formatAll }: Listing<T>,
+): void {
+  printOut(input, io, { [key]: items.map((item) => toJson(item)) }, () => {
+    const count = `${counted(items.length, noun, nouns)}\n`;
+    return items.length === 0 ? count : `${count}\n${formatAll(items, io)}`;
+  });
 }
 
 /** Prints JSON for programs or text for people. */

@@ -10,8 +10,22 @@ export const DATA_FLAG: FlagSpec = {
   help: 'JSON or YAML in place of the flags; "-" is standard input',
 };
 
+/** The flag that empties what other flags give. */
+export function clearFlag(flags: readonly string[]): FlagSpec {
+  return {
+    name: 'clear',
+    value: 'flag',
+    repeat: true,
+    help: `empties what this flag gives: ${flags.join(', ')}`,
+  };
+}
+
 /** All connectors of a group. */
-export const GROUP_FLAG: FlagSpec = { name: 'group', value: 'name', help: 'of this group' };
+export const GROUP_FLAG: FlagSpec = {
+  name: 'group',
+  value: 'name',
+  help: 'only those of this group',
+};
 
 /** A whole number of 32 bits, where given. */
 export function numberFlag(input: Input, flag: string): Result<number | undefined> {

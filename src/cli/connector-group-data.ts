@@ -18,7 +18,7 @@ import {
   textField,
   textsField,
 } from './connector-fields.ts';
-import { labelFlags, numberFlag } from './connector-flags.ts';
+import { clearFlag, labelFlags, numberFlag } from './connector-flags.ts';
 import { booleanFlag, flagError, wholeSecondsFlag } from './flags.ts';
 import type { FlagSpec, Input } from './spec.ts';
 
@@ -52,7 +52,7 @@ export const GROUP_FLAGS: readonly FlagSpec[] = [
     name: 'spiffe-id',
     value: 'id',
     repeat: true,
-    help: 'who may enrol by X.509-SVID: an ID, or all below one (…/*)',
+    help: 'who may enrol by X.509-SVID: an ID, or "…/*" for all below one',
   },
   { name: 'min-instances', value: 'count', help: 'how many connectors there should be' },
   { name: 'max-instances', value: 'count', help: 'how many there may be; 0 is no limit' },
@@ -60,15 +60,19 @@ export const GROUP_FLAGS: readonly FlagSpec[] = [
     name: 'select',
     value: 'label=value',
     repeat: true,
-    help: 'segments with all these labels belong to the group',
+    help: 'label of segments; those with all of them belong to the group',
   },
   {
     name: 'svid-ttl',
     value: 'duration',
-    help: 'life of its SVIDs; the server decides when absent',
+    help: 'life of its SVIDs; the server decides unless told',
   },
-  { name: 'offline', value: 'duration', help: 'how long one may serve without a session' },
-  { name: 'forget-after', value: 'duration', help: 'how long one that ended is remembered' },
+  { name: 'offline', value: 'duration', help: 'how long a connector may serve without a session' },
+  {
+    name: 'forget-after',
+    value: 'duration',
+    help: 'how long a connector that ended is remembered',
+  },
   { name: 'zone', value: 'zone', repeat: true, help: 'zone that the node has to be in' },
   {
     name: 'assurance',
@@ -89,15 +93,20 @@ export const GROUP_FLAGS: readonly FlagSpec[] = [
     help: 'namespace, or cluster/namespace, whose objects may define segments of the group',
   },
   { name: 'segment-host', value: 'host', repeat: true, help: 'host that such segments may name' },
-  { name: 'update-window', value: 'window', help: 'such as "Sat 02:00-06:00 UTC"' },
-  { name: 'max-unavailable', value: 'count', help: 'most that an update takes out at once' },
   {
-    name: 'clear',
-    value: 'flag',
-    repeat: true,
-    help: `empties what this flag gives: ${Object.keys(LISTS).join(', ')}, update-window`,
+    name: 'update-window',
+    value: 'window',
+    help: 'when upgrades may be, such as "Sat 02:00-06:00 UTC"',
+  },
+  {
+    name: 'max-unavailable',
+    value: 'count',
+    help: 'how many may be out at once in an upgrade; all unless told',
   },
 ];
+
+/** Empties lists of a group. */
+export const CLEAR_GROUP_FLAG = clearFlag([...Object.keys(LISTS), 'update-window']);
 
 const SETTERS: Readonly<Record<string, FieldSetter<GroupSpec>>> = {
   name: textField((spec, value) => {
@@ -175,10 +184,10 @@ export function parseGroups(bytes: Uint8Array): Result<readonly GroupSpec[]> {
   return ok(groups);
 }
 
-/** A group with what the flags say put in place of what it has. Fails with CLI_USAGE. */
-export function groupFromFlags(before: GroupSpec, input: Input): Result<GroupSpec> {
+/** A group whose lists that these flags give are empty. Fails with CLI_USAGE. */
+export function clearedGroup(before: GroupSpec, flags: readonly string[]): Result<GroupSpec> {
   const spec: GroupSpec = { ...before };
-  for (const name of input.texts('clear')) {
+  for (const name of flags) {
     if (name === 'update-window') spec.updateWindow = '';
     else if (name === 'select') spec.segmentSelector = {};
     else if (Object.hasOwn(LISTS, name)) {
@@ -186,6 +195,12 @@ export function groupFromFlags(before: GroupSpec, input: Input): Result<GroupSpe
       spec[LISTS[name as Exclude<keyof typeof LISTS, 'select'>]] = [];
     } else return flagError('clear', `there is no such list; ${Object.keys(LISTS).join(', ')}`);
   }
+  return ok(spec);
+}
+
+/** A group with what the flags say put in place of what it has. Fails with CLI_USAGE. */
+export function groupFromFlags(before: GroupSpec, input: Input): Result<GroupSpec> {
+  const spec: GroupSpec = { ...before };
   const labels = labelFlags(input, 'select');
   if (!labels.ok) return labels;
   if (labels.value !== undefined) spec.segmentSelector = labels.value;

@@ -24,7 +24,7 @@ import {
   textField,
   textsField,
 } from './connector-fields.ts';
-import { labelFlags, numberFlag } from './connector-flags.ts';
+import { clearFlag, labelFlags, numberFlag } from './connector-flags.ts';
 import { booleanFlag, flagError, wholeSecondsFlag } from './flags.ts';
 import type { FlagSpec, Input } from './spec.ts';
 
@@ -44,7 +44,7 @@ export const SEGMENT_FLAGS: readonly FlagSpec[] = [
     name: 'host',
     value: 'host',
     repeat: true,
-    help: 'what may be reached: a name, *.example.org, an address or a CIDR',
+    help: 'what may be reached: a name, "*.example.org", an address or a CIDR',
   },
   { name: 'protocol', value: 'name', choices: ['tcp', 'udp'], help: 'tcp unless told' },
   { name: 'port', value: 'port', repeat: true, help: 'a port, or a range such as 8000-8010' },
@@ -52,13 +52,13 @@ export const SEGMENT_FLAGS: readonly FlagSpec[] = [
     name: 'client',
     value: 'id',
     repeat: true,
-    help: 'SPIFFE ID that may, or all below one (…/*); none is nobody',
+    help: 'SPIFFE ID that may reach it, or "…/*" for all below one; nobody may unless told',
   },
   { name: 'group', value: 'name', repeat: true, help: 'connector group that serves it' },
   {
     name: 'upstream-id',
     value: 'id',
-    help: 'the connector opens TLS to the target, which has to show this SPIFFE ID; "none" ends that',
+    help: 'SPIFFE ID that the target has to show, by TLS with the connector; none: no such TLS',
   },
   {
     name: 'health-check',
@@ -76,18 +76,24 @@ export const SEGMENT_FLAGS: readonly FlagSpec[] = [
     name: 'draining',
     value: 'true|false',
     choices: ['true', 'false'],
-    help: 'no new flows; those that are open go on',
+    help: 'whether new flows are refused; those that are open go on',
   },
-  { name: 'priority', value: 'number', help: 'of two that match alike the higher one counts' },
-  { name: 'weight', value: 'number', help: 'share among targets' },
-  { name: 'label', value: 'name=value', repeat: true, help: 'groups select segments by labels' },
   {
-    name: 'clear',
-    value: 'flag',
+    name: 'priority',
+    value: 'number',
+    help: 'of two segments that match alike the higher one counts; 0 unless told',
+  },
+  { name: 'weight', value: 'number', help: 'share of the flows, among several targets' },
+  {
+    name: 'label',
+    value: 'name=value',
     repeat: true,
-    help: `empties what this flag gives: ${LISTS.join(', ')}`,
+    help: 'label, by which groups may select it',
   },
 ];
+
+/** Empties lists of a segment. */
+export const CLEAR_SEGMENT_FLAG = clearFlag(LISTS);
 
 const SETTERS: Readonly<Record<string, FieldSetter<SegmentSpec & { segment: Segment }>>> = {
   id: textField(({ segment }, value) => {
@@ -170,6 +176,21 @@ export function newSegment(id: string): SegmentSpec & { segment: Segment } {
   return { segment, groups: [] };
 }
 
+/** A segment whose lists that these flags give are empty. Fails with CLI_USAGE. */
+export function clearedSegment(before: SegmentSpec, flags: readonly string[]): Result<SegmentSpec> {
+  const segment: Segment = { ...(before.segment ?? newSegment('').segment) };
+  const spec = { segment, groups: before.groups };
+  for (const name of flags) {
+    if (name === 'host') segment.hosts = [];
+    else if (name === 'port') segment.ports = [];
+    else if (name === 'client') segment.clients = [];
+    else if (name === 'label') segment.labels = {};
+    else if (name === 'group') spec.groups = [];
+    else return flagError('clear', `there is no such list; ${LISTS.join(', ')}`);
+  }
+  return ok(spec);
+}
+
 /** A segment with what the flags say put in place of what it has. Fails with CLI_USAGE. */
 export function segmentFromFlags(before: SegmentSpec, input: Input): Result<SegmentSpec> {
   const segment: Segment = { ...(before.segment ?? newSegment('').segment) };
@@ -200,14 +221,6 @@ export function segmentFromFlags(before: SegmentSpec, input: Input): Result<Segm
 
 function setLists(spec: SegmentSpec & { segment: Segment }, input: Input): Result<void> {
   const { segment } = spec;
-  for (const name of input.texts('clear')) {
-    if (name === 'host') segment.hosts = [];
-    else if (name === 'port') segment.ports = [];
-    else if (name === 'client') segment.clients = [];
-    else if (name === 'label') segment.labels = {};
-    else if (name === 'group') spec.groups = [];
-    else return flagError('clear', `there is no such list; ${LISTS.join(', ')}`);
-  }
   const hosts = input.texts('host');
   if (hosts.length > 0) segment.hosts = [...hosts];
   const clients = input.texts('client');

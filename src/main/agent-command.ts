@@ -1,6 +1,7 @@
 import { agentConfigSchema } from '../../agent/config.ts';
 import manifest from '../../package.json' with { type: 'json' };
 import type { CommandSpec } from '../cli/spec.ts';
+import { CLIENT_OVERRIDES } from './client-overrides.ts';
 import {
   configSourceOf,
   EXPAND_ENV_FLAG,
@@ -19,28 +20,9 @@ const CONFIG_FLAG = {
 } as const;
 
 const OVERRIDES: readonly OverrideFlag[] = [
-  {
-    name: 'trust-domain',
-    spire: 'trustDomain',
-    value: 'name',
-    key: 'trustDomain',
-    help: 'trust domain of the server',
-  },
-  {
-    name: 'server-address',
-    spire: 'serverAddress',
-    value: 'host',
-    key: 'server.address',
-    help: 'name or address of the server',
-  },
-  {
-    name: 'server-port',
-    spire: 'serverPort',
-    value: 'port',
-    key: 'server.port',
-    kind: 'number',
-    help: 'port of the server',
-  },
+  { ...CLIENT_OVERRIDES.trustDomain, spire: 'trustDomain' },
+  { ...CLIENT_OVERRIDES.serverAddress, spire: 'serverAddress' },
+  { ...CLIENT_OVERRIDES.serverPort, spire: 'serverPort' },
   {
     name: 'trust-bundle',
     spire: 'trustBundle',
@@ -57,12 +39,7 @@ const OVERRIDES: readonly OverrideFlag[] = [
     key: 'bootstrap.bundleFormat',
     help: 'form of that file',
   },
-  {
-    name: 'insecure-bootstrap',
-    spire: 'insecureBootstrap',
-    key: 'bootstrap.insecure',
-    help: 'take the first bundle from whoever answers: for trials only',
-  },
+  { ...CLIENT_OVERRIDES.insecureBootstrap, spire: 'insecureBootstrap' },
   {
     name: 'join-token',
     spire: 'joinToken',
@@ -100,14 +77,7 @@ const OVERRIDES: readonly OverrideFlag[] = [
     key: 'allowUnauthenticatedVerifiers',
     help: 'processes without an entry may validate tokens and read the own bundles',
   },
-  {
-    name: 'log-level',
-    spire: 'logLevel',
-    value: 'level',
-    key: 'log.level',
-    kind: 'lowercase',
-    help: 'debug, info, warn, error or silent',
-  },
+  { ...CLIENT_OVERRIDES.logLevel, spire: 'logLevel' },
 ];
 
 /** `signet agent run`. */

@@ -11,6 +11,7 @@ import { safeJson } from '../cli/text.ts';
 import { MAX_PATH_BYTES } from '../runtime/config.ts';
 import { callHttp } from '../runtime/http-call.ts';
 import { parseDuration } from '../runtime/units.ts';
+import { CLIENT_OVERRIDES } from './client-overrides.ts';
 import {
   configSourceOf,
   EXPAND_ENV_FLAG,
@@ -29,21 +30,10 @@ const CONFIG_FLAG = {
 } as const;
 
 const OVERRIDES: readonly OverrideFlag[] = [
-  { name: 'trust-domain', value: 'name', key: 'trustDomain', help: 'trust domain of the server' },
+  CLIENT_OVERRIDES.trustDomain,
   { name: 'group', value: 'name', key: 'group', help: 'connector group to be in' },
-  {
-    name: 'server-address',
-    value: 'host',
-    key: 'server.address',
-    help: 'name or address of the server',
-  },
-  {
-    name: 'server-port',
-    value: 'port',
-    key: 'server.port',
-    kind: 'number',
-    help: 'port of the server',
-  },
+  CLIENT_OVERRIDES.serverAddress,
+  CLIENT_OVERRIDES.serverPort,
   {
     name: 'trust-bundle',
     value: 'file',
@@ -51,11 +41,7 @@ const OVERRIDES: readonly OverrideFlag[] = [
     kind: 'path',
     help: 'bundle that the server is verified against',
   },
-  {
-    name: 'insecure-bootstrap',
-    key: 'bootstrap.insecure',
-    help: 'take the first bundle from whoever answers: for trials only',
-  },
+  CLIENT_OVERRIDES.insecureBootstrap,
   {
     name: 'method',
     value: 'method',
@@ -104,13 +90,7 @@ const OVERRIDES: readonly OverrideFlag[] = [
     kind: 'path',
     help: 'socket for the connector beside it',
   },
-  {
-    name: 'log-level',
-    value: 'level',
-    key: 'log.level',
-    kind: 'lowercase',
-    help: 'debug, info, warn, error or silent',
-  },
+  CLIENT_OVERRIDES.logLevel,
 ];
 
 /** `signet connector run`. */
@@ -123,8 +103,9 @@ export const connectorRun: CommandSpec = {
   refused: LOG_REFUSALS,
   examples: [
     'signet connector run --config /etc/signet/connector.yaml',
-    'signet connector run --trust-domain example.org --group edge --server-address server.example.org \\\n' +
-      '      --trust-bundle bundle.pem --method provisioning-key --key-file key --output-dir ./tls',
+    'signet connector run --trust-domain example.org --group edge \\\n' +
+      '      --server-address server.example.org --trust-bundle bundle.pem \\\n' +
+      '      --method provisioning-key --key-file key --output-dir ./tls',
   ],
   run: async (input, io) => {
     const source = configSourceOf(input, io, { fallback: DEFAULT_CONFIG, flags: OVERRIDES });

@@ -28,7 +28,7 @@ export const connectorDrain: CommandSpec = {
   prints: true,
   args: WHICH,
   about:
-    'The connectors take no new flows, and leave when their last one has ended, at the deadline at the latest. With --wait the command ends when all have left.',
+    'They take no new flows, and leave when their last one has ended, at the deadline at the latest. With --wait the command ends when all have left.',
   flags: [
     ALL_OF,
     {
@@ -71,7 +71,8 @@ export const connectorResume: CommandSpec = {
   connects: 'server',
   prints: true,
   args: WHICH,
-  about: 'Connectors that drain take flows again.',
+  about:
+    'For those that were drained and have not left yet: they take new flows from now on, and the deadline is off. One without a session is told when it has one. A connector that has left comes back by enrolling.',
   flags: [ALL_OF],
   examples: ['signet connector resume db-7d4f', 'signet connector resume --group db'],
   run: (input, io) =>
@@ -90,7 +91,7 @@ export const connectorRevoke: CommandSpec = {
   prints: true,
   args: WHICH,
   about:
-    'For good: their certificates are revoked, their sessions and flows end at once. To come back they have to enrol anew, once they were deleted here.',
+    'Their certificates are revoked, their sessions and flows end at once. To come back they have to be deleted here, and enrol anew.',
   flags: [
     ALL_OF,
     { ...REASON, required: true, help: 'why, for the audit' },
@@ -122,7 +123,7 @@ export const connectorDelete: CommandSpec = {
   prints: true,
   args: WHICH,
   about:
-    'Forgets connectors that have stopped, expired or were revoked, before the server does so by itself.',
+    'Those that stopped, expired or were revoked, before the server forgets them by itself. One that was revoked may enrol again then.',
   flags: [ALL_OF],
   examples: ['signet connector delete db-7d4f', 'signet connector delete --group db'],
   run: (input, io) =>
@@ -141,7 +142,7 @@ export const connectorUpgrade: CommandSpec = {
   prints: true,
   args: WHICH,
   about:
-    'Tells connectors to go to another version, in the next update window of their group unless told when. Of a group that says so, only max-unavailable at once are in their part of the window.',
+    "In the next update window of their group, unless told when. The window is divided so that no more than the group's --max-unavailable are out at once. The connector, or the hook of its companion, does the upgrade.",
   flags: [
     ALL_OF,
     { name: 'to', value: 'version', help: 'the version' },
@@ -149,7 +150,10 @@ export const connectorUpgrade: CommandSpec = {
     { name: 'not-before', value: 'time', help: 'begin: Unix seconds or 2030-01-31T12:00:00Z' },
     { name: 'not-after', value: 'time', help: 'end' },
   ],
-  examples: ['signet connector upgrade --group db --to 2.4.1'],
+  examples: [
+    'signet connector upgrade --group db --to 2.4.1',
+    'signet connector upgrade db-7d4f --to 2.4.1 \\\n      --not-before 2030-01-31T02:00:00Z --not-after 2030-01-31T03:00:00Z',
+  ],
   run: async (input, io) => {
     const begin = timeFlag(input, 'not-before');
     if (!begin.ok) return begin;
@@ -177,9 +181,13 @@ export const connectorRenew: CommandSpec = {
   connects: 'server',
   prints: true,
   args: WHICH,
-  about: 'Has connectors renew their certificates now, with new keys.',
+  about:
+    'They do so by themselves at half of the life of a certificate. For a key that may have been seen, or before an authority is taken away; flows go on. The old certificates stay good until they end: revoke where they must not. Only those with a session at this server are told.',
   flags: [ALL_OF, REASON],
-  examples: ['signet connector renew --group db --reason "key rotation"'],
+  examples: [
+    'signet connector renew db-7d4f',
+    'signet connector renew --group db --reason "key rotation"',
+  ],
   run: (input, io) =>
     commandConnectors(
       { $case: 'renewNow', value: { reason: input.text('reason') ?? '' } },
@@ -194,9 +202,13 @@ export const connectorReEnrol: CommandSpec = {
   connects: 'server',
   prints: true,
   args: WHICH,
-  about: 'Has connectors prove anew who they are, with new keys.',
+  about:
+    'They end their sessions and enrol again with new keys, by the proofs of their group: after its proofs or zones were changed, or to see that a connector would get in still. One that cannot prove it any more stays out once its certificate ends. A provisioning key has to have uses left.',
   flags: [ALL_OF, REASON],
-  examples: ['signet connector re-enrol db-7d4f --reason "moved to another node"'],
+  examples: [
+    'signet connector re-enrol db-7d4f --reason "moved to another node"',
+    'signet connector re-enrol --group db --reason "proofs changed"',
+  ],
   run: (input, io) =>
     commandConnectors(
       { $case: 'reEnrol', value: { reason: input.text('reason') ?? '' } },

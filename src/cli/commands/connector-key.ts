@@ -12,6 +12,7 @@ import {
   allPages,
   CONNECTOR_PAGE_SIZE,
   type ConnectorCall,
+  printAll,
   printOut,
   withConnectors,
 } from '../connector-calls.ts';
@@ -20,7 +21,7 @@ import { formatBoundKeys, formatKeys } from '../connector-view.ts';
 import { readData, writeFiles } from '../files.ts';
 import { flagError, wholeSecondsFlag } from '../flags.ts';
 import type { CliIo, CommandSpec, FlagSpec, Input } from '../spec.ts';
-import { counted, formatTime, safe } from '../text.ts';
+import { formatTime, safe } from '../text.ts';
 
 const REQUIRED_GROUP: FlagSpec = {
   name: 'group',
@@ -62,7 +63,7 @@ export const connectorKeyCreate: CommandSpec = {
   ],
   examples: [
     'signet connector key create --group db --max-uses 2 --ttl 1h',
-    'signet connector key create --group db --cidr 10.1.0.0/16 --write provisioning-key',
+    'signet connector key create --group db --cidr 10.1.0.0/16 \\\n      --write provisioning-key',
   ],
   run: async (input, io) => {
     const ttl = wholeSecondsFlag(input, 'ttl');
@@ -127,10 +128,11 @@ export const connectorKeyList: CommandSpec = {
         (page) => page.keys,
       );
       if (!keys.ok) return keys;
-      const json = { keys: keys.value.map((key) => ProvisioningKey.toJSON(key)) };
-      printOut(input, io, json, () => {
-        const count = `${counted(keys.value.length, 'key', 'keys')}\n`;
-        return keys.value.length === 0 ? count : `${count}\n${formatKeys(keys.value, io)}`;
+      printAll(input, io, keys.value, {
+        noun: 'key',
+        nouns: 'keys',
+        toJson: (key) => ProvisioningKey.toJSON(key),
+        formatAll: formatKeys,
       });
       return ok(undefined);
     }),
@@ -180,7 +182,7 @@ export const connectorBoundKeyRegister: CommandSpec = {
     DESCRIPTION,
   ],
   examples: [
-    'signet connector bound-key register --group db --public-key connector.pub.pem \\\n      --connector db-1 --max-recoveries 3',
+    'signet connector bound-key register --group db --connector db-1 \\\n      --public-key connector.pub.pem --max-recoveries 3',
   ],
   run: async (input, io) => {
     const publicKey = await publicKeyOf(input, io);
@@ -220,9 +222,12 @@ export const connectorBoundKeyList: CommandSpec = {
     withConnectors(input, io, async (call) => {
       const keys = await listBoundKeys(call, input);
       if (!keys.ok) return keys;
-      printOut(input, io, { keys: keys.value.map((key) => BoundKey.toJSON(key)) }, () => {
-        const count = `${counted(keys.value.length, 'bound key', 'bound keys')}\n`;
-        return keys.value.length === 0 ? count : `${count}\n${formatBoundKeys(keys.value)}`;
+      printAll(input, io, keys.value, {
+        noun: 'bound key',
+        nouns: 'bound keys',
+        key: 'keys',
+        toJson: (key) => BoundKey.toJSON(key),
+        formatAll: formatBoundKeys,
       });
       return ok(undefined);
     }),

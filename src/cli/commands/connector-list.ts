@@ -1,11 +1,10 @@
 import { ok } from '../../base/result.ts';
 import { ConnectorInfo } from '../../gen/signet/connector/v1/admin.ts';
 import { CONNECTOR_STATES } from '../../rules/connector/record.ts';
-import { listConnectors, printOut, withConnectors } from '../connector-calls.ts';
+import { listConnectors, printAll, printOut, withConnectors } from '../connector-calls.ts';
 import { GROUP_FLAG, oneArg } from '../connector-flags.ts';
 import { formatConnector, formatConnectors } from '../connector-view.ts';
 import type { CommandSpec, FlagSpec } from '../spec.ts';
-import { counted } from '../text.ts';
 
 /** Which states a list or a watch is of. */
 export const STATE_FLAG: FlagSpec = {
@@ -13,7 +12,7 @@ export const STATE_FLAG: FlagSpec = {
   value: 'state',
   choices: CONNECTOR_STATES,
   repeat: true,
-  help: 'in this state',
+  help: 'only those in this state',
 };
 
 /** `signet connector list`. */
@@ -21,7 +20,7 @@ export const connectorList: CommandSpec = {
   connects: 'server',
   prints: true,
   about:
-    'HEARD: how long ago its session said anything. CERT: until its certificate ends. FLOWS: open ones.',
+    'HEARD: how long ago its session said anything. CERT: until its certificate ends. FLOWS: open ones. After a restart of the server those that have not come back are degraded for three heartbeats, and lost then.',
   flags: [GROUP_FLAG, STATE_FLAG],
   examples: ['signet connector list', 'signet connector list --group db --state lost -o json'],
   run: (input, io) =>
@@ -29,11 +28,11 @@ export const connectorList: CommandSpec = {
       const filter = { group: input.text('group') ?? '', states: [...input.texts('state')] };
       const listed = await listConnectors(call, filter);
       if (!listed.ok) return listed;
-      const all = listed.value;
-      const json = { connectors: all.map((one) => ConnectorInfo.toJSON(one)) };
-      printOut(input, io, json, () => {
-        const count = `${counted(all.length, 'connector', 'connectors')}\n`;
-        return all.length === 0 ? count : `${count}\n${formatConnectors(all, io)}`;
+      printAll(input, io, listed.value, {
+        noun: 'connector',
+        nouns: 'connectors',
+        toJson: (one) => ConnectorInfo.toJSON(one),
+        formatAll: formatConnectors,
       });
       return ok(undefined);
     }),
@@ -44,6 +43,7 @@ export const connectorShow: CommandSpec = {
   connects: 'server',
   prints: true,
   args: 'ID',
+  about: 'Who it is, how it enrolled, and how it says that it is.',
   flags: [],
   examples: ['signet connector show db-7d4f', 'signet connector show db-7d4f -o json'],
   run: async (input, io) => {

@@ -12,8 +12,7 @@ import { STATE_FLAG } from './connector-list.ts';
 export const connectorWatch: CommandSpec = {
   connects: 'server',
   prints: true,
-  about:
-    'Prints how connectors stand, then every change, until Ctrl-C. A server that goes away is asked again. With -o json, one change a line.',
+  about: 'Until Ctrl-C. A server that goes away is asked again. With -o json, one change a line.',
   flags: [GROUP_FLAG, STATE_FLAG],
   examples: ['signet connector watch', 'signet connector watch --group db -o json'],
   run: (input, io) =>
