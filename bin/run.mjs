@@ -25,6 +25,8 @@ const HANGS_AFTER_MS = { tests: 600_000, peers: 3_600_000 };
  * processes; peers bring programs of their own, two of which a machine of two cores bears.
  */
 const FILES_AT_ONCE = { tests: Math.max(2, availableParallelism() - 1), peers: 2 };
+/** Each test file is a process that reads the same sources: the types are taken out of them once. */
+const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/signet');
 const PEER_TESTS = ['test/peers/**/*.test.ts'];
 
 const TASKS = {
@@ -108,16 +110,20 @@ async function demo(args) {
 
 async function runTests(kind, globs) {
   await setUp();
-  return run(node26(), [
-    '--test',
-    `--test-timeout=${HANGS_AFTER_MS[kind]}`,
-    `--test-concurrency=${FILES_AT_ONCE[kind]}`,
-    '--test-reporter=spec',
-    '--test-reporter-destination=stdout',
-    '--test-reporter=./test/support/reporter.mjs',
-    '--test-reporter-destination=stdout',
-    ...globs,
-  ]);
+  return run(
+    node26(),
+    [
+      '--test',
+      `--test-timeout=${HANGS_AFTER_MS[kind]}`,
+      `--test-concurrency=${FILES_AT_ONCE[kind]}`,
+      '--test-reporter=spec',
+      '--test-reporter-destination=stdout',
+      '--test-reporter=./test/support/reporter.mjs',
+      '--test-reporter-destination=stdout',
+      ...globs,
+    ],
+    { NODE_COMPILE_CACHE: COMPILE_CACHE },
+  );
 }
 
 /** All benchmarks one after the other, or those whose file name holds one of the words. */
@@ -186,9 +192,9 @@ function node26() {
 }
 
 /** Runs to the end, passing signals on; the exit code is the child's. */
-function run(command, args) {
+function run(command, args, more = {}) {
   return new Promise((resolve, reject) => {
-    const { NODE_OPTIONS: _, ...env } = process.env;
+    const { NODE_OPTIONS: _, ...env } = { ...process.env, ...more };
     const child = spawn(command, args, { cwd: ROOT, stdio: 'inherit', env });
     const pass = (signal) => child.kill(signal);
     // A terminal's Ctrl-C reaches the child by itself; here it must only not end us first.
