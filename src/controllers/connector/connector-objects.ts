@@ -1,4 +1,4 @@
-import type { Cancel, Clock } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { SignetError } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';
 import type { Result } from '../../base/result.ts';
@@ -7,6 +7,7 @@ import type { KubeMetrics } from '../../kube/metrics.ts';
 import type { ConnectorRegistry } from '../../registry/connectors.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { ClassFilter } from '../rule-kinds.ts';
+import { Settling } from '../settling.ts';
 import { ClusterObjects } from './cluster-objects.ts';
 import { type GroupPlan, type GroupStanding, planGroups } from './group-plan.ts';
 import { planSegments, type SegmentPlan, type SegmentStanding } from './segment-plan.ts';
@@ -38,8 +39,6 @@ export interface ConnectorStandings {
   readonly segments: readonly SegmentStanding[];
 }
 
-/** Wait before what could not be written is looked at again, in milliseconds. */
-const RETRY_MS = 5_000;
 /** Most segments of one transaction. */
 const BATCH = 500;
 
@@ -51,25 +50,22 @@ const BATCH = 500;
 export class ConnectorObjects {
   readonly #options: ConnectorObjectsOptions;
   readonly #clusters: readonly ClusterObjects[];
-  readonly #listeners = new Set<() => void>();
+  readonly #settling: Settling;
   readonly #endListening: () => void;
   #groups: readonly GroupStanding[] = [];
   #segments: readonly SegmentStanding[] = [];
-  #running: Promise<void> | undefined;
-  #isWoken = false;
-  #isStopped = false;
   /** Whether a group is to go when its connectors have: until then those are of interest. */
   #hasLeaving = false;
-  #cancelRetry: Cancel = () => {};
 
   constructor(options: ConnectorObjectsOptions) {
     this.#options = options;
-    const onChange = (): void => this.#wake();
+    this.#settling = new Settling(options.clock, () => this.#look());
+    const onChange = (): void => this.#settling.wake();
     this.#clusters = options.clusters.map(
       (cluster) => new ClusterObjects({ ...options, cluster, onChange }),
     );
     this.#endListening = options.connectors.onChange(({ groups, segments }) => {
-      if (groups.size + segments.size > 0 || this.#hasLeaving) this.#wake();
+      if (groups.size + segments.size > 0 || this.#hasLeaving) this.#settling.wake();
     });
   }
 
@@ -83,34 +79,12 @@ export class ConnectorObjects {
 
   /** Calls back when objects may stand otherwise. Returns what ends it. */
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#settling.onChange(listener);
   }
 
   async stop(): Promise<void> {
-    this.#isStopped = true;
     this.#endListening();
-    this.#cancelRetry();
-    await Promise.all(this.#clusters.map((cluster) => cluster.stop()));
-    await this.#running;
-  }
-
-  #wake(): void {
-    if (this.#isStopped) return;
-    this.#isWoken = true;
-    this.#running ??= this.#settle().finally(() => {
-      this.#running = undefined;
-      if (this.#isWoken) this.#wake();
-    });
-  }
-
-  async #settle(): Promise<void> {
-    // Listeners of the registry are told within its own turn: what they say comes after it.
-    await Promise.resolve();
-    while (this.#isWoken && !this.#isStopped) {
-      this.#isWoken = false;
-      await this.#look();
-    }
+    await this.#settling.stop(this.#clusters);
   }
 
   async #look(): Promise<void> {
@@ -124,8 +98,7 @@ export class ConnectorObjects {
     const segments = planSegments({ clusters: this.#clusters.map((one) => one.segments()), view });
     this.#segments = segments.standings;
     const second = await this.#writeSegments(segments);
-    if (!(first && second)) this.#again();
-    for (const listener of [...this.#listeners]) listener();
+    if (!(first && second)) this.#settling.wakeLater();
   }
 
   async #writeGroups(
@@ -148,13 +121,13 @@ export class ConnectorObjects {
   async #writeSegments({ writes, deletes }: SegmentPlan): Promise<boolean> {
     const { connectors } = this.#options;
     let isDone = true;
-    for (let at = 0; at < writes.length && !this.#isStopped; at += BATCH) {
+    for (let at = 0; at < writes.length && !this.#settling.isStopped; at += BATCH) {
       const batch = writes.slice(at, at + BATCH);
       const written = this.#done(await connectors.writeConnectorSegments(batch));
       for (const { draft } of written ? batch : []) this.#tell('segment', draft.id, draft.origin);
       isDone &&= written;
     }
-    for (let at = 0; at < deletes.length && !this.#isStopped; at += BATCH) {
+    for (let at = 0; at < deletes.length && !this.#settling.isStopped; at += BATCH) {
       const batch = deletes.slice(at, at + BATCH);
       const gone = this.#done(await connectors.deleteConnectorSegments(batch));
       for (const { name, origin = '' } of gone ? batch : []) {
@@ -181,11 +154,6 @@ export class ConnectorObjects {
   #fault({ code, message: reason, action }: SignetError): void {
     const what = 'groups and segments of objects are not written';
     this.#options.log.warn({ code, reason, action }, what);
-  }
-
-  #again(): void {
-    this.#cancelRetry();
-    this.#cancelRetry = this.#options.clock.after(RETRY_MS, () => this.#wake());
   }
 
   #tell(kind: 'group' | 'segment', name: string, origin: string, gone = false): void {

@@ -1,4 +1,4 @@
-import type { Cancel, Clock } from '../../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 import type { SignetError } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';
 import type { Result } from '../../base/result.ts';
@@ -9,6 +9,7 @@ import type { FederationRegistry } from '../../registry/federation.ts';
 import type { Logger } from '../../runtime/log.ts';
 import type { TrustDomain } from '../../spiffe/trust-domain.ts';
 import { type ClassFilter, FEDERATED_DOMAINS } from '../rule-kinds.ts';
+import { Settling } from '../settling.ts';
 import { type DomainObject, domainObjectFrom } from './domain-object.ts';
 import { allWritten, bundleTextsOf, type DomainStanding, planFederation } from './plan.ts';
 
@@ -30,9 +31,6 @@ export interface FederatedDomainsOptions {
   readonly metrics?: KubeMetrics | undefined;
 }
 
-/** Wait before relationships that could not be written are looked at again, in milliseconds. */
-const RETRY_MS = 5_000;
-
 /**
  * Keeps the relationships that ClusterFederatedTrustDomains of all clusters ask for, in one place: two
  * clusters may name one trust domain. What they made is taken back with them, by its origin, and only when
@@ -41,19 +39,16 @@ const RETRY_MS = 5_000;
 export class FederatedDomains {
   readonly #options: FederatedDomainsOptions;
   readonly #watches: ReadonlyMap<string, KubeWatch<DomainObject>>;
-  readonly #listeners = new Set<() => void>();
+  readonly #settling: Settling;
   readonly #endListening: () => void;
   #bundleTexts: ReadonlyMap<string, string> = new Map();
   #standings: readonly DomainStanding[] = [];
-  #running: Promise<void> | undefined;
-  #isWoken = false;
-  #isStopped = false;
-  #cancelRetry: Cancel = () => {};
 
   constructor(options: FederatedDomainsOptions) {
     this.#options = options;
+    this.#settling = new Settling(options.clock, () => this.#look());
     this.#watches = new Map(options.clusters.map((one) => [one.name, this.#watch(one)]));
-    this.#endListening = options.federation.onChange(() => this.#wake());
+    this.#endListening = options.federation.onChange(() => this.#settling.wake());
   }
 
   /** How the objects of a cluster stand. */
@@ -63,16 +58,12 @@ export class FederatedDomains {
 
   /** Calls back when objects may stand otherwise. Returns what ends it. */
   onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#settling.onChange(listener);
   }
 
   async stop(): Promise<void> {
-    this.#isStopped = true;
     this.#endListening();
-    this.#cancelRetry();
-    await Promise.all([...this.#watches.values()].map((watch) => watch.stop()));
-    await this.#running;
+    await this.#settling.stop([...this.#watches.values()]);
   }
 
   #watch({ name, api, filter }: DomainCluster): KubeWatch<DomainObject> {
@@ -83,26 +74,8 @@ export class FederatedDomains {
       log: this.#options.log.child({ cluster: name }),
       project: (object) => domainObjectFrom(object, { filter, own: trustDomain }),
     });
-    watch.onChange(() => this.#wake());
+    watch.onChange(() => this.#settling.wake());
     return watch;
-  }
-
-  #wake(): void {
-    if (this.#isStopped) return;
-    this.#isWoken = true;
-    this.#running ??= this.#settle().finally(() => {
-      this.#running = undefined;
-      if (this.#isWoken) this.#wake();
-    });
-  }
-
-  async #settle(): Promise<void> {
-    // Listeners of the registry are told within its own turn: what they say comes after it.
-    await Promise.resolve();
-    while (this.#isWoken && !this.#isStopped) {
-      this.#isWoken = false;
-      await this.#look();
-    }
   }
 
   async #look(): Promise<void> {
@@ -125,13 +98,11 @@ export class FederatedDomains {
     else this.#again([written, gone]);
     for (const { federation: one } of writes) this.#tell(one.trustDomain.name, one.origin, written);
     for (const { trustDomain, origin = '' } of deletes) this.#tell(trustDomain, origin, gone, true);
-    for (const listener of [...this.#listeners]) listener();
   }
 
   /** What was changed by others meanwhile, or could not be written, is looked at anew. */
   #again(results: readonly (Result<unknown> | undefined)[]): void {
-    this.#cancelRetry();
-    this.#cancelRetry = this.#options.clock.after(RETRY_MS, () => this.#wake());
+    this.#settling.wakeLater();
     const errors = results.flatMap((one): SignetError[] =>
       one === undefined || one.ok ? [] : [one.error],
     );
