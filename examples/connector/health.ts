@@ -105,10 +105,18 @@ async function probeTcp(host: string, port: number): Promise<void> {
 }
 
 async function probeHttp(host: string, port: number, path: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   const call = request({ host, port, path: path === '' ? '/' : path, signal, agent: false });
+  call.on('response', (answer) => {
+    answer.destroy();
+    const { statusCode = 0 } = answer;
+    if (statusCode >= 400) reject(new TypeError(`HTTP ${statusCode}`));
+    else resolve();
+  });
+  call.on('error', reject);
+  // One that goes over to another protocol ends without either.
+  call.on('close', () => reject(new TypeError('it ended without an answer')));
   call.end();
-  const [answer] = await once(call, 'response');
-  answer.destroy();
-  if (answer.statusCode >= 400) throw new TypeError(`HTTP ${answer.statusCode}`);
+  return promise;
 }

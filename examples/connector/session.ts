@@ -31,6 +31,7 @@ export class SessionTalk {
   constructor(stream: Session, hello: object, seams: SessionSeams, welcomeMs: number) {
     this.#stream = stream;
     this.#seams = seams;
+    seams.held.reset();
     this.ended = new Promise((resolve) => {
       stream.once('error', (error: ServiceError) => resolve(Refused.of(error)));
       stream.once('end', () => setImmediate(resolve, undefined));
@@ -82,7 +83,7 @@ export class SessionTalk {
       });
     } else if (segments != null) {
       this.#answer('RESOURCE_TYPE_SEGMENTS', segments, () => {
-        const whole = this.#seams.held.takeSegments(segments);
+        const whole = this.#seams.held.takeSegments(segments, message.bytes);
         if (whole) this.#seams.onHeld(undefined);
         return whole;
       });

@@ -84,6 +84,8 @@ export interface Welcome {
 
 /** What the server says in a session. */
 export interface ServerMessage {
+  /** Its length as it came. */
+  readonly bytes: number;
   /** Absent where the message is of a kind that this .proto does not know. */
   readonly kind?: string;
   readonly welcome?: Welcome;
@@ -158,7 +160,8 @@ export class ConnectorClient {
     return this.#client.makeBidiStreamRequest(
       path,
       requestSerialize,
-      (bytes) => responseDeserialize(bytes) as ServerMessage,
+      // What the .proto says of the message is what ServerMessage says of it.
+      (bytes) => ({ ...(responseDeserialize(bytes) as ServerMessage), bytes: bytes.length }),
       new Metadata(),
     );
   }
