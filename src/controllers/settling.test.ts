@@ -4,7 +4,7 @@ import { ManualClock } from '../base/clock.ts';
 import { Settling } from './settling.ts';
 
 /** Nothing here waits for the machine: what can go on has. */
-const allThatIsReady = (): Promise<void> => new Promise(setImmediate);
+const allThatIsReady = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Looks that each last until the test lets them end. */
 function settling() {
