@@ -147,6 +147,8 @@ export class Companion {
     this.#unwatch = watcher?.onChange(() => this.#look()) ?? (() => {});
     this.#look();
     this.#offline.look();
+    // It tells changes alone: with a stored SVID that will do there was none.
+    if (this.#offlineReason === undefined) this.#identity.ready();
     return begun;
   }
 

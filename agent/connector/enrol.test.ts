@@ -41,6 +41,7 @@ describe('a companion enrols', () => {
     await first.stop('restart');
     const second = await runCompanion(context, one);
     await session(of, 2);
+    await soon(async () => second.health.report('ready').ok);
     assert.equal(of.enrolments.length, 1);
     await second.stop('restart');
     of.refuseSession = () => {
