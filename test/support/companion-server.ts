@@ -43,6 +43,8 @@ export interface CompanionSession {
  */
 export class CompanionServer {
   readonly root: TestCertificate = makeRoot();
+  /** Signs the SVIDs; another one is trusted beside the root. */
+  signer: TestCertificate = this.root;
   readonly enrolments: EnrolRequest[] = [];
   readonly sessions: CompanionSession[] = [];
   /** Replaces the answer of an enrolment. */
@@ -85,7 +87,10 @@ export class CompanionServer {
           port: this.port,
           minTlsVersion: '1.3',
           identity: tlsIdentity(makeLeaf(this.root, 'spiffe://example.org/spire/server')),
-          validateClient: validatorFor(this.root),
+          validateClient: (chain) => {
+            const valid = validatorFor(this.root)(chain);
+            return valid.ok ? valid : validatorFor(this.signer)(chain);
+          },
           maxConnectionAgeMs: 0,
           random: seededRandom(1),
         },
@@ -105,9 +110,9 @@ export class CompanionServer {
   svid(publicKeySpki: Uint8Array, id = ID): X509Svid {
     const nowMs = this.#nowMs();
     const publicKey = unwrap(parsePublicKey(publicKeySpki));
-    // The private key is not needed: the root signs.
-    const key = { publicKey, spki: publicKeySpki, privateKey: this.root.key.privateKey };
-    const leaf = makeLeaf(this.root, id, {
+    // The private key is not needed: the signer signs.
+    const key = { publicKey, spki: publicKeySpki, privateKey: this.signer.key.privateKey };
+    const leaf = makeLeaf(this.signer, id, {
       key,
       // Its own listener is under the machine's clock.
       notBeforeMs: Date.now() - 1000,
