@@ -1,4 +1,5 @@
 import type { Clock } from '../../src/base/clock.ts';
+import type { SignetError } from '../../src/base/errors.ts';
 import { fail, ok, type Result } from '../../src/base/result.ts';
 import {
   type BundleUpdate,
@@ -124,12 +125,12 @@ export class ServerMessages {
   }
 
   async #svid(update: SvidUpdate, session: Session): Promise<void> {
-    const { metrics, sink, log } = this.#parts;
+    const { metrics, sink } = this.#parts;
     const read = await this.#readSvid(update, await this.#renewal);
     this.#renewal = undefined;
     metrics.renewed(read.ok ? 'ok' : 'refused');
     answer(session, ResourceType.RESOURCE_TYPE_SVID, update, read);
-    if (!read.ok) return log.error({ reason: read.error.message }, 'SVID not accepted');
+    if (!read.ok) return this.#tell('SVID', read.error);
     sink.renewed(read.value);
   }
 
@@ -159,13 +160,13 @@ export class ServerMessages {
   }
 
   async #bundle(update: BundleUpdate, session: Session): Promise<void> {
-    const { config, state, sink, log } = this.#parts;
+    const { config, state, sink } = this.#parts;
     const read = readBundles(update, config.trustDomain.name);
     const checked = read.ok ? checkCrl(read.value) : read;
     const saved =
       read.ok && checked.ok ? await state.save({ bundles: read.value.stored }) : checked;
     answer(session, ResourceType.RESOURCE_TYPE_BUNDLE, update, saved);
-    if (!saved.ok) return log.error({ reason: saved.error.message }, 'bundles not accepted');
+    if (!saved.ok) return this.#tell('bundles', saved.error);
     if (read.ok) sink.bundlesChanged(read.value);
   }
 
@@ -174,9 +175,13 @@ export class ServerMessages {
     const taken = await segments.take(update);
     if (taken.ok && !taken.value) return;
     answer(session, ResourceType.RESOURCE_TYPE_SEGMENTS, update, taken);
-    if (!taken.ok) return log.error({ reason: taken.error.message }, 'segments not accepted');
+    if (!taken.ok) return this.#tell('segments', taken.error);
     log.info({ version: update.version, segments: segments.size }, 'segments changed');
     sink.segmentsChanged();
+  }
+
+  #tell(what: string, { code, message, action }: SignetError): void {
+    this.#parts.log.error({ code, reason: message, action }, `${what} not accepted`);
   }
 
   async #command({ kind, nonce }: Command, session: Session): Promise<void> {
