@@ -11,6 +11,9 @@ export const ENROLMENT_SLOT_PREFIX = 'Enrolment-Root-';
 
 const FORMAT = 'signet-enrolment-roots-1';
 
+/** How the only root there was was kept before there could be several. */
+const SINGLE_FORMAT = 'signet-enrolment-root-1';
+
 /** A root with the slot of its key. */
 export interface KeptRoot {
   readonly slot: string;
@@ -41,9 +44,24 @@ export function encodeRoots({ active, next, old }: KeptRoots): Uint8Array {
 /**
  * Reads them back. What somebody else put there is none of ours: a key of another slot, such as that of
  * an authority of the trust domain, and a certificate that is no enrolment root which signed itself are
- * ENROLMENT_RECORD_CORRUPT.
+ * ENROLMENT_RECORD_CORRUPT. A single root of the form before this one is the one that signs.
  */
 export function decodeRoots(value: Uint8Array): Result<KeptRoots> {
+  return decodeSingle(value) ?? decodeAll(value);
+}
+
+/** Undefined where it is not of that form. */
+function decodeSingle(value: Uint8Array): Result<KeptRoots> | undefined {
+  const [format, slot = '', base64 = ''] = Buffer.from(value).toString('utf8').split('\n');
+  if (format !== SINGLE_FORMAT) return undefined;
+  const active = readLine(`active ${slot} ${base64}`);
+  if (active === undefined) return corrupt();
+  const der = Buffer.from(active.certificate.der).toString('base64');
+  if (!equalBytes(utf8(`${SINGLE_FORMAT}\n${active.slot}\n${der}\n`), value)) return corrupt();
+  return ok({ active, next: undefined, old: [] });
+}
+
+function decodeAll(value: Uint8Array): Result<KeptRoots> {
   const lines = Buffer.from(value).toString('utf8').split('\n').slice(1, -1);
   const roots = lines.map(readLine);
   const of = (state: string): readonly KeptRoot[] =>

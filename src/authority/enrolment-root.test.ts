@@ -148,3 +148,34 @@ test('what is kept and of no known form is refused', async () => {
     assert.equal(root.made, undefined);
   }
 });
+
+test('the only root there was, in the form that is kept no more, signs on and is replaced as any other', async () => {
+  const world = enrolmentWorld();
+  const { certificate, key } = unwrap(await (await world.root()).ensure());
+  const kept = world.store.values.get(NAME)!;
+  const der = Buffer.from(certificate.der).toString('base64');
+  const keep = (slot: string, base64: string, rest = '') => {
+    const value = Buffer.from(`signet-enrolment-root-1\n${slot}\n${base64}\n${rest}`);
+    world.store.values.set(NAME, { ...kept, value });
+  };
+  const hostile = [
+    [key.slot, der, 'x'],
+    ['WIT-Signer-A', der],
+    [key.slot, der.slice(4)],
+    [`${key.slot} x`, der],
+  ] as const;
+  for (const [slot, base64, rest] of hostile) {
+    keep(slot, base64, rest);
+    assert.equal(code(await (await world.root()).ensure()), 'ENROLMENT_RECORD_CORRUPT');
+  }
+  keep(key.slot, der);
+  const root = await world.root();
+  assert.equal(unwrap(await root.ensure()).certificate.serialDecimal, certificate.serialDecimal);
+  const next = unwrap(await root.prepare('local:7'));
+  unwrap(await root.activate(next.serialDecimal));
+  const made = (await world.root()).made;
+  assert.deepEqual(
+    [made?.active, ...(made?.old ?? [])].map((one) => one?.certificate.serialDecimal),
+    [next.serialDecimal, certificate.serialDecimal],
+  );
+});

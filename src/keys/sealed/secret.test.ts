@@ -4,6 +4,7 @@ import { assertRefused, assertValue } from '../../../test/support/refused.ts';
 import { MemoryWrapper } from '../../../test/support/sealing.ts';
 import { systemRandom } from '../../base/random.ts';
 import { fail, ok } from '../../base/result.ts';
+import { sealBox } from '../box.ts';
 import { openSecret, type SealedSecret, type SecretTools, sealSecret } from './secret.ts';
 
 const PLACE = 'vendor key of edge';
@@ -30,6 +31,15 @@ describe('a sealed secret', () => {
       assert.deepEqual(Buffer.from(assertValue(await openSecret(one, PLACE, real))), secret);
       assert.ok(secret.length === 0 || !Buffer.from(one.box).includes(secret));
     }
+  });
+
+  test('opens in its place where its box was sealed before boxes knew their trust domain', async () => {
+    const { wrapped } = await sealed();
+    const associatedData = Buffer.from(`signet-sealed-secret-1\n${PLACE}\n`);
+    const box = sealBox({ key: wrapped.ciphertext, associatedData }, SECRET, systemRandom);
+    const before = { wrapped, box };
+    assert.deepEqual(Buffer.from(assertValue(await openSecret(before, PLACE, tools()))), SECRET);
+    assertRefused(await openSecret(before, `${PLACE}2`, tools()), 'KEY_SEAL_BROKEN');
   });
 
   test('is never the same twice', async () => {

@@ -44,7 +44,8 @@ export async function sealSecret(
 
 /**
  * Gives it back, in the trust domain and the place that it was sealed for and no other. Fails with
- * KEY_SEAL_BROKEN and as the key manager does.
+ * KEY_SEAL_BROKEN and as the key manager does. Secrets that were sealed before boxes were bound to the trust
+ * domain open as well, as far as the key manager gives their data key; none is sealed so any more.
  */
 export async function openSecret(
   { wrapped, box }: SealedSecret,
@@ -55,7 +56,7 @@ export async function openSecret(
   const key = await wrapper.unwrap(wrapped, context);
   if (!key.ok) return key;
   try {
-    return ok(openBox({ key: key.value, associatedData: boundTo(context) }, box));
+    return ok(openBound(key.value, box, [boundTo(context), utf8(`${FORMAT}\n${place}\n`)]));
   } catch (cause) {
     return fail('KEY_SEAL_BROKEN', `the secret of ${place} is not what was sealed`, { cause });
   } finally {
@@ -65,6 +66,19 @@ export async function openSecret(
 
 function contextOf(trustDomain: string, place: string): WrapContext {
   return { trustDomain, slot: SLOT, keyId: hash('sha256', `${FORMAT}\n${place}\n`) };
+}
+
+/** Opens a box that is bound to one of these; throws as {@link openBox} where it is to none. */
+function openBound(
+  key: Uint8Array,
+  box: Uint8Array,
+  [associatedData, before]: readonly [Uint8Array, Uint8Array],
+): Uint8Array {
+  try {
+    return openBox({ key, associatedData }, box);
+  } catch {
+    return openBox({ key, associatedData: before }, box);
+  }
 }
 
 /** What the box itself is for: not every key manager holds what it wraps to its context. */
