@@ -123,6 +123,10 @@ export async function commandConnectors(
   let turn = 0;
   return onEach(admin, request.which, context, act, async ({ id }) => {
     if (admin.live.tell(id, read.commandOf(turn++))) return ok(true);
+    if (admin.live.isOpen(id)) {
+      const message = `connector ${id} has not answered the commands that it has`;
+      return fail('CONNECTOR_COMMANDS_UNANSWERED', message);
+    }
     return fail('CONNECTOR_NOT_CONNECTED', `connector ${id} has no session with this server`);
   });
 }

@@ -422,6 +422,23 @@ test('commands that have calls of their own, and windows that have passed, are r
   assert.deepEqual(sessions.told, []);
 });
 
+test('a connector that answers no commands is said to be that, not away', async (context) => {
+  const { client, enrol, sessions } = await start(context);
+  await ask(client, putGroup, group('db'));
+  await enrol('c1', 'db');
+  sessions.say('c1');
+  sessions.isFull = true;
+  const kind = { $case: 'renewNow' as const, value: { reason: '' } };
+  const { outcomes } = await ask(client, ConnectorAdminService.commandConnectors, {
+    which: { ids: ['c1'], group: '' },
+    command: { nonce: Buffer.alloc(0), kind },
+  });
+  assert.deepEqual(
+    outcomes.map(({ errorCode }) => errorCode),
+    ['CONNECTOR_COMMANDS_UNANSWERED'],
+  );
+});
+
 test('diagnostics are those of the last question, whole or not, with why where none come', async (context) => {
   const { client, enrol, sessions } = await start(context);
   const { commandConnectors, listDiagnostics } = ConnectorAdminService;

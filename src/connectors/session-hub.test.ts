@@ -211,6 +211,22 @@ describe('a session: what it sends', () => {
     );
   });
 
+  it('what it leaves unanswered does not keep a connector from being asked to renew', async (context) => {
+    const made = await rig(context);
+    const session = await opened(made);
+    while (made.hub.tell('c1', { $case: 'collectDiagnostics', value: {} }));
+    session.stream.take();
+    for (let at = 0; at < 120; at++) {
+      made.clock.advance(30_000);
+      made.heartbeat(session);
+    }
+    const asked = session.stream.take().flatMap((message) => {
+      return message.$case === 'command' ? [message.value.kind?.$case] : [];
+    });
+    assert.ok(asked.includes('renewNow'), 'asked');
+    assert.deepEqual(new Set(asked), new Set(['renewNow']));
+  });
+
   it('nothing queues up for a slow reader, and others do not wait for it', async (context) => {
     const made = await rig(context);
     const slow = await opened(made, 'c1');

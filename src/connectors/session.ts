@@ -353,8 +353,11 @@ export class ConnectorSession implements Presence, Due {
   }
 
   #askToRenew(nowMs: number): void {
-    this.tell({ $case: 'renewNow', value: { reason: this.#renewReason } });
     this.#renewAtMs = nowMs + RENEW_AGAIN_MS;
+    // Whatever else it leaves unanswered must not cost it its identity; one is enough for one that reads slowly.
+    if (this.#commands.some(({ $case }) => $case === 'renewNow')) return;
+    this.#commands.unshift({ $case: 'renewNow', value: { reason: this.#renewReason } });
+    this.wake();
   }
 
   #takeVersions(versions: readonly ResourceVersion[]): void {

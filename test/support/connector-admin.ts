@@ -35,6 +35,9 @@ export class StagedSessions implements LiveConnectors {
     state.registry.connectors.onChange(({ connectors }) => this.#changed(connectors));
   }
 
+  /** Whether connectors have so many commands that they get no more. */
+  isFull = false;
+
   /** Called when a connector is asked for diagnostics. */
   onDiagnose: (id: string) => void = () => {};
 
@@ -119,6 +122,7 @@ export class StagedSessions implements LiveConnectors {
   }
 
   tell(id: string, command: CommandKind): boolean {
+    if (this.isFull) return false;
     if (this.#open.has(id)) {
       this.told.push({ id, command });
       if (command.$case === 'collectDiagnostics') {

@@ -82,6 +82,14 @@ export const connectorAdminErrors = defineErrors({
     action:
       'Ask the server that it is connected to, or try again when "signet connector list" shows it active.',
   },
+  CONNECTOR_COMMANDS_UNANSWERED: {
+    status: 'ResourceExhausted',
+    retryable: true,
+    means:
+      'The connector is connected, and has left so many commands unanswered that it gets no more.',
+    action:
+      'Look at why it does not answer: its log, and "signet connector show". Its next session begins without them: restart it, or drain it.',
+  },
   CONNECTOR_DIAGNOSTICS_NONE: {
     status: 'NotFound',
     retryable: false,
