@@ -112,4 +112,43 @@ describe('what a group may come to serve', () => {
       else assertRefused(checked, 'CONNECTOR_SEGMENT_CONFLICT');
     });
   }
+
+  it('is what all of it, looked at as a whole, would say', () => {
+    const some = fc.record({
+      host: fc.constantFrom('a.example.org', 'b.example.org'),
+      first: fc.integer({ min: 1, max: 3 }),
+      isBefore: fc.boolean(),
+      isAfter: fc.boolean(),
+      age: fc.nat({ max: 9 }),
+    });
+    fc.assert(
+      fc.property(fc.array(some, { maxLength: 7 }), (drafts) => {
+        const all = drafts.map(({ host, first, age, isBefore, isAfter }, at) => {
+          const ports = [{ first, last: first + 1 }];
+          const draft = segmentDraft(`s${at}`, { hosts: [host], ports });
+          return { isBefore, isAfter, segment: made(draft, BigInt(age)) };
+        });
+        const before = new Set(all.filter((one) => one.isBefore).map(({ segment }) => segment.id));
+        const after = all.filter((one) => one.isAfter).map(({ segment }) => segment);
+        const isRefused = servedSegments(after).conflicts.some(
+          ({ segmentId, standingId }) => !before.has(segmentId) || !before.has(standingId),
+        );
+        assert.equal(checkNewcomers('db', before, after).ok, !isRefused);
+      }),
+    );
+  });
+
+  it('looks at the ports of what comes alone, where nothing of it overlaps', () => {
+    let looks = 0;
+    const there = made(segmentDraft('there', { hosts: ['there.example.org'] }), 1n);
+    const counted = new Proxy(there, {
+      get(target, name, self) {
+        if (name === 'ports') looks++;
+        return Reflect.get(target, name, self);
+      },
+    });
+    const comes = made(segmentDraft('comes', { hosts: ['comes.example.org'] }), 2n);
+    assert.ok(checkNewcomers('db', new Set(['there']), [counted, comes]).ok);
+    assert.equal(looks, 0);
+  });
 });

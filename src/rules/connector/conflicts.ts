@@ -17,7 +17,8 @@ export function servedSegments<S extends AgedSegment>(segments: Iterable<S>): Se
 /**
  * Refuses what would have a group serve other segments than before, where one of those that come to it
  * conflicts with another. Conflicts that it had before do not keep it from being changed. Fails with
- * CONNECTOR_SEGMENT_CONFLICT, which names both.
+ * CONNECTOR_SEGMENT_CONFLICT, which names both. Costs what comes, and a look at the hosts of the others;
+ * which of them stand is worked out only where something overlaps.
  *
  * @param before IDs of the segments that it serves now.
  * @param after The segments that it would serve.
@@ -27,7 +28,11 @@ export function checkNewcomers<S extends AgedSegment>(
   before: ReadonlySet<string>,
   after: readonly S[],
 ): Result<void> {
-  if (after.every(({ id }) => before.has(id))) return ok(undefined);
+  const comes = new ServedIndex(after.filter(({ id }) => !before.has(id)));
+  const [among] = comes.conflicts();
+  if (among !== undefined) return conflicting(group, among.segmentId, among);
+  const isFree = after.every((other) => !before.has(other.id) || !comes.conflictWith(other));
+  if (isFree) return ok(undefined);
   const { conflicts } = servedSegments(after);
   const found = conflicts.find(({ segmentId, standingId }) => {
     return !before.has(segmentId) || !before.has(standingId);
