@@ -7,7 +7,6 @@ import { ConnectorAdminService } from '../../src/gen/signet/connector/v1/admin.t
 import { askFlow, echo, startTarget } from '../support/connector-peer.ts';
 import { ConnectorRig, startConnector } from '../support/connector-rig.ts';
 import { lives } from '../support/dev.ts';
-import { soon } from '../support/processes.ts';
 import { ask, refusal } from '../support/server.ts';
 import { asRoot, fill, mountSmall } from '../support/small-disk.ts';
 import { testFolder } from '../support/workload-api.ts';
@@ -16,7 +15,7 @@ const { listConnectors, listProvisioningKeys } = ConnectorAdminService;
 
 /** A server of which this folder of its data directory is a file system of its own, of a few KiB. */
 async function smallServer(context: TestContext, folder: string, size: string) {
-  const rig = await ConnectorRig.start({}, 'heartbeat: 1s');
+  const rig = await ConnectorRig.start();
   await rig.fleet.stopServer();
   const whole = join(rig.fleet.dir, 'server/data');
   const data = join(rig.fleet.dir, 'small');
@@ -98,7 +97,7 @@ test(
     await rig.fleet.stopServer('SIGKILL');
     await small.startServer();
     assert.deepEqual(await facts(), wanted);
-    await soon(async () => one.said.filter(({ event }) => event === 'session').length === 2);
+    await one.heard('session', 2);
     assert.equal(await echo(socket, 'still there'), 'still there');
     socket.destroy();
   },

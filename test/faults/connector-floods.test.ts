@@ -9,7 +9,7 @@ import {
 import { connect, createServer, type Socket } from 'node:net';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { Client, ClientDuplexStream, ServiceError } from '@grpc/grpc-js';
-import { type Clock, systemClock } from '../../src/base/clock.ts';
+import { type Clock, ManualClock, systemClock } from '../../src/base/clock.ts';
 import { encodePem } from '../../src/der/pem.ts';
 import { ConnectorAdminService } from '../../src/gen/signet/connector/v1/admin.ts';
 import {
@@ -29,13 +29,16 @@ import { makeCsr, makeKey } from '../support/x509.ts';
 
 // What an enrolled connector can do to a server over a real socket, and that others do not feel it.
 
-/** How much faster than the machine's the server's time passes: its patience is 10 s to a minute. */
-const SPEED = 15;
-
+/**
+ * Time of the server in haste, whose patience is 10 s to a minute and a half: a step at each turn of this
+ * process, never two. What is ready to be read is read between two steps, however slow the machine is.
+ */
+const hurried = new ManualClock(0);
+const STEP_MS = 150;
 const HASTY: Clock = {
   nowMs: () => Date.now(),
-  monotonicMs: () => systemClock.monotonicMs() * SPEED,
-  after: (delayMs, action) => systemClock.after(delayMs / SPEED, action),
+  monotonicMs: () => hurried.monotonicMs(),
+  after: (delayMs, action) => hurried.after(delayMs, action),
 };
 
 type Kind = NonNullable<ServerMessage['kind']>;
@@ -64,12 +67,16 @@ async function place(clock: Clock): Promise<Place> {
   return { server, key };
 }
 
+let steps: NodeJS.Timeout;
+
 before(async () => {
+  steps = setInterval(() => hurried.advance(STEP_MS), 5);
   [calm, hasty] = await Promise.all([place(systemClock), place(HASTY)]);
 });
 
 after(async () => {
   await Promise.all([calm?.server.stop(), hasty?.server.stop()]);
+  clearInterval(steps);
 });
 
 const enrolled = async ({ server, key }: Place): Promise<TestIdentity> =>
@@ -350,7 +357,7 @@ describe('a connector that takes or gives nothing', { concurrency: true }, () =>
     const beats = setInterval(() => {
       if (!request.closed) request.write(framed(heartbeat()));
       other.say(heartbeat());
-    }, 300);
+    }, 100);
     context.after(() => clearInterval(beats));
     const seen = new Set<string>();
     while (seen.size < 100) {

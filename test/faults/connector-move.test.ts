@@ -20,10 +20,7 @@ const { getConnector, listConnectors, listProvisioningKeys, revokeConnectors } =
 test('connectors move to another server with the same store: no enrolment, nothing sent twice, flows live on', async (context) => {
   const [first, second] = [await freePort(), await freePort()];
   const endpoints = [first, second].map((port) => `"127.0.0.1:${port}"`).join(', ');
-  const rig = await ConnectorRig.start(
-    { port: first },
-    `heartbeat: 1s, sessionEndpoints: [${endpoints}]`,
-  );
+  const rig = await ConnectorRig.start({ port: first }, `sessionEndpoints: [${endpoints}]`);
   context.after(() => rig.stop());
   const folder = testFolder(context);
   await rig.putGroup();
@@ -89,7 +86,7 @@ test('connectors move to another server with the same store: no enrolment, nothi
 });
 
 test('forty connectors: a server that is killed and comes back has them all, none of them enrolled anew', async (context) => {
-  const rig = await ConnectorRig.start({}, 'heartbeat: 1s');
+  const rig = await ConnectorRig.start();
   context.after(() => rig.stop());
   await rig.putGroup();
   const key = await rig.createKey({ maxUses: 40 });

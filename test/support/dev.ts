@@ -74,7 +74,7 @@ export function lives(pid: number): boolean {
 }
 
 /** Waits until something holds; fails after `limitMs`. */
-export async function eventually(holds: () => boolean, limitMs = 15_000): Promise<void> {
+export async function eventually(holds: () => boolean, limitMs = 30_000): Promise<void> {
   const lastMs = performance.now() + limitMs;
   while (!holds()) {
     if (performance.now() > lastMs) throw new TypeError(`not within ${limitMs} ms: ${holds}`);
