@@ -48,6 +48,13 @@ describe('a hook', () => {
     assert.deepEqual(await ended, [null, 'SIGUSR1']);
   });
 
+  test('a pid file that is not there is said to be missing, not to be wrong', async (context) => {
+    const pidPath = join(testFolder(context), 'pid');
+    const missing = await runHook({ ...base, signal: 'SIGUSR1', pidPath }, 'reload', {});
+    assertRefused(missing, 'COMPANION_HOOK');
+    assert.match(missing.ok ? '' : missing.error.message, /does not exist$/);
+  });
+
   for (const text of ['0', '-1', '-5', '1.5', '', 'x', '99999999999', '1 2']) {
     test(`a pid file with "${text}" reaches nobody`, async (context) => {
       const pidPath = join(testFolder(context), 'pid');

@@ -108,8 +108,8 @@ export class Hooks {
     onRun(event, outcome.ok ? undefined : outcome.error.message);
     if (outcome.ok) log.info({ hook: event }, 'hook went well');
     else {
-      const { code, message: reason } = outcome.error;
-      log.error({ hook: event, code, reason }, 'hook failed');
+      const { code, message: reason, action } = outcome.error;
+      log.error({ hook: event, code, reason, action }, 'hook failed');
     }
   }
 }
@@ -156,9 +156,8 @@ async function sendSignal(
 async function pidIn(path: string): Promise<Result<readonly number[]>> {
   const bytes = await readFileIfPresent(path, 4096);
   if (!bytes.ok) return fail('COMPANION_HOOK', bytes.error.message);
-  const text = Buffer.from(bytes.value ?? [])
-    .toString('utf8')
-    .trim();
+  if (bytes.value === undefined) return fail('COMPANION_HOOK', `${path} does not exist`);
+  const text = Buffer.from(bytes.value).toString('utf8').trim();
   // Zero and negative numbers would be groups of processes.
   if (/^[1-9]\d{0,8}$/.test(text)) return ok([Number(text)]);
   return fail('COMPANION_HOOK', `${path} holds no process number`);

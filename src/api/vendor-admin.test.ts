@@ -46,7 +46,7 @@ test('each write is in the ledger by its group, without the key or its hash, and
   const { put, remove, acts, lines, keys } = await service(context);
   assert.equal(await put(), 'ok');
   const [{ fingerprint } = { fingerprint: '?' }] = keys.list();
-  assert.equal(await put({ group: 'nowhere' }), 'FIELD_INVALID');
+  assert.equal(await put({ group: 'nowhere' }), 'CONNECTOR_GROUP_UNKNOWN');
   assert.equal(await put({ key: 'short' }), 'FIELD_INVALID');
   assert.equal(await remove('hamburg'), 'VENDOR_KEY_NONE');
   assert.equal(await remove('berlin'), 'ok');

@@ -129,7 +129,10 @@ async function putKey(
   context: CallContext,
 ): Promise<Result<Encoded>> {
   if (api.connectors !== undefined && api.connectors.group(group) === undefined) {
-    return fail('FIELD_INVALID', `there is no connector group ${group}`);
+    return fail(
+      'CONNECTOR_GROUP_UNKNOWN',
+      `there is no connector group ${JSON.stringify(group.slice(0, 80))}`,
+    );
   }
   const put = await keys.put({ group, key, maxUses, used, description });
   if (!put.ok) return put;

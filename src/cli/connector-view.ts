@@ -130,7 +130,7 @@ export function formatGroup(group: ConnectorGroup, io: Clocked): string {
     ['Connectors', orNone(states(status?.connectors ?? {}), 'none yet')],
     ['Active flows', `${status?.activeFlows ?? 0n}`],
     ['Oldest cert ends', oldest === 0 ? [] : formatTime(oldest, io.clock.nowMs())],
-    ['Segments', `${status?.segments ?? 0}, ${status?.thinSegments ?? 0} with fewer than two`],
+    ['Segments', `${status?.segments ?? 0}, ${status?.thinSegments ?? 0} thin`],
     ['Up to date', `${status?.upToDate ?? 0}`],
     ['Last error', some(status?.lastError)],
     ['Revision', `${group.revision}`],

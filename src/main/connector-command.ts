@@ -135,7 +135,7 @@ export const connectorValidate: CommandSpec = {
   ],
   examples: [
     ...validate.examples,
-    "signet connector validate --zpa-line 'Control connection state: fohh_connection_connected'",
+    "signet connector validate --config connector.yaml \\\n      --zpa-line 'Control connection state: fohh_connection_connected'",
   ],
   run: async (input, io) => {
     const valid = await validate.run(input, io);

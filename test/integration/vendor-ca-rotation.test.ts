@@ -99,6 +99,11 @@ test('roots are printed as a table, as PEM and as JSON', async (context) => {
   ]) {
     assert.equal(unwrap((await run(...argv)).ders).length, 1, argv.join(' '));
   }
-  assert.match((await run('roots')).out, /^STATE +VALID UNTIL +SERIAL\nactive /);
+  const { out: table } = await run('roots');
+  assert.match(table, /^STATE +VALID UNTIL +SERIAL\nactive /);
+  assert.ok(
+    table.split('\n').every(({ length }) => length <= 80),
+    table,
+  );
   assert.equal(JSON.parse((await run('roots', '-o', 'json')).out).roots.length, 1);
 });

@@ -47,7 +47,7 @@ export const companionErrors = defineErrors({
     retryable: true,
     means: 'The server cannot be reached, or cannot answer now.',
     action:
-      'Check server.address of connector.yaml, the proxy, and that the server runs; the companion goes on trying.',
+      'Check server.address and server.port of connector.yaml, the proxy, and that the server runs; the companion goes on trying.',
   },
   COMPANION_SERVER_REFUSED: {
     status: 'FailedPrecondition',

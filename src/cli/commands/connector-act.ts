@@ -236,5 +236,5 @@ async function confirm(
 }
 
 function unconfirmed(what: string): Failed {
-  return fail('CONNECTOR_UNCONFIRMED', `${what} were not revoked: nobody said yes`);
+  return fail('CONNECTOR_UNCONFIRMED', `nobody said yes: not revoked, ${what}`);
 }

@@ -69,7 +69,8 @@ const list: CommandSpec = {
       const { cas } = answer.value;
       const rows = cas.map(({ vendor, expiresAt, serialNumber }) => [
         vendor,
-        formatTime(Number(expiresAt), io.clock.nowMs()),
+        // The moment alone: with how far away it is, lines pass 80 columns.
+        formatTime(Number(expiresAt), io.clock.nowMs()).slice(0, 20),
         serialNumber,
       ]);
       const json = (): unknown => ListEnrolmentCasResponse.toJSON(answer.value);

@@ -35,7 +35,9 @@ const set: CommandSpec = {
     { name: 'description', value: 'text', help: 'for people' },
   ],
   refused: REFUSED,
-  examples: ['signet connector vendor-key set --group berlin --max-uses 100 --used 3 -f key.txt'],
+  examples: [
+    'signet connector vendor-key set --group berlin --max-uses 100 \\\n      --used 3 -f key.txt',
+  ],
   run: async (input, io) => {
     const maxUses = countFlag(input, 'max-uses');
     if (!maxUses.ok) return maxUses;
@@ -87,7 +89,8 @@ const list: CommandSpec = {
         key.group,
         `${key.uses} of ${key.maxUses}`,
         key.fingerprint,
-        formatTime(Number(key.changedAt), io.clock.nowMs()),
+        // The day alone: the rest would be cut.
+        formatTime(Number(key.changedAt), io.clock.nowMs()).slice(0, 10),
         key.description,
       ]);
       const heads = ['GROUP', 'USES', 'FINGERPRINT', 'SET', 'DESCRIPTION'];

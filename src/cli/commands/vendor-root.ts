@@ -65,7 +65,8 @@ const list: CommandSpec = {
       }
       const rows = roots.map(({ state, expiresAt, serialNumber }) => [
         STATES[state] ?? 'unknown',
-        formatTime(Number(expiresAt), io.clock.nowMs()),
+        // The moment alone: with how far away it is, lines pass 80 columns.
+        formatTime(Number(expiresAt), io.clock.nowMs()).slice(0, 20),
         serialNumber,
       ]);
       const none = 'There is no enrolment root yet.\n';

@@ -42,7 +42,7 @@ export function writeServerConfig(layout: DevLayout, settings: DevSettings): Pro
       agentTtl: duration(settings.agentTtlSeconds ?? leaf),
     },
     // So that what there is can be tried; without groups nobody enrols.
-    connectors: {},
+    connectors: { enrolmentRoot: {} },
     log: { level: settings.logLevel },
   });
 }
