@@ -107,6 +107,26 @@ describe('commands', () => {
     ]);
   });
 
+  test('Drain has its deadline by the clock of the server', async (context) => {
+    const of = await server(context);
+    const aheadMs = 600_000;
+    of.aheadMs = aheadMs;
+    const one = companionSettings(context, of);
+    const path = join(one.folder, 'deadline');
+    const print = 'echo "$SIGNET_DEADLINE_MS" >"$1.new"; mv "$1.new" "$1"';
+    one.settings.hooks = { drain: { command: ['/bin/sh', '-c', print, 'sh', path] } };
+    await runCompanion(context, one);
+    const first = await session(of, 1);
+    await message(first, 'heartbeat');
+    const deadlineMs = Date.now() + HOUR_MS;
+    const value = { deadlineMs: BigInt(deadlineMs + aheadMs), reason: '' };
+    first.send(command({ $case: 'drain', value }));
+    await soon(async () => existsSync(path));
+    const told = Number(readFileSync(path, 'utf8'));
+    // The offset was measured over a connection that takes its time.
+    assert.ok(Math.abs(told - deadlineMs) < aheadMs / 2, String(told - deadlineMs));
+  });
+
   test('ReEnrol is for one new key, though the first try for it fails', async (context) => {
     const of = await server(context);
     const one = companionSettings(context, of);
