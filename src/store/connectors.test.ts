@@ -594,6 +594,24 @@ describe('a provisioning key', () => {
     assert.equal(await other(NOW), 'key-unknown');
   });
 
+  it('is asked for by who comes with the key of an enrolment that renewals have replaced', async (context) => {
+    const store = await withKey(context, { maxUses: 1 });
+    await enrolled(store, enrolment('a', 'g', { use }));
+    const ends = NOW + 9000;
+    const repeated = async (): Promise<string> => {
+      const again = enrolment('a', 'g', { use: { kind: 'repetition' } });
+      return (await enrol(store, again)).outcome;
+    };
+    await change(store, 'a', certified('1', { key: 'key-a', ends }));
+    await change(store, 'a', certified('2', { key: 'key-b', ends }));
+    await change(store, 'a', { kind: 'promoted', serial: '2' });
+    assert.equal(await repeated(), 'enrolled', 'nothing was heard of it since');
+    const heard = { kind: 'heard', began: true, instance: undefined } as const;
+    await change(store, 'a', { ...heard, atSeconds: NOW });
+    assert.equal(await repeated(), 'no-repetition');
+    assert.equal((await enrol(store, enrolment('a', 'g', { use }))).outcome, 'enrolled');
+  });
+
   it('is not asked for by a repetition: its connector lives, and comes with its key', async (context) => {
     const store = await withKey(context, { maxUses: 1 });
     const of = (name: string, extra: Parameters<typeof enrolment>[2] = {}) =>

@@ -170,9 +170,20 @@ function livingAt({ row }: Place, now: number): ConnectorRow | undefined {
 }
 
 /** Whether a claimant comes as the connector that it is, which lives, and with its key. */
-function repeats(place: Place, { claim, now }: EnrolmentRow): boolean {
+function repeats(place: Place, { claim, use, now }: EnrolmentRow): boolean {
   const living = livingAt(place, now);
-  return place.own && living !== undefined && hasKey(living, claim.keySha256);
+  if (!place.own || living === undefined || !hasKey(living, claim.keySha256)) return false;
+  return use?.kind !== 'repetition' || !hasMovedOn(living, claim.keySha256);
+}
+
+/**
+ * Whether it has had its answer and gone on to other keys since it enrolled with this one: whoever comes with
+ * it and no good provisioning key may have a copy of what is long replaced.
+ */
+function hasMovedOn(row: ConnectorRow, keySha256: string): boolean {
+  if (row.serial === '' || row.keySha256 === keySha256) return false;
+  if (row.previousSerial !== '' && row.previousKeySha256 === keySha256) return false;
+  return row.lastHeardAt >= row.enrolledAt;
 }
 
 /** Whether it has this key: of its enrolment, of its newest SVID, or of the one still good beside that. */
