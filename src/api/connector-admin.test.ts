@@ -14,6 +14,7 @@ import {
   GroupSpec,
 } from '../gen/signet/connector/v1/admin.ts';
 import { Protocol, Segment } from '../gen/signet/connector/v1/connector.ts';
+import { NOTE_KEY } from '../rpc/service.ts';
 
 interface Rig extends AdminRig {
   readonly client: Client;
@@ -555,3 +556,37 @@ function watchOf(client: Client, filter: { readonly group: string; readonly stat
   };
   return { next, cancel: () => call.cancel() };
 }
+
+test('a revocation notes which certificates no CRL can list', async (context) => {
+  const { client, registry, enrol } = await start(context);
+  await ask(client, putGroup, group('db'));
+  const notes: string[] = [];
+  const revoke = (id: string): Promise<string[]> =>
+    new Promise((resolve, reject) => {
+      const request = { which: { ids: [id], group: '' }, reason: 'key leaked' };
+      const { path, requestSerialize, responseDeserialize } =
+        ConnectorAdminService.revokeConnectors;
+      const call = client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        (error) => error !== null && reject(error),
+      );
+      call.on('status', ({ metadata }) => resolve(metadata.get(NOTE_KEY).map(String)));
+    });
+  for (const [id, issuerDer] of [
+    ['listed', Uint8Array.of(0x30, 0)],
+    ['unlisted', undefined],
+  ] as const) {
+    const { serial, spiffeId } = await enrol(id, 'db');
+    const times = { notAfterSeconds: START_SECONDS + 3600, revokedAtSeconds: START_SECONDS };
+    const signer = { authorityId: '', issuerDer, agentId: undefined };
+    unwrap(
+      await registry.revoke([{ serial, spiffeId, ...signer, ...times, reason: 'key-compromise' }]),
+    );
+    notes.push(...(await revoke(id)).map((note) => `${id}: ${note}`));
+  }
+  assert.equal(notes.length, 1);
+  assert.match(notes[0] ?? '', /^unlisted: 1 SVIDs are in no CRL/);
+});

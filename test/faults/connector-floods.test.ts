@@ -332,7 +332,11 @@ describe('a connector that takes or gives nothing', { concurrency: true }, () =>
     const session = await raw(context, hasty, identity, port);
     (await begin(session)).resume();
     stall();
+    const stalledMs = hurried.monotonicMs();
     await closed;
+    // Its age ends a connection too, but leaves it a minute of the machine's time.
+    const heldMs = hurried.monotonicMs() - stalledMs;
+    assert.ok(heldMs < 10 * 60_000, `held for ${heldMs} ms of the server's clock`);
   });
 
   test('reads nothing: its connection ends, and others get all', async (context) => {
