@@ -1,3 +1,4 @@
+import { isPlainText } from '../base/plain-text.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 
 /** Longest reason or description, in characters. */
@@ -9,8 +10,7 @@ const CONNECTOR_ID = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 /** One line of text for people, trimmed: it stands in audits, lists and terminals. */
 export function lineField(field: string, text: string): Result<string> {
   const line = text.trim();
-  if (line.length <= MAX_CONNECTOR_TEXT && !/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(line))
-    return ok(line);
+  if (isPlainText(line, MAX_CONNECTOR_TEXT)) return ok(line);
   return fail(
     'FIELD_INVALID',
     `${field}: one line without controls, of at most ${MAX_CONNECTOR_TEXT} characters`,

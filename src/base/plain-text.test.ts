@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { plainText } from './plain-text.ts';
+import { isPlainText, plainText } from './plain-text.ts';
 
 test('leaves nothing that a terminal obeys, nor what hides or turns text around', () => {
   const hostile = [
@@ -15,7 +15,11 @@ test('leaves nothing that a terminal obeys, nor what hides or turns text around'
     ['half \ud83d', 'half \ufffd'],
     ['grüße 東京 🦉', 'grüße 東京 🦉'],
   ] as const;
-  for (const [said, kept] of hostile) assert.equal(plainText(said, 100), kept);
+  for (const [said, kept] of hostile) {
+    assert.equal(plainText(said, 100), kept);
+    // Half a character is no control.
+    if (said.isWellFormed()) assert.equal(isPlainText(said, 100), said === kept);
+  }
 });
 
 test('is cut at its length, between halves of a character too', () => {
@@ -23,6 +27,7 @@ test('is cut at its length, between halves of a character too', () => {
   assert.equal(plainText('abcd', 4), 'abcd');
   assert.equal(plainText('abcd', 3), 'abc');
   assert.equal(plainText('ab🦉', 3), 'ab\ufffd');
+  assert.deepEqual([isPlainText('abcd', 4), isPlainText('abcd', 3)], [true, false]);
 });
 
 test('whatever comes, it is one well-formed line, and a plain one stays as it is', () => {

@@ -1,3 +1,4 @@
+import { isPlainText } from '../base/plain-text.ts';
 import { fail, ok, type Result } from '../base/result.ts';
 import type { DpuDraft, DpuFacts, DpuHost } from '../rules/dpu.ts';
 
@@ -42,7 +43,7 @@ export function parseSha256(text: string): Result<string> {
 /** One line of text without controls, trimmed. Fails with DPU_INVALID. */
 export function parseName(text: string, most = 128): Result<string> {
   const name = text.trim();
-  if (name.length <= most && !/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(name)) return ok(name);
+  if (isPlainText(name, most)) return ok(name);
   return fail('DPU_INVALID', `"${shown(text)}" is longer than ${most} characters, or has controls`);
 }
 

@@ -1,3 +1,4 @@
+import { isPlainText } from '../../base/plain-text.ts';
 import { fail, ok, type Result } from '../../base/result.ts';
 import type { EnrolRequest, ShownProof } from '../../connectors/enrol/request.ts';
 import type {
@@ -63,14 +64,16 @@ function fieldProblem(wire: WireRequest): string | undefined {
   if (shown.length !== 0 && shown.length !== SHA256_BYTES) {
     return `server_certificate_sha256 has ${shown.length} bytes; a SHA-256 has ${SHA256_BYTES}`;
   }
-  return isPlainText(wire.kubernetesCluster) ? undefined : 'kubernetes_cluster is no name';
+  return isPlainText(wire.kubernetesCluster, MAX_TEXT)
+    ? undefined
+    : 'kubernetes_cluster is no name';
 }
 
 function readInstance(instance: Instance | undefined): Result<ConnectorInstance> {
   const { version, os, arch, hostname, podName, nodeName } = instance ?? NO_INSTANCE;
   const texts = { version, os, arch, hostname, podName, nodeName };
   for (const [name, text] of Object.entries(texts)) {
-    if (!isPlainText(text)) {
+    if (!isPlainText(text, MAX_TEXT)) {
       return fail('FIELD_INVALID', `instance.${name}: at most ${MAX_TEXT} printable characters`);
     }
   }
@@ -85,11 +88,6 @@ const NO_INSTANCE: Instance = {
   podName: '',
   nodeName: '',
 };
-
-/** Operators read it in their terminals. */
-function isPlainText(text: string): boolean {
-  return text.length <= MAX_TEXT && !/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(text);
-}
 
 function readProof({ proof }: WireRequest): Result<ShownProof> {
   switch (proof?.$case) {
